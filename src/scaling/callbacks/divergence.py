@@ -1,0 +1,52 @@
+"""Stop a run whose loss is no longer a number: there is nothing left to observe."""
+
+from typing import Any
+
+import lightning as L
+import torch
+
+
+class Divergence(L.Callback):
+    """Stop training after a loss that is not finite; `step` then says which was the first.
+
+    The loss is looked at every `every` steps, in one copy from the device for all of them.
+
+    Args:
+        every: optimizer steps between looks.
+    """
+
+    def __init__(self, *, every: int):
+        if every < 1:
+            raise ValueError(f"every={every} must be at least 1 step")
+        self.every = every
+        self.step: int | None = None
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.step = None
+        self.pending: list[tuple[int, torch.Tensor]] = []
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if outputs is not None:
+            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+            step = max(trainer.global_step - 1, 0)  # the step that this loss led to
+            self.pending.append((step, loss.detach()))
+        if len(self.pending) >= self.every:
+            self._look(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._look(trainer)
+
+    def _look(self, trainer: L.Trainer) -> None:
+        if self.pending and self.step is None:
+            steps, losses = zip(*self.pending, strict=True)
+            strange = (~torch.stack(losses).isfinite()).nonzero().flatten().tolist()
+            if strange:
+                self.step = steps[strange[0]]
+                trainer.should_stop = True
+        self.pending.clear()
+
+    def columns(self) -> dict[str, float]:
+        """The first step whose loss was not finite, if there was one."""
+        return {} if self.step is None else {"diverged_step": self.step}

@@ -1,0 +1,215 @@
+"""Gradient, update and parameter norms of every optimizer step, before and after clipping."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
+from torch import Tensor
+
+from scaling.gradients import clamped_norm, clip_coefficient, total_norm
+from scaling.tables import Recorder
+
+MEASURED = (
+    "train_loss",
+    "grad_norm_pre_clip",
+    "grad_norm_post_clip",
+    "clip_coefficient",
+    "update_norm",
+    "decay_norm",
+    "param_norm",
+)
+
+
+class GradientNorms(L.Callback):
+    """Record each optimizer step in the table `steps`, below the trainer's `log_dir`.
+
+    Norms are L2 over all parameters of the optimizer that have a gradient. They are taken from the
+    accumulated, unscaled gradients, so accumulation and 16-bit precision do not change what they
+    mean. Post-clip is exact: for clipping by norm it is the pre-clip norm times the factor that
+    torch applies, for clipping by value it is measured on the clamped gradients.
+
+    `update_norm` is the measured change of the parameters without the part that decoupled weight
+    decay (AdamW, or SGD without momentum) took, which is `decay_norm`; where decay runs through
+    the optimizer's state it cannot be told apart, so `update_norm` holds both and `decay_norm` is
+    missing. Steps that a gradient scaler skipped are marked, not counted as clipped.
+
+    It watches and never steers: final weights are bit-identical with and without it. Numbers stay
+    on the device and are copied once every `flush_every` steps. Its cost, one copy of the
+    parameters in memory and a few passes over them, is itself measured.
+
+    Args:
+        flush_every: optimizer steps between copies from the device.
+
+    Raises:
+        ValueError: at the start of `fit`, for what it could not measure rightly: several
+            optimizers, manual optimization, or a module that clips in its own way.
+    """
+
+    def __init__(self, *, flush_every: int):
+        if flush_every < 1:
+            raise ValueError(f"flush_every={flush_every} must be at least 1 step")
+        self.flush_every = flush_every
+        self.recorder: Recorder | None = None
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        name = type(module).__name__
+        if len(trainer.optimizers) != 1 or not module.automatic_optimization:
+            raise ValueError(
+                f"GradientNorms needs one optimizer and automatic optimization, but {name} has "
+                f"{len(trainer.optimizers)} and automatic_optimization="
+                f"{module.automatic_optimization}; drop the callback"
+            )
+        if type(module).configure_gradient_clipping is not (
+            L.LightningModule.configure_gradient_clipping
+        ):
+            raise ValueError(
+                f"GradientNorms cannot know what {name}.configure_gradient_clipping does; clip "
+                "with Trainer(gradient_clip_val=...), or drop the callback"
+            )
+        self.recorder = Recorder(Path(trainer.log_dir or ".", "steps"), rows_per_part=5_000)
+        self.pending: list[Tensor] = []  # one vector per step, in the order of MEASURED
+        self.known: list[tuple[int, float]] = []  # step and learning rate, which cost no copy
+        self.losses: list[Tensor] = []  # of the micro-batches since the last step
+        self.before: list[Tensor] = []  # parameters as decay alone would leave them
+        self.after: list[Tensor] = []  # the parameters themselves
+        self.step: tuple[Tensor, ...] | None = None  # a step that has begun
+        self.seconds, self.started = 0.0, time.perf_counter()
+
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, module: L.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        entered = time.perf_counter()
+        with torch.no_grad():
+            self._before_step(trainer, optimizer)
+        self.seconds += time.perf_counter() - entered
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        entered = time.perf_counter()
+        if outputs is not None and (not isinstance(outputs, dict) or "loss" in outputs):
+            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+            self.losses.append(loss.detach())
+        if self.step is not None:  # micro-batches that do not step end here too
+            with torch.no_grad():
+                self._after_step()
+            if len(self.pending) >= self.flush_every:
+                self._flush(trainer)
+        self.seconds += time.perf_counter() - entered
+
+    def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._close(trainer)
+
+    def on_exception(self, trainer: L.Trainer, module: Any, exception: BaseException) -> None:
+        if self.recorder is not None:
+            self._close(trainer)
+
+    def columns(self) -> dict[str, float]:
+        """This callback's part of the row: means over steps, and what it cost.
+
+        `train_loss` is the mean over the last 5 % of steps, `clip_percent` the share of clipped
+        steps among those that were not skipped, `clip_coefficient_cv` the coefficient's standard
+        deviation over its mean, `statistics_percent` the share of the training time spent here
+        (on a GPU, of the time that the host spent here).
+        """
+        if self.recorder is None or not self.recorder.rows:
+            return {}
+        table = {name: np.asarray(values) for name, values in self.recorder.columns.items()}
+        taken = ~table["skipped"]
+        coefficient = table["clip_coefficient"][taken]
+        last = max(1, round(0.05 * len(taken)))
+        columns = {
+            "train_loss": table["train_loss"][-last:].mean(),
+            "clip_percent": 100 * table["clipped"][taken].mean() if taken.any() else np.nan,
+            "clip_coefficient_cv": coefficient.std() / coefficient.mean() if taken.any() else np.nan,
+            "skipped_steps": int((~taken).sum()),
+            "statistics_percent": 100 * self.seconds / self.lasted,
+        }
+        for name in (*MEASURED[1:3], *MEASURED[4:]):
+            columns[name] = table[name][taken].mean() if taken.any() else np.nan
+        return {name: float(value) for name, value in columns.items()}
+
+    def _before_step(self, trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> None:
+        """Norms of the gradients before clipping, and where decay alone would lead."""
+        gradients, decays = [], []
+        self.before, self.after = [], []
+        for group in optimizer.param_groups:
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not moved:
+                continue
+            gradients += [parameter.grad for parameter in moved]
+            self.after += moved
+            shrink = float(group["lr"]) * group.get("weight_decay", 0.0)
+            apart = _decoupled(optimizer, group)
+            self.before += torch._foreach_mul(moved, 1 - shrink if apart else 1.0)
+            if shrink:
+                decays.append((shrink if apart else torch.nan) * total_norm(moved))
+        if not gradients:
+            return
+        pre = total_norm(gradients) / _remaining_scale(trainer, optimizer)
+        clip = trainer.gradient_clip_val
+        if clip is None or clip <= 0:  # Lightning's two ways to say no clipping
+            post, coefficient = pre, torch.ones_like(pre)
+        elif trainer.gradient_clip_algorithm == "value":
+            post = clamped_norm(gradients, float(clip))
+            coefficient = post / pre
+        else:
+            coefficient = clip_coefficient(pre, float(clip))
+            post = pre * coefficient
+        decay = torch.stack(decays).norm() if decays else torch.zeros_like(pre)
+        self.step = (pre, post, coefficient, decay, total_norm(self.after))
+        self.known.append((trainer.global_step, float(optimizer.param_groups[0]["lr"])))
+
+    def _after_step(self) -> None:
+        """The change of the parameters, and the step's row, still on the device."""
+        pre, post, coefficient, decay, parameters = self.step
+        torch._foreach_sub_(self.before, self.after)
+        update = total_norm(self.before)
+        loss = sum(self.losses) if self.losses else torch.full_like(pre, torch.nan)
+        row = (loss, pre, post, coefficient, update, decay, parameters)
+        self.pending.append(torch.stack([value.float() for value in row]))
+        self.losses, self.before, self.after, self.step = [], [], [], None
+
+    def _flush(self, trainer: L.Trainer) -> None:
+        """Copy the pending steps from the device, append them to the table and log some."""
+        if not self.pending:
+            return
+        measured = torch.stack(self.pending).cpu().numpy()
+        step, lr = (np.array(values) for values in zip(*self.known, strict=True))
+        columns = dict(zip(MEASURED, measured.T, strict=True))
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        skipped = ~np.isfinite(columns["grad_norm_pre_clip"]) & (scaler is not None)
+        clipped = (columns["clip_coefficient"] < 1) & ~skipped
+        table = {"step": step, "lr": lr, **columns, "clipped": clipped, "skipped": skipped}
+        self.recorder.extend(table)
+        for logger in trainer.loggers:
+            for i in np.flatnonzero(step % trainer.log_every_n_steps == 0):
+                values = {name: float(table[name][i]) for name in ("lr", *MEASURED)}
+                logger.log_metrics(values, step=int(step[i]))
+        self.pending, self.known = [], []
+
+    def _close(self, trainer: L.Trainer) -> None:
+        self.lasted = time.perf_counter() - self.started
+        self._flush(trainer)
+        self.recorder.flush()
+
+
+def _decoupled(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> bool:
+    """Whether weight decay is an exact factor on the parameters, apart from the gradient's part."""
+    if isinstance(optimizer, torch.optim.SGD):
+        return group["momentum"] == 0
+    adamw = isinstance(optimizer, torch.optim.AdamW)
+    return adamw or bool(group.get("decoupled_weight_decay", False))
+
+
+def _remaining_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> float:
+    """What a loss scale still multiplies the gradients with, if the optimizer is to unscale them."""
+    plugin = trainer.precision_plugin
+    if not isinstance(plugin, MixedPrecision) or plugin.scaler is None:
+        return 1.0
+    inside = getattr(optimizer, "_step_supports_amp_scaling", False)
+    return plugin.scaler.get_scale() if inside else 1.0

@@ -1,0 +1,32 @@
+"""One bar over all steps of a run."""
+
+import time
+from typing import Any
+
+import lightning as L
+from tqdm import tqdm
+
+
+class Progress(L.Callback):
+    """Show steps, speed, time left and the loss; the loss is fetched at most once a second."""
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        steps = trainer.estimated_stepping_batches
+        total = int(steps) if steps != float("inf") else None
+        self.bar = tqdm(total=total, initial=trainer.global_step, unit="step", dynamic_ncols=True)
+        self.fetched = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.bar.update(trainer.global_step - self.bar.n)
+        if time.monotonic() - self.fetched > 1 and isinstance(outputs, dict):
+            self.bar.set_postfix(loss=f"{float(outputs['loss']):.3f}")
+            self.fetched = time.monotonic()
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.bar.close()
+
+    def on_exception(self, trainer: L.Trainer, module: Any, exception: BaseException) -> None:
+        if hasattr(self, "bar"):
+            self.bar.close()

@@ -1,0 +1,128 @@
+"""The root keys of a run: their types, units and limits, and when two configs are the same."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+_HERE = Path(__file__).parent
+FOLDER = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
+DURATIONS = ("steps", "epochs", "examples")
+GROUPS = ("model", "data", "optimizer", "callbacks", "trainer", "logger")
+
+
+@dataclass
+class Run:
+    """The root of every config. Types live here, values in conf/, and nowhere else."""
+
+    study: str = MISSING  # names the folder below multirun/ that the rows of a sweep share
+    batch: int = MISSING  # examples per optimizer step
+    lr: float = MISSING  # peak learning rate
+    clip: float | None = MISSING  # ceiling on the gradient's norm; inf and null are no clipping
+    seed: int = MISSING  # weights, data order and every other draw
+    steps: int | None = MISSING  # optimizer steps
+    epochs: int | None = MISSING  # passes over the training data
+    examples: int | None = MISSING  # training examples, rounded to whole steps
+    default_steps: int = MISSING  # optimizer steps where none of the three is given
+
+    model: Any = MISSING
+    data: Any = MISSING
+    optimizer: Any = MISSING
+    callbacks: Any = MISSING
+    trainer: Any = MISSING
+    logger: Any = MISSING
+
+
+ConfigStore.instance().store(name="schema", node=Run)
+
+LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "study": (
+        lambda study: re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", study) is not None,
+        "a folder name of letters, digits, '.', '_' and '-' that starts with a letter or digit",
+    ),
+    "batch": (lambda batch: batch >= 1, "at least 1 example per step"),
+    "lr": (lambda lr: 0 < lr < math.inf, "positive and finite, such as 1e-3"),
+    "clip": (lambda clip: clip > 0, "positive; clip=inf turns clipping off"),
+    "seed": (lambda seed: 0 <= seed < 2**32, "a whole number from 0 to 2**32 - 1"),
+    "steps": (lambda steps: steps >= 1, "at least 1 step; steps=null leaves it to default_steps"),
+    "epochs": (lambda epochs: epochs >= 1, "at least 1 pass over the training data"),
+    "examples": (lambda examples: examples >= 1, "at least 1 training example"),
+    "default_steps": (lambda steps: steps >= 1, "at least 1 step"),
+}
+
+# Root keys that reach their group by interpolation: a run has one value of each.
+WIRED = {"data.batch": "batch", "optimizer.lr": "lr"}
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Stop a run whose root keys have the right types but no meaning.
+
+    Raises:
+        ValueError: naming the key, its value and the remedy.
+    """
+    for key, (holds, must) in LIMITS.items():
+        value = config[key]
+        if value is not None and not holds(value):
+            raise ValueError(f"{key}={value} must be {must}")
+    given = [key for key in DURATIONS if config[key] is not None]
+    if len(given) > 1:
+        both = " and ".join(f"{key}={config[key]}" for key in given)
+        others = " or ".join(f"{key}=null" for key in given)
+        raise ValueError(f"{both} are two durations of one run; set {others}")
+    for path, key in WIRED.items():
+        group, inner = path.split(".")
+        if isinstance(config[group], Mapping) and config[group].get(inner) != config[key]:
+            raise ValueError(
+                f"{path}={config[group].get(inner)} must be {key}={config[key]}; set {key} instead"
+            )
+
+
+def protocol(config: Mapping[str, Any]) -> tuple[str, int]:
+    """Which duration is fixed, and how long it is: `("steps", 300)`."""
+    for key in DURATIONS:
+        if config[key] is not None:
+            return key, config[key]
+    return "steps", config["default_steps"]
+
+
+def clip(config: Mapping[str, Any]) -> float:
+    """The ceiling on the gradient's norm; inf where there is none."""
+    return math.inf if config["clip"] is None else config["clip"]
+
+
+def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
+    """The form in which two configs are equal exactly if they are the same run.
+
+    Null clip is inf, a whole float is an int, the duration is the one in force, and `data.path` is
+    the fingerprint of the data, wherever they lie. Left out is what cannot change a result: the
+    study's name, loggers, Hydra's own settings, worker counts, accelerator and devices.
+
+    Args:
+        config: resolved, as plain containers.
+        fingerprint: identity of the data's content.
+    """
+    run = {key: config[key] for key in ("batch", "lr", "seed", "model", "optimizer", "callbacks")}
+    run["clip"] = clip(config)
+    run |= dict.fromkeys(DURATIONS) | dict([protocol(config)])
+    run["data"] = {k: v for k, v in config["data"].items() if k != "workers"}
+    run["data"]["path"] = fingerprint
+    elsewhere = ("accelerator", "devices")
+    run["trainer"] = {k: v for k, v in config["trainer"].items() if k not in elsewhere}
+    return _canonical(run)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_canonical(entry) for entry in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
+        return int(value) if value.is_integer() else value
+    return value

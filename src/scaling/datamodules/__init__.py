@@ -1,0 +1,1 @@
+"""Datasets. Each batch follows from (data, seed, index) and from nothing that came before."""

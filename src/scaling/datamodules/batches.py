@@ -1,0 +1,81 @@
+"""The batches of a run, gathered from tensors in memory by the rows that they are made of."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from torch import Tensor
+
+
+class Batches:
+    """One epoch of batches after another, gathered from tensors in memory.
+
+    Batch i of epoch e is `fetch(order(e)[i * batch : (i + 1) * batch])`: nothing is drawn while
+    iterating. The last, shorter batch of an epoch is dropped, because the noise of a step is only
+    comparable at a fixed batch. With `microbatches` each batch arrives in that many equal parts,
+    so that gradient accumulation sees the same examples as one large step.
+
+    Args:
+        fetch: rows of the data set, as a batch.
+        order: epoch -> row of each example, in the order of training.
+        examples: length of every `order`.
+        batch: examples per optimizer step.
+        microbatches: equal parts of a batch; must divide it.
+
+    Raises:
+        ValueError: if no batch fits into the data, or the parts would be unequal.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[Tensor], Sequence[Tensor]],
+        *,
+        order: Callable[[int], Tensor],
+        examples: int,
+        batch: int,
+        microbatches: int = 1,
+    ):
+        if batch > examples:
+            raise ValueError(
+                f"batch={batch} exceeds the {examples} training examples; choose at most {examples}"
+            )
+        if microbatches < 1 or batch % microbatches:
+            raise ValueError(
+                f"trainer.accumulate_grad_batches={microbatches} must divide batch={batch}"
+            )
+        self.fetch, self.order, self.epoch = fetch, order, 0
+        self.batch, self.microbatches = batch, microbatches
+        self.steps = examples // batch
+
+    @property
+    def sampler(self) -> "Batches":
+        """Where Lightning looks for `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.steps * self.microbatches
+
+    def __iter__(self) -> Iterator[Sequence[Tensor]]:
+        rows = self.order(self.epoch)[: self.steps * self.batch]
+        for part in rows.split(self.batch // self.microbatches):
+            yield self.fetch(part)
+
+
+class InOrder:
+    """Batches of given rows, the same every time; the last one may be shorter.
+
+    Args:
+        fetch: rows of the data set, as a batch.
+        rows: what to visit, in this order.
+        batch: rows at a time.
+    """
+
+    def __init__(self, fetch: Callable[[Tensor], Sequence[Tensor]], rows: Tensor, *, batch: int):
+        self.fetch, self.parts = fetch, rows.split(batch)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Iterator[Sequence[Tensor]]:
+        return map(self.fetch, self.parts)

@@ -1,0 +1,123 @@
+"""Where text comes from: Python's own documentation, files, or WikiText-2."""
+
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+SOURCES = ("pydoc", "files", "wikitext2")
+
+
+class Corpus(NamedTuple):
+    """Text to train on and text to validate on."""
+
+    train: str
+    val: str
+
+
+@lru_cache(maxsize=8)
+def fingerprint(corpus: Corpus) -> str:
+    """Identity of the content, wherever it lay."""
+    parts = (hashlib.sha256(part.encode()).digest() for part in corpus)
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+def load(source: str, path: str | None, val_share: float) -> Corpus:
+    """The text of `source`, read once per process unless a file changes.
+
+    Args:
+        source: `pydoc`, `files` or `wikitext2`.
+        path: file or folder; for WikiText-2 optional, for the documentation without meaning.
+        val_share: share of the text, at its end, kept for validation where no file says which.
+
+    Raises:
+        ValueError: naming the file that is missing, empty or not text, and what to put there.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"data.source={source} must be one of {', '.join(SOURCES)}")
+    if not 0 < val_share < 1:
+        raise ValueError(f"data.val_share={val_share} must lie between 0 and 1, such as 0.1")
+    if source == "pydoc":
+        return _pydoc(val_share)
+    if source == "files":
+        if path is None:
+            raise ValueError("data.path is missing; give a text file, or a folder of .txt files")
+        return _read(Path(path), val_share)
+    folder = path or _below("wikitext2")
+    return _read(Path(folder), val_share) if folder else _download_wikitext2()
+
+
+def _below(name: str) -> Path | None:
+    """The folder of a data set under SCALING_DATA, if there is one."""
+    folder = Path(os.environ.get("SCALING_DATA", ""), name)
+    return folder if "SCALING_DATA" in os.environ and folder.is_dir() else None
+
+
+@lru_cache(maxsize=1)
+def _pydoc(val_share: float) -> Corpus:
+    from pydoc_data.topics import topics  # English that every Python carries
+
+    return _split("\n\n".join(topics[key] for key in sorted(topics)), val_share)
+
+
+def _split(text: str, val_share: float) -> Corpus:
+    cut = len(text) - round(val_share * len(text))
+    return Corpus(text[:cut], text[cut:])
+
+
+def _read(path: Path, val_share: float) -> Corpus:
+    """Files named train.txt and valid.txt say what they are for; others are joined and split."""
+    if not path.exists():
+        raise ValueError(f"data.path={path} does not exist; give a text file or a folder of them")
+    train, val = path / "train.txt", path / "valid.txt"
+    if train.exists() and val.exists():
+        return Corpus(_text(train), _text(val))
+    files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+    if not files:
+        raise ValueError(
+            f"data.path={path} holds no .txt file; put train.txt and valid.txt there, "
+            "or any .txt files to be split"
+        )
+    return _split("".join(_text(file) for file in files), val_share)
+
+
+def _text(file: Path) -> str:
+    try:
+        stat = file.stat()
+        return _decoded(file, stat.st_mtime_ns, stat.st_size)
+    except OSError as error:
+        raise ValueError(f"data.path: cannot read {file}: {error.strerror}") from error
+
+
+@lru_cache(maxsize=8)
+def _decoded(file: Path, modified: int, size: int) -> str:
+    raw = file.read_bytes()
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"data.path: {file} is not UTF-8 text (byte {raw[error.start]:#04x} at position "
+            f"{error.start}); convert it first, for example with iconv"
+        ) from error
+    if "\0" in text:
+        raise ValueError(f"data.path: {file} holds NUL characters, so it is not text")
+    if not text.strip():
+        raise ValueError(f"data.path: {file} is empty; give a file with text in it")
+    return text
+
+
+@lru_cache(maxsize=1)
+def _download_wikitext2() -> Corpus:
+    """WikiText-2 with its <unk> tokens (Merity et al., arXiv:1609.07843), CC BY-SA."""
+    from datasets import load_dataset  # imported here: it takes seconds, and few runs need it
+
+    try:
+        sets = load_dataset("Salesforce/wikitext", "wikitext-2-v1")
+        return Corpus(*("".join(sets[split]["text"]) for split in ("train", "validation")))
+    except Exception as error:  # whatever the network raises, the remedy is the same
+        raise ValueError(
+            "WikiText-2 is neither here nor could it be downloaded "
+            f"({type(error).__name__}); put its train.txt and valid.txt into a folder and set "
+            "data.path to it, or into $SCALING_DATA/wikitext2"
+        ) from error

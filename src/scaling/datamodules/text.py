@@ -1,0 +1,182 @@
+"""Characters of a text, one long tensor of tokens, cut into windows of the model's context."""
+
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+import lightning as L
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from scaling.datamodules import corpora
+from scaling.datamodules.batches import Batches, InOrder
+from scaling.datamodules.sizes import Sizes
+from scaling.ngrams import Ngrams, ngram_losses
+from scaling.seeds import generator_for, seed_for
+
+VOCABULARIES = ("ascii", "characters")
+VAL_BATCH = 64  # windows at a time; of no influence on any number
+SUBSTITUTE = 26  # the ASCII control code for a character that could not be represented
+
+
+class Text(L.LightningDataModule):
+    """Predict the next character of a text.
+
+    An epoch visits the training text once, in windows of `context` characters laid from an offset
+    that is drawn anew for each epoch, in shuffled order. Validation windows are spread evenly over
+    the validation text and are the same for every run, whatever its batch.
+
+    Args:
+        batch: windows per optimizer step.
+        microbatches: equal parts of a batch, for gradient accumulation.
+        seed: draws offsets and order.
+        source: `pydoc`, `files` or `wikitext2`.
+        path: file or folder of the text, where the source has one.
+        vocabulary: `ascii` for its 128 codes, or `characters` for those of the training text and
+            one for the unknown; other characters become code 26, or the unknown, and are counted.
+        context: characters per window.
+        val_share: share of the text, at its end, kept for validation where no file says which.
+        val_windows: most windows to validate on.
+
+    Raises:
+        ValueError: naming the key whose value, or whose file, cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch: int,
+        microbatches: int,
+        seed: int,
+        source: str,
+        path: str | None,
+        vocabulary: str,
+        context: int,
+        val_share: float,
+        val_windows: int,
+    ):
+        super().__init__()
+        if vocabulary not in VOCABULARIES:
+            raise ValueError(f"data.vocabulary={vocabulary} must be one of {VOCABULARIES}")
+        for key, value in {"context": context, "val_windows": val_windows}.items():
+            if value < 1:
+                raise ValueError(f"data.{key}={value} must be at least 1")
+        self.batch, self.microbatches, self.seed = batch, microbatches, seed
+        self.source, self.path, self.val_share = source, path, val_share
+        self.vocabulary, self.context, self.val_windows = vocabulary, context, val_windows
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the text, wherever it lies."""
+        return corpora.fingerprint(self._corpus())
+
+    def prepare(self) -> Sizes:
+        """Load and encode the text, and say how large it is.
+
+        Raises:
+            ValueError: if the text is too short for one window, or for one batch.
+        """
+        self.tokens = _tokens(self._corpus(), self.vocabulary)
+        for split, tokens in {"training": self.tokens.train, "validation": self.tokens.val}.items():
+            if len(tokens) < 2 * self.context:  # a window and the room to shift it
+                raise ValueError(
+                    f"the {split} text has {len(tokens)} characters, too few for "
+                    f"data.context={self.context}; give a longer text or a shorter context"
+                )
+        self.batches = Batches(
+            self._windows,
+            order=self._starts,
+            examples=self._train_windows,
+            batch=self.batch,
+            microbatches=self.microbatches,
+        )
+        return Sizes(self.tokens.vocabulary, self.tokens.vocabulary, self.context)
+
+    def columns(self) -> dict[str, float]:
+        """What is trivially reachable on the validation windows, in nats per character."""
+        ngrams = _references(self._corpus(), self.vocabulary, self.context, self.val_windows)
+        return {
+            **{f"{name}_loss": loss for name, loss in ngrams._asdict().items()},
+            "unknown_train": self.tokens.unknown_train,
+            "unknown_val": self.tokens.unknown_val,
+        }
+
+    def setup(self, stage: str) -> None:
+        self.prepare()
+
+    def train_dataloader(self) -> Batches:
+        return self.batches
+
+    def val_dataloader(self) -> InOrder:
+        starts = _spread(len(self.tokens.val), self.context, self.val_windows)
+        return InOrder(partial(_cut, self.tokens.val, self.context), starts, batch=VAL_BATCH)
+
+    @property
+    def _train_windows(self) -> int:
+        """Windows that fit behind every offset, so that all epochs have the same length."""
+        return (len(self.tokens.train) - self.context) // self.context
+
+    def _starts(self, epoch: int) -> Int[Tensor, " windows"]:
+        """First character of each training window of an epoch."""
+        offset = seed_for("order", self.seed, epoch) % self.context
+        draws = generator_for("order", self.seed, epoch)
+        return offset + self.context * torch.randperm(self._train_windows, generator=draws)
+
+    def _windows(self, starts: Int[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
+        return _cut(self.tokens.train, self.context, starts)
+
+    def _corpus(self) -> corpora.Corpus:
+        return corpora.load(self.source, self.path, self.val_share)
+
+
+class Tokens(NamedTuple):
+    """A text as codes of its vocabulary, and how much of it the vocabulary does not know."""
+
+    train: Int[Tensor, " train"] | UInt8[Tensor, " train"]
+    val: Int[Tensor, " val"] | UInt8[Tensor, " val"]
+    vocabulary: int
+    unknown_train: int  # characters
+    unknown_val: int
+
+
+@lru_cache(maxsize=2)
+def _tokens(corpus: corpora.Corpus, vocabulary: str) -> Tokens:
+    """Encode both splits with the vocabulary of the training text."""
+    train, val = (np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32) for text in corpus)
+    if vocabulary == "ascii":
+        known, unknown = np.arange(128, dtype=np.uint32), SUBSTITUTE
+    else:
+        known = np.unique(train)
+        unknown = len(known)
+    size = max(len(known), unknown + 1)
+    smallest = np.uint8 if size <= 256 else np.int32  # 10.8 million tokens in 11 MB
+
+    def encoded(points: np.ndarray) -> tuple[Tensor, int]:
+        codes = np.searchsorted(known, points).clip(max=len(known) - 1)
+        strange = known[codes] != points
+        codes[strange] = unknown
+        return torch.from_numpy(codes.astype(smallest)), int(strange.sum())
+
+    (train_codes, unknown_train), (val_codes, unknown_val) = encoded(train), encoded(val)
+    return Tokens(train_codes, val_codes, size, unknown_train, unknown_val)
+
+
+@lru_cache(maxsize=8)
+def _references(corpus: corpora.Corpus, vocabulary: str, context: int, windows: int) -> Ngrams:
+    """N-gram losses on exactly the characters that validation scores."""
+    tokens = _tokens(corpus, vocabulary)
+    x, y = _cut(tokens.val, context, _spread(len(tokens.val), context, windows))
+    return ngram_losses(tokens.train, x.flatten(), y.flatten(), tokens.vocabulary)
+
+
+def _spread(tokens: int, context: int, most: int) -> Int[Tensor, " windows"]:
+    """First tokens of at most `most` windows that do not overlap, spread evenly."""
+    windows = (tokens - 1) // context
+    return context * (torch.arange(min(windows, most)) * windows // min(windows, most))
+
+
+def _cut(tokens: Tensor, context: int, starts: Int[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
+    """Windows of `tokens`, and the same windows one token later."""
+    spans = tokens[starts[:, None] + torch.arange(context + 1)].long()
+    return spans[:, :-1], spans[:, 1:]

@@ -1,0 +1,37 @@
+"""Statistics of gradients: tensors in, tensors out. Nothing here knows of a trainer or a config."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+CLIP_EPSILON = 1e-6  # added to the norm by torch.nn.utils.clip_grad_norm_
+
+
+def total_norm(tensors: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """L2 norm over all coordinates of all tensors, in one pass that the norm clipping shares.
+
+    Raises:
+        ValueError: if there is no tensor, which is not the same as a norm of zero.
+    """
+    if not tensors:
+        raise ValueError("a norm over no tensors is not defined; did backward run?")
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+
+
+def clip_coefficient(norm: Float[Tensor, ""], clip: float) -> Float[Tensor, ""]:
+    """The factor that `torch.nn.utils.clip_grad_norm_` multiplies gradients of this norm with.
+
+    At most 1, and exactly 1 for `clip=inf` while the norm is finite; nan for a norm that is not.
+
+    Args:
+        norm: of the gradients before clipping.
+        clip: ceiling on the norm, at least 0.
+    """
+    return (clip / (norm + CLIP_EPSILON)).clamp(max=1.0) + 0 * norm
+
+
+def clamped_norm(tensors: Sequence[Tensor], clip: float) -> Float[Tensor, ""]:
+    """L2 norm after each coordinate is cut to [-clip, clip], as clipping by value does."""
+    return total_norm([tensor.clamp(-clip, clip) for tensor in tensors])

@@ -1,0 +1,64 @@
+"""What a step of training is, and nothing else."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning as L
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from scaling.seeds import seed_for
+
+
+class Learner(L.LightningModule):
+    """Minimise the mean of a network's losses.
+
+    Clipping belongs to the trainer and statistics to the callbacks, so that a new network never
+    needs to repeat them. The random state of each batch (dropout) follows from its index alone:
+    runs that differ in learning rate or clipping draw the same, and so does a resumed one.
+
+    Args:
+        net: offers `losses(batch)`, one loss per example, in nats.
+        optimizer: builds the optimizer; its hyperparameters are already bound. Weight decay is
+            turned off for vectors (biases and norms), as in GPT-2 and its successors.
+        seed: of the run.
+    """
+
+    def __init__(
+        self, net: nn.Module, *, optimizer: Callable[[Iterable[Any]], Optimizer], seed: int
+    ):
+        super().__init__()
+        self.net, self.optimizer, self.seed = net, optimizer, seed
+        self.validated: list[Tensor] = []
+
+    def losses(self, batch: Any) -> Float[Tensor, " batch"]:
+        """One loss per example, where training, validation and every statistic start."""
+        return self.net.losses(batch)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(seed_for("step", self.seed, self.current_epoch, batch_idx))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Float[Tensor, ""]:
+        return self.losses(batch).mean()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.validated.append(self.losses(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean over examples and its standard error, both in nats."""
+        losses = torch.cat(self.validated)
+        self.validated.clear()
+        self.log("val_loss", losses.mean())
+        if len(losses) > 1:
+            self.log("val_loss_se", losses.std() / len(losses) ** 0.5)
+
+    def configure_optimizers(self) -> Optimizer:
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        matrices = [parameter for parameter in trained if parameter.ndim >= 2]
+        vectors = [parameter for parameter in trained if parameter.ndim < 2]
+        groups: list[dict[str, Any]] = [{"params": matrices}]
+        if vectors:
+            groups.append({"params": vectors, "weight_decay": 0.0})
+        return self.optimizer(groups)

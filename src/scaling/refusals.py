@@ -1,0 +1,47 @@
+"""What is said to a user whose request cannot be met: the key, its value, and the remedy."""
+
+import difflib
+import re
+from collections.abc import Mapping
+
+from hydra.errors import HydraException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+REFUSED = (ValueError, HydraException, OmegaConfBaseException)
+
+
+def message(error: Exception) -> str:
+    """One message for whatever Hydra, OmegaConf or this package refuses."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MissingMandatoryValue):
+            key = cause.full_key or str(cause).rsplit(": ", 1)[-1].split("\n")[0]
+            return f"{key} is missing; give it as {key}=..."
+        if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+            return _unknown(cause)
+        if isinstance(cause, ValidationError):
+            return _mistyped(cause, error)
+        cause = cause.__cause__
+    return re.sub(r"\s*\n\s*", "; ", str(error).strip())
+
+
+def _unknown(cause: OmegaConfBaseException) -> str:
+    key = str(cause.key)
+    known = [str(k) for k in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []
+    if not known and cause.parent_node is not None:
+        known = [str(k) for k in cause.parent_node.keys()]  # noqa: SIM118 - a DictConfig
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+    return f"{cause.full_key or key} is an unknown key; {hint}"
+
+
+def _mistyped(cause: ValidationError, error: Exception) -> str:
+    typed = re.search(r"override (\S+)", str(error))
+    what = typed.group(1) if typed else cause.full_key
+    return f"{what}: {str(cause.msg or cause).splitlines()[0]}; give {cause.full_key} such a value"

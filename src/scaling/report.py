@@ -1,0 +1,179 @@
+"""A sweep's folder as a table and figures: `python -m scaling.report multirun/quickstart`."""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+from scaling import results
+
+LEGEND = "* best of its batch   ! worse than letter frequencies (unigram)   (%) steps clipped"
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Validation loss with batch down and lr across, one block for each other setting.
+
+    Seeds are averaged. Below it stands what a reader must know before believing an optimum.
+
+    Args:
+        rows: as `scaling.results.read` gives them.
+    """
+    blocks = [_block(title, block) for title, block in results.settings(rows)]
+    return "\n\n".join(["Validation loss in nats", *blocks, "\n".join([LEGEND, *notes(rows)])])
+
+
+def line(rows: pd.DataFrame) -> str:
+    """One run in a few lines, its loss beside what is trivially reachable."""
+    row = rows.iloc[0]
+    if row.status not in results.FINISHED:
+        return f"{row.status}  {row.run}"
+    loss = f"{row.val_loss:.4f} +- {row.val_loss_se:.4f} nats"
+    beside = ", ".join(f"{name[:-5]} {value:.3f}" for name, value in _trivial(rows).items())
+    return "\n".join(
+        [
+            f"{row.status}      {row.run}",
+            f"val_loss  {loss if pd.notna(row.val_loss) else 'not finite'}  ({beside})",
+            f"clipped   {row.clip_percent:.1f} % of {row.steps:.0f} steps; mean gradient norm "
+            f"{row.grad_norm_pre_clip:.3g} before and {row.grad_norm_post_clip:.3g} after clipping",
+            f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters",
+        ]
+    )
+
+
+def notes(rows: pd.DataFrame) -> list[str]:
+    """What a reader must know before believing an optimum."""
+    said = [f"{name[:-5]} {value:.3f}" for name, value in _trivial(rows).items()]
+    lines = [f"Reachable without learning: {', '.join(said)}"] if said else []
+    for title, block in results.settings(rows):
+        means = _means(block[block["status"] == "done"])
+        edges = {
+            batch: "largest" if best == lrs.index[-1] else "smallest"
+            for batch, lrs in means.groupby("batch")
+            for lrs in [lrs.droplevel("batch")]
+            if len(lrs) > 1 and (best := lrs.idxmin()) in (lrs.index[0], lrs.index[-1])
+        }
+        for end in ("largest", "smallest"):
+            if batches := [f"{batch:g}" for batch, which in edges.items() if which == end]:
+                where = f" ({title})" if title else ""
+                lines.append(
+                    f"The best lr is the {end} tried at batch {', '.join(batches)}{where}: "
+                    "the optimum may lie outside the grid"
+                )
+    if rows["seed"].nunique() == 1:
+        lines.append("One seed: differences between cells include noise of unknown size")
+    for status in ("diverged", "failed", "interrupted", "corrupt"):
+        if count := int((rows["status"] == status).sum()):
+            lines.append(f"{count} of {len(rows)} runs {status}")
+    return lines
+
+
+def write(folders: list[Path], out: Path) -> list[Path]:
+    """Write the table and the figures of a sweep.
+
+    Args:
+        folders: of one sweep, or of several that are read as one.
+        out: where the files go; made if missing.
+
+    Returns:
+        the files written.
+
+    Raises:
+        FileNotFoundError: if a folder holds no row.
+    """
+    from scaling import figures  # imported here: a table alone needs no matplotlib
+
+    rows = results.read(*folders)
+    out.mkdir(parents=True, exist_ok=True)
+    text = out / "table.txt"
+    text.write_text("\n".join([table(rows), *missing(folders, rows)]) + "\n")
+    data = out / "rows.csv"
+    rows.to_csv(data, index=False)
+    files = [text, data]
+    for name, draw in figures.ALL.items():
+        files.append(out / f"{name}.png")
+        draw(rows).savefig(files[-1], dpi=150)
+    return files
+
+
+def missing(folders: list[Path], rows: pd.DataFrame) -> list[str]:
+    """The cells that a sweep planned and that have no finished row, with the command for them."""
+    finished = set(rows.loc[rows["status"].isin(results.FINISHED), "run"])
+    lines = []
+    for plan in (plan for folder in folders for plan in results.plans(folder)):
+        absent = [cell["run"] for cell in plan["cells"] if cell["run"] not in finished]
+        if absent:
+            lines.append(f"{len(absent)} of {len(plan['cells'])} cells missing: {plan['command']}")
+    return list(dict.fromkeys(lines))
+
+
+def _block(title: str, block: pd.DataFrame) -> str:
+    """One table of cells."""
+    means = _means(block[block["status"] == "done"])
+    best = {batch: lrs.idxmin()[1] for batch, lrs in means.groupby("batch")}
+    lrs = sorted(block["lr"].unique())
+    lines = [["batch", *(f"lr {lr:g}" for lr in lrs)]]
+    for batch, row in block.groupby("batch"):
+        cells = dict(iter(row.groupby("lr")))
+        texts = [_cell(cells[lr], best.get(batch) == lr) if lr in cells else "." for lr in lrs]
+        lines.append([f"{batch:g}", *texts])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = ["  ".join(x.rjust(w) for x, w in zip(line, widths, strict=True)) for line in lines]
+    return "\n".join([f"{title}:" if title else "", *text]).lstrip("\n")
+
+
+def _cell(runs: pd.DataFrame, best: bool) -> str:
+    """The runs of one batch and lr, over seeds."""
+    done = runs[runs["status"] == "done"]
+    if done.empty:
+        return "/".join(sorted(runs["status"].unique()))
+    loss, unigram = done["val_loss"].mean(), done["unigram_loss"].mean()
+    mark = f"{'*' if best else ''}{'!' if loss > unigram else ''}"
+    rest = f" {len(done)} of {len(runs)}" if len(done) < len(runs) else ""
+    clipped = done["clip_percent"].mean()
+    percent = f" ({clipped:3.0f} %)" if pd.notna(clipped) else ""
+    return f"{mark}{loss:.3f}{percent}{rest}"
+
+
+def _means(done: pd.DataFrame) -> pd.Series:
+    """Mean loss by batch and lr."""
+    return done.groupby(["batch", "lr"])["val_loss"].mean().dropna()
+
+
+def _trivial(rows: pd.DataFrame) -> dict[str, float]:
+    """The losses that need no learning, if all rows agree on them."""
+    names = ("uniform_loss", "unigram_loss", "bigram_loss")
+    known = {name: rows[name].dropna().unique() for name in names}
+    return {name: values[0] for name, values in known.items() if len(values) == 1}
+
+
+def main() -> int:
+    """The command line; gives the exit code: 0 if the folders could be read, else 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scaling.report",
+        description="Write the table and the figures of a sweep, also of one that is half finished.",
+    )
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER", help="such as multirun/quickstart"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="where the files go; report/ in the first folder by default"
+    )
+    given = parser.parse_args()
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            files = write(given.folders, given.out or given.folders[0] / "report")
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for message in {str(warning.message) for warning in caught}:
+        print(message, file=sys.stderr)
+    print(files[0].read_text())
+    print("\n".join(f"wrote {file}" for file in files))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,291 @@
+"""One run, one row: its identity, how it is written, and how everybody reads it."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from scaling.tables import read_parts
+
+FILE = "row.json"
+PLANS = ".sweeps"
+SCHEMA = 1
+Status = Literal["done", "diverged", "failed", "interrupted", "corrupt"]
+FINISHED = ("done", "diverged")
+
+ROOT_KEYS = ("batch", "lr", "clip", "seed")
+FIXED = (
+    *("study", "run", "digest", "status", "error", "model", "data", "optimizer", "protocol"),
+    *(*ROOT_KEYS, "steps", "examples", "parameters", "seconds", "val_loss", "val_loss_se"),
+    *("train_loss", "uniform_loss", "unigram_loss", "bigram_loss", "val_accuracy"),
+    *("test_accuracy", "clip_percent", "clip_coefficient_cv", "grad_norm_pre_clip"),
+    *("grad_norm_post_clip", "update_norm", "fold"),
+)
+TEXT = ("study", "run", "digest", "status", "error", "model", "data", "optimizer", "protocol")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Everything that the analysis may ask of a run.
+
+    A number that was not measured is missing from `measured`, never 0. A run that diverged is a
+    row like any other; `failed` and `interrupted` say why there are no numbers.
+    """
+
+    study: str
+    run: str  # name of its folder
+    digest: str  # identity of its config
+    status: Status
+    error: str | None = None
+    model: str  # the option chosen in the config group of that name
+    data: str
+    optimizer: str
+    protocol: str  # which duration was fixed: steps, epochs or examples
+    config: dict[str, Any]  # resolved, whole
+    measured: dict[str, float] = field(default_factory=dict)  # column -> number
+
+
+def digest(canonical: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits that two configs share only if they are the same.
+
+    Args:
+        canonical: config in canonical form (`scaling.config.canonical`).
+    """
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def name(canonical: Mapping[str, Any], digest: str) -> str:
+    """The run's folder name: what is typed all day, then the digest of everything."""
+    return ",".join(f"{key}={canonical[key]}" for key in ROOT_KEYS) + f"-{digest}"
+
+
+def write(row: Row, folder: Path) -> None:
+    """Write `row` into its run's folder, whole or not at all.
+
+    Strict JSON knows neither nan nor inf: unmeasured numbers are left out, infinite ones become
+    the strings "inf" and "-inf". The record carries a checksum of itself.
+
+    Raises:
+        OSError: if the file cannot be written; an earlier row then stays as it was.
+    """
+    record = {"schema": SCHEMA, **_strict(vars(row))}
+    record["checksum"] = _checksum(record)
+    write_json(record, folder / FILE)
+
+
+def write_json(record: Mapping[str, Any], path: Path) -> None:
+    """Write a file of strict JSON that is never seen half written, not even after a crash."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("w") as file:
+            json.dump(record, file, indent=1, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_row(folder: Path) -> Row | None:
+    """The row of one run's folder, or None if it has none.
+
+    Raises:
+        ValueError: if the row is damaged, was edited, or has another schema.
+    """
+    path = folder / FILE
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); {_REMEDY}") from error
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        raise ValueError(f"{path} is not of schema {SCHEMA}; {_REMEDY}")
+    if record.pop("checksum", None) != _checksum(record):
+        raise ValueError(f"{path} is not what was written (its checksum differs); {_REMEDY}")
+    del record["schema"]
+    return Row(**_loose(record))
+
+
+def read(*folders: str | Path) -> pd.DataFrame:
+    """Gather the rows at any depth below `folders`, one line per run.
+
+    Columns: the fixed ones, whatever else was measured, and every config key that varies among the
+    rows, under its dotted name. Missing numbers are nan. A damaged row becomes a line of status
+    `corrupt`, named in a warning.
+
+    Raises:
+        FileNotFoundError: if there is no row below a folder.
+    """
+    lines, configs = [], []
+    for folder in folders:
+        runs = list(_runs(Path(folder)))
+        if not runs:
+            raise FileNotFoundError(f"no {FILE} below {folder}; did any run of this sweep finish?")
+        for run in runs:
+            line, config = _line(run)
+            lines.append(line)
+            configs.append(config)
+    table = pd.DataFrame(lines)
+    table = table.reindex(columns=[*FIXED, *(key for key in table if key not in FIXED)])
+    numbers = [key for key in table if key not in TEXT]
+    table[numbers] = table[numbers].apply(pd.to_numeric)
+    return table.join(_varying(configs, without=set(table)))
+
+
+def steps(*folders: str | Path) -> pd.DataFrame:
+    """One line per run and optimizer step; step i starts from the weights after i updates."""
+    return _tables(folders, "steps")
+
+
+def epochs(*folders: str | Path) -> pd.DataFrame:
+    """One line per run and evaluation; `step` counts the updates taken before it."""
+    return _tables(folders, "epochs")
+
+
+def layers(*folders: str | Path) -> pd.DataFrame:
+    """One line per run, measured step and parameter tensor."""
+    return _tables(folders, "layers")
+
+
+def layer_epochs(*folders: str | Path) -> pd.DataFrame:
+    """One line per run, epoch and parameter tensor: statistics over its mini-batches."""
+    return _tables(folders, "layer_epochs")
+
+
+def settings(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Blocks of rows that differ only in batch, lr and seed, each under what sets it apart.
+
+    Args:
+        rows: as `read` gives them; damaged ones belong to no block.
+    """
+    rows = rows[rows["status"] != "corrupt"]
+    choices = ("model", "data", "optimizer", "protocol", "clip")
+    keys: list[str] = []
+    for key in (*choices, *(key for key in rows if "." in key and not key.endswith("._target_"))):
+        if _groups(rows, [*keys, key]) > _groups(rows, keys):
+            keys.append(key)
+    if not keys:
+        yield "", rows
+        return
+    for values, block in rows.groupby(keys, dropna=False, sort=True):
+        yield ", ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+                        for key, value in zip(keys, values, strict=True)), block
+
+
+def plans(folder: str | Path) -> list[dict[str, Any]]:
+    """What the sweep commands below `folder` planned, oldest first: command, time, cells."""
+    paths = sorted(Path(folder).glob(f"{PLANS}/*.json")) + sorted(
+        Path(folder).glob(f"*/{PLANS}/*.json")
+    )
+    return [json.loads(path.read_text()) for path in paths]
+
+
+_REMEDY = "delete it to train this run again, or restore it from a copy"
+
+
+def _runs(folder: Path) -> Iterator[Path]:
+    """Folders with a row, in the order of their names; nothing is searched below them."""
+    if (folder / FILE).is_file():
+        yield folder
+        return
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir() and not entry.name.startswith("."):
+                yield from _runs(Path(entry.path))
+
+
+def _line(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A row as a line of the table, and its flat config."""
+    try:
+        row = read_row(run)
+    except ValueError as error:
+        warnings.warn(f"corrupt row: {error}", stacklevel=3)
+        return {"run": run.name, "status": "corrupt", "error": str(error)}, {}
+    assert row is not None
+    line = {key: value for key, value in vars(row).items() if key not in ("config", "measured")}
+    line |= {key: row.config.get(key) for key in ROOT_KEYS} | row.measured
+    return line, dict(_flat(row.config))
+
+
+def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", str(value) if isinstance(value, list) else value
+
+
+def _groups(rows: pd.DataFrame, keys: list[str]) -> int:
+    return len(rows[keys].drop_duplicates()) if keys else min(len(rows), 1)
+
+
+def _varying(configs: list[dict[str, Any]], without: set[str]) -> pd.DataFrame:
+    """The config keys whose value differs among the rows, less those that are columns already.
+
+    A key inside a group that follows a root key everywhere (`optimizer.lr` is `lr`) says nothing
+    new and is left out too.
+    """
+    known = [config for config in configs if config]
+    keys = {key: None for config in known for key in config if key not in without}
+    varying = []
+    for key in keys:
+        values = [config.get(key) for config in known]
+        leaf = key.rpartition(".")[2]
+        copied = leaf in ROOT_KEYS and values == [config[leaf] for config in known]
+        if len(set(map(repr, values))) > 1 and not copied:
+            varying.append(key)
+    return pd.DataFrame([{key: config.get(key) for key in varying} for config in configs])
+
+
+def _tables(folders: tuple[str | Path, ...], table: str) -> pd.DataFrame:
+    """The parts of one table of every run below `folders`, joined, with the run's name in front."""
+    parts = []
+    for folder in folders:
+        for run in _runs(Path(folder)):
+            part = read_parts(run / table)
+            if len(part):
+                part.insert(0, "run", run.name)
+                parts.append(part)
+    if not parts:
+        return pd.DataFrame()
+    joined = pd.concat(parts, ignore_index=True)
+    return joined.astype({"run": "category"})
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _strict(value: Any) -> Any:
+    """Strict JSON's form of a value; an unmeasured number is left out of its mapping."""
+    if isinstance(value, Mapping):
+        return {
+            str(key): _strict(entry)
+            for key, entry in value.items()
+            if not (isinstance(entry, float) and math.isnan(entry))
+        }
+    if isinstance(value, list | tuple):
+        return [_strict(entry) for entry in value]
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value
+
+
+def _loose(value: Any) -> Any:
+    """Undo what strict JSON made of an infinite number."""
+    if isinstance(value, dict):
+        return {key: _loose(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_loose(entry) for entry in value]
+    return {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value

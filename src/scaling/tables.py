@@ -1,0 +1,65 @@
+"""Tables that grow while a run lasts: columns in memory, Parquet parts on disk."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+
+def write_part(folder: Path, columns: Mapping[str, Sequence], first: int) -> None:
+    """Write one part of a table, whole or not at all.
+
+    Args:
+        folder: the table's own; made if missing.
+        columns: name -> values, all of the same length.
+        first: row number of the part's first row in the whole table, which gives it its name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{first:09d}.draft"
+    pd.DataFrame(dict(columns)).to_parquet(draft, index=False)
+    os.replace(draft, folder / f"{first:09d}.parquet")
+
+
+def read_parts(folder: Path) -> pd.DataFrame:
+    """The whole table in the order of its rows; empty if there is none."""
+    parts = [pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+class Recorder:
+    """Collect rows and write them in parts.
+
+    Args:
+        folder: where parts go; those of an earlier table are removed.
+        rows_per_part: rows after which a part is written; the rest follows with `flush`.
+    """
+
+    def __init__(self, folder: Path, *, rows_per_part: int):
+        self.folder, self.rows_per_part = folder, rows_per_part
+        self.columns: dict[str, list] = {}
+        self.rows = self.written = 0
+        for part in folder.glob("*.parquet"):
+            part.unlink()
+
+    def extend(self, columns: Mapping[str, Sequence]) -> None:
+        """Append rows, column by column; the first call says which columns there are.
+
+        Raises:
+            ValueError: if the columns differ from those before, or in length.
+        """
+        lengths = {len(values) for values in columns.values()}
+        if len(lengths) != 1 or (self.columns and self.columns.keys() != columns.keys()):
+            raise ValueError(f"columns {sorted(columns)} of lengths {lengths} do not fit the table")
+        for name, values in columns.items():
+            self.columns.setdefault(name, []).extend(values)
+        self.rows += lengths.pop()
+        if self.rows - self.written >= self.rows_per_part:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is not yet on disk."""
+        if self.rows > self.written:
+            rest = {name: values[self.written :] for name, values in self.columns.items()}
+            write_part(self.folder, rest, self.written)
+            self.written = self.rows

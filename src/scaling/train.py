@@ -1,0 +1,218 @@
+"""Train one cell, write one row: `python -m scaling.train batch=32 lr=1e-3 clip=1.0`."""
+
+import contextlib
+import logging
+import math
+import shutil
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from omegaconf import OmegaConf
+
+from scaling import config, results
+from scaling.callbacks.progress import Progress
+from scaling.cells import Cell
+from scaling.models.learner import Learner
+from scaling.seeds import seed_for
+
+log = logging.getLogger(__name__)
+
+TRACEBACK = "traceback.txt"
+
+
+class Interrupted(BaseException):
+    """A run was stopped from outside; `signal` is the number of the signal that did it."""
+
+    def __init__(self, signal: int):
+        super().__init__(signal)
+        self.signal = signal
+
+
+def rehearse(cell: Cell) -> None:
+    """Build everything that `run` will build, and train nothing.
+
+    Raises:
+        ValueError: for values that only the thing itself can judge, such as a batch larger than
+            the data.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _build(cell, Path("."), bar=False)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a library raises about the values it was given
+        raise ValueError(f"{cell.name}: {type(error).__name__}: {error}") from error
+
+
+def examples(cell: Cell) -> int:
+    """How many training examples a cell asks for."""
+    data = _instance(cell.config["data"])
+    data.prepare()
+    return _steps(cell.config, data) * cell.config["batch"]
+
+
+def run(cell: Cell, *, bar: bool) -> results.Row:
+    """Train `cell` in its folder and write its row, whatever happens.
+
+    Args:
+        bar: show a progress bar.
+
+    Raises:
+        Interrupted: after the row is written, for Ctrl-C and SIGTERM.
+        OSError: if the row cannot be written.
+    """
+    folder = cell.folder
+    _clear(folder)
+    _keep_config(cell, folder / ".hydra")
+    row: dict[str, Any] = {
+        "study": cell.config["study"],
+        "run": cell.name,
+        "digest": cell.digest,
+        **{group: cell.choices[group] for group in ("model", "data", "optimizer")},
+        "protocol": config.protocol(cell.config)[0],
+        "config": cell.config | {"clip": config.clip(cell.config)},
+    }
+    measured: dict[str, float] = {}
+    signal = None
+    try:
+        status, error = _fit(cell, folder, measured, bar), None
+    except BaseException as caught:
+        signal = _signal(caught)
+        status = "interrupted" if signal else "failed"
+        error = f"{type(caught).__name__}: {caught}".strip(": ") if not signal else None
+        if not signal:
+            (folder / TRACEBACK).write_text(traceback.format_exc())
+    written = results.Row(status=status, error=error, measured=measured, **row)
+    results.write(written, folder)
+    if signal:
+        raise Interrupted(signal)
+    return written
+
+
+def _fit(cell: Cell, folder: Path, measured: dict[str, float], bar: bool) -> results.Status:
+    """Train and validate, and fill `measured` with what there is, also on the way out of an error.
+
+    Returns:
+        `done`, or `diverged` if a loss was not finite.
+    """
+    L.seed_everything(cell.config["seed"], workers=True, verbose=False)
+    data, learner, trainer = _build(cell, folder, bar)
+    observers = [callback for callback in trainer.callbacks if hasattr(callback, "columns")]
+    start = time.perf_counter()
+    try:
+        with _known_warnings():
+            trainer.fit(learner, datamodule=data)
+        measured["seconds"] = time.perf_counter() - start
+        with _known_warnings():  # Lightning does not validate where max_steps ends an epoch early
+            trainer.validate(learner, datamodule=data, verbose=False)
+    finally:
+        measured.setdefault("seconds", time.perf_counter() - start)
+        measured["steps"] = trainer.global_step
+        measured["examples"] = trainer.global_step * cell.config["batch"]
+        measured["parameters"] = sum(p.numel() for p in learner.parameters() if p.requires_grad)
+        for name, value in trainer.callback_metrics.items():
+            if name.startswith(("val_", "test_")):
+                measured[name] = float(value)
+        for source in (data, *observers):
+            measured.update(source.columns())
+    finite = math.isfinite(measured.get("val_loss", math.nan))
+    return "done" if finite and "diverged_step" not in measured else "diverged"
+
+
+def _build(cell: Cell, folder: Path, bar: bool) -> tuple[Any, Learner, L.Trainer]:
+    """Data, module and trainer of a cell, ready to fit."""
+    settings = cell.config
+    data = _instance(settings["data"])
+    sizes = data.prepare()
+    torch.manual_seed(seed_for("weights", settings["seed"]))
+    net = _instance(settings["model"], **asdict(sizes))
+    learner = Learner(net, optimizer=_instance(settings["optimizer"]), seed=settings["seed"])
+    learner.configure_optimizers()  # so that what it refuses is refused now
+    callbacks = [_instance(callback) for callback in (settings["callbacks"] or {}).values()]
+    clip, logger = config.clip(settings), settings["logger"]
+    trainer = _instance(
+        settings["trainer"],
+        max_steps=_steps(settings, data),
+        max_epochs=-1,
+        gradient_clip_val=None if math.isinf(clip) else clip,
+        callbacks=[*callbacks, Progress()] if bar else callbacks,
+        logger=_instance(logger, save_dir=str(folder)) if logger else False,
+        default_root_dir=str(folder),
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    return data, learner, trainer
+
+
+def _steps(settings: Mapping[str, Any], data: Any) -> int:
+    """Optimizer steps of a run, whichever duration it fixed."""
+    protocol, count = config.protocol(settings)
+    if protocol == "epochs":
+        return count * data.batches.steps
+    if protocol == "examples":
+        return max(1, round(count / settings["batch"]))
+    return count
+
+
+def _clear(folder: Path) -> None:
+    """Make the run's folder, free of what an unfinished attempt left, except for its row.
+
+    The old row stays until the new one replaces it, so that there is never none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name not in (results.FILE, ".lock"):
+            entry.unlink()
+
+
+def _keep_config(cell: Cell, folder: Path) -> None:
+    """Leave what Hydra users look for: the config as composed, and what was typed."""
+    folder.mkdir()
+    (folder / "config.yaml").write_text(cell.source)
+    (folder / "overrides.yaml").write_text(OmegaConf.to_yaml(list(cell.overrides)))
+
+
+def _instance(node: Mapping[str, Any], **given: Any) -> Any:
+    return instantiate(node, **given, _convert_="all")
+
+
+def _signal(error: BaseException) -> int | None:
+    """The signal behind an exception: Lightning turns Ctrl-C inside `fit` into SystemExit."""
+    if isinstance(error, Interrupted):
+        return error.signal
+    if isinstance(error, SIGTERMException):
+        return 15
+    pressed = isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
+    return 2 if pressed or isinstance(error, KeyboardInterrupt) else None
+
+
+@contextlib.contextmanager
+def _known_warnings() -> Iterator[None]:
+    """Silence what Lightning warns of and this framework does on purpose."""
+    with warnings.catch_warnings():
+        for message in (
+            "The number of training batches",  # is smaller than the logging interval
+            ".*treespec, LeafSpec.* is deprecated",  # Lightning 2.6 with torch 2.13
+        ):
+            warnings.filterwarnings("ignore", message)
+        yield
+
+
+if __name__ == "__main__":
+    from scaling import sweep
+
+    sweep.main()
