@@ -45,14 +45,14 @@ class Cell:
         return Path("multirun", self.config["study"], self.name)
 
 
-def cell(composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, str]) -> Cell:
+def cell(composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, str | None]) -> Cell:
     """Check a composed config and give it its identity. The data are looked at, not trained on.
 
     Raises:
         ValueError: naming the key that is unknown, or whose value has the wrong type or no meaning.
         omegaconf.errors.MissingMandatoryValue: for a key that must be given and was not.
     """
-    settings = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    settings: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     known = [field.name for field in fields(config.Run)]
     for key in settings:
         if key not in known:
@@ -67,7 +67,7 @@ def cell(composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
         config=settings,
         source=OmegaConf.to_yaml(composed),
         overrides=tuple(overrides),
-        choices={str(group): str(option) for group, option in choices.items()},
+        choices={group: option for group, option in choices.items() if option is not None},
         digest=digest,
         name=results.name(canonical, digest),
     )

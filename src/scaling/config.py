@@ -74,6 +74,12 @@ def check(config: Mapping[str, Any]) -> None:
         both = " and ".join(f"{key}={config[key]}" for key in given)
         others = " or ".join(f"{key}=null" for key in given)
         raise ValueError(f"{both} are two durations of one run; set {others}")
+    devices = config["trainer"].get("devices", 1)
+    if devices not in (1, "1", [0]):
+        raise ValueError(
+            f"trainer.devices={devices} must be 1; norms are taken on one device, and a sweep uses "
+            "others for other cells"
+        )
     for path, key in WIRED.items():
         group, inner = path.split(".")
         if isinstance(config[group], Mapping) and config[group].get(inner) != config[key]:
@@ -92,7 +98,7 @@ def protocol(config: Mapping[str, Any]) -> tuple[str, int]:
 
 def clip(config: Mapping[str, Any]) -> float:
     """The ceiling on the gradient's norm; inf where there is none."""
-    return math.inf if config["clip"] is None else config["clip"]
+    return math.inf if config["clip"] is None else float(config["clip"])
 
 
 def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:

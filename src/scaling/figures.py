@@ -54,7 +54,7 @@ def _panels(rows: pd.DataFrame, draw: Callable[[pd.DataFrame, Axes], None]) -> F
         for i, (title, block) in enumerate(blocks):
             axes = figure.add_subplot(down, across, i + 1)
             draw(block, axes)
-            axes.set_title(title, loc="left")
+            axes.set_title(title, loc="left", pad=40 if axes.get_legend() else 6)
     return figure
 
 
@@ -78,24 +78,28 @@ def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
         diverged["lr"], [0.98] * len(diverged), "x", color="black", clip_on=False,
         transform=axes.get_xaxis_transform(), label="diverged" if len(diverged) else None,
     )  # fmt: skip
-    top = done["val_loss"].max()
     for name, style in {"bigram": "--", "unigram": ":"}.items():
         levels = block[f"{name}_loss"].dropna().unique()
         if len(levels) == 1:
             axes.axhline(levels[0], color="0.4", linestyle=style, linewidth=1)
             axes.annotate(
-                f"{name} {levels[0]:.2f}", (1, levels[0]), xycoords=("axes fraction", "data"),
-                ha="right", va="bottom", fontsize=8, color="0.3",
+                f"{name} {levels[0]:.2f}", (1.01, levels[0]), xycoords=("axes fraction", "data"),
+                ha="left", va="center", fontsize=8, color="0.3",
             )  # fmt: skip
-            top = max(top, levels[0])
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("validation loss (nats)")
-    axes.legend(title="batch (ring: best)", frameon=False)
+    axes.legend(
+        title="batch (ring: best)", frameon=False, ncols=3, loc="lower center",
+        bbox_to_anchor=(0.5, 1.02),
+    )  # fmt: skip
 
 
 def _clip_panel(block: pd.DataFrame, axes: Axes) -> None:
     shares = block.pivot_table(index="batch", columns="lr", values="clip_percent", aggfunc="mean")
+    if shares.empty:
+        axes.text(0.5, 0.5, "no finished run", ha="center", transform=axes.transAxes)
+        return
     shares.index = [f"{batch:g}" for batch in shares.index]
     shares.columns = [f"{lr:g}" for lr in shares.columns]
     sns.heatmap(

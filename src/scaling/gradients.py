@@ -1,7 +1,5 @@
 """Statistics of gradients: tensors in, tensors out. Nothing here knows of a trainer or a config."""
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -9,7 +7,7 @@ from torch import Tensor
 CLIP_EPSILON = 1e-6  # added to the norm by torch.nn.utils.clip_grad_norm_
 
 
-def total_norm(tensors: Sequence[Tensor]) -> Float[Tensor, ""]:
+def total_norm(tensors: list[Tensor]) -> Float[Tensor, ""]:
     """L2 norm over all coordinates of all tensors, in one pass that the norm clipping shares.
 
     Raises:
@@ -32,6 +30,6 @@ def clip_coefficient(norm: Float[Tensor, ""], clip: float) -> Float[Tensor, ""]:
     return (clip / (norm + CLIP_EPSILON)).clamp(max=1.0) + 0 * norm
 
 
-def clamped_norm(tensors: Sequence[Tensor], clip: float) -> Float[Tensor, ""]:
+def clamped_norm(tensors: list[Tensor], clip: float) -> Float[Tensor, ""]:
     """L2 norm after each coordinate is cut to [-clip, clip], as clipping by value does."""
     return total_norm([tensor.clamp(-clip, clip) for tensor in tensors])

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from jaxtyping import Int
+from jaxtyping import Integer
 from torch import Tensor, bincount
 
 
@@ -16,9 +16,9 @@ class Ngrams(NamedTuple):
 
 
 def ngram_losses(
-    train: Int[Tensor, " tokens"],
-    previous: Int[Tensor, " scored"],
-    targets: Int[Tensor, " scored"],
+    train: Integer[Tensor, " tokens"],
+    previous: Integer[Tensor, " scored"],
+    targets: Integer[Tensor, " scored"],
     vocabulary: int,
 ) -> Ngrams:
     """Mean losses of uniform, unigram and bigram predictions of `targets`, counted on `train`.

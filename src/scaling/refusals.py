@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -13,6 +13,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+KINDS = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
 REFUSED = (ValueError, HydraException, OmegaConfBaseException)
 
 
@@ -26,9 +27,10 @@ def message(error: Exception) -> str:
         if isinstance(cause, ConfigAttributeError | ConfigKeyError):
             return _unknown(cause)
         if isinstance(cause, ValidationError):
-            return _mistyped(cause, error)
+            return _mistyped(cause)
         cause = cause.__cause__
-    return re.sub(r"\s*\n\s*", "; ", str(error).strip())
+    text = re.sub(r"\s*\n\s*", "; ", str(error).strip())
+    return f"{error.override}: {text}" if isinstance(error, OverrideParseException) else text
 
 
 def _unknown(cause: OmegaConfBaseException) -> str:
@@ -41,7 +43,9 @@ def _unknown(cause: OmegaConfBaseException) -> str:
     return f"{cause.full_key or key} is an unknown key; {hint}"
 
 
-def _mistyped(cause: ValidationError, error: Exception) -> str:
-    typed = re.search(r"override (\S+)", str(error))
-    what = typed.group(1) if typed else cause.full_key
-    return f"{what}: {str(cause.msg or cause).splitlines()[0]}; give {cause.full_key} such a value"
+def _mistyped(cause: ValidationError) -> str:
+    said = str(cause.msg or cause).splitlines()[0]
+    if found := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", said):
+        value, kind = found.groups()
+        return f"{cause.full_key}={value} must be of type {KINDS.get(kind, kind)}"
+    return f"{cause.full_key}: {said}"

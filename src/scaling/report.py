@@ -48,20 +48,19 @@ def notes(rows: pd.DataFrame) -> list[str]:
     lines = [f"Reachable without learning: {', '.join(said)}"] if said else []
     for title, block in results.settings(rows):
         means = _means(block[block["status"] == "done"])
-        edges = {
-            batch: "largest" if best == lrs.index[-1] else "smallest"
-            for batch, lrs in means.groupby("batch")
-            for lrs in [lrs.droplevel("batch")]
-            if len(lrs) > 1 and (best := lrs.idxmin()) in (lrs.index[0], lrs.index[-1])
-        }
-        for end in ("largest", "smallest"):
-            if batches := [f"{batch:g}" for batch, which in edges.items() if which == end]:
+        for end, at in {"largest": -1, "smallest": 0}.items():
+            batches = [
+                f"{batch:g}"
+                for batch, losses in means.items()
+                if len(losses) > 1 and losses.idxmin() == losses.index[at]
+            ]
+            if batches:
                 where = f" ({title})" if title else ""
                 lines.append(
                     f"The best lr is the {end} tried at batch {', '.join(batches)}{where}: "
                     "the optimum may lie outside the grid"
                 )
-    if rows["seed"].nunique() == 1:
+    if len(set(rows["seed"].dropna())) == 1:
         lines.append("One seed: differences between cells include noise of unknown size")
     for status in ("diverged", "failed", "interrupted", "corrupt"):
         if count := int((rows["status"] == status).sum()):
@@ -111,19 +110,22 @@ def missing(folders: list[Path], rows: pd.DataFrame) -> list[str]:
 def _block(title: str, block: pd.DataFrame) -> str:
     """One table of cells."""
     means = _means(block[block["status"] == "done"])
-    best = {batch: lrs.idxmin()[1] for batch, lrs in means.groupby("batch")}
+    best = {batch: losses.idxmin() for batch, losses in means.items()}
     lrs = sorted(block["lr"].unique())
     lines = [["batch", *(f"lr {lr:g}" for lr in lrs)]]
-    for batch, row in block.groupby("batch"):
+    for batch in sorted(block["batch"].unique()):
+        row = block[block["batch"] == batch]
         cells = dict(iter(row.groupby("lr")))
-        texts = [_cell(cells[lr], best.get(batch) == lr) if lr in cells else "." for lr in lrs]
+        texts = [
+            _cell(cells[lr], best=bool(lr == best.get(batch))) if lr in cells else "." for lr in lrs
+        ]
         lines.append([f"{batch:g}", *texts])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = ["  ".join(x.rjust(w) for x, w in zip(line, widths, strict=True)) for line in lines]
     return "\n".join([f"{title}:" if title else "", *text]).lstrip("\n")
 
 
-def _cell(runs: pd.DataFrame, best: bool) -> str:
+def _cell(runs: pd.DataFrame, *, best: bool) -> str:
     """The runs of one batch and lr, over seeds."""
     done = runs[runs["status"] == "done"]
     if done.empty:
@@ -136,9 +138,10 @@ def _cell(runs: pd.DataFrame, best: bool) -> str:
     return f"{mark}{loss:.3f}{percent}{rest}"
 
 
-def _means(done: pd.DataFrame) -> pd.Series:
-    """Mean loss by batch and lr."""
-    return done.groupby(["batch", "lr"])["val_loss"].mean().dropna()
+def _means(done: pd.DataFrame) -> dict[int, pd.Series]:
+    """Mean loss of each lr, in ascending order, by batch."""
+    batches = done.dropna(subset="val_loss").groupby("batch")
+    return {int(str(batch)): runs.groupby("lr")["val_loss"].mean() for batch, runs in batches}
 
 
 def _trivial(rows: pd.DataFrame) -> dict[str, float]:
@@ -152,7 +155,7 @@ def main() -> int:
     """The command line; gives the exit code: 0 if the folders could be read, else 2."""
     parser = argparse.ArgumentParser(
         prog="python -m scaling.report",
-        description="Write the table and the figures of a sweep, also of one that is half finished.",
+        description="Write the table and the figures of a sweep, finished or not.",
     )
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="FOLDER", help="such as multirun/quickstart"

@@ -137,9 +137,9 @@ def read(*folders: str | Path) -> pd.DataFrame:
             configs.append(config)
     table = pd.DataFrame(lines)
     table = table.reindex(columns=[*FIXED, *(key for key in table if key not in FIXED)])
-    numbers = [key for key in table if key not in TEXT]
-    table[numbers] = table[numbers].apply(pd.to_numeric)
-    return table.join(_varying(configs, without=set(table)))
+    for key in table.columns.difference(list(TEXT)):
+        table[key] = pd.to_numeric(table[key])
+    return table.join(_varying(configs, without=set(map(str, table))))
 
 
 def steps(*folders: str | Path) -> pd.DataFrame:
@@ -170,16 +170,22 @@ def settings(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """
     rows = rows[rows["status"] != "corrupt"]
     choices = ("model", "data", "optimizer", "protocol", "clip")
+    nested = [key for key in map(str, rows) if "." in key and not key.endswith("._target_")]
     keys: list[str] = []
-    for key in (*choices, *(key for key in rows if "." in key and not key.endswith("._target_"))):
+    for key in (*choices, *nested):
         if _groups(rows, [*keys, key]) > _groups(rows, keys):
             keys.append(key)
     if not keys:
         yield "", rows
         return
     for values, block in rows.groupby(keys, dropna=False, sort=True):
-        yield ", ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
-                        for key, value in zip(keys, values, strict=True)), block
+        yield (
+            ", ".join(
+                f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+                for key, value in zip(keys, values, strict=True)
+            ),
+            block,
+        )
 
 
 def plans(folder: str | Path) -> list[dict[str, Any]]:
@@ -288,4 +294,6 @@ def _loose(value: Any) -> Any:
         return {key: _loose(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [_loose(entry) for entry in value]
-    return {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
+    return (
+        {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
+    )

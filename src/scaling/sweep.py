@@ -143,7 +143,7 @@ def _rehearse(todo: Sequence[Cell]) -> None:
     """
     built = set()
     for cell in todo:
-        inner = {group: cell.config[group] for group in config.GROUPS} | {"batch": cell.config["batch"]}
+        inner = {group: cell.config[group] for group in config.GROUPS}
         inner["optimizer"] = inner["optimizer"] | {"lr": None}
         inner["data"] = inner["data"] | {"seed": None}
         key = json.dumps(inner, sort_keys=True, default=str)

@@ -1,13 +1,15 @@
 """Tables that grow while a run lasts: columns in memory, Parquet parts on disk."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 
-def write_part(folder: Path, columns: Mapping[str, Sequence], first: int) -> None:
+def write_part(folder: Path, columns: Mapping[str, ArrayLike], first: int) -> None:
     """Write one part of a table, whole or not at all.
 
     Args:
@@ -37,22 +39,28 @@ class Recorder:
 
     def __init__(self, folder: Path, *, rows_per_part: int):
         self.folder, self.rows_per_part = folder, rows_per_part
-        self.columns: dict[str, list] = {}
+        self._chunks: dict[str, list[np.ndarray]] = {}
         self.rows = self.written = 0
         for part in folder.glob("*.parquet"):
             part.unlink()
 
-    def extend(self, columns: Mapping[str, Sequence]) -> None:
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """All rows so far, written or not; empty before the first."""
+        return {name: np.concatenate(chunks) for name, chunks in self._chunks.items()}
+
+    def extend(self, columns: Mapping[str, ArrayLike]) -> None:
         """Append rows, column by column; the first call says which columns there are.
 
         Raises:
             ValueError: if the columns differ from those before, or in length.
         """
-        lengths = {len(values) for values in columns.values()}
-        if len(lengths) != 1 or (self.columns and self.columns.keys() != columns.keys()):
-            raise ValueError(f"columns {sorted(columns)} of lengths {lengths} do not fit the table")
-        for name, values in columns.items():
-            self.columns.setdefault(name, []).extend(values)
+        arrays = {name: np.asarray(values) for name, values in columns.items()}
+        lengths = {len(array) for array in arrays.values()}
+        if len(lengths) != 1 or (self._chunks and self._chunks.keys() != arrays.keys()):
+            raise ValueError(f"columns {sorted(arrays)} of lengths {lengths} do not fit the table")
+        for name, array in arrays.items():
+            self._chunks.setdefault(name, []).append(array)
         self.rows += lengths.pop()
         if self.rows - self.written >= self.rows_per_part:
             self.flush()

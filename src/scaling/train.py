@@ -8,7 +8,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,10 @@ def examples(cell: Cell) -> int:
 
 
 def run(cell: Cell, *, bar: bool) -> results.Row:
-    """Train `cell` in its folder and write its row, whatever happens.
+    """Train a cell in its folder and write its row, whatever happens.
 
     Args:
+        cell: held by this process.
         bar: show a progress bar.
 
     Raises:
@@ -107,7 +108,8 @@ def _fit(cell: Cell, folder: Path, measured: dict[str, float], bar: bool) -> res
     """
     L.seed_everything(cell.config["seed"], workers=True, verbose=False)
     data, learner, trainer = _build(cell, folder, bar)
-    observers = [callback for callback in trainer.callbacks if hasattr(callback, "columns")]
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    observers: list[Any] = [callback for callback in callbacks if hasattr(callback, "columns")]
     start = time.perf_counter()
     try:
         with _known_warnings():

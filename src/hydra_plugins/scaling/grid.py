@@ -30,9 +30,9 @@ class GridSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        self.context, self.config = hydra_context, config
+        self.context, self.master = hydra_context, config
 
     def sweep(self, arguments: list[str]) -> None:
         from scaling import sweep  # imports torch, which other Hydra apps need not pay for
 
-        sweep.multirun(self.context.config_loader, self.config, arguments, self.params, self.first)
+        sweep.multirun(self.context.config_loader, self.master, arguments, self.params, self.first)

@@ -47,6 +47,6 @@ class Divergence(L.Callback):
                 trainer.should_stop = True
         self.pending.clear()
 
-    def columns(self) -> dict[str, float]:
+    def columns(self) -> dict[str, int]:
         """The first step whose loss was not finite, if there was one."""
         return {} if self.step is None else {"diverged_step": self.step}

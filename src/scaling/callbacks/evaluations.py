@@ -10,9 +10,9 @@ from scaling.tables import Recorder
 class Evaluations(L.Callback):
     """Record each validation in the table `epochs`, below the trainer's `log_dir`.
 
-    A row holds the epoch that was trained last, the optimizer steps taken so far, and every metric that the module logged
-    in its validation, under its own name. A second validation after the same step says nothing
-    new, and is left out.
+    A row holds the epoch that was trained last, the optimizer steps taken so far, and every metric
+    that the module logged in its validation, under its own name. A second validation after the
+    same step says nothing new, and is left out.
     """
 
     def __init__(self) -> None:

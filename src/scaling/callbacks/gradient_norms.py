@@ -22,6 +22,7 @@ MEASURED = (
     "decay_norm",
     "param_norm",
 )
+AVERAGED = [name for name in MEASURED if "norm" in name]
 
 
 class GradientNorms(L.Callback):
@@ -54,6 +55,8 @@ class GradientNorms(L.Callback):
             raise ValueError(f"flush_every={flush_every} must be at least 1 step")
         self.flush_every = flush_every
         self.recorder: Recorder | None = None
+        self.pending: list[Tensor] = []  # one vector per step, in the order of MEASURED
+        self.seconds, self.started = 0.0, time.perf_counter()
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         name = type(module).__name__
@@ -71,7 +74,7 @@ class GradientNorms(L.Callback):
                 "with Trainer(gradient_clip_val=...), or drop the callback"
             )
         self.recorder = Recorder(Path(trainer.log_dir or ".", "steps"), rows_per_part=5_000)
-        self.pending: list[Tensor] = []  # one vector per step, in the order of MEASURED
+        self.pending = []
         self.known: list[tuple[int, float]] = []  # step and learning rate, which cost no copy
         self.losses: list[Tensor] = []  # of the micro-batches since the last step
         self.before: list[Tensor] = []  # parameters as decay alone would leave them
@@ -105,8 +108,7 @@ class GradientNorms(L.Callback):
         self._close(trainer)
 
     def on_exception(self, trainer: L.Trainer, module: Any, exception: BaseException) -> None:
-        if self.recorder is not None:
-            self._close(trainer)
+        self._close(trainer)
 
     def columns(self) -> dict[str, float]:
         """This callback's part of the row: means over steps, and what it cost.
@@ -118,19 +120,19 @@ class GradientNorms(L.Callback):
         """
         if self.recorder is None or not self.recorder.rows:
             return {}
-        table = {name: np.asarray(values) for name, values in self.recorder.columns.items()}
-        taken = ~table["skipped"]
-        coefficient = table["clip_coefficient"][taken]
-        last = max(1, round(0.05 * len(taken)))
+        table = self.recorder.columns
+        last = max(1, round(0.05 * self.recorder.rows))
         columns = {
             "train_loss": table["train_loss"][-last:].mean(),
-            "clip_percent": 100 * table["clipped"][taken].mean() if taken.any() else np.nan,
-            "clip_coefficient_cv": coefficient.std() / coefficient.mean() if taken.any() else np.nan,
-            "skipped_steps": int((~taken).sum()),
+            "skipped_steps": table["skipped"].sum(),
             "statistics_percent": 100 * self.seconds / self.lasted,
         }
-        for name in (*MEASURED[1:3], *MEASURED[4:]):
-            columns[name] = table[name][taken].mean() if taken.any() else np.nan
+        taken = ~table["skipped"]
+        if taken.any():
+            coefficient = table["clip_coefficient"][taken]
+            columns["clip_percent"] = 100 * table["clipped"][taken].mean()
+            columns["clip_coefficient_cv"] = coefficient.std() / coefficient.mean()
+            columns |= {name: table[name][taken].mean() for name in AVERAGED}
         return {name: float(value) for name, value in columns.items()}
 
     def _before_step(self, trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> None:
@@ -169,14 +171,14 @@ class GradientNorms(L.Callback):
         pre, post, coefficient, decay, parameters = self.step
         torch._foreach_sub_(self.before, self.after)
         update = total_norm(self.before)
-        loss = sum(self.losses) if self.losses else torch.full_like(pre, torch.nan)
+        loss = torch.stack(self.losses).sum() if self.losses else torch.full_like(pre, torch.nan)
         row = (loss, pre, post, coefficient, update, decay, parameters)
         self.pending.append(torch.stack([value.float() for value in row]))
         self.losses, self.before, self.after, self.step = [], [], [], None
 
     def _flush(self, trainer: L.Trainer) -> None:
         """Copy the pending steps from the device, append them to the table and log some."""
-        if not self.pending:
+        if not self.pending or self.recorder is None:
             return
         measured = torch.stack(self.pending).cpu().numpy()
         step, lr = (np.array(values) for values in zip(*self.known, strict=True))
@@ -186,8 +188,9 @@ class GradientNorms(L.Callback):
         clipped = (columns["clip_coefficient"] < 1) & ~skipped
         table = {"step": step, "lr": lr, **columns, "clipped": clipped, "skipped": skipped}
         self.recorder.extend(table)
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         for logger in trainer.loggers:
-            for i in np.flatnonzero(step % trainer.log_every_n_steps == 0):
+            for i in np.flatnonzero(step % every == 0):
                 values = {name: float(table[name][i]) for name in ("lr", *MEASURED)}
                 logger.log_metrics(values, step=int(step[i]))
         self.pending, self.known = [], []
@@ -195,7 +198,8 @@ class GradientNorms(L.Callback):
     def _close(self, trainer: L.Trainer) -> None:
         self.lasted = time.perf_counter() - self.started
         self._flush(trainer)
-        self.recorder.flush()
+        if self.recorder is not None:
+            self.recorder.flush()
 
 
 def _decoupled(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> bool:
@@ -207,7 +211,7 @@ def _decoupled(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> bool:
 
 
 def _remaining_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> float:
-    """What a loss scale still multiplies the gradients with, if the optimizer is to unscale them."""
+    """The loss scale that gradients still carry, where the optimizer unscales them by itself."""
     plugin = trainer.precision_plugin
     if not isinstance(plugin, MixedPrecision) or plugin.scaler is None:
         return 1.0

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import lightning as L
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Integer
 from torch import Tensor
 
 from scaling.datamodules import corpora
@@ -117,13 +117,13 @@ class Text(L.LightningDataModule):
         """Windows that fit behind every offset, so that all epochs have the same length."""
         return (len(self.tokens.train) - self.context) // self.context
 
-    def _starts(self, epoch: int) -> Int[Tensor, " windows"]:
+    def _starts(self, epoch: int) -> Integer[Tensor, " windows"]:
         """First character of each training window of an epoch."""
         offset = seed_for("order", self.seed, epoch) % self.context
         draws = generator_for("order", self.seed, epoch)
         return offset + self.context * torch.randperm(self._train_windows, generator=draws)
 
-    def _windows(self, starts: Int[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
+    def _windows(self, starts: Integer[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
         return _cut(self.tokens.train, self.context, starts)
 
     def _corpus(self) -> corpora.Corpus:
@@ -133,8 +133,8 @@ class Text(L.LightningDataModule):
 class Tokens(NamedTuple):
     """A text as codes of its vocabulary, and how much of it the vocabulary does not know."""
 
-    train: Int[Tensor, " train"] | UInt8[Tensor, " train"]
-    val: Int[Tensor, " val"] | UInt8[Tensor, " val"]
+    train: Integer[Tensor, " train"]
+    val: Integer[Tensor, " val"]
     vocabulary: int
     unknown_train: int  # characters
     unknown_val: int
@@ -170,13 +170,13 @@ def _references(corpus: corpora.Corpus, vocabulary: str, context: int, windows: 
     return ngram_losses(tokens.train, x.flatten(), y.flatten(), tokens.vocabulary)
 
 
-def _spread(tokens: int, context: int, most: int) -> Int[Tensor, " windows"]:
+def _spread(tokens: int, context: int, most: int) -> Integer[Tensor, " windows"]:
     """First tokens of at most `most` windows that do not overlap, spread evenly."""
     windows = (tokens - 1) // context
     return context * (torch.arange(min(windows, most)) * windows // min(windows, most))
 
 
-def _cut(tokens: Tensor, context: int, starts: Int[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
+def _cut(tokens: Tensor, context: int, starts: Integer[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
     """Windows of `tokens`, and the same windows one token later."""
     spans = tokens[starts[:, None] + torch.arange(context + 1)].long()
     return spans[:, :-1], spans[:, 1:]

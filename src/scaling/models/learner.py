@@ -30,7 +30,8 @@ class Learner(L.LightningModule):
         self, net: nn.Module, *, optimizer: Callable[[Iterable[Any]], Optimizer], seed: int
     ):
         super().__init__()
-        self.net, self.optimizer, self.seed = net, optimizer, seed
+        self.net: Any = net
+        self.optimizer, self.seed = optimizer, seed
         self.validated: list[Tensor] = []
 
     def losses(self, batch: Any) -> Float[Tensor, " batch"]:

@@ -1,0 +1,39 @@
+# `make` lists the targets. Everything is installed into .venv from requirements.lock.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+DONE := .venv/installed
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(DONE) ## set up, sweep a small transformer over Python's documentation, show what it found
+	$(BIN)/python -m scaling.train experiment=quickstart
+	$(BIN)/python -m scaling.report multirun/quickstart
+
+test: $(DONE) ## set up and run the tests
+	$(BIN)/python -m pytest -n 2
+
+check: $(DONE) ## lint, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(DONE) ## what the callbacks and the logger cost, beside a plain loop (minutes)
+	$(BIN)/python tests/benchmarks/step_cost.py
+
+dashboard: $(DONE) ## TensorBoard of every run below multirun/
+	$(BIN)/tensorboard --logdir multirun
+
+lock: ## write requirements.lock anew, from the ranges in pyproject.toml
+	rm -rf .venv && $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet torch==2.13.0 -e '.[dev]'
+	$(BIN)/pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+).*/\1/' > requirements.lock
+
+$(DONE): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps -e .
+	@touch $@
+
+.PHONY: help demo test check bench dashboard lock

@@ -1,0 +1,311 @@
+"""Norms of each step against a loop written by hand over the same batches."""
+
+import math
+from functools import partial
+
+import lightning as L
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
+from torch import nn
+
+from scaling.callbacks.divergence import Divergence
+from scaling.callbacks.evaluations import Evaluations
+from scaling.callbacks.gradient_norms import GradientNorms
+from scaling.datamodules.text import Text
+from scaling.models.learner import Learner
+from scaling.models.nano_transformer import NanoTransformer
+from scaling.tables import read_parts
+
+STEPS = 12
+OPTIMIZERS = {
+    "sgd": partial(torch.optim.SGD, lr=0.5),
+    "sgd_decay": partial(torch.optim.SGD, lr=0.5, weight_decay=0.1),
+    "adamw": partial(torch.optim.AdamW, lr=3e-3, weight_decay=0.1),
+}
+
+
+def text(microbatches: int = 1) -> Text:
+    return Text(
+        batch=8, microbatches=microbatches, seed=0, source="pydoc", path=None, vocabulary="ascii",
+        context=16, val_share=0.1, val_windows=16,
+    )  # fmt: skip
+
+
+def module(optimizer, dropout: float = 0.0) -> Learner:
+    torch.manual_seed(0)
+    net = NanoTransformer(
+        inputs=128, outputs=128, length=16, d_model=16, layers=2, heads=2, dropout=dropout
+    )
+    return Learner(net, optimizer=optimizer, seed=0)
+
+
+def fit(module, data, folder, callbacks=(), **settings) -> L.Trainer:
+    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    trainer = L.Trainer(
+        accelerator="cpu",
+        callbacks=list(callbacks),
+        default_root_dir=str(folder),
+        **dict.fromkeys(quiet, False) | {"max_steps": STEPS, "max_epochs": -1} | settings,
+    )
+    trainer.fit(module, data)
+    return trainer
+
+
+def measured(optimizer, folder, *, microbatches=1, **settings) -> pd.DataFrame:
+    norms = GradientNorms(flush_every=5)
+    settings["accumulate_grad_batches"] = microbatches
+    fit(module(optimizer), text(microbatches), folder, [norms], **settings)
+    return read_parts(folder / "steps")
+
+
+def by_hand(optimizer, clip: float) -> pd.DataFrame:
+    """The same steps in plain torch, with norms taken the slow and obvious way."""
+    learner, data = module(optimizer), text()
+    data.prepare()
+    stepper = learner.configure_optimizers()
+    rows = []
+    for (x, y), _ in zip(data.train_dataloader(), range(STEPS), strict=False):
+        trained = list(learner.parameters())
+        before = [p.detach().clone() for p in trained]
+        loss = learner.net.losses((x, y)).mean()
+        stepper.zero_grad()
+        loss.backward()
+        pre = math.sqrt(sum(p.grad.double().square().sum().item() for p in trained))
+        nn.utils.clip_grad_norm_(trained, clip)
+        post = math.sqrt(sum(p.grad.double().square().sum().item() for p in trained))
+        stepper.step()
+        rate = stepper.param_groups[0]["lr"] * stepper.param_groups[0]["weight_decay"]
+        decay = [rate * b if b.ndim >= 2 else 0 * b for b in before]
+        change = [p.detach() - b + d for p, b, d in zip(trained, before, decay, strict=True)]
+        rows.append(
+            {
+                "train_loss": loss.item(),
+                "grad_norm_pre_clip": pre,
+                "grad_norm_post_clip": post,
+                "clipped": pre > clip,
+                "update_norm": math.sqrt(sum(c.double().square().sum().item() for c in change)),
+                "decay_norm": math.sqrt(sum(d.double().square().sum().item() for d in decay)),
+                "param_norm": math.sqrt(sum(b.double().square().sum().item() for b in before)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("clip", [0.1, 1.0, math.inf])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_column_agrees_with_a_loop_written_by_hand(tmp_path, name, clip):
+    got = measured(OPTIMIZERS[name], tmp_path, gradient_clip_val=None if math.isinf(clip) else clip)
+    want = by_hand(OPTIMIZERS[name], clip)
+    assert got["step"].tolist() == list(range(STEPS))
+    assert got["clipped"].tolist() == want["clipped"].tolist()
+    for column in ("train_loss", "grad_norm_pre_clip", "grad_norm_post_clip", "param_norm"):
+        np.testing.assert_allclose(got[column], want[column], rtol=1e-5, err_msg=column)
+    # A change is the difference of two rounded weights, so it is known less exactly.
+    for column in ("update_norm", "decay_norm"):
+        np.testing.assert_allclose(got[column], want[column], rtol=1e-4, atol=1e-9)
+    assert (got["grad_norm_post_clip"] <= clip * (1 + 1e-5)).all()
+    assert got["grad_norm_pre_clip"].iloc[0] > 1  # the case in which the two must differ
+
+
+def test_infinite_clip_and_no_clip_are_the_same(tmp_path):
+    tables = [
+        measured(OPTIMIZERS["adamw"], tmp_path / str(clip), gradient_clip_val=clip)
+        for clip in (None, math.inf)
+    ]
+    pd.testing.assert_frame_equal(*tables)
+    assert not tables[0]["clipped"].any()
+    assert (tables[0]["clip_coefficient"] == 1).all()
+
+
+def test_accumulated_gradients_measure_like_one_large_batch(tmp_path):
+    whole = measured(OPTIMIZERS["sgd"], tmp_path / "1", gradient_clip_val=0.5)
+    parts = measured(OPTIMIZERS["sgd"], tmp_path / "4", gradient_clip_val=0.5, microbatches=4)
+    assert len(parts) == STEPS
+    for column in ("train_loss", "grad_norm_pre_clip", "grad_norm_post_clip", "update_norm"):
+        np.testing.assert_allclose(parts[column], whole[column], rtol=1e-4, err_msg=column)
+
+
+def test_clipping_by_value_is_measured_on_what_it_leaves(tmp_path):
+    got = measured(
+        partial(torch.optim.SGD, lr=0.5),
+        tmp_path,
+        gradient_clip_val=0.01,
+        gradient_clip_algorithm="value",
+    )
+    # Under plain SGD the change is the learning rate times the clipped gradient.
+    np.testing.assert_allclose(got["update_norm"], 0.5 * got["grad_norm_post_clip"], rtol=1e-4)
+    assert (got["grad_norm_post_clip"] < got["grad_norm_pre_clip"]).all()
+    assert got["clipped"].all()
+
+
+def test_decay_that_runs_through_momentum_is_not_told_apart(tmp_path):
+    momentum = partial(torch.optim.SGD, lr=0.5, momentum=0.9, weight_decay=0.1)
+    assert measured(momentum, tmp_path)["decay_norm"].isna().all()
+
+
+def test_sixteen_bit_gradients_are_measured_without_their_scale(tmp_path):
+    plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1024.0))
+    norms = GradientNorms(flush_every=5)
+    fit(
+        module(OPTIMIZERS["sgd"]),
+        text(),
+        tmp_path,
+        [norms],
+        plugins=[plugin],
+        gradient_clip_val=1.0,
+    )
+    got, want = read_parts(tmp_path / "steps"), by_hand(OPTIMIZERS["sgd"], 1.0)
+    np.testing.assert_allclose(got["grad_norm_pre_clip"], want["grad_norm_pre_clip"], rtol=0.05)
+    assert (got["grad_norm_post_clip"] <= 1 + 1e-5).all()
+    assert not got["skipped"].any()
+
+
+def test_steps_that_the_scaler_skipped_count_as_skipped_and_not_as_clipped(tmp_path):
+    plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=2.0**40))
+    norms = GradientNorms(flush_every=5)
+    fit(
+        module(OPTIMIZERS["sgd"]),
+        text(),
+        tmp_path,
+        [norms],
+        plugins=[plugin],
+        gradient_clip_val=1.0,
+    )
+    got = read_parts(tmp_path / "steps")
+    assert got["skipped"].iloc[0]
+    skipped = got[got["skipped"]]
+    assert not skipped["clipped"].any()
+    assert (skipped["update_norm"] == 0).all()
+    assert norms.columns()["skipped_steps"] == len(skipped)
+
+
+def test_the_row_takes_its_means_from_the_table(tmp_path):
+    norms = GradientNorms(flush_every=5)
+    fit(module(OPTIMIZERS["adamw"]), text(), tmp_path, [norms], gradient_clip_val=1.0)
+    table, columns = read_parts(tmp_path / "steps"), norms.columns()
+    assert columns["train_loss"] == pytest.approx(table["train_loss"].iloc[-1])  # 5 % of 12 steps
+    assert columns["clip_percent"] == pytest.approx(100 * table["clipped"].mean())
+    for name in ("grad_norm_pre_clip", "grad_norm_post_clip", "update_norm", "param_norm"):
+        assert columns[name] == pytest.approx(table[name].mean(), rel=1e-6)
+    coefficient = table["clip_coefficient"]
+    cv = coefficient.std(ddof=0) / coefficient.mean()
+    assert columns["clip_coefficient_cv"] == pytest.approx(cv, rel=1e-5)
+    assert 0 < columns["statistics_percent"] < 100
+
+
+def test_the_learning_rate_is_the_one_in_use(tmp_path):
+    class Halving(Learner):
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+            }
+
+    learner = module(OPTIMIZERS["sgd"])
+    fit(Halving(learner.net, optimizer=OPTIMIZERS["sgd"], seed=0), text(), tmp_path,
+        [GradientNorms(flush_every=5)])  # fmt: skip
+    lr = read_parts(tmp_path / "steps")["lr"]
+    np.testing.assert_allclose(lr, 0.5 * 0.5 ** np.arange(STEPS))
+
+
+OBSERVERS = [GradientNorms(flush_every=3), Evaluations(), Divergence(every=3)]
+
+
+@pytest.mark.parametrize("observer", OBSERVERS, ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize("name", ["sgd_decay", "adamw"])
+def test_a_run_ends_at_the_same_weights_with_and_without_an_observer(tmp_path, observer, name):
+    runs = []
+    for callbacks in ([observer], []):
+        learner = module(OPTIMIZERS[name], dropout=0.3)
+        fit(learner, text(), tmp_path, callbacks, gradient_clip_val=1.0)
+        runs.append(list(learner.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+
+class Foreign(L.LightningModule):
+    """Anybody's module: two layers, of which one is frozen, and none of our config."""
+
+    def __init__(self):
+        super().__init__()
+        self.frozen, self.linear = nn.Linear(4, 4).requires_grad_(False), nn.Linear(4, 1)
+
+    def training_step(self, batch, batch_idx):
+        return {"loss": self.linear(self.frozen(batch[0])).square().mean(), "extra": 1}
+
+    def configure_optimizers(self):
+        return torch.optim.RMSprop(self.parameters(), lr=0.01)
+
+    def train_dataloader(self):
+        data = torch.utils.data.TensorDataset(torch.randn(32, 4))
+        return torch.utils.data.DataLoader(data, batch_size=4)
+
+
+def test_it_works_in_a_project_that_knows_nothing_of_this_one(tmp_path):
+    logger = L.pytorch.loggers.CSVLogger(tmp_path)
+    trainer = L.Trainer(
+        accelerator="cpu", max_epochs=2, callbacks=[GradientNorms(flush_every=50)], logger=logger,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        log_every_n_steps=4,
+    )  # fmt: skip
+    trainer.fit(Foreign())
+    table = read_parts(tmp_path / "lightning_logs" / "version_0" / "steps")
+    assert len(table) == 16
+    assert (table["grad_norm_pre_clip"] > 0).all()
+    logged = pd.read_csv(tmp_path / "lightning_logs" / "version_0" / "metrics.csv")
+    assert logged["grad_norm_pre_clip"].tolist() == pytest.approx(
+        table["grad_norm_pre_clip"][::4].tolist()
+    )
+
+
+def test_a_module_that_clips_in_its_own_way_is_refused(tmp_path):
+    class Own(Foreign):
+        def configure_gradient_clipping(self, optimizer, *settings):
+            self.clip_gradients(optimizer, 0.1, "norm")
+
+    with pytest.raises(ValueError, match="cannot know what Own.configure_gradient_clipping does"):
+        fit(Own(), None, tmp_path, [GradientNorms(flush_every=5)])
+
+
+def test_several_optimizers_are_refused(tmp_path):
+    class Two(Foreign):
+        automatic_optimization = False
+
+        def configure_optimizers(self):
+            return [torch.optim.SGD([p], lr=0.1) for p in self.linear.parameters()]
+
+    with pytest.raises(ValueError, match="needs one optimizer and automatic optimization, but Two"):
+        fit(Two(), None, tmp_path, [GradientNorms(flush_every=5)])
+
+
+def test_a_flush_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="flush_every=0 must be at least 1"):
+        GradientNorms(flush_every=0)
+
+
+def test_divergence_stops_the_run_soon_and_names_the_first_step(tmp_path):
+    divergence = Divergence(every=4)
+    learner = module(partial(torch.optim.SGD, lr=1e30))
+    trainer = fit(learner, text(), tmp_path, [divergence], max_steps=100)
+    first = divergence.columns()["diverged_step"]
+    assert 1 <= first < trainer.global_step <= first + 5
+
+
+def test_a_run_that_converges_has_no_first_bad_step(tmp_path):
+    divergence = Divergence(every=4)
+    fit(module(OPTIMIZERS["sgd"]), text(), tmp_path, [divergence])
+    assert divergence.columns() == {}
+
+
+def test_every_validation_is_a_line_and_none_is_doubled(tmp_path):
+    learner, data = module(OPTIMIZERS["sgd"]), text()
+    trainer = fit(learner, data, tmp_path, [Evaluations()], max_steps=6, limit_train_batches=3)
+    trainer.validate(learner, data, verbose=False)
+    table = read_parts(tmp_path / "epochs")
+    assert table["step"].tolist() == [3, 6]
+    assert table["epoch"].tolist() == [0, 1]
+    assert table["val_loss"].iloc[-1] == pytest.approx(trainer.callback_metrics["val_loss"].item())

@@ -1,0 +1,73 @@
+"""Shapes are checked while the tests run; commands run in this process, each in a new folder."""
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from jaxtyping import install_import_hook
+
+hook = install_import_hook("scaling", "beartype.beartype")
+
+import torch  # noqa: E402 - after the hook, like everything that imports the package
+
+torch.set_num_threads(1)  # two test processes share two cores
+
+SMALL = (
+    *("steps=6", "model.d_model=16", "model.layers=2", "model.heads=2"),
+    *("data.context=16", "data.val_windows=8"),
+)
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(folder, monkeypatch, capfd) -> Callable[..., Ended]:
+    """Run `python -m scaling.train ARGUMENTS` in `folder`, small unless told otherwise."""
+    from scaling import sweep
+
+    def run(*arguments: str, small: bool = True) -> Ended:
+        flags = [argument for argument in arguments if argument.startswith("-")]
+        typed = [argument for argument in arguments if not argument.startswith("-")]
+        monkeypatch.setattr(sys, "argv", ["train", *flags, *(SMALL if small else ()), *typed])
+        monkeypatch.setattr(sweep, "TRACEBACK_WANTED", False)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        capfd.readouterr()
+        try:
+            with pytest.raises(SystemExit) as left, warnings.catch_warnings():
+                sweep.main()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        out, err = capfd.readouterr()
+        code = left.value.code
+        return Ended(0 if code is None else code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data sets; the test is skipped, by name, where there is none."""
+    root = os.environ.get("SCALING_DATA")
+    if not root:
+        pytest.skip("needs real data: SCALING_DATA is not set")
+    return Path(root)

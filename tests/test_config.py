@@ -1,0 +1,126 @@
+"""Root keys, their limits, and when two configs are the same run."""
+
+import copy
+import math
+
+import pytest
+
+from scaling import config, results
+
+PLAIN = {
+    "study": "scratch",
+    "batch": 32,
+    "lr": 0.001,
+    "clip": 1.0,
+    "seed": 0,
+    "steps": None,
+    "epochs": None,
+    "examples": None,
+    "default_steps": 300,
+    "model": {"_target_": "m", "d_model": 64, "dropout": 0.0},
+    "data": {"_target_": "d", "path": None, "batch": 32, "workers": 2},
+    "optimizer": {"_target_": "o", "lr": 0.001},
+    "callbacks": {},
+    "trainer": {"_target_": "t", "accelerator": "auto", "devices": 1, "precision": "32-true"},
+    "logger": {"_target_": "l"},
+}
+
+
+def plain(**changes) -> dict:
+    """PLAIN with changes; a double underscore stands for the dot of a group's key."""
+    settings = copy.deepcopy(PLAIN)
+    for key, value in changes.items():
+        group, _, inner = key.partition("__")
+        if inner:
+            settings[group][inner] = value
+        else:
+            settings[group] = value
+    return settings
+
+
+def digest(fingerprint: str = "text", **changes) -> str:
+    return results.digest(config.canonical(plain(**changes), fingerprint))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"study": "other"},
+        {"logger": None},
+        {"clip": 1},
+        {"model__dropout": 0},
+        {"steps": 300},
+        {"steps": 300, "default_steps": 7},
+        {"data__path": "elsewhere/text.txt"},
+        {"data__workers": 0},
+        {"trainer__accelerator": "gpu", "trainer__devices": "1"},
+    ],
+    ids=str,
+)
+def test_what_cannot_change_a_result_is_not_part_of_the_identity(same):
+    assert digest(**same) == digest()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"clip": 2.0},
+        {"clip": math.inf},
+        {"default_steps": 301},
+        {"epochs": 300},
+        {"examples": 300},
+        {"model__d_model": 65},
+        {"model__new": None},
+        {"callbacks": {"x": {"every": 1}}},
+        {"trainer__precision": "bf16-mixed"},
+        {"fingerprint": "other text"},
+    ],
+    ids=str,
+)
+def test_what_can_change_a_result_changes_the_identity(other):
+    assert digest(**other) != digest()
+
+
+def test_null_clip_is_infinite_clip():
+    assert digest(clip=None) == digest(clip=math.inf) != digest()
+
+
+def test_the_order_of_keys_means_nothing():
+    turned = {key: plain()[key] for key in reversed(plain())}
+    assert results.digest(config.canonical(turned, "text")) == digest()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("batch", 0, "batch=0 must be at least 1"),
+        ("lr", -1.0, "lr=-1.0 must be positive"),
+        ("lr", 0.0, "lr=0.0 must be positive"),
+        ("lr", math.inf, "lr=inf must be positive and finite"),
+        ("lr", math.nan, "lr=nan must be positive"),
+        ("clip", 0.0, "clip=0.0 must be positive; clip=inf turns clipping off"),
+        ("clip", math.nan, "clip=nan must be positive"),
+        ("seed", -1, "seed=-1 must be a whole number from 0"),
+        ("steps", 0, "steps=0 must be at least 1"),
+        ("epochs", -1, "epochs=-1 must be at least 1"),
+        ("examples", 0, "examples=0 must be at least 1"),
+        ("study", "../up", r"study=\.\./up must be a folder name"),
+        ("study", ".sweeps", "must be a folder name"),
+        ("optimizer__lr", 0.1, "optimizer.lr=0.1 must be lr=0.001; set lr instead"),
+        ("data__batch", 8, "data.batch=8 must be batch=32; set batch instead"),
+    ],
+)
+def test_a_value_without_meaning_is_refused_with_its_key_and_remedy(key, value, said):
+    with pytest.raises(ValueError, match=said):
+        config.check(plain(**{key: value}))
+
+
+def test_two_durations_are_refused_with_the_way_out():
+    with pytest.raises(ValueError, match="steps=5 and epochs=2 .* set steps=null or epochs=null"):
+        config.check(plain(steps=5, epochs=2))
+
+
+def test_the_duration_in_force():
+    assert config.protocol(plain()) == ("steps", 300)
+    assert config.protocol(plain(examples=64)) == ("examples", 64)

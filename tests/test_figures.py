@@ -1,0 +1,54 @@
+"""Figures show the numbers of the table, on axes with names and units."""
+
+import pytest
+from rows import write_sweep
+
+from scaling import figures, results
+
+
+@pytest.fixture
+def table(tmp_path):
+    return results.read(write_sweep(tmp_path / "sweep", seeds=(0, 1)))
+
+
+def test_there_is_a_line_for_each_batch_through_the_means_over_seeds(table):
+    (axes,) = figures.loss_against_lr(table).axes
+    lines = {c.get_label(): c.lines[0] for c in axes.containers}
+    assert set(lines) == {"8", "16"}
+    assert lines["8"].get_xdata().tolist() == [1e-4, 1e-3, 1e-2]
+    assert lines["8"].get_ydata().tolist() == pytest.approx([3.005, 2.005, 3.005])
+    assert axes.get_xscale() == "log"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "validation loss (nats)")
+
+
+def test_trivial_losses_are_drawn_and_named(table):
+    (axes,) = figures.loss_against_lr(table).axes
+    assert {text.get_text() for text in axes.texts} == {"bigram 2.50", "unigram 3.00"}
+
+
+def test_clip_frequencies_stand_at_their_batch_and_learning_rate(table):
+    table.loc[(table.batch == 16) & (table.lr == 1e-2), "clip_percent"] = 77
+    axes = figures.clip_frequency(table).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["40"] * 5 + ["77"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.0001", "0.001", "0.01"]
+
+
+def test_each_setting_has_a_panel(tmp_path):
+    table = results.read(write_sweep(tmp_path / "s", clips=(0.1, 1.0)))
+    titles = [axes.get_title(loc="left") for axes in figures.loss_against_lr(table).axes]
+    assert titles == ["clip=0.1", "clip=1"]
+
+
+@pytest.mark.parametrize("draw", figures.ALL.values(), ids=figures.ALL)
+def test_runs_that_all_diverged_still_make_a_figure(tmp_path, draw):
+    table = results.read(write_sweep(tmp_path / "s", status="diverged", measured={}))
+    draw(table).savefig(tmp_path / "figure.png")
+
+
+@pytest.mark.parametrize("draw", figures.ALL.values(), ids=figures.ALL)
+def test_text_is_at_least_eight_points(table, draw):
+    figure = draw(table)
+    figure.canvas.draw()
+    for axes in figure.axes:
+        texts = [*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label]
+        assert min(text.get_fontsize() for text in texts) >= 8

@@ -1,0 +1,147 @@
+"""Rows: written whole or not at all, read as they were, and never believed when damaged."""
+
+import json
+import math
+import warnings
+from pathlib import Path
+
+import pytest
+
+from scaling import results
+from scaling.tables import write_part
+
+
+def row(run: str = "a", **changes) -> results.Row:
+    config = {"batch": 32, "lr": 0.001, "clip": math.inf, "seed": 0, "model": {"d_model": 64}}
+    settings = {
+        "study": "scratch",
+        "run": run,
+        "digest": run,
+        "status": "done",
+        "model": "m",
+        "data": "d",
+        "optimizer": "o",
+        "protocol": "steps",
+        "config": config | changes.pop("config", {}),
+        "measured": {"val_loss": 2.5, "steps": 300, "update_norm": math.nan},
+    }
+    return results.Row(**settings | changes)
+
+
+def written(folder: Path, *rows: results.Row) -> Path:
+    for each in rows:
+        (folder / each.run).mkdir()
+        results.write(each, folder / each.run)
+    return folder
+
+
+def test_a_row_is_read_as_it_was_written(tmp_path):
+    written(tmp_path, row())
+    got = results.read_row(tmp_path / "a")
+    assert got.config == row().config  # with its infinite clip
+    assert got.measured == {"val_loss": 2.5, "steps": 300}  # what was not measured is missing
+
+
+def test_the_file_is_strict_json_and_nothing_else_is_left_behind(tmp_path):
+    written(tmp_path, row())
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    json.loads((tmp_path / "a" / results.FILE).read_text(), parse_constant=refuse)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [results.FILE]
+
+
+def test_a_row_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    written(tmp_path, row())
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        results.write(row(status="failed", error="x"), tmp_path / "a")
+    assert results.read_row(tmp_path / "a").status == "done"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [results.FILE]
+
+
+def test_reading_gives_fixed_columns_first_and_the_keys_that_vary(tmp_path):
+    wide = row("b", config={"lr": 0.01, "model": {"d_model": 128}, "optimizer": {"lr": 0.01}})
+    narrow = row("a", config={"optimizer": {"lr": 0.001}})
+    table = results.read(written(tmp_path, narrow, wide))
+    assert list(table.columns[: len(results.FIXED)]) == list(results.FIXED)
+    assert table["model.d_model"].tolist() == [64, 128]
+    assert "optimizer.lr" not in table  # says what lr says
+    assert table["clip"].tolist() == [math.inf, math.inf]
+    assert table["val_loss"].tolist() == [2.5, 2.5]
+    assert table["test_accuracy"].isna().all()
+
+
+def test_folders_are_merged_and_searched_at_any_depth(tmp_path):
+    for study in ("x", "y"):
+        (tmp_path / "multirun" / study).mkdir(parents=True)
+        written(tmp_path / "multirun" / study, row(study=study))
+    both = results.read(tmp_path / "multirun" / "x", tmp_path / "multirun" / "y")
+    assert both["study"].tolist() == ["x", "y"]
+    assert results.read(tmp_path)["study"].tolist() == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text[: len(text) // 2], "cannot be read"),
+        (lambda text: text.replace("2.5", "1.5"), "checksum"),
+        (lambda text: text.replace('"schema": 1', '"schema": 0'), "schema"),
+        (lambda text: "", "cannot be read"),
+        (lambda text: "[]", "schema"),
+    ],
+    ids=["cut", "edited", "other schema", "empty", "no record"],
+)
+def test_a_damaged_row_is_named_and_left_untouched(tmp_path, damage, said):
+    written(tmp_path, row("a"), row("b"))
+    file = tmp_path / "a" / results.FILE
+    damaged = damage(file.read_text())
+    file.write_text(damaged)
+    with pytest.warns(UserWarning, match=f"{said}.*delete it") as caught:
+        table = results.read(tmp_path)
+    assert str(file) in str(caught[0].message)
+    assert table["status"].tolist() == ["corrupt", "done"]
+    assert file.read_text() == damaged
+
+
+def test_a_folder_without_rows_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no row.json below"):
+        results.read(tmp_path / "nothing")
+
+
+def test_tables_of_runs_are_joined_under_their_names(tmp_path):
+    written(tmp_path, row("a"), row("b"))
+    for run in "ab":
+        write_part(tmp_path / run / "steps", {"step": [0, 1], "lr": [0.1, 0.1]}, first=0)
+        write_part(tmp_path / run / "steps", {"step": [2], "lr": [0.1]}, first=2)
+    table = results.steps(tmp_path)
+    assert table["run"].tolist() == ["a"] * 3 + ["b"] * 3
+    assert table["step"].tolist() == [0, 1, 2] * 2
+    assert results.layers(tmp_path).empty
+
+
+def test_blocks_differ_in_something_other_than_batch_lr_and_seed(tmp_path):
+    rows = [
+        row("a", config={"lr": 0.1}),
+        row("b", config={"lr": 0.2, "seed": 1}),
+        row("c", config={"clip": 1.0, "model": {"d_model": 64}}),
+        row("d", config={"clip": 1.0, "model": {"d_model": 128}}),
+    ]
+    blocks = dict(results.settings(results.read(written(tmp_path, *rows))))
+    assert {title: len(block) for title, block in blocks.items()} == {
+        "clip=1, model.d_model=64": 1,
+        "clip=1, model.d_model=128": 1,
+        "clip=inf, model.d_model=64": 2,
+    }
+
+
+def test_reading_warns_of_nothing_when_nothing_is_wrong(tmp_path):
+    written(tmp_path, row("a"), row("b", status="failed", error="x", measured={}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert results.read(tmp_path)["status"].tolist() == ["done", "failed"]

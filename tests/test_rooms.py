@@ -1,0 +1,66 @@
+"""Who may import whom: the direction of dependencies, read from the source itself."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "scaling"
+HYDRA = {"hydra", "omegaconf"}
+LIGHTNING = {"lightning", "pytorch_lightning"}
+OURS = {"scaling.train", "scaling.sweep", "scaling.cells", "scaling.config", "scaling.refusals"}
+FORBIDDEN = {
+    "gradients.py": HYDRA | LIGHTNING | {"scaling"},
+    "ngrams.py": HYDRA | LIGHTNING | {"scaling"},
+    "seeds.py": HYDRA | LIGHTNING | {"scaling"},
+    "tables.py": HYDRA | LIGHTNING | {"scaling", "torch"},
+    "locks.py": HYDRA | LIGHTNING | {"scaling", "torch"},
+    "signatures.py": HYDRA | LIGHTNING | {"scaling", "torch"},
+    "results.py": HYDRA | LIGHTNING | OURS | {"torch"},
+    "report.py": HYDRA | LIGHTNING | OURS | {"torch"},
+    "figures.py": HYDRA | LIGHTNING | OURS | {"torch"},
+    "models": HYDRA | OURS | {"scaling.callbacks", "scaling.datamodules"},
+    "datamodules": HYDRA | OURS | {"scaling.callbacks", "scaling.models"},
+    "callbacks": HYDRA | OURS | {"scaling.models", "scaling.datamodules"},
+}
+HYDRA_ROOMS = {"config.py", "cells.py", "train.py", "sweep.py", "refusals.py"}
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def imports_any(path: Path, banned: set[str]) -> list[str]:
+    return [name for name in imports(path) for b in banned if f"{name}.".startswith(f"{b}.")]
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_room_keeps_its_door_shut(room):
+    place = PACKAGE / room
+    paths = [place] if place.is_file() else sorted(place.glob("*.py"))
+    assert paths, f"{room} has moved; tell this test where"
+    for path in paths:
+        assert not imports_any(path, FORBIDDEN[room]), path.name
+
+
+def test_only_the_command_line_imports_hydra():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if imports_any(path, HYDRA):
+            assert path.name in HYDRA_ROOMS
+
+
+def test_the_door_for_hydra_is_light_at_import():
+    door = PACKAGE.parent / "hydra_plugins" / "scaling"
+    for path in door.glob("*.py"):
+        top = [
+            node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)
+        ]
+        assert not [
+            node.module for node in top if (node.module or "").startswith(("scaling", "torch"))
+        ]

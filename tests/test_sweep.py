@@ -1,0 +1,319 @@
+"""Commands as they are typed: what they train, what they say, and how they end."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scaling import locks, results
+
+STUDY = Path("multirun", "scratch")
+
+
+def rows(study: Path = STUDY) -> pd.DataFrame:
+    return results.read(study)
+
+
+def mtimes() -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in STUDY.rglob(results.FILE)}
+
+
+def table_of(out: str) -> str:
+    return out[out.index("Validation loss") :]
+
+
+def test_a_single_run_leaves_a_row_its_tables_and_its_config(command):
+    ended = command("lr=3e-3")
+    assert ended.code == 0
+    (row,) = rows().itertuples()
+    assert (row.status, row.lr, row.steps, row.examples) == ("done", 0.003, 6, 192)
+    assert (row.model, row.data, row.optimizer, row.protocol) == (
+        *("nano_transformer", "pydoc", "adamw", "steps"),
+    )
+    assert 0 < row.bigram_loss < row.unigram_loss < row.uniform_loss == math.log(128)
+    assert row.val_loss > 0
+    assert row.val_loss_se > 0
+    assert len(results.steps(STUDY)) == 6
+    assert results.epochs(STUDY)["step"].tolist() == [6]
+    folder = STUDY / row.run
+    assert (folder / ".hydra" / "config.yaml").exists()
+    assert "- lr=3e-3" in (folder / ".hydra" / "overrides.yaml").read_text()
+    assert list(folder.glob("events.out.tfevents.*"))
+    assert "val_loss" in ended.out
+
+
+def test_a_sweep_prints_one_line_a_cell_and_one_table(command):
+    ended = command("-m", "batch=8,16", "lr=1e-3,1e-2")
+    assert ended.code == 0
+    assert "4 cells: 0 done before, 4 to train" in ended.out
+    assert re.search(r"\[1/4\] batch=8,lr=0.001,clip=1,seed=0  done  val_loss .* left", ended.out)
+    assert re.search(r"batch +lr 0.001 +lr 0.01\n +8 ", ended.out)
+    assert len(rows()) == 4
+    (plan,) = results.plans(STUDY)
+    assert sorted(cell["run"] for cell in plan["cells"]) == sorted(rows()["run"])
+    assert plan["command"].startswith("python -m scaling.train")
+
+
+def test_a_finished_sweep_trains_nothing_and_prints_the_same_table(command):
+    first = command("-m", "batch=8,16", "lr=1e-3,1e-2")
+    before = mtimes()
+    again = command("-m", "lr=0.010,0.001", "batch=16,8")
+    assert mtimes() == before
+    assert "4 cells: 4 done before, 0 to train" in again.out
+    assert table_of(again.out) == table_of(first.out)
+
+
+def test_a_widened_sweep_trains_only_what_is_new(command):
+    command("-m", "lr=1e-3,1e-2")
+    before = mtimes()
+    assert "3 cells: 2 done before, 1 to train" in command("-m", "lr=1e-3,3e-3,1e-2").out
+    assert {path: time for path, time in mtimes().items() if path in before} == before
+    assert len(rows()) == 3
+
+
+def test_null_clip_finds_the_row_of_infinite_clip(command):
+    command("clip=inf")
+    before = mtimes()
+    command("clip=null")
+    assert mtimes() == before
+    assert rows()["clip"].tolist() == [math.inf]
+
+
+def test_a_changed_default_retrains(command):
+    command()
+    command("optimizer.eps=1e-6")
+    assert len(rows()) == 2
+
+
+def test_runs_that_differ_only_in_clipping_start_from_the_same_batches(command):
+    command("-m", "clip=1e-3,inf", "optimizer=sgd", "lr=1e-9")
+    steps = results.steps(STUDY)
+    first, second = (
+        part["train_loss"].to_numpy() for _, part in steps.groupby("run", observed=True)
+    )
+    assert first == pytest.approx(second, rel=1e-6)
+
+
+def test_no_post_clip_norm_exceeds_the_ceiling(command):
+    command("-m", "clip=0.1,1.0,inf", "optimizer=sgd,adamw", "lr=0.1")
+    steps = results.steps(STUDY).merge(rows()[["run", "clip"]], on="run")
+    assert len(steps) == 36
+    assert (steps["grad_norm_post_clip"] <= steps["clip"] * (1 + 1e-5)).all()
+    assert (steps["grad_norm_pre_clip"] > 0.1).all()
+
+
+@pytest.mark.parametrize(
+    ("duration", "steps", "examples"),
+    [("examples=100", 3, 96), ("epochs=1", None, None), ("steps=4", 4, 128)],
+)
+def test_each_protocol_takes_its_steps(command, duration, steps, examples):
+    key = duration.partition("=")[0]
+    other = () if key == "steps" else ("steps=null",)
+    ended = command(duration, *other, "data.context=2048" if key == "epochs" else "data.context=16")
+    assert ended.code == 0, ended.err
+    (row,) = rows().itertuples()
+    assert row.protocol == key
+    assert row.steps == (steps or 204 // 32)  # 418,543 characters in windows of 2,048
+    assert row.examples == (examples or 6 * 32)
+
+
+def test_a_run_that_diverges_is_a_row_and_no_error(command):
+    ended = command("-m", "lr=1e-3,1e30", "optimizer=sgd", "clip=inf", "steps=8")
+    assert ended.code == 0
+    assert rows().set_index("lr")["status"].to_dict() == {1e-3: "done", 1e30: "diverged"}
+    assert "diverged" in table_of(ended.out)
+    before = mtimes()
+    command("-m", "lr=1e-3,1e30", "optimizer=sgd", "clip=inf", "steps=8")
+    assert mtimes() == before
+
+
+@pytest.fixture
+def breaking(monkeypatch):
+    """Training with seed 1 breaks after the first step, for as long as this list is not empty."""
+    from scaling.models.learner import Learner
+
+    step, reasons = Learner.training_step, ["it broke"]
+
+    def broken(self, batch, batch_idx):
+        if reasons and self.seed == 1 and batch_idx == 1:
+            raise RuntimeError(*reasons)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Learner, "training_step", broken)
+    return reasons
+
+
+def test_a_cell_that_raises_becomes_a_failed_row_and_the_next_one_runs(command, breaking):
+    ended = command("-m", "seed=0,1,2")
+    assert ended.code == 1
+    table = rows().set_index("seed")
+    assert table["status"].to_dict() == {0: "done", 1: "failed", 2: "done"}
+    assert table.loc[1, "error"] == "RuntimeError: it broke"
+    assert table.loc[1, "steps"] == 1
+    traceback = STUDY / table.loc[1, "run"] / "traceback.txt"
+    assert "it broke" in traceback.read_text()
+    assert "Traceback" not in ended.out + ended.err
+    assert table.loc[1, "run"] in ended.err
+    assert "to try again: python -m scaling.train" in ended.err
+    assert len(results.steps(STUDY / table.loc[1, "run"])) == 1  # what there was is kept
+
+    breaking.clear()
+    again = command("-m", "seed=0,1,2")
+    assert again.code == 0
+    assert "3 cells: 2 done before, 1 to train" in again.out
+    assert set(rows()["status"]) == {"done"}
+    assert not traceback.exists()
+
+
+def test_system_exit_inside_a_cell_is_a_failure_too(command, monkeypatch):
+    from scaling.models.learner import Learner
+
+    monkeypatch.setattr(Learner, "training_step", lambda *_: sys.exit(3))
+    assert command("-m", "seed=0,1").code == 1
+    assert rows()["error"].tolist() == ["SystemExit: 3"] * 2
+
+
+def test_a_corrupt_row_is_named_left_untouched_and_keeps_its_cell_from_training(command):
+    command("-m", "seed=0,1")
+    file = STUDY / rows()["run"][0] / results.FILE
+    file.write_text(file.read_text()[:100])
+    before = mtimes()
+    ended = command("-m", "seed=0,1,2")
+    assert ended.code == 1
+    assert f"{file} cannot be read" in ended.err
+    assert "delete it to train this run again" in ended.err
+    assert before.items() <= mtimes().items()
+    assert len(mtimes()) == 3  # the new cell was trained all the same
+
+
+def test_a_cell_held_by_another_process_is_passed_over(command):
+    command()
+    folder = STUDY / rows()["run"][0]
+    (folder / results.FILE).unlink()
+    with locks.hold(folder):
+        ended = command()
+    assert ended.code == 1
+    assert "held by another process" in ended.err
+    assert not (folder / results.FILE).exists()
+    assert command().code == 0
+
+
+BAD = {
+    "unknown key": (["lrr=1"], "lrr is an unknown key; did you mean lr?"),
+    "added unknown key": (["+foo=1"], "foo is an unknown key; the root keys are study, batch"),
+    "unknown key of a group": (
+        ["model.d_modl=3"],
+        "model.d_modl is an unknown key; did you mean d_model?",
+    ),
+    "added unknown key of a group": (["+model.foo=3"], "model.foo=3 is not known to"),
+    "added known key with a typo": (["+trainer.profilr=simple"], "did you mean profiler?"),
+    "key that the run fills in": (["+trainer.max_steps=3"], "trainer.max_steps=3 must be left out"),
+    "removed key": (["~model.heads"], "model.heads is missing"),
+    "wrong type": (["batch=many"], "batch=many must be of type int"),
+    "fraction for a whole number": (["batch=1.5"], "batch=1.5 must be of type int"),
+    "wrong type in a sweep": (["-m", "lr=1e-3,fast"], "lr=fast must be of type float"),
+    "wrong type in a group": (["model.d_model=wide"], "model.d_model=wide must be of type int"),
+    "no batch": (["batch=0"], "batch=0 must be at least 1"),
+    "negative lr": (["lr=-1"], "lr=-1.0 must be positive"),
+    "negative lr in a sweep": (["-m", "lr=1e-3,-1"], "lr=-1.0 must be positive"),
+    "no clip": (["clip=0"], "clip=0.0 must be positive; clip=inf turns clipping off"),
+    "two durations": (["epochs=1"], "steps=6 and epochs=1 are two durations"),
+    "large batch": (["batch=1000000"], "batch=1000000 exceeds the"),
+    "large batch in a sweep": (["-m", "batch=8,1000000"], "batch=1000000 exceeds the"),
+    "no path": (["data=text"], "data.path is missing"),
+    "missing file": (
+        ["data=text", "data.path=nowhere.txt"],
+        "data.path=nowhere.txt does not exist",
+    ),
+    "empty file": (["data=text", "data.path=empty.txt"], "empty.txt is empty"),
+    "short text": (["data=text", "data.path=short.txt"], "too few for data.context=16"),
+    "binary rubbish": (["data=text", "data.path=rubbish.txt"], "rubbish.txt is not UTF-8 text"),
+    "unknown option": (["model=resnet"], "Could not find 'model/resnet'"),
+    "bad study": (["study=a/b"], "study=a/b must be a folder name"),
+    "heads that do not divide": (["model.heads=3"], "model.heads=3 must divide model.d_model=16"),
+    "value refused by torch": (["optimizer.weight_decay=-1.0"], "weight_decay"),
+    "value refused by lightning": (["trainer.accelerator=abacus"], "accelerator"),
+    "several devices": (["trainer.devices=2"], "trainer.devices=2 must be 1"),
+    "lr of its own": (["optimizer.lr=1.0"], "optimizer.lr=1.0 must be lr=0.001; set lr instead"),
+    "sweep without -m": (["lr=1e-3,1e-2"], "add --multirun"),
+    "override that does not parse": (["lr=[1"], "lr=[1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_message_exit_2_and_nothing_written(command, folder, case):
+    (folder / "empty.txt").write_text("")
+    (folder / "short.txt").write_text("too short")
+    (folder / "rubbish.txt").write_bytes(bytes(range(128, 256)) * 99)
+    arguments, said = BAD[case]
+    before = sorted(folder.rglob("*"))
+    ended = command(*arguments)
+    assert ended.code == 2
+    assert said in ended.err
+    assert ended.err.startswith("error: ")
+    assert "Traceback" not in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(command, folder):
+    (folder / "multirun").write_text("a file where the folder should be")
+    ended = command()
+    assert ended.code == 2
+    assert "cannot write below" in ended.err
+
+
+def test_a_traceback_is_shown_when_it_is_asked_for(folder):
+    ended = run_process("batch=0", HYDRA_FULL_ERROR="1")
+    assert "Traceback" in ended.stderr
+    assert "batch=0 must be at least 1" in ended.stderr
+
+
+def run_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "scaling.train", *arguments],
+        capture_output=True, text=True, env=os.environ | environment, check=False,
+    )  # fmt: skip
+
+
+def test_help_says_what_the_command_does_and_how_it_ends(folder):
+    ended = run_process("--help")
+    assert ended.returncode == 0
+    for said in ("batch    examples per optimizer step", "Exit codes", "experiment: quickstart"):
+        assert said in ended.stdout
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_an_interrupted_row_and_its_exit_code(folder, number, code):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scaling.train", "-m", "seed=0,1", "steps=100000"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(STUDY.glob("*/events.out*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == code, err
+    assert rows()["status"].tolist() == ["interrupted"]
+    assert "interrupted" in err
+    assert "2 of 2 not done" in err
+    assert "Traceback" not in err
+    steps = results.steps(STUDY)
+    assert len(steps) == rows()["steps"].item() > 0
+
+
+def test_plans_are_strict_json(command):
+    command("-m", "seed=0,1")
+    (path,) = (STUDY / results.PLANS).iterdir()
+    assert set(json.loads(path.read_text())) == {"schema", "time", "command", "cells"}
