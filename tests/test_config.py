@@ -108,6 +108,7 @@ def test_the_order_of_keys_means_nothing():
         ("study", "../up", r"study=\.\./up must be a folder name"),
         ("study", ".sweeps", "must be a folder name"),
         ("optimizer__lr", 0.1, "optimizer.lr=0.1 must be lr=0.001; set lr instead"),
+        ("trainer__devices", 2, "trainer.devices=2 must be 1"),
         ("data__batch", 8, "data.batch=8 must be batch=32; set batch instead"),
     ],
 )
@@ -119,6 +120,11 @@ def test_a_value_without_meaning_is_refused_with_its_key_and_remedy(key, value, 
 def test_two_durations_are_refused_with_the_way_out():
     with pytest.raises(ValueError, match="steps=5 and epochs=2 .* set steps=null or epochs=null"):
         config.check(plain(steps=5, epochs=2))
+
+
+def test_a_fused_optimizer_under_a_loss_scale_is_refused():
+    with pytest.raises(ValueError, match="16-mixed needs optimizer.fused=false"):
+        config.check(plain(trainer__precision="16-mixed", optimizer__fused=True))
 
 
 def test_the_duration_in_force():

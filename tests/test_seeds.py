@@ -2,7 +2,7 @@
 
 import torch
 
-from scaling.seeds import generator_for, seed_for
+from scaling.seeds import generator_for, reseed, seed_for
 
 
 def test_the_same_purpose_and_index_give_the_same_seed():
@@ -26,3 +26,10 @@ def test_drawing_leaves_the_global_state_alone():
     before = torch.get_rng_state()
     torch.randn(3, generator=generator_for("order", 0, 0))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_reseeding_sets_the_global_state_as_torch_does():
+    torch.manual_seed(5)
+    want = torch.randn(3)
+    reseed(5, torch.device("cpu"))
+    assert torch.equal(torch.randn(3), want)

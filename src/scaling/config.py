@@ -80,6 +80,11 @@ def check(config: Mapping[str, Any]) -> None:
             f"trainer.devices={devices} must be 1; norms are taken on one device, and a sweep uses "
             "others for other cells"
         )
+    if config["trainer"].get("precision") == "16-mixed" and config["optimizer"].get("fused"):
+        raise ValueError(
+            "trainer.precision=16-mixed needs optimizer.fused=false; a fused optimizer unscales "
+            "gradients inside its step, where they cannot be clipped; bf16-mixed has no scale"
+        )
     for path, key in WIRED.items():
         group, inner = path.split(".")
         if isinstance(config[group], Mapping) and config[group].get(inner) != config[key]:

@@ -8,9 +8,11 @@ between two batches counts: hooks, statistics, flushes, logging.
     python tests/benchmarks/step_cost.py [STEPS]
 """
 
+import logging
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,13 +85,15 @@ def measure(name: str, steps: int, *overrides: str) -> None:
         f"   ratio of means {ours.mean() / plain.mean():.3f} +- {error:.3f}",
         flush=True,
     )
-    norms = [c for c in trainer.callbacks if hasattr(c, "columns")][0].columns()
+    norms = next(c for c in trainer.callbacks if hasattr(c, "columns")).columns()
     if "statistics_percent" in norms:
         print(f"{'':<34} GradientNorms says of itself: {norms['statistics_percent']:.2f} %")
 
 
 def main() -> None:
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.simplefilter("ignore")
     L.seed_everything(0, verbose=False)
     text = "data=wikitext2" if "wikitext2" in sys.argv else "data=pydoc"
     measure("callbacks and TensorBoard", steps, text)

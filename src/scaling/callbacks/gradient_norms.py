@@ -1,5 +1,6 @@
 """Gradient, update and parameter norms of every optimizer step, before and after clipping."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,8 @@ class GradientNorms(L.Callback):
         self.pending = []
         self.known: list[tuple[int, float]] = []  # step and learning rate, which cost no copy
         self.losses: list[Tensor] = []  # of the micro-batches since the last step
-        self.before: list[Tensor] = []  # parameters as decay alone would leave them
-        self.after: list[Tensor] = []  # the parameters themselves
+        self.moved: list[Tensor] = []  # parameters that the step moves
+        self.before: list[Tensor] = []  # the same before it, as decay alone would leave them
         self.step: tuple[Tensor, ...] | None = None  # a step that has begun
         self.seconds, self.started = 0.0, time.perf_counter()
 
@@ -137,21 +138,14 @@ class GradientNorms(L.Callback):
 
     def _before_step(self, trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> None:
         """Norms of the gradients before clipping, and where decay alone would lead."""
-        gradients, decays = [], []
-        self.before, self.after = [], []
+        self.moved, shrink = [], []
         for group in optimizer.param_groups:
             moved = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if not moved:
-                continue
-            gradients += [parameter.grad for parameter in moved]
-            self.after += moved
-            shrink = float(group["lr"]) * group.get("weight_decay", 0.0)
-            apart = _decoupled(optimizer, group)
-            self.before += torch._foreach_mul(moved, 1 - shrink if apart else 1.0)
-            if shrink:
-                decays.append((shrink if apart else torch.nan) * total_norm(moved))
-        if not gradients:
+            self.moved += moved
+            shrink += [_shrink(optimizer, group)] * len(moved)
+        if not self.moved:
             return
+        gradients = [moved.grad for moved in self.moved if moved.grad is not None]
         pre = total_norm(gradients) / _remaining_scale(trainer, optimizer)
         clip = trainer.gradient_clip_val
         if clip is None or clip <= 0:  # Lightning's two ways to say no clipping
@@ -162,19 +156,29 @@ class GradientNorms(L.Callback):
         else:
             coefficient = clip_coefficient(pre, float(clip))
             post = pre * coefficient
-        decay = torch.stack(decays).norm() if decays else torch.zeros_like(pre)
-        self.step = (pre, post, coefficient, decay, total_norm(self.after))
+        weights = torch.stack(torch._foreach_norm(self.moved))
+        decay = (weights * weights.new_tensor(shrink)).norm()
+        self._remember([0.0 if math.isnan(share) else share for share in shrink])
+        self.step = (pre, post, coefficient, decay, weights.norm())
         self.known.append((trainer.global_step, float(optimizer.param_groups[0]["lr"])))
+
+    def _remember(self, shrink: list[float]) -> None:
+        """Keep the parameters as decay alone would leave them, in memory that is used again."""
+        if [kept.shape for kept in self.before] != [moved.shape for moved in self.moved]:
+            self.before = [torch.empty_like(moved) for moved in self.moved]
+        torch._foreach_copy_(self.before, self.moved)
+        if any(shrink):
+            torch._foreach_mul_(self.before, [1 - share for share in shrink])
 
     def _after_step(self) -> None:
         """The change of the parameters, and the step's row, still on the device."""
         pre, post, coefficient, decay, parameters = self.step
-        torch._foreach_sub_(self.before, self.after)
+        torch._foreach_sub_(self.before, self.moved)
         update = total_norm(self.before)
         loss = torch.stack(self.losses).sum() if self.losses else torch.full_like(pre, torch.nan)
         row = (loss, pre, post, coefficient, update, decay, parameters)
         self.pending.append(torch.stack([value.float() for value in row]))
-        self.losses, self.before, self.after, self.step = [], [], [], None
+        self.losses, self.moved, self.step = [], [], None
 
     def _flush(self, trainer: L.Trainer) -> None:
         """Copy the pending steps from the device, append them to the table and log some."""
@@ -202,12 +206,17 @@ class GradientNorms(L.Callback):
             self.recorder.flush()
 
 
-def _decoupled(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> bool:
-    """Whether weight decay is an exact factor on the parameters, apart from the gradient's part."""
+def _shrink(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> float:
+    """The share of its parameters that weight decay takes in a step.
+
+    nan where decay is not an exact factor on the parameters, apart from the gradient's part.
+    """
+    share = float(group["lr"]) * group.get("weight_decay", 0.0)
     if isinstance(optimizer, torch.optim.SGD):
-        return group["momentum"] == 0
-    adamw = isinstance(optimizer, torch.optim.AdamW)
-    return adamw or bool(group.get("decoupled_weight_decay", False))
+        apart = group["momentum"] == 0
+    else:
+        apart = isinstance(optimizer, torch.optim.AdamW) or group.get("decoupled_weight_decay")
+    return share if apart or not share else math.nan
 
 
 def _remaining_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> float:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from scaling.seeds import seed_for
+from scaling.seeds import reseed, seed_for
 
 
 class Learner(L.LightningModule):
@@ -39,7 +39,7 @@ class Learner(L.LightningModule):
         return self.net.losses(batch)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(seed_for("step", self.seed, self.current_epoch, batch_idx))
+        reseed(seed_for("step", self.seed, self.current_epoch, batch_idx), self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> Float[Tensor, ""]:
         return self.losses(batch).mean()
