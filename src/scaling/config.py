@@ -30,6 +30,12 @@ class Run:
     examples: int | None = MISSING  # training examples, rounded to whole steps
     default_steps: int = MISSING  # optimizer steps where none of the three is given
 
+    resume: str = MISSING  # which cells of a sweep are trained again: missing, failed or all
+    fail_fast: bool = MISSING  # stop a sweep at the first cell that fails
+    dry_run: bool = MISSING  # say what would be trained, and train nothing
+    workers: int | None = MISSING  # processes of a sweep; null leaves it to the machine
+    save_every: float = MISSING  # seconds between checkpoints of a run
+
     model: Any = MISSING
     data: Any = MISSING
     optimizer: Any = MISSING
@@ -39,6 +45,8 @@ class Run:
 
 
 ConfigStore.instance().store(name="schema", node=Run)
+
+RESUME = ("missing", "failed", "all")
 
 LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "study": (
@@ -53,6 +61,9 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": (lambda epochs: epochs >= 1, "at least 1 pass over the training data"),
     "examples": (lambda examples: examples >= 1, "at least 1 training example"),
     "default_steps": (lambda steps: steps >= 1, "at least 1 step"),
+    "resume": (lambda resume: resume in RESUME, f"one of {', '.join(RESUME)}"),
+    "workers": (lambda workers: workers >= 1, "at least 1 process; null leaves it to the machine"),
+    "save_every": (lambda seconds: seconds >= 0, "a number of seconds, at least 0"),
 }
 
 # Root keys that reach their group by interpolation: a run has one value of each.

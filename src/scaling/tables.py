@@ -33,16 +33,26 @@ class Recorder:
     """Collect rows and write them in parts.
 
     Args:
-        folder: where parts go; those of an earlier table are removed.
+        folder: where parts go; what an earlier table holds beyond `keep` rows is removed.
         rows_per_part: rows after which a part is written; the rest follows with `flush`.
+        keep: rows of an earlier table that this one goes on from.
+
+    Raises:
+        ValueError: if there are fewer rows to keep.
     """
 
-    def __init__(self, folder: Path, *, rows_per_part: int):
+    def __init__(self, folder: Path, *, rows_per_part: int, keep: int = 0):
         self.folder, self.rows_per_part = folder, rows_per_part
         self._chunks: dict[str, list[np.ndarray]] = {}
         self.rows = self.written = 0
+        earlier = read_parts(folder)[:keep] if keep else pd.DataFrame()
+        if len(earlier) < keep:
+            raise ValueError(f"{folder} has {len(earlier)} rows where {keep} are to be kept")
         for part in folder.glob("*.parquet"):
             part.unlink()
+        if keep:
+            self.extend({str(name): earlier[name].to_numpy() for name in earlier})
+            self.flush()
 
     @property
     def columns(self) -> dict[str, np.ndarray]:

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import math
 import shutil
-import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 
 from scaling import config, results
+from scaling.callbacks.checkpoint import Resumable
 from scaling.callbacks.progress import Progress
 from scaling.cells import Cell
 from scaling.models.learner import Learner
@@ -27,6 +27,7 @@ from scaling.seeds import seed_for
 log = logging.getLogger(__name__)
 
 TRACEBACK = "traceback.txt"
+CHECKPOINT = "checkpoint.ckpt"
 
 
 class Interrupted(BaseException):
@@ -61,20 +62,26 @@ def examples(cell: Cell) -> int:
     return _steps(cell.config, data) * cell.config["batch"]
 
 
-def run(cell: Cell, *, bar: bool) -> results.Row:
+def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
     """Train a cell in its folder and write its row, whatever happens.
+
+    A run that was killed or interrupted goes on from its checkpoint and ends as if it had been left
+    alone. One that raised an error starts anew.
 
     Args:
         cell: held by this process.
         bar: show a progress bar.
+        fresh: start anew in any case.
 
     Raises:
         Interrupted: after the row is written, for Ctrl-C and SIGTERM.
         OSError: if the row cannot be written.
     """
     folder = cell.folder
-    _clear(folder)
-    _keep_config(cell, folder / ".hydra")
+    resumed = None if fresh else _checkpoint(folder / CHECKPOINT)
+    if resumed is None:
+        _clear(folder)
+        _keep_config(cell, folder / ".hydra")
     row: dict[str, Any] = {
         "study": cell.config["study"],
         "run": cell.name,
@@ -86,7 +93,7 @@ def run(cell: Cell, *, bar: bool) -> results.Row:
     measured: dict[str, float] = {}
     signal = None
     try:
-        status, error = _fit(cell, folder, measured, bar), None
+        status, error = _fit(cell, folder, measured, bar, resumed), None
     except BaseException as caught:
         signal = _signal(caught)
         status = "interrupted" if signal else "failed"
@@ -97,28 +104,39 @@ def run(cell: Cell, *, bar: bool) -> results.Row:
     results.write(written, folder)
     if signal:
         raise Interrupted(signal)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     return written
 
 
-def _fit(cell: Cell, folder: Path, measured: dict[str, float], bar: bool) -> results.Status:
+def _fit(
+    cell: Cell, folder: Path, measured: dict[str, float], bar: bool, resumed: int | None
+) -> results.Status:
     """Train and validate, and fill `measured` with what there is, also on the way out of an error.
+
+    Args:
+        cell: to be trained.
+        folder: of the run.
+        measured: column -> number, filled in here.
+        bar: show a progress bar.
+        resumed: optimizer steps in the checkpoint to go on from; None to start anew.
 
     Returns:
         `done`, or `diverged` if a loss was not finite.
     """
     L.seed_everything(cell.config["seed"], workers=True, verbose=False)
-    data, learner, trainer = _build(cell, folder, bar)
+    data, learner, trainer = _build(cell, folder, bar, resumed)
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     observers: list[Any] = [callback for callback in callbacks if hasattr(callback, "columns")]
-    start = time.perf_counter()
+    (saver,) = [callback for callback in callbacks if isinstance(callback, Resumable)]
     try:
+        path = None if resumed is None else folder / CHECKPOINT
         with _known_warnings():
-            trainer.fit(learner, datamodule=data)
-        measured["seconds"] = time.perf_counter() - start
+            trainer.fit(learner, datamodule=data, ckpt_path=path, weights_only=True)
+        measured["seconds"] = saver.lasted
         with _known_warnings():  # Lightning does not validate where max_steps ends an epoch early
             trainer.validate(learner, datamodule=data, verbose=False)
     finally:
-        measured.setdefault("seconds", time.perf_counter() - start)
+        measured.setdefault("seconds", saver.lasted)
         measured["steps"] = trainer.global_step
         measured["examples"] = trainer.global_step * cell.config["batch"]
         measured["parameters"] = sum(p.numel() for p in learner.parameters() if p.requires_grad)
@@ -131,7 +149,9 @@ def _fit(cell: Cell, folder: Path, measured: dict[str, float], bar: bool) -> res
     return "done" if finite and "diverged_step" not in measured else "diverged"
 
 
-def _build(cell: Cell, folder: Path, bar: bool) -> tuple[Any, Learner, L.Trainer]:
+def _build(
+    cell: Cell, folder: Path, bar: bool, resumed: int | None = None
+) -> tuple[Any, Learner, L.Trainer]:
     """Data, module and trainer of a cell, ready to fit."""
     settings = cell.config
     data = _instance(settings["data"])
@@ -141,17 +161,21 @@ def _build(cell: Cell, folder: Path, bar: bool) -> tuple[Any, Learner, L.Trainer
     learner = Learner(net, optimizer=_instance(settings["optimizer"]), seed=settings["seed"])
     learner.configure_optimizers()  # so that what it refuses is refused now
     callbacks = [_instance(callback) for callback in (settings["callbacks"] or {}).values()]
+    callbacks.append(Resumable(folder / CHECKPOINT, seconds=settings["save_every"]))
     clip, logger = config.clip(settings), settings["logger"]
+    place: dict[str, Any] = {"save_dir": str(folder)}
+    if resumed is not None and "TensorBoard" in logger.get("_target_", ""):
+        place["purge_step"] = resumed  # what was logged after the checkpoint comes again
     trainer = _instance(
         settings["trainer"],
         max_steps=_steps(settings, data),
         max_epochs=-1,
         gradient_clip_val=None if math.isinf(clip) else clip,
         callbacks=[*callbacks, Progress()] if bar else callbacks,
-        logger=_instance(logger, save_dir=str(folder)) if logger else False,
+        logger=_instance(logger, **place) if logger else False,
         default_root_dir=str(folder),
         num_sanity_val_steps=0,
-        enable_checkpointing=False,
+        enable_checkpointing=True,  # with our own callback, see Resumable
         enable_progress_bar=False,
         enable_model_summary=False,
     )
@@ -166,6 +190,23 @@ def _steps(settings: Mapping[str, Any], data: Any) -> int:
     if protocol == "examples":
         return max(1, round(count / settings["batch"]))
     return count
+
+
+def _checkpoint(path: Path) -> int | None:
+    """Optimizer steps in a run's checkpoint; None without one.
+
+    One that cannot be read is set aside, so that the run starts anew.
+    """
+    if not path.exists():
+        return None
+    try:
+        return int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
+    except Exception as error:  # a torn or foreign file raises whatever its bytes suggest
+        aside = path.parent.with_name(f"{path.parent.name}.corrupt.ckpt")
+        path.replace(aside)
+        log.warning("%s cannot be read (%s); set aside as %s, starting anew",
+                    path, type(error).__name__, aside.name)  # fmt: skip
+        return None
 
 
 def _clear(folder: Path) -> None:

@@ -9,7 +9,8 @@ import torch
 class Divergence(L.Callback):
     """Stop training after a loss that is not finite; `step` then says which was the first.
 
-    The loss is looked at every `every` steps, in one copy from the device for all of them.
+    The losses are looked at after every step that `every` divides, in one copy from the device, so
+    that a resumed run looks, and stops, where one left alone would.
 
     Args:
         every: optimizer steps between looks.
@@ -20,10 +21,13 @@ class Divergence(L.Callback):
             raise ValueError(f"every={every} must be at least 1 step")
         self.every = every
         self.step: int | None = None
+        self.pending: list[tuple[int, torch.Tensor]] = []  # steps, and the losses that led to them
 
-    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.step = None
-        self.pending: list[tuple[int, torch.Tensor]] = []
+    def state_dict(self) -> dict[str, Any]:
+        return {"pending": [(step, loss.cpu()) for step, loss in self.pending]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.pending = list(state["pending"])
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -32,7 +36,7 @@ class Divergence(L.Callback):
             loss = outputs["loss"] if isinstance(outputs, dict) else outputs
             step = max(trainer.global_step - 1, 0)  # the step that this loss led to
             self.pending.append((step, loss.detach()))
-        if len(self.pending) >= self.every:
+        if trainer.global_step % self.every == 0:
             self._look(trainer)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -41,7 +45,9 @@ class Divergence(L.Callback):
     def _look(self, trainer: L.Trainer) -> None:
         if self.pending and self.step is None:
             steps, losses = zip(*self.pending, strict=True)
-            strange = (~torch.stack(losses).isfinite()).nonzero().flatten().tolist()
+            device = losses[-1].device
+            values = torch.stack([loss.to(device) for loss in losses])
+            strange = (~values.isfinite()).nonzero().flatten().tolist()
             if strange:
                 self.step = steps[strange[0]]
                 trainer.should_stop = True

@@ -1,6 +1,7 @@
 """Every validation of a run, as a table."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 
@@ -17,11 +18,21 @@ class Evaluations(L.Callback):
 
     def __init__(self) -> None:
         self.recorder: Recorder | None = None
+        self.resumed = 0  # rows of the table that a checkpoint knows
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.recorder = Recorder(Path(trainer.log_dir or ".", "epochs"), rows_per_part=1)
+        folder = Path(trainer.log_dir or ".", "epochs")
+        self.recorder = Recorder(folder, rows_per_part=1, keep=self.resumed)
 
-    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.recorder.rows if self.recorder is not None else self.resumed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.resumed = state["rows"]
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: Any, batch: Any, batch_idx: int
+    ) -> None:
         self.epoch = trainer.current_epoch  # the trainer's own moves on before a last validation
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

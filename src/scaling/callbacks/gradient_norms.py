@@ -56,6 +56,7 @@ class GradientNorms(L.Callback):
             raise ValueError(f"flush_every={flush_every} must be at least 1 step")
         self.flush_every = flush_every
         self.recorder: Recorder | None = None
+        self.resumed: dict[str, float] = {"rows": 0, "seconds": 0.0, "lasted": 0.0}
         self.pending: list[Tensor] = []  # one vector per step, in the order of MEASURED
         self.seconds, self.started = 0.0, time.perf_counter()
 
@@ -74,14 +75,20 @@ class GradientNorms(L.Callback):
                 f"GradientNorms cannot know what {name}.configure_gradient_clipping does; clip "
                 "with Trainer(gradient_clip_val=...), or drop the callback"
             )
-        self.recorder = Recorder(Path(trainer.log_dir or ".", "steps"), rows_per_part=5_000)
+        self.trainer = trainer
+        self.recorder = Recorder(
+            Path(trainer.log_dir or ".", "steps"),
+            rows_per_part=5_000,
+            keep=int(self.resumed["rows"]),
+        )
         self.pending = []
         self.known: list[tuple[int, float]] = []  # step and learning rate, which cost no copy
         self.losses: list[Tensor] = []  # of the micro-batches since the last step
         self.moved: list[Tensor] = []  # parameters that the step moves
         self.before: list[Tensor] = []  # the same before it, as decay alone would leave them
         self.step: tuple[Tensor, ...] | None = None  # a step that has begun
-        self.seconds, self.started = 0.0, time.perf_counter()
+        self.seconds = self.resumed["seconds"]
+        self.started = time.perf_counter() - self.resumed["lasted"]
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, module: L.LightningModule, optimizer: torch.optim.Optimizer
@@ -104,6 +111,16 @@ class GradientNorms(L.Callback):
             if len(self.pending) >= self.flush_every:
                 self._flush(trainer)
         self.seconds += time.perf_counter() - entered
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps; the rows that it counts are on disk before it is."""
+        if self.recorder is None:
+            return self.resumed
+        self._close(self.trainer)
+        return {"rows": self.recorder.rows, "seconds": self.seconds, "lasted": self.lasted}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.resumed = state
 
     def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._close(trainer)

@@ -41,7 +41,8 @@ class Batches:
             raise ValueError(
                 f"trainer.accumulate_grad_batches={microbatches} must divide batch={batch}"
             )
-        self.fetch, self.order, self.epoch = fetch, order, 0
+        self.fetch, self.order = fetch, order
+        self.epoch = self.start = self.given = 0
         self.batch, self.microbatches = batch, microbatches
         self.steps = examples // batch
 
@@ -58,8 +59,18 @@ class Batches:
 
     def __iter__(self) -> Iterator[Sequence[Tensor]]:
         rows = self.order(self.epoch)[: self.steps * self.batch]
-        for part in rows.split(self.batch // self.microbatches):
+        parts = rows.split(self.batch // self.microbatches)
+        self.given, self.start = self.start, 0  # the next epoch starts at its beginning
+        for part in parts[self.given :]:
+            self.given += 1
             yield self.fetch(part)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where Lightning's checkpoints find how far into its epoch a run is, in microbatches."""
+        return {"given": self.given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.start = state["given"]
 
 
 class InOrder:

@@ -1,0 +1,66 @@
+"""Save what a killed run needs to go on as if nothing had happened."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
+
+
+class Resumable(Checkpoint):
+    """Save the whole state of a run every `seconds`, in one file that replaces the one before.
+
+    It saves after an optimizer step, when all other callbacks have seen it (Lightning calls
+    checkpoint callbacks last), and not between the last step of an epoch and its validation. So a
+    resumed run repeats nothing and skips nothing. The file is whole at any moment: it is written
+    under another name first.
+
+    Args:
+        path: of the file.
+        seconds: least time between two saves; a killed run loses no more than that and a step.
+    """
+
+    def __init__(self, path: Path, *, seconds: float):
+        if seconds < 0:
+            raise ValueError(f"seconds={seconds} must not be negative")
+        self.path, self.seconds = path, seconds
+        self.before = 0.0  # seconds that the run had lasted when it was resumed
+
+    @property
+    def lasted(self) -> float:
+        """Seconds of training so far, those before a resumption included."""
+        return self.before + time.monotonic() - self.started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"lasted": self.lasted}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.before = state["lasted"]
+
+    def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.started = self.saved = time.monotonic()
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        stepped = trainer.global_step != self.step
+        self.step = trainer.global_step
+        due = time.monotonic() - self.saved >= self.seconds
+        if stepped and due and not trainer.is_last_batch:
+            self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        draft = self.path.with_suffix(".draft")
+        trainer.save_checkpoint(draft, weights_only=False)
+        for logger in trainer.loggers:
+            logger.save()
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(self.path)
+        self.saved = time.monotonic()
