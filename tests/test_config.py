@@ -17,9 +17,15 @@ PLAIN = {
     "epochs": None,
     "examples": None,
     "default_steps": 300,
+    "resume": "missing",
+    "fail_fast": False,
+    "dry_run": False,
+    "workers": None,
+    "save_every": 30.0,
     "model": {"_target_": "m", "d_model": 64, "dropout": 0.0},
-    "data": {"_target_": "d", "path": None, "batch": 32, "workers": 2},
+    "data": {"_target_": "d", "path": None, "batch": 32, "microbatches": None, "workers": 2},
     "optimizer": {"_target_": "o", "lr": 0.001},
+    "schedule": {"_target_": "s"},
     "callbacks": {},
     "trainer": {"_target_": "t", "accelerator": "auto", "devices": 1, "precision": "32-true"},
     "logger": {"_target_": "l"},
@@ -46,6 +52,7 @@ def digest(fingerprint: str = "text", **changes) -> str:
     "same",
     [
         {"study": "other"},
+        {"resume": "all", "fail_fast": True, "dry_run": True, "workers": 3, "save_every": 0.0},
         {"logger": None},
         {"clip": 1},
         {"model__dropout": 0},
@@ -73,6 +80,7 @@ def test_what_cannot_change_a_result_is_not_part_of_the_identity(same):
         {"model__d_model": 65},
         {"model__new": None},
         {"callbacks": {"x": {"every": 1}}},
+        {"schedule": {"_target_": "other"}},
         {"trainer__precision": "bf16-mixed"},
         {"fingerprint": "other text"},
     ],
@@ -107,7 +115,12 @@ def test_the_order_of_keys_means_nothing():
         ("examples", 0, "examples=0 must be at least 1"),
         ("study", "../up", r"study=\.\./up must be a folder name"),
         ("study", ".sweeps", "must be a folder name"),
+        ("resume", "some", "resume=some must be one of missing, failed, all"),
+        ("workers", 0, "workers=0 must be at least 1"),
+        ("save_every", -1.0, "save_every=-1.0 must be a number of seconds"),
         ("optimizer__lr", 0.1, "optimizer.lr=0.1 must be lr=0.001; set lr instead"),
+        ("data__microbatches", 2, "data.microbatches=2 must be trainer.accumulate_grad_batches"),
+        ("trainer__check_val_every_n_epoch", 0, "trainer.check_val_every_n_epoch=0 must be at"),
         ("trainer__devices", 2, "trainer.devices=2 must be 1"),
         ("data__batch", 8, "data.batch=8 must be batch=32; set batch instead"),
     ],
@@ -122,9 +135,13 @@ def test_two_durations_are_refused_with_the_way_out():
         config.check(plain(steps=5, epochs=2))
 
 
-def test_a_fused_optimizer_under_a_loss_scale_is_refused():
-    with pytest.raises(ValueError, match="16-mixed needs optimizer.fused=false"):
-        config.check(plain(trainer__precision="16-mixed", optimizer__fused=True))
+@pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed", "16", 16])
+def test_a_fused_optimizer_is_refused_where_lightning_would_not_clip_for_it(precision):
+    mixed = {"trainer__precision": precision, "optimizer__fused": True}
+    with pytest.raises(ValueError, match="needs optimizer.fused=false"):
+        config.check(plain(**mixed))
+    config.check(plain(**mixed, clip=None))
+    config.check(plain(**mixed | {"optimizer__fused": False}))
 
 
 def test_the_duration_in_force():

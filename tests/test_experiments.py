@@ -18,7 +18,7 @@ HEADER = ("Question:", "Command:", "Cost:", "Expected:")
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_runs_at_scale_tiny_and_reports(command, name):
-    ended = command(f"experiment={name}", "scale=tiny", small=False)
+    ended = command(f"experiment={name}", "scale=tiny", "workers=1", small=False)
     assert ended.code == 0, ended.err
     rows = results.read(Path("multirun", name))
     assert set(rows["status"]) == {"done"}

@@ -1,5 +1,6 @@
 """The table says what the rows say, and what they cannot."""
 
+import dataclasses
 import re
 import sys
 
@@ -46,6 +47,25 @@ def test_an_optimum_at_the_edge_of_the_grid_is_said_to_be_there(tmp_path):
     cut = write_sweep(tmp_path / "cut", lrs=(1e-5, 1e-4))
     assert "best lr is the largest tried at batch 8, 16" in report.table(results.read(cut))
     assert "smallest" not in report.table(results.read(cut))
+
+
+def test_a_diverged_rate_is_worse_than_any_and_bounds_the_grid(tmp_path):
+    sweep = write_sweep(tmp_path / "x", lrs=(1e-4, 1e-3, 1e-2))
+    for file in sweep.glob(f"*lr=0.01*/{results.FILE}"):
+        row = results.read_row(file.parent)
+        file.unlink()
+        results.write(dataclasses.replace(row, status="diverged", measured={}), file.parent)
+    table = report.table(results.read(sweep))
+    assert "outside the grid" not in table
+    assert table.count("*2.0") == 2
+
+
+def test_a_cell_of_which_one_seed_diverged_is_not_the_best(tmp_path):
+    sweep = write_sweep(tmp_path / "x", seeds=(0, 1), lrs=(1e-4, 1e-3))
+    for file in sweep.glob(f"*lr=0.001*seed=1*/{results.FILE}"):
+        row = results.read_row(file.parent)
+        results.write(dataclasses.replace(row, status="diverged", measured={}), file.parent)
+    assert "*2.000" not in report.table(results.read(sweep))
 
 
 def test_other_settings_get_tables_of_their_own(tmp_path):

@@ -8,7 +8,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "scaling"
 HYDRA = {"hydra", "omegaconf"}
 LIGHTNING = {"lightning", "pytorch_lightning"}
-OURS = {"scaling.train", "scaling.sweep", "scaling.cells", "scaling.config", "scaling.refusals"}
+OURS = {
+    "scaling.train",
+    "scaling.sweep",
+    "scaling.cells",
+    "scaling.config",
+    "scaling.refusals",
+    "scaling.workers",
+}
 FORBIDDEN = {
     "gradients.py": HYDRA | LIGHTNING | {"scaling"},
     "ngrams.py": HYDRA | LIGHTNING | {"scaling"},

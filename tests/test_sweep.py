@@ -181,6 +181,88 @@ def test_system_exit_inside_a_cell_is_a_failure_too(command, monkeypatch):
     assert rows()["error"].tolist() == ["SystemExit: 3"] * 2
 
 
+def test_a_callback_that_is_null_is_off(command):
+    assert command("callbacks.gradient_norms=null").code == 0
+    assert rows()["grad_norm_pre_clip"].isna().all()
+
+
+def test_mixed_precision_trains_without_fusion(command):
+    assert command("trainer.precision=bf16-mixed", "optimizer.fused=false").code == 0
+    assert (results.steps(STUDY)["grad_norm_post_clip"] <= 1 + 1e-5).all()
+
+
+def test_runs_of_different_length_are_not_averaged(command):
+    out = command("-m", "steps=2,5", "lr=1e-3,1e-2").out
+    assert "duration=2:" in out
+    assert "duration=5:" in out
+
+
+def test_a_sweeper_of_hydra_itself_trains_every_cell(command):
+    assert command("-m", "hydra/sweeper=basic", "lr=1e-3,1e-2").code == 0
+    assert rows()["status"].tolist() == ["done", "done"]
+
+
+def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(command, folder):
+    command("-m", "lr=1e-3,1e-2")
+    before = mtimes()
+    ended = command("-m", "lr=1e-3,1e-2,1e-1", "dry_run=true")
+    assert ended.code == 0
+    assert mtimes() == before
+    assert ended.out.count("keep ") == 2
+    assert re.search(r"train  batch=32,lr=0.1,.*\(missing\)", ended.out)
+    assert "1 of 3 cells would be trained" in ended.out
+    assert "at the mean speed of 2 rows" in ended.out
+
+
+def test_resume_chooses_which_cells_are_trained_again(command, breaking):
+    command("-m", "seed=0,1")
+    breaking.clear()
+    assert "1 to train" in command("-m", "seed=0,1,2", "resume=failed").out
+    assert rows()["seed"].tolist() == [0, 1]
+    before = mtimes()
+    assert "2 to train" in command("-m", "seed=0,1", "resume=all").out
+    assert all(mtimes()[path] > before[path] for path in before)
+
+
+def test_fail_fast_stops_at_the_first_failure(command, breaking):
+    ended = command("-m", "seed=0,1,2,3", "fail_fast=true")
+    assert ended.code == 1
+    assert rows()["seed"].tolist() == [0, 1]
+    assert "3 of 4 not done" in ended.err
+
+
+def test_a_row_that_becomes_corrupt_during_a_sweep_does_not_end_it(command, monkeypatch):
+    from scaling import workers
+
+    train = workers.run
+
+    def spoil(cell, **settings):
+        row = train(cell, **settings)
+        if cell.config["seed"] == 0:
+            for other in STUDY.parent.glob("scratch/*seed=1*"):
+                (other / results.FILE).write_text("rubbish")
+        return row
+
+    command("seed=1", "steps=3")  # a folder of another digest stays out of it
+    monkeypatch.setattr(workers, "run", spoil)
+    (target,) = [cell["run"] for cell in _planned(command) if "seed=1" in cell["run"]]
+    (STUDY / target).mkdir()
+    ended = command("-m", "seed=0,1,2")
+    assert ended.code == 1
+    assert "corrupt" in ended.err
+    assert len(list(STUDY.glob("*seed=2*/row.json"))) == 1
+
+
+def _planned(command) -> list[dict]:
+    """What `seed=0,1,2` would train, from a command that fails before its first cell."""
+    from scaling import workers
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "train_all", lambda *_, **__: iter(()))
+        command("-m", "seed=0,1,2")
+    return results.plans(STUDY)[-1]["cells"]
+
+
 def test_a_corrupt_row_is_named_left_untouched_and_keeps_its_cell_from_training(command):
     command("-m", "seed=0,1")
     file = STUDY / rows()["run"][0] / results.FILE
@@ -236,6 +318,12 @@ BAD = {
     "empty file": (["data=text", "data.path=empty.txt"], "empty.txt is empty"),
     "short text": (["data=text", "data.path=short.txt"], "too few for data.context=16"),
     "binary rubbish": (["data=text", "data.path=rubbish.txt"], "rubbish.txt is not UTF-8 text"),
+    "path without its data": (["data.path=empty.txt"], "data.path=empty.txt is for data=text"),
+    "no duration key": (["~steps"], "steps is missing; a run needs it"),
+    "target that is none": (["trainer._target_=5"], "trainer._target_=5 must be the dotted name"),
+    "fast_dev_run": (["+trainer.fast_dev_run=true"], "trainer.fast_dev_run=True must be left out"),
+    "empty grid": (["-m", "seed=range(3,3)"], "the grid has no cell"),
+    "fused and mixed": (["trainer.precision=bf16-mixed"], "needs optimizer.fused=false"),
     "unknown option": (["model=resnet"], "Could not find 'model/resnet'"),
     "bad study": (["study=a/b"], "study=a/b must be a folder name"),
     "heads that do not divide": (["model.heads=3"], "model.heads=3 must divide model.d_model=16"),
@@ -292,25 +380,27 @@ def test_help_says_what_the_command_does_and_how_it_ends(folder):
     assert not list(folder.iterdir())
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_leaves_an_interrupted_row_and_its_exit_code(folder, number, code):
+def test_a_signal_leaves_interrupted_rows_and_its_exit_code(folder, number, code, workers):
     process = subprocess.Popen(
-        [sys.executable, "-m", "scaling.train", "-m", "seed=0,1", "steps=100000"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "scaling.train", "-m", "seed=0,1,2", "steps=100000", "save_every=0",
+         "data.context=16", "data.val_windows=8", f"workers={workers}"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not list(STUDY.glob("*/events.out*")) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 100
+    while len(list(STUDY.glob("*/checkpoint.ckpt"))) < workers and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(1)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=20)
+    os.killpg(process.pid, number)  # as a terminal does
+    _, err = process.communicate(timeout=30)
     assert process.returncode == code, err
-    assert rows()["status"].tolist() == ["interrupted"]
-    assert "interrupted" in err
-    assert "2 of 2 not done" in err
+    assert rows()["status"].tolist() == ["interrupted"] * workers
+    assert err.count("interrupted") == workers
+    assert "3 of 3 not done" in err
     assert "Traceback" not in err
     steps = results.steps(STUDY)
-    assert len(steps) == rows()["steps"].item() > 0
+    assert len(steps) == rows()["steps"].sum() > 0
+    assert len(list(STUDY.glob("*/checkpoint.ckpt"))) == workers
 
 
 def test_plans_are_strict_json(command):

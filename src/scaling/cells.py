@@ -19,11 +19,12 @@ from scaling import config, results, signatures
 # What a run fills in itself, by group.
 GIVEN = {
     "model": ("inputs", "outputs", "length"),
-    "logger": ("save_dir",),
+    "logger": ("save_dir", "purge_step"),
     "trainer": (
         *("max_steps", "max_epochs", "min_steps", "min_epochs", "gradient_clip_val"),
         *("callbacks", "logger", "default_root_dir", "num_sanity_val_steps"),
         *("enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
+        *("fast_dev_run", "overfit_batches", "limit_train_batches", "max_time"),
     ),
 }
 
@@ -36,6 +37,7 @@ class Cell:
     source: str  # the config as composed, in YAML
     overrides: tuple[str, ...]  # what was typed
     choices: dict[str, str]  # config group -> option
+    fingerprint: str  # identity of the data's content
     digest: str
     name: str
 
@@ -58,16 +60,20 @@ def cell(composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
         if key not in known:
             raise ValueError(f"{key} is an unknown key; the root keys are {', '.join(known)}")
     for group in config.GROUPS:
-        signatures.check(settings[group], group, GIVEN.get(group, ()))
+        node = settings.get(group)
+        if group not in ("callbacks", "logger") and signatures.TARGET not in (node or {}):
+            raise ValueError(f"{group}={node} must be one of the options of that group")
+        signatures.check(node, group, GIVEN.get(group, ()))
     config.check(settings)
-    data = instantiate(settings["data"], _convert_="all")
-    canonical = config.canonical(settings, data.fingerprint)
+    fingerprint = instantiate(settings["data"], _convert_="all").fingerprint
+    canonical = config.canonical(settings, fingerprint)
     digest = results.digest(canonical)
     return Cell(
         config=settings,
         source=OmegaConf.to_yaml(composed),
         overrides=tuple(overrides),
         choices={group: option for group, option in choices.items() if option is not None},
+        fingerprint=fingerprint,
         digest=digest,
         name=results.name(canonical, digest),
     )
@@ -125,6 +131,8 @@ def expand(
                 OmegaConf.update(settings, key, value, merge=True, force_add=added)
             made = cell(settings, [*options, *point], choices)
             cells.setdefault(f"{made.config['study']}/{made.digest}", made)
+    if not cells:
+        raise ValueError("the grid has no cell; give every swept key at least one value")
     return list(cells.values())
 
 

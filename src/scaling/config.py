@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from omegaconf import MISSING
 _HERE = Path(__file__).parent
 FOLDER = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
 DURATIONS = ("steps", "epochs", "examples")
-GROUPS = ("model", "data", "optimizer", "callbacks", "trainer", "logger")
+GROUPS = ("model", "data", "optimizer", "schedule", "callbacks", "trainer", "logger")
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Run:
     model: Any = MISSING
     data: Any = MISSING
     optimizer: Any = MISSING
+    schedule: Any = MISSING
     callbacks: Any = MISSING
     trainer: Any = MISSING
     logger: Any = MISSING
@@ -66,8 +67,13 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "save_every": (lambda seconds: seconds >= 0, "a number of seconds, at least 0"),
 }
 
-# Root keys that reach their group by interpolation: a run has one value of each.
-WIRED = {"data.batch": "batch", "optimizer.lr": "lr"}
+# Keys that follow others by interpolation: a run has one value of each.
+WIRED = {
+    "data.batch": "batch",
+    "data.microbatches": "trainer.accumulate_grad_batches",
+    "optimizer.lr": "lr",
+}
+MIXED = ("16", "16-mixed", "bf16", "bf16-mixed")
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -76,6 +82,9 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: naming the key, its value and the remedy.
     """
+    for key in (field.name for field in fields(Run)):
+        if key not in config:
+            raise ValueError(f"{key} is missing; a run needs it")
     for key, (holds, must) in LIMITS.items():
         value = config[key]
         if value is not None and not holds(value):
@@ -85,23 +94,37 @@ def check(config: Mapping[str, Any]) -> None:
         both = " and ".join(f"{key}={config[key]}" for key in given)
         others = " or ".join(f"{key}=null" for key in given)
         raise ValueError(f"{both} are two durations of one run; set {others}")
-    devices = config["trainer"].get("devices", 1)
+    _check_trainer(config["trainer"], config["optimizer"], clip(config))
+    for path, source in WIRED.items():
+        got, want = _at(config, path), _at(config, source)
+        if got != want:
+            raise ValueError(f"{path}={got} must be {source}={want}; set {source} instead")
+
+
+def _check_trainer(trainer: Mapping[str, Any], optimizer: Mapping[str, Any], clip: float) -> None:
+    """Settings of Lightning's trainer that it would take, and that mean nothing here."""
+    devices = trainer.get("devices", 1)
     if devices not in (1, "1", [0]):
         raise ValueError(
             f"trainer.devices={devices} must be 1; norms are taken on one device, and a sweep uses "
             "others for other cells"
         )
-    if config["trainer"].get("precision") == "16-mixed" and config["optimizer"].get("fused"):
+    for key in ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps"):
+        if trainer.get(key, 1) < 1:
+            raise ValueError(f"trainer.{key}={trainer[key]} must be at least 1")
+    precision = str(trainer.get("precision", "32"))
+    if precision in MIXED and optimizer.get("fused") and math.isfinite(clip):
         raise ValueError(
-            "trainer.precision=16-mixed needs optimizer.fused=false; a fused optimizer unscales "
-            "gradients inside its step, where they cannot be clipped; bf16-mixed has no scale"
+            f"trainer.precision={precision} needs optimizer.fused=false; Lightning does not clip "
+            "for fused optimizers in mixed precision"
         )
-    for path, key in WIRED.items():
-        group, inner = path.split(".")
-        if isinstance(config[group], Mapping) and config[group].get(inner) != config[key]:
-            raise ValueError(
-                f"{path}={config[group].get(inner)} must be {key}={config[key]}; set {key} instead"
-            )
+
+
+def _at(config: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path; None where there is none."""
+    for key in path.split("."):
+        config = config.get(key) if isinstance(config, Mapping) else None  # type: ignore[assignment]
+    return config
 
 
 def protocol(config: Mapping[str, Any]) -> tuple[str, int]:
@@ -128,8 +151,8 @@ def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
         config: resolved, as plain containers.
         fingerprint: identity of the data's content.
     """
-    run = {key: config[key] for key in ("batch", "lr", "seed", "model", "optimizer", "callbacks")}
-    run["clip"] = clip(config)
+    same = ("batch", "lr", "seed", "model", "optimizer", "schedule", "callbacks")
+    run = {key: config[key] for key in same} | {"clip": clip(config)}
     run |= dict.fromkeys(DURATIONS) | dict([protocol(config)])
     run["data"] = {k: v for k, v in config["data"].items() if k != "workers"}
     run["data"]["path"] = fingerprint
@@ -146,5 +169,5 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             return str(value)
-        return int(value) if value.is_integer() else value
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
     return value

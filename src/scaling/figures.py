@@ -90,7 +90,7 @@ def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
     axes.set_xlabel("learning rate")
     axes.set_ylabel("validation loss (nats)")
     axes.legend(
-        title="batch (ring: best)", frameon=False, ncols=3, loc="lower center",
+        title="batch (ring: best)", frameon=False, ncols=4, loc="lower center",
         bbox_to_anchor=(0.5, 1.02),
     )  # fmt: skip
 

@@ -8,14 +8,16 @@ CLIP_EPSILON = 1e-6  # added to the norm by torch.nn.utils.clip_grad_norm_
 
 
 def total_norm(tensors: list[Tensor]) -> Float[Tensor, ""]:
-    """L2 norm over all coordinates of all tensors, in one pass that the norm clipping shares.
+    """L2 norm over all coordinates of all tensors, in float32 whatever they are.
 
     Raises:
         ValueError: if there is no tensor, which is not the same as a norm of zero.
     """
     if not tensors:
         raise ValueError("a norm over no tensors is not defined; did backward run?")
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
+    return torch.linalg.vector_norm(
+        torch.stack(torch._foreach_norm(tensors, 2, dtype=torch.float32))
+    )
 
 
 def clip_coefficient(norm: Float[Tensor, ""], clip: float) -> Float[Tensor, ""]:

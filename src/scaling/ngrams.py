@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from jaxtyping import Integer
-from torch import Tensor, bincount
+from torch import Tensor, bincount, searchsorted
 
 
 class Ngrams(NamedTuple):
@@ -31,7 +31,7 @@ def ngram_losses(
         train: tokens to count, each in [0, vocabulary).
         previous: the token before each target.
         targets: tokens to predict.
-        vocabulary: number of different tokens V; memory grows as its square.
+        vocabulary: number of different tokens V; only pairs that occur take memory.
 
     Raises:
         ValueError: if there is nothing to count or nothing to score.
@@ -41,13 +41,17 @@ def ngram_losses(
     train, previous, targets = train.long(), previous.long(), targets.long()
     singles = bincount(train, minlength=vocabulary).double() + 1
     unigram = singles / singles.sum()
-    codes = bincount(train[:-1] * vocabulary + train[1:], minlength=vocabulary**2)
-    pairs = codes.view(vocabulary, vocabulary).double()
-    kinds = (pairs > 0).sum(dim=1, keepdim=True)
-    seen = pairs.sum(dim=1, keepdim=True) + kinds
-    bigram = ((pairs + kinds * unigram) / seen.clamp(min=1)).where(seen > 0, unigram)
+    pairs, counts = (train[:-1] * vocabulary + train[1:]).unique(return_counts=True)
+    first = pairs // vocabulary
+    kinds = bincount(first, minlength=vocabulary).double()[previous]
+    seen = bincount(train[:-1], minlength=vocabulary).double()[previous]
+    scored = previous * vocabulary + targets
+    place = searchsorted(pairs, scored).clamp(max=len(pairs) - 1)
+    count = counts[place].where(pairs[place] == scored, 0).double()
+    bigram = (count + kinds * unigram[targets]) / (seen + kinds).clamp(min=1)
+    bigram = bigram.where(seen > 0, unigram[targets])
     return Ngrams(
         uniform=math.log(vocabulary),
         unigram=-unigram.log()[targets].mean().item(),
-        bigram=-bigram.log()[previous, targets].mean().item(),
+        bigram=-bigram.log().mean().item(),
     )

@@ -1,6 +1,7 @@
 """A sweep's folder as a table and figures: `python -m scaling.report multirun/quickstart`."""
 
 import argparse
+import math
 import sys
 import warnings
 from pathlib import Path
@@ -31,15 +32,16 @@ def line(rows: pd.DataFrame) -> str:
         return f"{row.status}  {row.run}"
     loss = f"{row.val_loss:.4f} +- {row.val_loss_se:.4f} nats"
     beside = ", ".join(f"{name[:-5]} {value:.3f}" for name, value in _trivial(rows).items())
-    return "\n".join(
-        [
-            f"{row.status}      {row.run}",
-            f"val_loss  {loss if pd.notna(row.val_loss) else 'not finite'}  ({beside})",
+    lines = [
+        f"{row.status}      {row.run}",
+        f"val_loss  {loss if pd.notna(row.val_loss) else 'not finite'}  ({beside})",
+    ]
+    if pd.notna(row.grad_norm_pre_clip):
+        lines.append(
             f"clipped   {row.clip_percent:.1f} % of {row.steps:.0f} steps; mean gradient norm "
-            f"{row.grad_norm_pre_clip:.3g} before and {row.grad_norm_post_clip:.3g} after clipping",
-            f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters",
-        ]
-    )
+            f"{row.grad_norm_pre_clip:.3g} before and {row.grad_norm_post_clip:.3g} after clipping"
+        )
+    return "\n".join([*lines, f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters"])
 
 
 def notes(rows: pd.DataFrame) -> list[str]:
@@ -47,7 +49,7 @@ def notes(rows: pd.DataFrame) -> list[str]:
     said = [f"{name[:-5]} {value:.3f}" for name, value in _trivial(rows).items()]
     lines = [f"Reachable without learning: {', '.join(said)}"] if said else []
     for title, block in results.settings(rows):
-        means = _means(block[block["status"] == "done"])
+        means = _means(block)
         for end, at in {"largest": -1, "smallest": 0}.items():
             batches = [
                 f"{batch:g}"
@@ -109,8 +111,7 @@ def missing(folders: list[Path], rows: pd.DataFrame) -> list[str]:
 
 def _block(title: str, block: pd.DataFrame) -> str:
     """One table of cells."""
-    means = _means(block[block["status"] == "done"])
-    best = {batch: losses.idxmin() for batch, losses in means.items()}
+    best = {batch: losses.idxmin() for batch, losses in _means(block).items()}
     lrs = sorted(block["lr"].unique())
     lines = [["batch", *(f"lr {lr:g}" for lr in lrs)]]
     for batch in sorted(block["batch"].unique()):
@@ -138,10 +139,18 @@ def _cell(runs: pd.DataFrame, *, best: bool) -> str:
     return f"{mark}{loss:.3f}{percent}{rest}"
 
 
-def _means(done: pd.DataFrame) -> dict[int, pd.Series]:
-    """Mean loss of each lr, in ascending order, by batch."""
-    batches = done.dropna(subset="val_loss").groupby("batch")
-    return {int(str(batch)): runs.groupby("lr")["val_loss"].mean() for batch, runs in batches}
+def _means(block: pd.DataFrame) -> dict[int, pd.Series]:
+    """Mean loss of each lr, in ascending order, by batch that has one.
+
+    A run that diverged is worse than any finite loss, and so is a cell that it belongs to.
+    """
+    ended = block[block["status"].isin(results.FINISHED)]
+    losses = ended["val_loss"].where(ended["status"] == "done", math.inf)
+    ended = ended.assign(val_loss=losses)
+    batches = ended[ended["batch"].isin(ended.loc[losses < math.inf, "batch"])].groupby("batch")
+    return {
+        int(runs["batch"].iloc[0]): runs.groupby("lr")["val_loss"].mean() for _, runs in batches
+    }
 
 
 def _trivial(rows: pd.DataFrame) -> dict[str, float]:
@@ -168,7 +177,7 @@ def main() -> int:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             files = write(given.folders, given.out or given.folders[0] / "report")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for message in {str(warning.message) for warning in caught}:

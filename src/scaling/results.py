@@ -24,7 +24,16 @@ FINISHED = ("done", "diverged")
 ROOT_KEYS = ("batch", "lr", "clip", "seed")
 FIXED = (
     *("study", "run", "digest", "status", "error", "model", "data", "optimizer", "protocol"),
-    *(*ROOT_KEYS, "steps", "examples", "parameters", "seconds", "val_loss", "val_loss_se"),
+    *(
+        "duration",
+        *ROOT_KEYS,
+        "steps",
+        "examples",
+        "parameters",
+        "seconds",
+        "val_loss",
+        "val_loss_se",
+    ),
     *("train_loss", "uniform_loss", "unigram_loss", "bigram_loss", "val_accuracy"),
     *("test_accuracy", "clip_percent", "clip_coefficient_cv", "grad_norm_pre_clip"),
     *("grad_norm_post_clip", "update_norm", "fold"),
@@ -51,6 +60,7 @@ class Row:
     protocol: str  # which duration was fixed: steps, epochs or examples
     config: dict[str, Any]  # resolved, whole
     measured: dict[str, float] = field(default_factory=dict)  # column -> number
+    provenance: dict[str, Any] = field(default_factory=dict)  # versions, host, device, times
 
 
 def digest(canonical: Mapping[str, Any]) -> str:
@@ -113,7 +123,7 @@ def read_row(folder: Path) -> Row | None:
     if record.pop("checksum", None) != _checksum(record):
         raise ValueError(f"{path} is not what was written (its checksum differs); {_REMEDY}")
     del record["schema"]
-    return Row(**_loose(record))
+    return Row(**record | {part: _loose(record[part]) for part in ("config", "measured")})
 
 
 def read(*folders: str | Path) -> pd.DataFrame:
@@ -169,8 +179,8 @@ def settings(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         rows: as `read` gives them; damaged ones belong to no block.
     """
     rows = rows[rows["status"] != "corrupt"]
-    choices = ("model", "data", "optimizer", "protocol", "clip")
-    nested = [key for key in map(str, rows) if "." in key and not key.endswith("._target_")]
+    choices = ("model", "data", "optimizer", "protocol", "duration", "clip")
+    nested = [key for key in map(str, rows) if "." in key]
     keys: list[str] = []
     for key in (*choices, *nested):
         if _groups(rows, [*keys, key]) > _groups(rows, keys):
@@ -189,13 +199,23 @@ def settings(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def plans(folder: str | Path) -> list[dict[str, Any]]:
-    """What the sweep commands below `folder` planned, oldest first: command, time, cells."""
+    """What the sweep commands below `folder` planned, oldest first: command, time, cells.
+
+    A damaged plan is named in a warning and left out.
+    """
     paths = sorted(Path(folder).glob(f"{PLANS}/*.json")) + sorted(
         Path(folder).glob(f"*/{PLANS}/*.json")
     )
-    return [json.loads(path.read_text()) for path in paths]
+    found = []
+    for path in paths:
+        try:
+            found.append(json.loads(path.read_text()))
+        except (OSError, ValueError) as error:
+            warnings.warn(f"{path} cannot be read ({error}); its cells are not known", stacklevel=2)
+    return found
 
 
+_NESTED = ("config", "measured", "provenance")
 _REMEDY = "delete it to train this run again, or restore it from a copy"
 
 
@@ -218,7 +238,8 @@ def _line(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         warnings.warn(f"corrupt row: {error}", stacklevel=3)
         return {"run": run.name, "status": "corrupt", "error": str(error)}, {}
     assert row is not None
-    line = {key: value for key, value in vars(row).items() if key not in ("config", "measured")}
+    line = {key: value for key, value in vars(row).items() if key not in _NESTED}
+    line["duration"] = row.config.get(row.protocol) or row.config.get("default_steps")
     line |= {key: row.config.get(key) for key in ROOT_KEYS} | row.measured
     return line, dict(_flat(row.config))
 
@@ -248,24 +269,28 @@ def _varying(configs: list[dict[str, Any]], without: set[str]) -> pd.DataFrame:
         values = [config.get(key) for config in known]
         leaf = key.rpartition(".")[2]
         copied = leaf in ROOT_KEYS and values == [config[leaf] for config in known]
-        if len(set(map(repr, values))) > 1 and not copied:
+        if len(set(map(repr, values))) > 1 and not copied and not key.endswith("._target_"):
             varying.append(key)
     return pd.DataFrame([{key: config.get(key) for key in varying} for config in configs])
 
 
 def _tables(folders: tuple[str | Path, ...], table: str) -> pd.DataFrame:
-    """The parts of one table of every run below `folders`, joined, with the run's name in front."""
+    """The parts of one table of every run below `folders`, joined; study and run come first."""
     parts = []
     for folder in folders:
-        for run in _runs(Path(folder)):
+        runs = list(_runs(Path(folder)))
+        if not runs:
+            raise FileNotFoundError(f"no {FILE} below {folder}; did any run of this sweep finish?")
+        for run in runs:
             part = read_parts(run / table)
             if len(part):
-                part.insert(0, "run", run.name)
+                part.insert(0, "study", run.absolute().parent.name)
+                part.insert(1, "run", run.name)
                 parts.append(part)
     if not parts:
         return pd.DataFrame()
     joined = pd.concat(parts, ignore_index=True)
-    return joined.astype({"run": "category"})
+    return joined.astype({"study": "category", "run": "category"})
 
 
 def _checksum(record: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ def check(node: Any, path: str, given: Iterable[str] = ()) -> None:
 
 
 def _check_call(node: Mapping[str, Any], path: str, given: set[str]) -> None:
-    target = pydoc.locate(node[TARGET])
+    target = pydoc.locate(node[TARGET]) if isinstance(node[TARGET], str) else None
     if not callable(target):
         raise ValueError(f"{path}.{TARGET}={node[TARGET]} must be the dotted name of a callable")
     parameters = inspect.signature(target).parameters

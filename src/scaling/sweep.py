@@ -9,6 +9,7 @@ import secrets
 import shlex
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,9 +19,11 @@ from typing import Any
 import hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from scaling import cells, config, locks, report, results, train
+from scaling import cells, config, report, results, train
+from scaling import workers as pool
 from scaling.cells import Cell
 from scaling.refusals import REFUSED, message
 from scaling.train import Interrupted
@@ -38,6 +41,7 @@ def main() -> None:
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would leave with 1 by itself
     with _refusals():
         _single()
+    sys.exit(0)
 
 
 @hydra.main(version_base="1.3", config_path=str(config.FOLDER), config_name="config")
@@ -46,7 +50,9 @@ def _single(composed: DictConfig) -> None:
     with _refusals():
         full = HydraConfig.get()
         cell = cells.cell(composed, full.overrides.task, full.runtime.choices)
-        sys.exit(work([cell], swept=False))
+        code = work([cell], swept=False)
+    if full.mode != RunMode.MULTIRUN:  # else one of Hydra's own sweepers goes on with the next
+        sys.exit(code)
 
 
 def multirun(
@@ -61,7 +67,7 @@ def multirun(
 
 
 def work(asked: Sequence[Cell], *, swept: bool) -> int:
-    """Train the cells that are not done yet, one after another, and say how it went.
+    """Train the cells that are to be trained, and say how it went.
 
     Returns:
         the exit code of the command.
@@ -69,69 +75,128 @@ def work(asked: Sequence[Cell], *, swept: bool) -> int:
     Raises:
         ValueError: if a cell could not be trained, before any is.
     """
+    switches = asked[0].config
     outcome = {cell.folder: _standing(cell) for cell in asked}  # status, or why there is none
-    todo = [cell for cell in asked if outcome[cell.folder] == "missing"]
+    todo = [cell for cell in asked if _wanted(outcome[cell.folder], switches["resume"])]
     _rehearse(todo)
+    workers = pool.number(switches["workers"] if swept else 1, len(todo))
+    if switches["dry_run"]:
+        _announce(outcome, todo, workers)
+        return 0
     _prepare(asked, swept)
     if swept:
         done = sum(state in results.FINISHED for state in outcome.values())
-        log.info("%d cells: %d done before, %d to train", len(asked), done, len(todo))
-    code, pace = 0, Pace(todo)
-    for i, cell in enumerate(todo, start=1):
-        try:
-            row = _hold_and_train(cell, bar=not swept)
-        except Interrupted as error:
-            outcome[cell.folder] = "interrupted"
-            code = 128 + error.signal
-            break
-        except OSError as error:
-            outcome[cell.folder] = f"failed: its row could not be written ({error})"
-            continue
-        if row is None:
-            outcome[cell.folder] = "held by another process"
-            continue
-        pace.add(cell, row)
-        outcome[cell.folder] = f"{row.status}: {row.error}" if row.error else row.status
-        if swept:
-            log.info("[%*d/%d] %s", len(str(len(todo))), i, len(todo), pace.line(row))
-    _close(outcome, swept)
+        log.info(
+            "%d cells: %d done before, %d to train, %d at a time",
+            *(len(asked), done, len(todo), workers),
+        )
+    try:
+        code = _train_all(todo, outcome, workers, swept)
+        _close(outcome, swept)
+    except REFUSED as error:
+        raise RuntimeError("a bug of this program, not a refused request") from error
     return code or int(any(state not in results.FINISHED for state in outcome.values()))
 
 
+def _train_all(todo: Sequence[Cell], outcome: dict[Path, str], workers: int, swept: bool) -> int:
+    """Train cells and note their outcome; gives 128 + the signal that stopped it, or 0."""
+    outcome |= dict.fromkeys((cell.folder for cell in todo), "missing")
+    pace = Pace(todo)
+    held: list[Cell] = []
+    try:
+        for cell, ended in pool.train_all(todo, workers=workers):
+            outcome[cell.folder] = _state(ended)
+            if ended is None:
+                held.append(cell)
+            elif swept:
+                log.info("%s", pace.line(cell, ended))
+            if cell.config["fail_fast"] and outcome[cell.folder].startswith("failed"):
+                return 0
+        if held and swept:
+            log.info("waiting for %d cells that other processes hold", len(held))
+            for cell in held:
+                ended = pool.train(cell, wait=True)
+                outcome[cell.folder] = _state(ended)
+                log.info("%s", pace.line(cell, ended))
+    except Interrupted as error:
+        for cell in todo:
+            if _standing(cell) == "interrupted":
+                outcome[cell.folder] = "interrupted"
+        return 128 + error.signal
+    return 0
+
+
+def _state(ended: pool.Ended) -> str:
+    """How a cell ended, in words that start with its status."""
+    if ended is None:
+        return "held by another process"
+    if isinstance(ended, OSError):
+        return f"failed: its row could not be written ({ended})"
+    if isinstance(ended, ValueError):
+        return f"corrupt: {ended}"
+    return f"{ended.status}: {ended.error}" if ended.error else ended.status
+
+
+def _wanted(state: str, resume: str) -> bool:
+    """Whether a cell in this state is trained; a damaged row never is, so that nothing is lost."""
+    if state.startswith("corrupt"):
+        return False
+    if resume == "missing":
+        return state not in results.FINISHED
+    return resume == "all" or state in ("failed", "interrupted")
+
+
+def _announce(outcome: Mapping[Path, str], todo: Sequence[Cell], workers: int) -> None:
+    """Say what a command would train, and about how long that takes."""
+    chosen = {cell.folder for cell in todo}
+    for folder, state in outcome.items():
+        print(f"{'train' if folder in chosen else 'keep '}  {folder.name}  ({state})")
+    print(f"{len(todo)} of {len(outcome)} cells would be trained, {workers} at a time")
+    studies = {folder.parent for folder in outcome if any(folder.parent.glob(f"*/{results.FILE}"))}
+    if not studies:
+        return
+    rows = results.read(*studies)
+    known = rows[rows["status"].isin(results.FINISHED)]
+    rate = known["seconds"].sum() / max(1, known["examples"].sum())
+    if todo and len(known):
+        seconds = rate * sum(train.examples(cell) for cell in todo) / workers
+        print(f"about {_duration(seconds)}, at the mean speed of {len(known)} rows of the study")
+
+
 class Pace:
-    """How fast a sweep goes, in training examples per second."""
+    """How fast a sweep goes, in training examples per second of the clock."""
 
     def __init__(self, todo: Sequence[Cell]):
         self.waiting = {cell.folder: train.examples(cell) for cell in todo}
-        self.examples = self.seconds = 0.0
+        self.total, self.trained = len(todo), 0
+        self.started = time.monotonic()
 
-    def add(self, cell: Cell, row: results.Row) -> None:
-        """Count a cell that has ended."""
-        self.waiting.pop(cell.folder)
-        self.examples += row.measured.get("examples", 0)
-        self.seconds += row.measured.get("seconds", 0)
-
-    def line(self, row: results.Row) -> str:
+    def line(self, cell: Cell, ended: pool.Ended) -> str:
         """What is said of a cell when it ends, and the time left for the others."""
-        parts = [row.run.rsplit("-", 1)[0], row.error or row.status]
-        if "val_loss" in row.measured:
-            parts.append(f"val_loss {row.measured['val_loss']:.3f}")
-        if "clip_percent" in row.measured:
-            parts.append(f"clipped {row.measured['clip_percent']:.0f} %")
-        parts.append(_duration(row.measured.get("seconds", 0)))
-        if self.waiting and self.examples:
-            left = sum(self.waiting.values()) * self.seconds / self.examples
+        self.trained += self.waiting.pop(cell.folder)
+        place = self.total - len(self.waiting)
+        settings = cell.name.rsplit("-", 1)[0]
+        parts = [f"[{place:{len(str(self.total))}d}/{self.total}] {settings}", _state(ended)]
+        if isinstance(ended, results.Row):
+            if "val_loss" in ended.measured:
+                parts.append(f"val_loss {ended.measured['val_loss']:.3f}")
+            if "clip_percent" in ended.measured:
+                parts.append(f"clipped {ended.measured['clip_percent']:.0f} %")
+            parts.append(_duration(ended.measured.get("seconds", 0)))
+        if self.waiting:
+            lasted = time.monotonic() - self.started
+            left = sum(self.waiting.values()) * lasted / self.trained
             parts.append(f"about {_duration(left)} left")
         return "  ".join(parts)
 
 
 def _standing(cell: Cell) -> str:
-    """Where a cell stands before the command: a finished status, `missing`, or what is wrong."""
+    """The status of a cell's row, `missing` without one, or what is wrong with it."""
     try:
         row = results.read_row(cell.folder)
     except ValueError as error:
         return f"corrupt: {error}"
-    return row.status if row is not None and row.status in results.FINISHED else "missing"
+    return "missing" if row is None else row.status
 
 
 def _rehearse(todo: Sequence[Cell]) -> None:
@@ -170,9 +235,10 @@ def _prepare(asked: Sequence[Cell], swept: bool) -> None:
             "cells": [{"run": cell.name, "digest": cell.digest} for cell in members],
         }
         try:
-            plans = study / results.PLANS
-            plans.mkdir(parents=True, exist_ok=True)
+            study.mkdir(parents=True, exist_ok=True)
             if swept:
+                plans = study / results.PLANS
+                plans.mkdir(exist_ok=True)
                 name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
                 results.write_json(plan, plans / name)
             elif not os.access(study, os.W_OK):
@@ -182,17 +248,6 @@ def _prepare(asked: Sequence[Cell], swept: bool) -> None:
                 f"cannot write below {study.absolute()} ({error.strerror}); change to a folder "
                 "that you may write to, or choose another study=..."
             ) from error
-
-
-def _hold_and_train(cell: Cell, bar: bool) -> results.Row | None:
-    """The row of a cell, trained unless another process was faster; None if one is at it."""
-    with locks.hold(cell.folder) as held:
-        if not held:
-            return None
-        row = results.read_row(cell.folder)
-        if row is not None and row.status in results.FINISHED:
-            return row
-        return train.run(cell, bar=bar)
 
 
 def _close(outcome: Mapping[Path, str], swept: bool) -> None:

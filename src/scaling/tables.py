@@ -20,13 +20,38 @@ def write_part(folder: Path, columns: Mapping[str, ArrayLike], first: int) -> No
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{first:09d}.draft"
     pd.DataFrame(dict(columns)).to_parquet(draft, index=False)
-    os.replace(draft, folder / f"{first:09d}.parquet")
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(folder / f"{first:09d}.parquet")
 
 
 def read_parts(folder: Path) -> pd.DataFrame:
-    """The whole table in the order of its rows; empty if there is none."""
-    parts = [pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
+    """The whole table in the order of its rows; empty if there is none.
+
+    Raises:
+        ValueError: naming a part that is damaged.
+    """
+    parts = []
+    for path in _parts(folder):
+        try:
+            parts.append(pd.read_parquet(path))
+        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+            raise ValueError(
+                f"{path} cannot be read ({error}); delete its run to repeat it"
+            ) from error
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def drop_parts(folder: Path, first: int) -> None:
+    """Remove the parts of a table that begin at row `first` or later."""
+    for path in _parts(folder):
+        if int(path.stem) >= first:
+            path.unlink()
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The table's own files; others that lie beside them are not touched."""
+    return sorted(folder.glob(f"{'[0-9]' * 9}.parquet"))
 
 
 class Recorder:
@@ -35,24 +60,23 @@ class Recorder:
     Args:
         folder: where parts go; what an earlier table holds beyond `keep` rows is removed.
         rows_per_part: rows after which a part is written; the rest follows with `flush`.
-        keep: rows of an earlier table that this one goes on from.
+        keep: rows of an earlier table that this one goes on from; a part must end with them.
 
     Raises:
-        ValueError: if there are fewer rows to keep.
+        ValueError: if the parts do not hold just these rows.
     """
 
     def __init__(self, folder: Path, *, rows_per_part: int, keep: int = 0):
         self.folder, self.rows_per_part = folder, rows_per_part
         self._chunks: dict[str, list[np.ndarray]] = {}
         self.rows = self.written = 0
-        earlier = read_parts(folder)[:keep] if keep else pd.DataFrame()
-        if len(earlier) < keep:
+        drop_parts(folder, keep)
+        earlier = read_parts(folder)
+        if len(earlier) != keep:
             raise ValueError(f"{folder} has {len(earlier)} rows where {keep} are to be kept")
-        for part in folder.glob("*.parquet"):
-            part.unlink()
         if keep:
-            self.extend({str(name): earlier[name].to_numpy() for name in earlier})
-            self.flush()
+            self._chunks = {str(name): [earlier[name].to_numpy()] for name in earlier}
+            self.rows = self.written = keep
 
     @property
     def columns(self) -> dict[str, np.ndarray]:

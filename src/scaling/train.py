@@ -1,9 +1,11 @@
 """Train one cell, write one row: `python -m scaling.train batch=32 lr=1e-3 clip=1.0`."""
 
 import contextlib
+import datetime
 import logging
 import math
 import shutil
+import signal
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,7 +19,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 
-from scaling import config, results
+from scaling import config, provenance, results
 from scaling.callbacks.checkpoint import Resumable
 from scaling.callbacks.progress import Progress
 from scaling.cells import Cell
@@ -82,30 +84,47 @@ def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
     if resumed is None:
         _clear(folder)
         _keep_config(cell, folder / ".hydra")
-    row: dict[str, Any] = {
-        "study": cell.config["study"],
-        "run": cell.name,
-        "digest": cell.digest,
-        **{group: cell.choices[group] for group in ("model", "data", "optimizer")},
-        "protocol": config.protocol(cell.config)[0],
-        "config": cell.config | {"clip": config.clip(cell.config)},
-    }
     measured: dict[str, float] = {}
-    signal = None
+    stopped_by, start = None, _now()
     try:
         status, error = _fit(cell, folder, measured, bar, resumed), None
     except BaseException as caught:
-        signal = _signal(caught)
-        status = "interrupted" if signal else "failed"
-        error = f"{type(caught).__name__}: {caught}".strip(": ") if not signal else None
-        if not signal:
+        stopped_by = _signal(caught)
+        status = "interrupted" if stopped_by else "failed"
+        error = f"{type(caught).__name__}: {caught}".strip(": ") if not stopped_by else None
+        if not stopped_by:
             (folder / TRACEBACK).write_text(traceback.format_exc())
-    written = results.Row(status=status, error=error, measured=measured, **row)
-    results.write(written, folder)
-    if signal:
-        raise Interrupted(signal)
+    written = row_of(cell, status=status, error=error, measured=measured, start=start)
+    with _undisturbed():
+        results.write(written, folder)
+    if stopped_by:
+        raise Interrupted(stopped_by)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return written
+
+
+def row_of(cell: Cell, *, status: results.Status, **parts: Any) -> results.Row:
+    """The row of a cell; `parts` are its error and what was measured.
+
+    Args:
+        cell: that was trained.
+        status: how it ended.
+        parts: `error`, `measured`, and when it started as `start`.
+    """
+    where = {"start": parts.pop("start", None), "end": _now(), **provenance.here()}
+    return results.Row(
+        study=cell.config["study"],
+        run=cell.name,
+        digest=cell.digest,
+        status=status,
+        model=cell.choices["model"],
+        data=cell.choices["data"],
+        optimizer=cell.choices["optimizer"],
+        protocol=config.protocol(cell.config)[0],
+        config=cell.config | {"clip": config.clip(cell.config)},
+        provenance=where | {"data": cell.fingerprint},
+        **parts,
+    )
 
 
 def _fit(
@@ -158,9 +177,15 @@ def _build(
     sizes = data.prepare()
     torch.manual_seed(seed_for("weights", settings["seed"]))
     net = _instance(settings["model"], **asdict(sizes))
-    learner = Learner(net, optimizer=_instance(settings["optimizer"]), seed=settings["seed"])
+    learner = Learner(
+        net,
+        optimizer=_instance(settings["optimizer"]),
+        schedule=_instance(settings["schedule"]),
+        seed=settings["seed"],
+    )
     learner.configure_optimizers()  # so that what it refuses is refused now
-    callbacks = [_instance(callback) for callback in (settings["callbacks"] or {}).values()]
+    wanted = (settings["callbacks"] or {}).values()
+    callbacks = [_instance(callback) for callback in wanted if callback is not None]
     callbacks.append(Resumable(folder / CHECKPOINT, seconds=settings["save_every"]))
     clip, logger = config.clip(settings), settings["logger"]
     place: dict[str, Any] = {"save_dir": str(folder)}
@@ -233,6 +258,21 @@ def _instance(node: Mapping[str, Any], **given: Any) -> Any:
     return instantiate(node, **given, _convert_="all")
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals wait until a row is written."""
+    numbers = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
 def _signal(error: BaseException) -> int | None:
     """The signal behind an exception: Lightning turns Ctrl-C inside `fit` into SystemExit."""
     if isinstance(error, Interrupted):
@@ -248,6 +288,7 @@ def _known_warnings() -> Iterator[None]:
     """Silence what Lightning warns of and this framework does on purpose."""
     with warnings.catch_warnings():
         for message in (
+            "Detected call of `lr_scheduler.step",  # where a scaler skipped the first steps
             "The number of training batches",  # is smaller than the logging interval
             ".*treespec, LeafSpec.* is deprecated",  # Lightning 2.6 with torch 2.13
         ):

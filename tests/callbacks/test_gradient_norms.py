@@ -27,6 +27,9 @@ OPTIMIZERS = {
 }
 
 
+constant = partial(torch.optim.lr_scheduler.ConstantLR, factor=1.0)
+
+
 def text(microbatches: int = 1) -> Text:
     return Text(
         batch=8, microbatches=microbatches, seed=0, source="pydoc", path=None, vocabulary="ascii",
@@ -39,7 +42,7 @@ def module(optimizer, dropout: float = 0.0) -> Learner:
     net = NanoTransformer(
         inputs=128, outputs=128, length=16, d_model=16, layers=2, heads=2, dropout=dropout
     )
-    return Learner(net, optimizer=optimizer, seed=0)
+    return Learner(net, optimizer=optimizer, schedule=constant, seed=0)
 
 
 def fit(module, data, folder, callbacks=(), **settings) -> L.Trainer:
@@ -65,7 +68,7 @@ def by_hand(optimizer, clip: float) -> pd.DataFrame:
     """The same steps in plain torch, with norms taken the slow and obvious way."""
     learner, data = module(optimizer), text()
     data.prepare()
-    stepper = learner.configure_optimizers()
+    stepper = learner.configure_optimizers()["optimizer"]
     rows = []
     for (x, y), _ in zip(data.train_dataloader(), range(STEPS), strict=False):
         trained = list(learner.parameters())
@@ -163,11 +166,13 @@ def test_sixteen_bit_gradients_are_measured_without_their_scale(tmp_path):
     assert not got["skipped"].any()
 
 
-def test_steps_that_the_scaler_skipped_count_as_skipped_and_not_as_clipped(tmp_path):
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # before any step
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_steps_that_the_scaler_skipped_count_as_skipped_and_not_as_clipped(tmp_path, name):
     plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=2.0**40))
     norms = GradientNorms(flush_every=5)
     fit(
-        module(OPTIMIZERS["sgd"]),
+        module(OPTIMIZERS[name]),
         text(),
         tmp_path,
         [norms],
@@ -178,8 +183,56 @@ def test_steps_that_the_scaler_skipped_count_as_skipped_and_not_as_clipped(tmp_p
     assert got["skipped"].iloc[0]
     skipped = got[got["skipped"]]
     assert not skipped["clipped"].any()
-    assert (skipped["update_norm"] == 0).all()
+    assert (skipped[["update_norm", "decay_norm"]] == 0).all(axis=None)
     assert norms.columns()["skipped_steps"] == len(skipped)
+
+
+def test_a_fused_optimizer_that_unscales_by_itself_is_measured_without_the_scale(tmp_path):
+    fused = partial(torch.optim.AdamW, lr=3e-3, weight_decay=0.1, fused=True)
+    plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1024.0))
+    fit(module(fused), text(), tmp_path, [GradientNorms(flush_every=5)], plugins=[plugin])
+    got, want = read_parts(tmp_path / "steps"), by_hand(fused, math.inf)
+    np.testing.assert_allclose(got["grad_norm_pre_clip"], want["grad_norm_pre_clip"], rtol=0.05)
+
+
+def test_an_error_inside_the_step_is_not_masked_and_loses_no_step_before_it(tmp_path):
+    class Breaking(torch.optim.SGD):
+        steps = 0
+
+        def step(self, closure=None):
+            loss = super().step(closure)
+            self.steps += 1
+            if self.steps == 8:
+                raise RuntimeError("out of memory")
+            return loss
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        measured(partial(Breaking, lr=0.1), tmp_path)
+    assert read_parts(tmp_path / "steps")["step"].tolist() == list(range(7))
+
+
+def test_files_that_are_not_its_own_are_left_alone(tmp_path):
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "steps" / "mine.parquet").write_text("mine")
+    measured(OPTIMIZERS["sgd"], tmp_path)
+    assert (tmp_path / "steps" / "mine.parquet").read_text() == "mine"
+
+
+def test_each_epoch_has_its_own_order_when_lightning_trains(tmp_path):
+    seen = []
+
+    class Watch(L.Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            seen.append((trainer.current_epoch, batch[0].clone()))
+
+    data = text()
+    fit(module(OPTIMIZERS["sgd"]), data, tmp_path, [Watch()], limit_train_batches=4)
+    assert [epoch for epoch, _ in seen] == [0] * 4 + [1] * 4 + [2] * 4
+    for epoch in range(3):
+        data.batches.set_epoch(epoch)
+        want = [x for (x, _), _ in zip(data.batches, range(4), strict=False)]
+        got = [x for e, x in seen if e == epoch]
+        assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
 
 
 def test_the_row_takes_its_means_from_the_table(tmp_path):
@@ -197,18 +250,9 @@ def test_the_row_takes_its_means_from_the_table(tmp_path):
 
 
 def test_the_learning_rate_is_the_one_in_use(tmp_path):
-    class Halving(Learner):
-        def configure_optimizers(self):
-            optimizer = super().configure_optimizers()
-            schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-            }
-
     learner = module(OPTIMIZERS["sgd"])
-    fit(Halving(learner.net, optimizer=OPTIMIZERS["sgd"], seed=0), text(), tmp_path,
-        [GradientNorms(flush_every=5)])  # fmt: skip
+    learner.schedule = partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)
+    fit(learner, text(), tmp_path, [GradientNorms(flush_every=5)])
     lr = read_parts(tmp_path / "steps")["lr"]
     np.testing.assert_allclose(lr, 0.5 * 0.5 ** np.arange(STEPS))
 
@@ -293,6 +337,19 @@ def test_divergence_stops_the_run_soon_and_names_the_first_step(tmp_path):
     trainer = fit(learner, text(), tmp_path, [divergence], max_steps=100)
     first = divergence.columns()["diverged_step"]
     assert 1 <= first < trainer.global_step <= first + 5
+    assert trainer.global_step % 4 == 0
+
+
+def test_the_first_bad_step_is_named_also_with_accumulation(tmp_path):
+    class Bad(Foreign):
+        def training_step(self, batch, batch_idx):
+            return super().training_step(batch, batch_idx)["loss"] * (
+                math.nan if batch_idx == 4 else 1
+            )
+
+    divergence = Divergence(every=1)
+    fit(Bad(), None, tmp_path, [divergence], accumulate_grad_batches=2)
+    assert divergence.columns() == {"diverged_step": 2}
 
 
 def test_a_run_that_converges_has_no_first_bad_step(tmp_path):

@@ -68,6 +68,20 @@ def test_what_is_not_text_is_refused_by_name(tmp_path, content, said):
     assert "some.txt" in str(refusal.value)
 
 
+@pytest.mark.parametrize(("there", "lacks"), [("train", "valid"), ("valid", "train")])
+def test_half_of_a_pair_is_refused(tmp_path, there, lacks):
+    (tmp_path / f"{there}.txt").write_text("some text")
+    (tmp_path / "other.txt").write_text("some text")
+    for source in ("files", "wikitext2"):
+        with pytest.raises(ValueError, match=f"{lacks}.txt does not exist; put it there"):
+            corpora.load(source, str(tmp_path), 0.1)
+
+
+def test_a_path_for_the_documentation_is_refused():
+    with pytest.raises(ValueError, match="data.path=book.txt is for data=text"):
+        corpora.load("pydoc", "book.txt", 0.1)
+
+
 def test_a_folder_without_text_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no .txt file; put train.txt and valid.txt there"):
         corpora.load("files", str(tmp_path), 0.1)

@@ -24,7 +24,11 @@ class Line(nn.Module):
 
 def learner(**changes) -> Learner:
     torch.manual_seed(0)
-    settings = {"optimizer": partial(torch.optim.AdamW, lr=0.1, weight_decay=0.3), "seed": 0}
+    settings = {
+        "optimizer": partial(torch.optim.AdamW, lr=0.1, weight_decay=0.3),
+        "schedule": partial(torch.optim.lr_scheduler.ConstantLR, factor=1.0),
+        "seed": 0,
+    }
     return Learner(Line(changes.pop("dropout", 0.0)), **settings | changes)
 
 
@@ -52,7 +56,7 @@ def test_the_training_loss_is_the_mean_over_examples():
 
 
 def test_only_matrices_decay():
-    groups = learner().configure_optimizers().param_groups
+    groups = learner().configure_optimizers()["optimizer"].param_groups
     assert [(group["weight_decay"], [p.ndim for p in group["params"]]) for group in groups] == [
         (0.3, [2]),
         (0.0, [1]),

@@ -19,25 +19,27 @@ class Divergence(L.Callback):
     def __init__(self, *, every: int):
         if every < 1:
             raise ValueError(f"every={every} must be at least 1 step")
-        self.every = every
+        self.every, self.taken = every, 0
         self.step: int | None = None
         self.pending: list[tuple[int, torch.Tensor]] = []  # steps, and the losses that led to them
 
     def state_dict(self) -> dict[str, Any]:
-        return {"pending": [(step, loss.cpu()) for step, loss in self.pending]}
+        return {"taken": self.taken, "pending": [(i, float(loss)) for i, loss in self.pending]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.pending = list(state["pending"])
+        self.taken = state["taken"]
+        self.pending = [(i, torch.tensor(loss)) for i, loss in state["pending"]]
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if outputs is not None:
             loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-            step = max(trainer.global_step - 1, 0)  # the step that this loss led to
-            self.pending.append((step, loss.detach()))
-        if trainer.global_step % self.every == 0:
-            self._look(trainer)
+            self.pending.append((self.taken, loss.detach()))
+        if trainer.global_step != self.taken:  # micro-batches that do not step end here too
+            self.taken = trainer.global_step
+            if self.taken % self.every == 0:
+                self._look(trainer)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._look(trainer)

@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning as L
 
-from scaling.tables import Recorder
+from scaling.tables import drop_parts, write_part
 
 
 class Evaluations(L.Callback):
@@ -17,18 +17,17 @@ class Evaluations(L.Callback):
     """
 
     def __init__(self) -> None:
-        self.recorder: Recorder | None = None
-        self.resumed = 0  # rows of the table that a checkpoint knows
+        self.rows, self.step = 0, -1
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        folder = Path(trainer.log_dir or ".", "epochs")
-        self.recorder = Recorder(folder, rows_per_part=1, keep=self.resumed)
+        self.folder = Path(trainer.log_dir or ".", "epochs")
+        drop_parts(self.folder, self.rows)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.recorder.rows if self.recorder is not None else self.resumed}
+        return {"rows": self.rows, "step": self.step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.resumed = state["rows"]
+        self.rows, self.step = state["rows"], state["step"]
 
     def on_train_batch_start(
         self, trainer: L.Trainer, module: Any, batch: Any, batch_idx: int
@@ -36,12 +35,16 @@ class Evaluations(L.Callback):
         self.epoch = trainer.current_epoch  # the trainer's own moves on before a last validation
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if trainer.sanity_checking or self.recorder is None:
-            return
-        step = trainer.global_step
-        if step in self.recorder.columns.get("step", []):
+        if (
+            trainer.sanity_checking
+            or not hasattr(self, "epoch")
+            or trainer.global_step == self.step
+        ):
             return
         metrics = {name: [float(value)] for name, value in trainer.logged_metrics.items()}
-        validated = {name: value for name, value in metrics.items() if name.startswith("val")}
+        validated = {name: metrics[name] for name in metrics if name.startswith("val")}
         if validated:
-            self.recorder.extend({"epoch": [self.epoch], "step": [step], **validated})
+            self.step = trainer.global_step
+            row: dict[str, Any] = {"epoch": [self.epoch], "step": [self.step], **validated}
+            write_part(self.folder, row, first=self.rows)
+            self.rows += 1

@@ -68,6 +68,11 @@ class GradientNorms(L.Callback):
                 f"{len(trainer.optimizers)} and automatic_optimization="
                 f"{module.automatic_optimization}; drop the callback"
             )
+        if trainer.world_size != 1:
+            raise ValueError(
+                f"GradientNorms measures on one device, but there are {trainer.world_size}, and "
+                "the norm of a sharded gradient would be partial; drop the callback"
+            )
         if type(module).configure_gradient_clipping is not (
             L.LightningModule.configure_gradient_clipping
         ):
@@ -87,6 +92,7 @@ class GradientNorms(L.Callback):
         self.moved: list[Tensor] = []  # parameters that the step moves
         self.before: list[Tensor] = []  # the same before it, as decay alone would leave them
         self.step: tuple[Tensor, ...] | None = None  # a step that has begun
+        self.shares: tuple[list[float], Tensor] | None = None  # what decay takes from each tensor
         self.seconds = self.resumed["seconds"]
         self.started = time.perf_counter() - self.resumed["lasted"]
 
@@ -173,11 +179,13 @@ class GradientNorms(L.Callback):
         else:
             coefficient = clip_coefficient(pre, float(clip))
             post = pre * coefficient
-        weights = torch.stack(torch._foreach_norm(self.moved))
-        decay = (weights * weights.new_tensor(shrink)).norm()
+        weights = torch.stack(torch._foreach_norm(self.moved, 2, dtype=torch.float32))
+        if self.shares is None or self.shares[0] != shrink:  # copied to the device when lr changes
+            self.shares = (shrink, weights.new_tensor(shrink))
+        decay = (weights * self.shares[1]).norm()
         self._remember([0.0 if math.isnan(share) else share for share in shrink])
         self.step = (pre, post, coefficient, decay, weights.norm())
-        self.known.append((trainer.global_step, float(optimizer.param_groups[0]["lr"])))
+        self.number = (trainer.global_step, float(optimizer.param_groups[0]["lr"]))
 
     def _remember(self, shrink: list[float]) -> None:
         """Keep the parameters as decay alone would leave them, in memory that is used again."""
@@ -195,6 +203,7 @@ class GradientNorms(L.Callback):
         loss = torch.stack(self.losses).sum() if self.losses else torch.full_like(pre, torch.nan)
         row = (loss, pre, post, coefficient, update, decay, parameters)
         self.pending.append(torch.stack([value.float() for value in row]))
+        self.known.append(self.number)
         self.losses, self.moved, self.step = [], [], None
 
     def _flush(self, trainer: L.Trainer) -> None:
@@ -207,6 +216,8 @@ class GradientNorms(L.Callback):
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         skipped = ~np.isfinite(columns["grad_norm_pre_clip"]) & (scaler is not None)
         clipped = (columns["clip_coefficient"] < 1) & ~skipped
+        for name in ("update_norm", "decay_norm"):
+            columns[name] = np.where(skipped, 0, columns[name])  # nothing moved
         table = {"step": step, "lr": lr, **columns, "clipped": clipped, "skipped": skipped}
         self.recorder.extend(table)
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]

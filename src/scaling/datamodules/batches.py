@@ -31,7 +31,7 @@ class Batches:
         order: Callable[[int], Tensor],
         examples: int,
         batch: int,
-        microbatches: int = 1,
+        microbatches: int,
     ):
         if batch > examples:
             raise ValueError(

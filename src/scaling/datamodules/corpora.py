@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+TRAIN, VALID = "train.txt", "valid.txt"
 SOURCES = ("pydoc", "files", "wikitext2")
 
 
@@ -28,7 +29,7 @@ def load(source: str, path: str | None, val_share: float) -> Corpus:
 
     Args:
         source: `pydoc`, `files` or `wikitext2`.
-        path: file or folder; for WikiText-2 optional, for the documentation without meaning.
+        path: file or folder; optional for WikiText-2, and not for the documentation.
         val_share: share of the text, at its end, kept for validation where no file says which.
 
     Raises:
@@ -39,13 +40,15 @@ def load(source: str, path: str | None, val_share: float) -> Corpus:
     if not 0 < val_share < 1:
         raise ValueError(f"data.val_share={val_share} must lie between 0 and 1, such as 0.1")
     if source == "pydoc":
+        if path is not None:
+            raise ValueError(f"data.path={path} is for data=text; data=pydoc has no files")
         return _pydoc(val_share)
     if source == "files":
         if path is None:
             raise ValueError("data.path is missing; give a text file, or a folder of .txt files")
-        return _read(Path(path), val_share)
-    folder = path or _below("wikitext2")
-    return _read(Path(folder), val_share) if folder else _download_wikitext2()
+        return _files(Path(path), val_share)
+    folder = Path(path) if path else _below("wikitext2")
+    return _pair(folder) if folder else _download_wikitext2()
 
 
 def _below(name: str) -> Path | None:
@@ -66,35 +69,47 @@ def _split(text: str, val_share: float) -> Corpus:
     return Corpus(text[:cut], text[cut:])
 
 
-def _read(path: Path, val_share: float) -> Corpus:
+def _files(path: Path, val_share: float) -> Corpus:
     """Files named train.txt and valid.txt say what they are for; others are joined and split."""
     if not path.exists():
         raise ValueError(f"data.path={path} does not exist; give a text file or a folder of them")
-    train, val = path / "train.txt", path / "valid.txt"
-    if train.exists() and val.exists():
-        return Corpus(_text(train), _text(val))
+    if (path / TRAIN).exists() or (path / VALID).exists():
+        return _pair(path)
     files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
     if not files:
         raise ValueError(
-            f"data.path={path} holds no .txt file; put train.txt and valid.txt there, "
+            f"data.path={path} holds no .txt file; put {TRAIN} and {VALID} there, "
             "or any .txt files to be split"
         )
-    return _split("".join(_text(file) for file in files), val_share)
+    return _read(tuple(map(_state, files)), val_share)
+
+
+def _pair(folder: Path) -> Corpus:
+    for name in (TRAIN, VALID):
+        if not (folder / name).exists():
+            raise ValueError(f"data.path: {folder / name} does not exist; put it there")
+    return _read((_state(folder / TRAIN), _state(folder / VALID)), None)
+
+
+def _state(file: Path) -> tuple[Path, int, int]:
+    """A file and what tells that it has changed."""
+    stat = file.stat()
+    return file.absolute(), stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=4)
+def _read(files: tuple[tuple[Path, int, int], ...], val_share: float | None) -> Corpus:
+    """Training and validation text from two files, or from any number with a share to split off."""
+    texts = [_text(file) for file, _, _ in files]
+    return Corpus(*texts) if val_share is None else _split("".join(texts), val_share)
 
 
 def _text(file: Path) -> str:
     try:
-        stat = file.stat()
-        return _decoded(file, stat.st_mtime_ns, stat.st_size)
+        raw = file.read_bytes()
+        text = raw.decode("utf-8")
     except OSError as error:
         raise ValueError(f"data.path: cannot read {file}: {error.strerror}") from error
-
-
-@lru_cache(maxsize=8)
-def _decoded(file: Path, modified: int, size: int) -> str:
-    raw = file.read_bytes()
-    try:
-        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"data.path: {file} is not UTF-8 text (byte {raw[error.start]:#04x} at position "

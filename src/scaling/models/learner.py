@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from scaling.seeds import reseed, seed_for
 
@@ -23,15 +24,21 @@ class Learner(L.LightningModule):
         net: offers `losses(batch)`, one loss per example, in nats.
         optimizer: builds the optimizer; its hyperparameters are already bound. Weight decay is
             turned off for vectors (biases and norms), as in GPT-2 and its successors.
+        schedule: builds the learning rate's schedule, advanced after every optimizer step.
         seed: of the run.
     """
 
     def __init__(
-        self, net: nn.Module, *, optimizer: Callable[[Iterable[Any]], Optimizer], seed: int
+        self,
+        net: nn.Module,
+        *,
+        optimizer: Callable[[Iterable[Any]], Optimizer],
+        schedule: Callable[[Optimizer], LRScheduler],
+        seed: int,
     ):
         super().__init__()
         self.net: Any = net
-        self.optimizer, self.seed = optimizer, seed
+        self.optimizer, self.schedule, self.seed = optimizer, schedule, seed
         self.validated: list[Tensor] = []
 
     def losses(self, batch: Any) -> Float[Tensor, " batch"]:
@@ -55,11 +62,13 @@ class Learner(L.LightningModule):
         if len(losses) > 1:
             self.log("val_loss_se", losses.std() / len(losses) ** 0.5)
 
-    def configure_optimizers(self) -> Optimizer:
+    def configure_optimizers(self) -> Any:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         matrices = [parameter for parameter in trained if parameter.ndim >= 2]
         vectors = [parameter for parameter in trained if parameter.ndim < 2]
         groups: list[dict[str, Any]] = [{"params": matrices}]
         if vectors:
             groups.append({"params": vectors, "weight_decay": 0.0})
-        return self.optimizer(groups)
+        optimizer = self.optimizer(groups)
+        schedule = {"scheduler": self.schedule(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}

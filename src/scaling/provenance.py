@@ -1,0 +1,47 @@
+"""What a row says of its making: versions, machine, and the state of the source."""
+
+import functools
+import platform
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+import scaling
+
+
+@functools.lru_cache(maxsize=1)
+def here() -> dict[str, Any]:
+    """The same for every run of a process.
+
+    `git` is the commit of the checkout that the package lies in, `dirty` whether that has changes
+    that are not committed; both are missing where there is no checkout.
+    """
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "scaling": scaling.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+        "host": socket.gethostname(),
+        "device": gpu or platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        **_checkout(Path(scaling.__file__).parent),
+    }
+
+
+def _checkout(folder: Path) -> dict[str, Any]:
+    try:
+        _git(folder, "ls-files", "--error-unmatch", "__init__.py")  # not installed into another's
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"git": commit, "dirty": bool(_git(folder, "status", "--porcelain", "."))}
+    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout
+        return {}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
