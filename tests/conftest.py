@@ -1,6 +1,8 @@
 """Shapes are checked while the tests run; commands run in this process, each in a new folder."""
 
+import importlib
 import os
+import pkgutil
 import signal
 import sys
 import warnings
@@ -14,6 +16,14 @@ from jaxtyping import install_import_hook
 hook = install_import_hook("scaling", "beartype.beartype")
 
 import torch  # noqa: E402 - after the hook, like everything that imports the package
+
+import scaling.callbacks  # noqa: E402
+import scaling.datamodules.text  # noqa: E402
+import scaling.models.nano_transformer  # noqa: E402
+import scaling.sweep  # noqa: E402
+
+for module in pkgutil.iter_modules(scaling.callbacks.__path__):  # else config nodes import them
+    importlib.import_module(f"scaling.callbacks.{module.name}")
 
 torch.set_num_threads(1)  # two test processes share two cores
 

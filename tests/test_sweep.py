@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -274,6 +275,41 @@ def test_a_corrupt_row_is_named_left_untouched_and_keeps_its_cell_from_training(
     assert "delete it to train this run again" in ended.err
     assert before.items() <= mtimes().items()
     assert len(mtimes()) == 3  # the new cell was trained all the same
+
+
+def test_a_sweep_waits_at_its_end_for_cells_that_others_hold(command):
+    command("-m", "seed=0,1")
+    folder = STUDY / rows()["run"][0]
+    (folder / results.FILE).unlink()
+    assert locks.keep(folder / locks.FILE)
+    threading.Timer(2, locks._kept.pop().close).start()
+    ended = command("-m", "seed=0,1")
+    assert ended.code == 0
+    assert "waiting for 1 cells that other processes hold" in ended.out
+    assert set(rows()["status"]) == {"done"}
+
+
+def test_a_corrupt_checkpoint_is_set_aside_and_the_cell_starts_anew(command):
+    command()
+    folder = STUDY / rows()["run"][0]
+    (folder / results.FILE).unlink()
+    (folder / "checkpoint.ckpt").write_text("torn")
+    ended = command()
+    assert ended.code == 0
+    assert "checkpoint.ckpt cannot be read" in ended.out + ended.err
+    assert rows()["status"].tolist() == ["done"]
+    assert (STUDY / f"{folder.name}.corrupt.ckpt").read_text() == "torn"
+
+
+def test_a_row_says_how_it_was_made(command):
+    import torch
+
+    command()
+    row = results.read_row(STUDY / rows()["run"][0])
+    made = row.provenance
+    assert made["torch"] == torch.__version__
+    assert made["start"] <= made["end"]
+    assert {"scaling", "python", "lightning", "host", "device", "threads", "data"} <= made.keys()
 
 
 def test_a_cell_held_by_another_process_is_passed_over(command):

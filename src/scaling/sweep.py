@@ -279,6 +279,8 @@ def _duration(seconds: float) -> str:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)  # once is enough: rows are to be written, in seconds
     raise Interrupted(number)
 
 

@@ -10,7 +10,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from scaling.train import TRACEBACK, Interrupted, row_of, run
 # A row; why it could not be read or written; or None where another process holds the cell.
 Ended = results.Row | OSError | ValueError | None
 GRACE = 8  # seconds in which an interrupted process may write its row
+STOPPED = 143  # exit code of a process that was interrupted
 DEVICE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -115,14 +115,17 @@ def _task(cell: Cell) -> Ended:
     try:
         return train(cell)
     except Interrupted:
-        sys.exit()  # its row is written, and the pool is about to end
+        os._exit(STOPPED)  # its row is written; no other cell may begin before the pool ends
     finally:
         _state.busy = False
 
 
 def _buried(cell: Cell, death: pebble.ProcessExpired) -> results.Row:
-    """The row of a cell whose process died."""
+    """The row of a cell whose process died, or the one that it wrote when it was interrupted."""
     code = int(death.exitcode or 0)
+    row = results.read_row(cell.folder)
+    if code == STOPPED and row is not None:
+        return row
     why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     error = f"its process was killed ({why}); out of memory, or killed by somebody"
     row = row_of(cell, status="failed", error=error)
@@ -163,6 +166,7 @@ def _own(gpus: list[str], place: Path) -> str:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     if _state.busy:
+        signal.signal(number, signal.SIG_IGN)  # once is enough: the row is to be written
         raise Interrupted(number)
     os._exit(0)
 

@@ -1,0 +1,121 @@
+"""A pool of processes: what each is given, and what its death leaves behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scaling import locks, results, workers
+
+STUDY = Path("multirun", "scratch")
+SMALL = (
+    *("model.d_model=16", "model.layers=2", "model.heads=2", "data.context=16"),
+    *("data.val_windows=8", "save_every=0"),
+)
+
+
+def sweep(*arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "scaling.train", "-m", "workers=2", *SMALL, *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for(condition, seconds: float = 90):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+def holder(folder: Path) -> int:
+    return int((folder / locks.FILE).read_text().split('"pid": ')[1].split(",")[0])
+
+
+def started() -> list[Path]:
+    return [path.parent for path in STUDY.glob("*/checkpoint.ckpt")]
+
+
+def test_a_killed_worker_fails_its_cell_and_no_other_and_the_cell_then_goes_on(folder):
+    process = sweep("seed=0,1,2", "steps=120")
+    victim = wait_for(started)[0]
+    os.kill(holder(victim), signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    rows = results.read(STUDY).set_index("run")
+    assert rows.loc[victim.name, "status"] == "failed"
+    assert "its process was killed (SIGKILL)" in rows.loc[victim.name, "error"]
+    assert rows["status"].tolist().count("done") == 2
+    assert (victim / "checkpoint.ckpt").exists()
+
+    again = sweep("seed=0,1,2", "steps=120")
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert "2 done before, 1 to train" in out
+    steps = results.steps(victim)
+    assert steps["step"].tolist() == list(range(120))
+
+
+def test_workers_die_with_their_parent_and_a_dead_sweep_is_taken_up_again(folder):
+    process = sweep("seed=0,1", "steps=1500")
+    folders = wait_for(lambda: len(started()) == 2 and started())
+    pids = [holder(folder) for folder in folders]
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+    def gone(pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+    wait_for(lambda: all(map(gone, pids)), seconds=10)
+    assert not any(map(locks.is_held, folders))
+    assert not list(STUDY.glob(f"*/{results.FILE}"))
+
+
+def test_each_process_has_a_device_of_its_own(tmp_path):
+    code = (
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from scaling import workers\n"
+        "workers._begin(os.getppid(), 1, ['0', '1', '2'], Path(sys.argv[1]))\n"
+        "print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    try:
+        seen = [process.stdout.readline().strip() for process in processes]
+        assert sorted(seen) == ["0", "1", "2"]
+        processes[0].kill()
+        processes[0].communicate()
+        assert locks.keep(tmp_path / f"gpu-{seen[0]}.lock")  # a dead process frees its device
+        assert not locks.keep(tmp_path / f"gpu-{seen[1]}.lock")
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cells", "number"), [(None, 100, os.cpu_count()), (8, 3, 3), (2, 9, 2), (1, 9, 1)]
+)
+def test_there_are_no_more_processes_than_cores_or_cells(monkeypatch, wanted, cells, number):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert workers.number(wanted, cells) == number
+
+
+def test_there_is_a_process_for_each_device(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
+    assert workers.number(None, 100) == 3
