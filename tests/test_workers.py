@@ -99,13 +99,13 @@ def test_each_process_has_a_device_of_its_own(tmp_path):
         seen = [process.stdout.readline().strip() for process in processes]
         assert sorted(seen) == ["0", "1", "2"]
         processes[0].kill()
-        processes[0].communicate()
+        processes[0].wait()
         assert locks.keep(tmp_path / f"gpu-{seen[0]}.lock")  # a dead process frees its device
         assert not locks.keep(tmp_path / f"gpu-{seen[1]}.lock")
     finally:
         for process in processes:
             process.kill()
-            process.communicate()
+            process.communicate(timeout=10)
 
 
 @pytest.mark.parametrize(
