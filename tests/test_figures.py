@@ -35,8 +35,18 @@ def test_clip_frequencies_stand_at_their_batch_and_learning_rate(table):
 
 def test_each_setting_has_a_panel(tmp_path):
     table = results.read(write_sweep(tmp_path / "s", clips=(0.1, 1.0)))
-    titles = [axes.get_title(loc="left") for axes in figures.loss_against_lr(table).axes]
+    figure = figures.loss_against_lr(table)
+    figure.canvas.draw()  # a layout that does not fit warns, and a warning is an error
+    assert min(axes.get_window_extent().width for axes in figure.axes) > 200
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["clip=0.1", "clip=1"]
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted"])
+@pytest.mark.parametrize("draw", figures.ALL.values(), ids=figures.ALL)
+def test_runs_without_any_number_still_make_a_figure(tmp_path, draw, status):
+    table = results.read(write_sweep(tmp_path / "s", status=status, measured={}))
+    draw(table).savefig(tmp_path / "figure.png")
 
 
 @pytest.mark.parametrize("draw", figures.ALL.values(), ids=figures.ALL)

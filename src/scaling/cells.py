@@ -24,7 +24,13 @@ GIVEN = {
         *("max_steps", "max_epochs", "min_steps", "min_epochs", "gradient_clip_val"),
         *("callbacks", "logger", "default_root_dir", "num_sanity_val_steps"),
         *("enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
-        *("fast_dev_run", "overfit_batches", "limit_train_batches", "max_time"),
+        *(
+            "fast_dev_run",
+            "overfit_batches",
+            "limit_train_batches",
+            "limit_val_batches",
+            "max_time",
+        ),
     ),
 }
 

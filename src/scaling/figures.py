@@ -54,7 +54,7 @@ def _panels(rows: pd.DataFrame, draw: Callable[[pd.DataFrame, Axes], None]) -> F
         for i, (title, block) in enumerate(blocks):
             axes = figure.add_subplot(down, across, i + 1)
             draw(block, axes)
-            axes.set_title(title, loc="left", pad=40 if axes.get_legend() else 6)
+            axes.set_title(title, loc="left", pad=6)
     return figure
 
 
@@ -83,16 +83,15 @@ def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
         if len(levels) == 1:
             axes.axhline(levels[0], color="0.4", linestyle=style, linewidth=1)
             axes.annotate(
-                f"{name} {levels[0]:.2f}", (1.01, levels[0]), xycoords=("axes fraction", "data"),
-                ha="left", va="center", fontsize=8, color="0.3",
+                f"{name} {levels[0]:.2f}", (0.01, levels[0]), xycoords=("axes fraction", "data"),
+                ha="left", va="bottom", fontsize=8, color="0.3",
             )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("validation loss (nats)")
-    axes.legend(
-        title="batch (ring: best)", frameon=False, ncols=4, loc="lower center",
-        bbox_to_anchor=(0.5, 1.02),
-    )  # fmt: skip
+    axes.set_xlim(block["lr"].min() / 1.5, block["lr"].max() * 1.5)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(title="batch (ring: best)", ncols=2, loc="best", framealpha=0.8)
 
 
 def _clip_panel(block: pd.DataFrame, axes: Axes) -> None:

@@ -180,7 +180,7 @@ def settings(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """
     rows = rows[rows["status"] != "corrupt"]
     choices = ("model", "data", "optimizer", "protocol", "duration", "clip")
-    nested = [key for key in map(str, rows) if "." in key]
+    nested = [key for key in map(str, rows) if "." in key and not key.startswith("logger.")]
     keys: list[str] = []
     for key in (*choices, *nested):
         if _groups(rows, [*keys, key]) > _groups(rows, keys):
