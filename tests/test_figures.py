@@ -34,12 +34,12 @@ def test_clip_frequencies_stand_at_their_batch_and_learning_rate(table):
 
 
 def test_each_setting_has_a_panel(tmp_path):
-    table = results.read(write_sweep(tmp_path / "s", clips=(0.1, 1.0)))
+    table = results.read(write_sweep(tmp_path / "s", clips=(0.1, 1.0, float("inf"))))
     figure = figures.loss_against_lr(table)
     figure.canvas.draw()  # a layout that does not fit warns, and a warning is an error
     assert min(axes.get_window_extent().width for axes in figure.axes) > 200
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["clip=0.1", "clip=1"]
+    assert titles == ["clip=0.1", "clip=1", "clip=inf"]
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])

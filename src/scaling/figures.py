@@ -74,10 +74,11 @@ def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
         best = losses["mean"].idxmin()
         axes.plot(best, losses["mean"][best], "o", markersize=10, fillstyle="none", color=color)
     diverged = block[block["status"] == "diverged"]
-    axes.plot(
-        diverged["lr"], [0.98] * len(diverged), "x", color="black", clip_on=False,
-        transform=axes.get_xaxis_transform(), label="diverged" if len(diverged) else None,
-    )  # fmt: skip
+    if len(diverged):
+        axes.plot(
+            diverged["lr"], [0.97] * len(diverged), "x", color="black",
+            transform=axes.get_xaxis_transform(), label="diverged",
+        )  # fmt: skip
     for name, style in {"bigram": "--", "unigram": ":"}.items():
         levels = block[f"{name}_loss"].dropna().unique()
         if len(levels) == 1:
