@@ -32,8 +32,7 @@ DEVICE = "CUDA_VISIBLE_DEVICES"
 def number(wanted: int | None, cells: int) -> int:
     """Processes to train so many cells: one per GPU, else one per core, each on one thread.
 
-    One thread each is what trains most cells in an hour, because small models leave threads
-    waiting for each other (measured in `tests/benchmarks/parallel.py`).
+    One thread each, because small models leave threads waiting for each other.
     """
     if wanted is None:
         wanted = len(devices()) or os.cpu_count() or 1
