@@ -7,13 +7,11 @@ import logging
 import os
 import secrets
 import shlex
-import signal
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import hydra
@@ -22,11 +20,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from scaling import cells, config, report, results, train
+from scaling import cells, config, interrupts, report, results, train
 from scaling import workers as pool
 from scaling.cells import Cell
+from scaling.interrupts import Interrupted
 from scaling.refusals import REFUSED, message
-from scaling.train import Interrupted
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +34,7 @@ TRACEBACK_WANTED = os.environ.get(FULL_ERROR) == "1"
 
 def main() -> None:
     """The command line of `python -m scaling.train`; leaves with the exit code of the command."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    interrupts.listen()
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would leave with 1 by itself
     with _refusals():
         _single()
@@ -276,12 +273,6 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)  # once is enough: rows are to be written, in seconds
-    raise Interrupted(number)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import datetime
 import logging
 import math
 import shutil
-import signal
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,13 +15,14 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 
-from scaling import config, provenance, results
+from scaling import beats, config, interrupts, provenance, results
 from scaling.callbacks.checkpoint import Resumable
+from scaling.callbacks.heartbeat import Heartbeat
 from scaling.callbacks.progress import Progress
 from scaling.cells import Cell
+from scaling.interrupts import Interrupted
 from scaling.models.learner import Learner
 from scaling.seeds import seed_for
 
@@ -30,14 +30,7 @@ log = logging.getLogger(__name__)
 
 TRACEBACK = "traceback.txt"
 CHECKPOINT = "checkpoint.ckpt"
-
-
-class Interrupted(BaseException):
-    """A run was stopped from outside; `signal` is the number of the signal that did it."""
-
-    def __init__(self, signal: int):
-        super().__init__(signal)
-        self.signal = signal
+BEAT = 5  # seconds between two signs of life of a run
 
 
 def rehearse(cell: Cell) -> None:
@@ -84,19 +77,21 @@ def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
     if resumed is None:
         _clear(folder)
         _keep_config(cell, folder / ".hydra")
+    beats.write(folder, step=resumed or 0)
     measured: dict[str, float] = {}
     stopped_by, start = None, _now()
     try:
         status, error = _fit(cell, folder, measured, bar, resumed), None
     except BaseException as caught:
-        stopped_by = _signal(caught)
+        stopped_by = interrupts.behind(caught)
         status = "interrupted" if stopped_by else "failed"
         error = f"{type(caught).__name__}: {caught}".strip(": ") if not stopped_by else None
         if not stopped_by:
             (folder / TRACEBACK).write_text(traceback.format_exc())
     written = row_of(cell, status=status, error=error, measured=measured, start=start)
-    with _undisturbed():
+    with interrupts.held_back():
         results.write(written, folder)
+        beats.end(folder)
     if stopped_by:
         raise Interrupted(stopped_by)
     (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -186,6 +181,7 @@ def _build(
     learner.configure_optimizers()  # so that what it refuses is refused now
     wanted = (settings["callbacks"] or {}).values()
     callbacks = [_instance(callback) for callback in wanted if callback is not None]
+    callbacks.append(Heartbeat(folder, seconds=BEAT))
     callbacks.append(Resumable(folder / CHECKPOINT, seconds=settings["save_every"]))
     clip, logger = config.clip(settings), settings["logger"]
     place: dict[str, Any] = {"save_dir": str(folder)}
@@ -258,29 +254,8 @@ def _instance(node: Mapping[str, Any], **given: Any) -> Any:
     return instantiate(node, **given, _convert_="all")
 
 
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let signals wait until a row is written."""
-    numbers = {signal.SIGINT, signal.SIGTERM}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _signal(error: BaseException) -> int | None:
-    """The signal behind an exception: Lightning turns Ctrl-C inside `fit` into SystemExit."""
-    if isinstance(error, Interrupted):
-        return error.signal
-    if isinstance(error, SIGTERMException):
-        return 15
-    pressed = isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
-    return 2 if pressed or isinstance(error, KeyboardInterrupt) else None
 
 
 @contextlib.contextmanager

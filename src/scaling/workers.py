@@ -18,9 +18,10 @@ from types import FrameType
 
 import pebble
 
-from scaling import locks, results
+from scaling import beats, interrupts, locks, results
 from scaling.cells import Cell
-from scaling.train import TRACEBACK, Interrupted, row_of, run
+from scaling.interrupts import Interrupted
+from scaling.train import TRACEBACK, row_of, run
 
 # A row; why it could not be read or written; or None where another process holds the cell.
 Ended = results.Row | OSError | ValueError | None
@@ -35,8 +36,13 @@ def number(wanted: int | None, cells: int) -> int:
     One thread each, because small models leave threads waiting for each other.
     """
     if wanted is None:
-        wanted = len(devices()) or os.cpu_count() or 1
+        wanted = len(devices()) or cores()
     return max(1, min(wanted, cells))
+
+
+def cores() -> int:
+    """How many cores this process may use, which on a shared machine are not all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def devices() -> list[str]:
@@ -61,7 +67,7 @@ def train_all(todo: Sequence[Cell], *, workers: int) -> Iterator[tuple[Cell, End
         for cell in todo:
             yield cell, train(cell, bar=len(todo) == 1)
         return
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, cores() // workers)
     gpu_locks = Path(todo[0].folder.parent, results.PLANS).absolute()
     pool = pebble.ProcessPool(
         max_workers=workers,
@@ -70,10 +76,9 @@ def train_all(todo: Sequence[Cell], *, workers: int) -> Iterator[tuple[Cell, End
         initargs=(os.getpid(), threads, devices(), gpu_locks),
     )
     pebble.CONSTS.term_timeout = GRACE
+    futures: dict[concurrent.futures.Future, Cell] = {}
     try:
-        futures: dict[concurrent.futures.Future, Cell] = {
-            pool.schedule(_task, args=[cell]): cell for cell in todo
-        }
+        futures |= {pool.schedule(_task, args=[cell]): cell for cell in todo}
         for future in concurrent.futures.as_completed(futures):
             cell = futures[future]
             try:
@@ -81,8 +86,11 @@ def train_all(todo: Sequence[Cell], *, workers: int) -> Iterator[tuple[Cell, End
             except pebble.ProcessExpired as death:
                 yield cell, _buried(cell, death)
     finally:
+        running = [cell for future, cell in futures.items() if future.running()]
         pool.stop()
         pool.join()
+        for cell in running:
+            _given_up(cell)
 
 
 def train(cell: Cell, *, bar: bool = False, wait: bool = False) -> Ended:
@@ -132,7 +140,16 @@ def _buried(cell: Cell, death: pebble.ProcessExpired) -> results.Row:
         if held:
             (cell.folder / TRACEBACK).write_text(f"{error}\n")
             results.write(row, cell.folder)
+            beats.end(cell.folder)
     return row
+
+
+def _given_up(cell: Cell) -> None:
+    """Write the row of a cell whose process was interrupted, and had to be killed for it."""
+    with locks.hold(cell.folder) as held:
+        if held and beats.read(cell.folder):
+            results.write(row_of(cell, status="interrupted"), cell.folder)
+            beats.end(cell.folder)
 
 
 class _State:
@@ -164,10 +181,9 @@ def _own(gpus: list[str], place: Path) -> str:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if _state.busy:
-        signal.signal(number, signal.SIG_IGN)  # once is enough: the row is to be written
-        raise Interrupted(number)
-    os._exit(0)
+    if not _state.busy:
+        os._exit(0)
+    interrupts.interrupt(number, frame)
 
 
 def _die_with(parent: int) -> None:

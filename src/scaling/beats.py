@@ -1,0 +1,47 @@
+"""The heartbeat of a run that is being trained: how far it is, for people to look at."""
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FILE = ".beat.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beat:
+    """A sign of life. It says nothing about the result, and ends with the run."""
+
+    time: float  # when it was given, in seconds of the epoch
+    step: int  # optimizer steps taken
+    steps: int | None = None  # optimizer steps in all; None until they are known
+    speed: float | None = None  # optimizer steps per second since this process took the run up
+
+
+def write(folder: Path, *, step: int, steps: int | None = None, speed: float | None = None) -> None:
+    """Give a sign of life, whole or not at all; a full disk is no reason to end a run.
+
+    Not flushed to disk like a row: a beat that a crash takes with it is missed by nobody.
+    """
+    draft = folder / f"{FILE}.draft"
+    with contextlib.suppress(OSError):
+        draft.write_text(
+            json.dumps(asdict(Beat(time=time.time(), step=step, steps=steps, speed=speed)))
+        )
+        os.replace(draft, folder / FILE)
+
+
+def read(folder: Path) -> Beat | None:
+    """The last sign of life of a run that has begun and has not ended; None where there is none."""
+    try:
+        return Beat(**json.loads((folder / FILE).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def end(folder: Path) -> None:
+    """Take the heartbeat away: the run has a row now."""
+    with contextlib.suppress(OSError):
+        (folder / FILE).unlink(missing_ok=True)
