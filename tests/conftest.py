@@ -29,7 +29,7 @@ torch.set_num_threads(1)  # two test processes share two cores
 
 SMALL = (
     *("steps=6", "model.d_model=16", "model.layers=2", "model.heads=2"),
-    *("data.context=16", "data.val_windows=8", "workers=1"),
+    *("data.context=16", "data.val_windows=8", "workers=0"),
 )
 
 

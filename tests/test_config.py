@@ -116,7 +116,7 @@ def test_the_order_of_keys_means_nothing():
         ("study", "../up", r"study=\.\./up must be a folder name"),
         ("study", ".sweeps", "must be a folder name"),
         ("resume", "some", "resume=some must be one of missing, failed, all"),
-        ("workers", 0, "workers=0 must be at least 1"),
+        ("workers", -1, "workers=-1 must be a number of processes"),
         ("save_every", -1.0, "save_every=-1.0 must be a number of seconds"),
         ("optimizer__lr", 0.1, "optimizer.lr=0.1 must be lr=0.001; set lr instead"),
         ("data__microbatches", 2, "data.microbatches=2 must be trainer.accumulate_grad_batches"),

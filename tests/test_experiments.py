@@ -18,7 +18,7 @@ HEADER = ("Question:", "Command:", "Cost:", "Expected:")
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_runs_at_scale_tiny_and_reports(command, name):
-    ended = command(f"experiment={name}", "scale=tiny", "workers=1", small=False)
+    ended = command(f"experiment={name}", "scale=tiny", "workers=0", small=False)
     assert ended.code == 0, ended.err
     rows = results.read(Path("multirun", name))
     assert set(rows["status"]) == {"done"}
@@ -38,7 +38,7 @@ def test_the_quickstart_is_the_grid_that_the_readme_shows(command, monkeypatch):
     from scaling import sweep
 
     seen = []
-    monkeypatch.setattr(sweep, "work", lambda cells, swept: seen.extend(cells) or 0)
+    monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
     assert command("experiment=quickstart", small=False).code == 0
     grid = {(cell.config["batch"], cell.config["lr"]) for cell in seen}
     assert grid == {(b, lr) for b in (8, 16, 32, 64) for lr in (3e-4, 1e-3, 3e-3, 1e-2)}

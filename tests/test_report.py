@@ -7,7 +7,7 @@ import sys
 import pytest
 from rows import bowl, write_sweep
 
-from scaling import report, results
+from scaling import plans, report, results
 
 
 @pytest.fixture
@@ -93,10 +93,10 @@ def test_the_command_writes_table_rows_and_two_figures(sweep, monkeypatch, capsy
 
 
 def test_a_half_finished_sweep_is_reported_with_what_is_missing(sweep, monkeypatch, capsys):
-    (sweep / results.PLANS).mkdir()
+    (sweep / plans.FOLDER).mkdir()
     cells = [{"run": run, "digest": run} for run in (results.read(sweep)["run"][0], "other")]
     plan = {"schema": 1, "time": "t", "command": "python -m scaling.train -m x=1,2", "cells": cells}
-    results.write_json(plan, sweep / results.PLANS / "t.json")
+    results.write_json(plan, sweep / plans.FOLDER / "t.json")
     assert run_report(monkeypatch, sweep) == 0
     assert "1 of 2 cells missing: python -m scaling.train -m x=1,2" in capsys.readouterr().out
 

@@ -14,6 +14,11 @@ OURS = {
     "scaling.cells",
     "scaling.config",
     "scaling.refusals",
+    "scaling.attempts",
+    "scaling.clusters",
+    "scaling.console",
+    "scaling.foreign",
+    "scaling.grids",
     "scaling.workers",
 }
 FORBIDDEN = {
@@ -21,16 +26,27 @@ FORBIDDEN = {
     "ngrams.py": HYDRA | LIGHTNING | {"scaling"},
     "seeds.py": HYDRA | LIGHTNING | {"scaling"},
     "tables.py": HYDRA | LIGHTNING | {"scaling", "torch"},
+    "beats.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "locks.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "signatures.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "results.py": HYDRA | LIGHTNING | OURS | {"torch"},
+    "plans.py": HYDRA | LIGHTNING | OURS | {"torch"},
+    "status.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "report.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "figures.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "models": HYDRA | OURS | {"scaling.callbacks", "scaling.datamodules"},
     "datamodules": HYDRA | OURS | {"scaling.callbacks", "scaling.models"},
     "callbacks": HYDRA | OURS | {"scaling.models", "scaling.datamodules"},
 }
-HYDRA_ROOMS = {"config.py", "cells.py", "train.py", "sweep.py", "refusals.py"}
+HYDRA_ROOMS = {
+    "config.py",
+    "cells.py",
+    "train.py",
+    "sweep.py",
+    "grids.py",
+    "foreign.py",
+    "refusals.py",
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scaling import locks, results
+from scaling import locks, plans, results
 
 STUDY = Path("multirun", "scratch")
 
@@ -58,7 +58,7 @@ def test_a_sweep_prints_one_line_a_cell_and_one_table(command):
     assert re.search(r"\[1/4\] batch=8,lr=0.001,clip=1,seed=0  done  val_loss .* left", ended.out)
     assert re.search(r"batch +lr 0.001 +lr 0.01\n +8 ", ended.out)
     assert len(rows()) == 4
-    (plan,) = results.plans(STUDY)
+    (plan,) = plans.read(STUDY)
     assert sorted(cell["run"] for cell in plan["cells"]) == sorted(rows()["run"])
     assert plan["command"].startswith("python -m scaling.train")
 
@@ -233,9 +233,9 @@ def test_fail_fast_stops_at_the_first_failure(command, breaking):
 
 
 def test_a_row_that_becomes_corrupt_during_a_sweep_does_not_end_it(command, monkeypatch):
-    from scaling import workers
+    from scaling import attempts
 
-    train = workers.run
+    train = attempts.run
 
     def spoil(cell, **settings):
         row = train(cell, **settings)
@@ -245,7 +245,7 @@ def test_a_row_that_becomes_corrupt_during_a_sweep_does_not_end_it(command, monk
         return row
 
     command("seed=1", "steps=3")  # a folder of another digest stays out of it
-    monkeypatch.setattr(workers, "run", spoil)
+    monkeypatch.setattr(attempts, "run", spoil)
     (target,) = [cell["run"] for cell in _planned(command) if "seed=1" in cell["run"]]
     (STUDY / target).mkdir()
     ended = command("-m", "seed=0,1,2")
@@ -261,7 +261,7 @@ def _planned(command) -> list[dict]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "train_all", lambda *_, **__: iter(()))
         command("-m", "seed=0,1,2")
-    return results.plans(STUDY)[-1]["cells"]
+    return plans.read(STUDY)[-1]["cells"]
 
 
 def test_a_corrupt_row_is_named_left_untouched_and_keeps_its_cell_from_training(command):
@@ -441,5 +441,5 @@ def test_a_signal_leaves_interrupted_rows_and_its_exit_code(folder, number, code
 
 def test_plans_are_strict_json(command):
     command("-m", "seed=0,1")
-    (path,) = (STUDY / results.PLANS).iterdir()
+    (path,) = (STUDY / plans.FOLDER).iterdir()
     assert set(json.loads(path.read_text())) == {"schema", "time", "command", "cells"}

@@ -1,18 +1,12 @@
-"""From what was typed to cells: each point of a grid, checked and with its identity."""
+"""One point of a grid: a composed config, checked and with its identity."""
 
-import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from scaling import config, results, signatures
 
@@ -83,79 +77,3 @@ def cell(composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
         digest=digest,
         name=results.name(canonical, digest),
     )
-
-
-def expand(
-    loader: ConfigLoader,
-    master: DictConfig,
-    arguments: Sequence[str],
-    params: Mapping[str, Any],
-    first: int | None,
-) -> list[Cell]:
-    """All cells of a grid in the order of its keys; cells that are the same run appear once.
-
-    Groups are composed once for each choice of options and values are set on a copy, as Hydra does
-    it for every cell anew: the same configs in a tenth of the time.
-
-    Args:
-        loader: Hydra's.
-        master: the config as composed without what is swept.
-        arguments: overrides, as typed.
-        params: key -> values that an experiment sweeps; a typed override replaces them.
-        first: keep this many values of every swept key; None keeps all.
-
-    Raises:
-        ValueError: naming the key whose value has no meaning in any of the cells.
-    """
-    if first is not None and first < 1:
-        raise ValueError(f"hydra.sweeper.first={first} must be at least 1; null keeps all values")
-    parser = OverridesParser.create(config_loader=loader)
-    typed = [f"{key}={_values(value)}" for key, value in params.items()]
-    axes: dict[str, list[str]] = {}
-    groups: list[str] = []
-    for override in parser.parse_overrides([*typed, *arguments]):
-        key = override.get_key_element()
-        axes[key] = _points(override)[:first]
-        if loader.get_group_options(override.key_or_group):
-            groups.append(key)
-    if len(axes.get("experiment", [])) > 1:
-        raise ValueError("experiment can only be one in a command, because each brings its grid")
-    composed = [key for key in axes if key in groups or len(axes[key]) == 1]
-    varied = [key for key in axes if key not in composed]
-    cells: dict[str, Cell] = {}
-    for options in itertools.product(*(axes[key] for key in composed)):
-        base = loader.load_sweep_config(master, list(options))
-        HydraConfig.instance().set_config(base)  # where ${hydra:...} looks
-        choices = dict(base.hydra.runtime.choices)
-        with open_dict(base):
-            del base["hydra"]
-        for point in itertools.product(*(axes[key] for key in varied)):
-            settings = base.copy()
-            for override in parser.parse_overrides(list(point)):
-                added = override.is_add() or override.is_force_add()
-                key, value = override.key_or_group, override.value()
-                OmegaConf.update(settings, key, value, merge=True, force_add=added)
-            made = cell(settings, [*options, *point], choices)
-            cells.setdefault(f"{made.config['study']}/{made.digest}", made)
-    if not cells:
-        raise ValueError("the grid has no cell; give every swept key at least one value")
-    return list(cells.values())
-
-
-def _points(override: Override) -> list[str]:
-    """The overrides that one with several values stands for."""
-    key = override.get_key_element()
-    if not override.is_sweep_override():
-        return [override.input_line or key]
-    if not override.is_discrete_sweep():
-        raise ValueError(
-            f"{override.input_line} is an interval; a grid needs values, as in {key}=1e-3,1e-2"
-        )
-    return [f"{key}={value}" for value in override.sweep_string_iterator()]
-
-
-def _values(value: Any) -> str:
-    """Values of a swept key in Hydra's grammar, from a string of them or from a list."""
-    if isinstance(value, list | tuple) or OmegaConf.is_list(value):
-        return ",".join("null" if entry is None else json.dumps(entry) for entry in value)
-    return str(value)

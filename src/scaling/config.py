@@ -63,7 +63,10 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "examples": (lambda examples: examples >= 1, "at least 1 training example"),
     "default_steps": (lambda steps: steps >= 1, "at least 1 step"),
     "resume": (lambda resume: resume in RESUME, f"one of {', '.join(RESUME)}"),
-    "workers": (lambda workers: workers >= 1, "at least 1 process; null leaves it to the machine"),
+    "workers": (
+        lambda workers: workers >= 0,
+        "a number of processes; 0 is the command's own, null leaves it to the machine",
+    ),
     "save_every": (lambda seconds: seconds >= 0, "a number of seconds, at least 0"),
 }
 

@@ -23,6 +23,7 @@ class Interrupted(BaseException):
 class _State:
     caught: int | None = None  # the first signal
     since = 0.0  # when it came
+    noted = False  # somebody else handled it
 
 
 _state = _State()
@@ -36,7 +37,7 @@ def listen() -> None:
     user) while the row of an interrupted run is being written. One that comes much later raises
     again, because Python drops exceptions that are raised inside a finalizer.
     """
-    _state.caught = None
+    _state.caught, _state.noted = None, False
     for number in NUMBERS:
         signal.signal(number, interrupt)
 
@@ -49,9 +50,20 @@ def interrupt(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
 
 
+def listen_to_keys() -> None:
+    """Let Ctrl-C raise `Interrupted`, and keep SIGTERM away.
+
+    For jobs of a cluster, which sends SIGTERM long before it ends one, and another signal to those
+    who asked for it: a job that left at SIGTERM would not be requeued.
+    """
+    _state.caught, _state.noted = None, False
+    signal.signal(signal.SIGINT, interrupt)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
 def note(number: int) -> None:
-    """Remember a signal that somebody else handles, by leaving with SystemExit."""
-    _state.caught, _state.since = number, time.monotonic()
+    """Remember a signal that somebody else handles, by raising what he likes, right now."""
+    _state.caught, _state.since, _state.noted = number, time.monotonic(), True
 
 
 def behind(error: BaseException) -> int | None:
@@ -61,10 +73,10 @@ def behind(error: BaseException) -> int | None:
     """
     if isinstance(error, Interrupted):
         return error.signal
+    if _state.noted:
+        return _state.caught
     if isinstance(error, SIGTERMException):
         return signal.SIGTERM
-    if isinstance(error, SystemExit) and _state.caught is not None:
-        return _state.caught
     pressed = isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
     return signal.SIGINT if pressed or isinstance(error, KeyboardInterrupt) else None
 

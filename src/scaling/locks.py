@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 FILE = ".lock"
 
@@ -41,6 +41,15 @@ def is_held(folder: Path) -> bool:
     return False
 
 
+def holder(folder: Path) -> dict[str, Any]:
+    """Who holds `folder`, or held it last: `host`, `pid`, `since`; empty if that is not known."""
+    try:
+        said = json.loads((folder / FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
 @contextlib.contextmanager
 def hold(folder: Path, *, wait: bool = False) -> Iterator[bool]:
     """Hold `folder` while the block runs; gives False, at once, if another process holds it.
@@ -52,12 +61,24 @@ def hold(folder: Path, *, wait: bool = False) -> Iterator[bool]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / FILE).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
+        if wait:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        elif not _locked(file):
             yield False
             return
         file.truncate(0)
         json.dump({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}, file)
         file.flush()
         yield True
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock a file, if need be at the third attempt: who only looks (`is_held`) is gone by then."""
+    for _ in range(3):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False

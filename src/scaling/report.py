@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scaling import results
+from scaling import plans, results
 
 LEGEND = "* best of its batch   ! worse than letter frequencies (unigram)   (%) steps clipped"
 
@@ -88,7 +88,9 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     rows = results.read(*folders)
     out.mkdir(parents=True, exist_ok=True)
     text = out / "table.txt"
-    text.write_text("\n".join([table(rows), *missing(folders, rows)]) + "\n")
+    finished = set(rows.loc[rows["status"].isin(results.FINISHED), "run"])
+    planned = [plan for folder in folders for plan in plans.read(folder)]
+    text.write_text("\n".join([table(rows), *plans.missing(planned, finished)]) + "\n")
     data = out / "rows.csv"
     rows.to_csv(data, index=False)
     files = [text, data]
@@ -96,17 +98,6 @@ def write(folders: list[Path], out: Path) -> list[Path]:
         files.append(out / f"{name}.png")
         draw(rows).savefig(files[-1], dpi=150)
     return files
-
-
-def missing(folders: list[Path], rows: pd.DataFrame) -> list[str]:
-    """The cells that a sweep planned and that have no finished row, with the command for them."""
-    finished = set(rows.loc[rows["status"].isin(results.FINISHED), "run"])
-    lines = []
-    for plan in (plan for folder in folders for plan in results.plans(folder)):
-        absent = [cell["run"] for cell in plan["cells"] if cell["run"] not in finished]
-        if absent:
-            lines.append(f"{len(absent)} of {len(plan['cells'])} cells missing: {plan['command']}")
-    return list(dict.fromkeys(lines))
 
 
 def _block(title: str, block: pd.DataFrame) -> str:

@@ -16,7 +16,6 @@ import pandas as pd
 from scaling.tables import read_parts
 
 FILE = "row.json"
-PLANS = ".sweeps"
 SCHEMA = 1
 Status = Literal["done", "diverged", "failed", "interrupted", "corrupt"]
 FINISHED = ("done", "diverged")
@@ -87,7 +86,7 @@ def write(row: Row, folder: Path) -> None:
     Raises:
         OSError: if the file cannot be written; an earlier row then stays as it was.
     """
-    record = {"schema": SCHEMA, **_strict(vars(row))}
+    record = {"schema": SCHEMA, **strict(vars(row))}
     record["checksum"] = _checksum(record)
     write_json(record, folder / FILE)
 
@@ -119,7 +118,11 @@ def read_row(folder: Path) -> Row | None:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({error}); {_REMEDY}") from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        raise ValueError(f"{path} is not of schema {SCHEMA}; {_REMEDY}")
+        found = record.get("schema") if isinstance(record, dict) else None
+        raise ValueError(
+            f"{path} has schema {found}, and this version reads {SCHEMA}; read it with the version "
+            f"that wrote it, or {_REMEDY}"
+        )
     if record.pop("checksum", None) != _checksum(record):
         raise ValueError(f"{path} is not what was written (its checksum differs); {_REMEDY}")
     del record["schema"]
@@ -196,23 +199,6 @@ def settings(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             ),
             block,
         )
-
-
-def plans(folder: str | Path) -> list[dict[str, Any]]:
-    """What the sweep commands below `folder` planned, oldest first: command, time, cells.
-
-    A damaged plan is named in a warning and left out.
-    """
-    paths = sorted(Path(folder).glob(f"{PLANS}/*.json")) + sorted(
-        Path(folder).glob(f"*/{PLANS}/*.json")
-    )
-    found = []
-    for path in paths:
-        try:
-            found.append(json.loads(path.read_text()))
-        except (OSError, ValueError) as error:
-            warnings.warn(f"{path} cannot be read ({error}); its cells are not known", stacklevel=2)
-    return found
 
 
 _NESTED = ("config", "measured", "provenance")
@@ -298,16 +284,16 @@ def _checksum(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """Strict JSON's form of a value; an unmeasured number is left out of its mapping."""
     if isinstance(value, Mapping):
         return {
-            str(key): _strict(entry)
+            str(key): strict(entry)
             for key, entry in value.items()
             if not (isinstance(entry, float) and math.isnan(entry))
         }
     if isinstance(value, list | tuple):
-        return [_strict(entry) for entry in value]
+        return [strict(entry) for entry in value]
     if isinstance(value, float) and math.isinf(value):
         return "inf" if value > 0 else "-inf"
     return value

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 TRACEBACK = "traceback.txt"
 CHECKPOINT = "checkpoint.ckpt"
-BEAT = 5  # seconds between two signs of life of a run
+BEAT = 5.0  # seconds between two signs of life of a run
 
 
 def rehearse(cell: Cell) -> None:
@@ -79,11 +79,11 @@ def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
         _keep_config(cell, folder / ".hydra")
     beats.write(folder, step=resumed or 0)
     measured: dict[str, float] = {}
-    stopped_by, start = None, _now()
+    stopped_by, start, cause = None, _now(), None
     try:
         status, error = _fit(cell, folder, measured, bar, resumed), None
     except BaseException as caught:
-        stopped_by = interrupts.behind(caught)
+        stopped_by, cause = interrupts.behind(caught), caught
         status = "interrupted" if stopped_by else "failed"
         error = f"{type(caught).__name__}: {caught}".strip(": ") if not stopped_by else None
         if not stopped_by:
@@ -93,7 +93,7 @@ def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
         results.write(written, folder)
         beats.end(folder)
     if stopped_by:
-        raise Interrupted(stopped_by)
+        raise Interrupted(stopped_by) from cause
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return written
 

@@ -18,13 +18,11 @@ from types import FrameType
 
 import pebble
 
-from scaling import beats, interrupts, locks, results
+from scaling import interrupts, locks, plans, results
+from scaling.attempts import Ended, bury, fresh, give_up, train
 from scaling.cells import Cell
 from scaling.interrupts import Interrupted
-from scaling.train import TRACEBACK, row_of, run
 
-# A row; why it could not be read or written; or None where another process holds the cell.
-Ended = results.Row | OSError | ValueError | None
 GRACE = 8  # seconds in which an interrupted process may write its row
 STOPPED = 143  # exit code of a process that was interrupted
 DEVICE = "CUDA_VISIBLE_DEVICES"
@@ -33,11 +31,12 @@ DEVICE = "CUDA_VISIBLE_DEVICES"
 def number(wanted: int | None, cells: int) -> int:
     """Processes to train so many cells: one per GPU, else one per core, each on one thread.
 
-    One thread each, because small models leave threads waiting for each other.
+    One thread each, because small models leave threads waiting for each other. With 0, cells are
+    trained in this process, one after another, as a debugger likes it.
     """
     if wanted is None:
         wanted = len(devices()) or cores()
-    return max(1, min(wanted, cells))
+    return min(wanted, max(1, cells))
 
 
 def cores() -> int:
@@ -61,14 +60,16 @@ def train_all(todo: Sequence[Cell], *, workers: int) -> Iterator[tuple[Cell, End
 
     Args:
         todo: cells to train.
-        workers: processes; with one, cells are trained in this process, with a bar if it is alone.
+        workers: processes; 0 is this one, with a bar if a cell is alone.
     """
-    if workers == 1:
+    if workers == 0:
         for cell in todo:
-            yield cell, train(cell, bar=len(todo) == 1)
+            yield cell, train(cell, bar=len(todo) == 1, fresh=fresh(cell))
+        return
+    if not todo:
         return
     threads = max(1, cores() // workers)
-    gpu_locks = Path(todo[0].folder.parent, results.PLANS).absolute()
+    gpu_locks = Path(todo[0].folder.parent, plans.FOLDER).absolute()
     pool = pebble.ProcessPool(
         max_workers=workers,
         context=multiprocessing.get_context("spawn"),
@@ -84,72 +85,33 @@ def train_all(todo: Sequence[Cell], *, workers: int) -> Iterator[tuple[Cell, End
             try:
                 yield cell, future.result()
             except pebble.ProcessExpired as death:
-                yield cell, _buried(cell, death)
+                yield cell, _ended(cell, int(death.exitcode or 0))
     finally:
         running = [cell for future, cell in futures.items() if future.running()]
         pool.stop()
         pool.join()
         for cell in running:
-            _given_up(cell)
-
-
-def train(cell: Cell, *, bar: bool = False, wait: bool = False) -> Ended:
-    """The row of a cell, unless another process holds it or the row cannot be written.
-
-    A cell that another process has finished by now is not trained again, unless all are to be.
-
-    Args:
-        cell: to train.
-        bar: show a progress bar.
-        wait: for a process that holds the cell, and then see what it has left to do.
-    """
-    with locks.hold(cell.folder, wait=wait) as held:
-        if not held:
-            return None
-        fresh = cell.config["resume"] == "all" and not wait
-        try:
-            row = results.read_row(cell.folder)
-            if row is not None and row.status in results.FINISHED and not fresh:
-                return row
-            return run(cell, bar=bar, fresh=fresh)
-        except (OSError, ValueError) as error:
-            return error
+            give_up(cell)
 
 
 def _task(cell: Cell) -> Ended:
     """What a process of the pool does with a cell."""
     _state.busy = True
     try:
-        return train(cell)
+        return train(cell, fresh=fresh(cell))
     except Interrupted:
         os._exit(STOPPED)  # its row is written; no other cell may begin before the pool ends
     finally:
         _state.busy = False
 
 
-def _buried(cell: Cell, death: pebble.ProcessExpired) -> results.Row:
-    """The row of a cell whose process died, or the one that it wrote when it was interrupted."""
-    code = int(death.exitcode or 0)
+def _ended(cell: Cell, code: int) -> Ended:
+    """How a cell ended whose process left with a code; a negative one is the signal that did it."""
     row = results.read_row(cell.folder)
     if code == STOPPED and row is not None:
         return row
     why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    error = f"its process was killed ({why}); out of memory, or killed by somebody"
-    row = row_of(cell, status="failed", error=error)
-    with locks.hold(cell.folder) as held:
-        if held:
-            (cell.folder / TRACEBACK).write_text(f"{error}\n")
-            results.write(row, cell.folder)
-            beats.end(cell.folder)
-    return row
-
-
-def _given_up(cell: Cell) -> None:
-    """Write the row of a cell whose process was interrupted, and had to be killed for it."""
-    with locks.hold(cell.folder) as held:
-        if held and beats.read(cell.folder):
-            results.write(row_of(cell, status="interrupted"), cell.folder)
-            beats.end(cell.folder)
+    return bury(cell, f"its process was killed ({why}); out of memory, or killed by somebody")
 
 
 class _State:

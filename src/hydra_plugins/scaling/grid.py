@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -11,10 +12,12 @@ from omegaconf import DictConfig
 
 @dataclass
 class GridConf:
-    """The keys below `hydra.sweeper`."""
+    """The keys below `hydra.sweeper`, see `scaling.grids.Grid`."""
 
     _target_: str = "hydra_plugins.scaling.grid.GridSweeper"
     params: dict[str, Any] | None = None  # key -> values to sweep, as on the command line
+    pairs: list[Any] | None = None  # key -> values that go together
+    exclude: list[Any] | None = None  # key -> value of the cells to leave out
     first: int | None = None  # keep this many values of every swept key; null keeps all
 
 
@@ -24,15 +27,20 @@ ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridConf, 
 class GridSweeper(Sweeper):
     """Cells of a grid, all checked before the first one trains."""
 
-    def __init__(self, params: dict[str, Any] | None, first: int | None):
-        self.params, self.first = params or {}, first
+    def __init__(self, **grid: Any):
+        self.grid = {key: value for key, value in grid.items() if value is not None}
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.context, self.master = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> None:
         from scaling import sweep  # imports torch, which other Hydra apps need not pay for
 
-        sweep.multirun(self.context.config_loader, self.master, arguments, self.params, self.first)
+        assert self.launcher is not None
+        loader = self.context.config_loader
+        sweep.multirun(loader, self.master, arguments, self.grid, self.launcher)

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from scaling import cells, config
+from scaling import cells, config, grids
 
 
 @pytest.fixture(autouse=True)
@@ -18,11 +18,11 @@ def own_hydra_config():
     HydraConfig.instance().cfg = before
 
 
-def expand(*arguments: str, params=None, first=None) -> list[cells.Cell]:
+def expand(*arguments: str, **grid) -> list[cells.Cell]:
     loader = ConfigLoaderImpl(create_config_search_path(str(config.FOLDER)))
     with initialize_config_dir(str(config.FOLDER), version_base="1.3"):
         master = loader.load_configuration("config", list(arguments), RunMode.MULTIRUN)
-        return cells.expand(loader, master, list(arguments), params or {}, first)
+        return grids.expand(loader, master, list(arguments), grids.Grid(**grid))
 
 
 def points(made: list[cells.Cell], *keys: str) -> list[tuple]:

@@ -1,0 +1,106 @@
+"""Hydra's `hydra/launcher=pool` and `=slurm`: where the cells of `hydra/sweeper=grid` train."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class PoolConf:
+    """Processes on this machine; the root key `workers` says how many."""
+
+    _target_: str = "hydra_plugins.scaling.launchers.PoolLauncher"
+
+
+@dataclass
+class SlurmConf:
+    """Jobs on a cluster, in submitit's words; the root key `workers` limits how many run."""
+
+    _target_: str = "hydra_plugins.scaling.launchers.SlurmLauncher"
+    cluster: str = "slurm"  # local runs the jobs on this machine, to try them out
+    partition: str | None = None
+    timeout_min: int = 240  # a job that is out of time is requeued and goes on
+    max_num_timeout: int = 3  # so many times
+    signal_delay_s: int = 90  # seconds before the end at which a job is told
+    cpus_per_task: int = 2
+    gpus_per_node: int | None = None
+    mem_gb: float | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    setup: list[str] | None = None  # shell commands that a job begins with
+    additional_parameters: dict[str, Any] = field(default_factory=dict)  # more flags of sbatch
+
+
+for name, node in {"pool": PoolConf, "slurm": SlurmConf}.items():
+    ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="scaling")
+
+
+class _Launcher(Launcher):
+    """Trains cells that `hydra/sweeper=grid` has checked."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        pass
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Any:
+        raise ValueError(
+            "hydra/launcher=pool and hydra/launcher=slurm train the cells of hydra/sweeper=grid; "
+            "add hydra/launcher=basic for other sweepers"
+        )
+
+
+class PoolLauncher(_Launcher):
+    """A pool of processes, see `scaling.workers`."""
+
+    def check(self) -> None:
+        """There is nothing that could be wrong with a pool."""
+
+    def number(self, wanted: int | None, cells: int) -> int:
+        """Cells that are trained at a time."""
+        from scaling import workers  # imports torch, which other Hydra apps need not pay for
+
+        return workers.number(wanted, cells)
+
+    def train_all(self, todo: Sequence[Any], number: int) -> Iterator[tuple[Any, Any]]:
+        """Each cell with its row as it ends."""
+        from scaling import workers
+
+        return workers.train_all(todo, workers=number)
+
+
+class SlurmLauncher(_Launcher):
+    """A job for each cell, see `scaling.clusters`."""
+
+    def __init__(self, cluster: str, **settings: Any):
+        self.cluster, self.settings = cluster, settings
+
+    def check(self) -> None:
+        """Raise ValueError for settings of `hydra.launcher` that cannot work here."""
+        try:
+            from scaling import clusters
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"hydra/launcher=slurm needs {error.name}; pip install 'submitit>=1.5'"
+            ) from error
+        clusters.check(self.cluster, self.settings)
+
+    def number(self, wanted: int | None, cells: int) -> int:
+        """Jobs that run at a time."""
+        from scaling import clusters
+
+        return clusters.number(wanted, cells, self.cluster)
+
+    def train_all(self, todo: Sequence[Any], number: int) -> Iterator[tuple[Any, Any]]:
+        """Each cell with its row as its job ends."""
+        from scaling import clusters
+
+        return clusters.train_all(
+            todo, workers=number, cluster=self.cluster, settings=self.settings
+        )

@@ -1,0 +1,152 @@
+"""Jobs on a cluster that train a cell each, and go on elsewhere when they are preempted."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import submitit
+import torch
+
+from scaling import interrupts, plans, results
+from scaling.attempts import Ended, bury, fresh, give_up, train
+from scaling.cells import Cell
+from scaling.interrupts import Interrupted
+from scaling.workers import GRACE, cores
+
+JOBS = "jobs"  # below the study's plans: what submitit and the jobs themselves write
+ARRAY = 1000  # jobs of one array; Slurm takes 1,001 unless it was told otherwise
+CORES = "SLURM_CPUS_PER_TASK"
+EVERY = {"local": 0.2, "slurm": 5.0}  # seconds between two looks at the jobs
+
+
+def number(wanted: int | None, cells: int, cluster: str) -> int:
+    """Jobs that run at a time: as many as wanted, else 32 on a cluster and one per core here."""
+    return max(1, min(wanted or (cores() if cluster == "local" else 32), cells))
+
+
+def train_all(
+    todo: Sequence[Cell], *, workers: int, cluster: str, settings: Mapping[str, Any]
+) -> Iterator[tuple[Cell, Ended]]:
+    """Each cell with its row as its job ends.
+
+    Closing the iterator early cancels all jobs.
+
+    Args:
+        todo: cells to train.
+        workers: jobs that run at a time.
+        cluster: `slurm`, or `local` for processes of this machine.
+        settings: what submitit is told of each job, in its own words.
+    """
+    if not todo:
+        return
+    folder = todo[0].folder.parent / plans.FOLDER / JOBS
+    executor = _executor(folder, workers, cluster, settings)
+    threads = max(1, cores() // workers) if cluster == "local" else None
+    waiting: list[Cell] = list(todo)
+    running: list[tuple[Cell, submitit.Job]] = []
+    room = workers if cluster == "local" else ARRAY  # an array limits by itself how many run
+    try:
+        while waiting or running:
+            some, waiting = waiting[: room - len(running)], waiting[room - len(running) :]
+            if some:
+                with executor.batch():
+                    jobs = [
+                        executor.submit(_Train(fresh=fresh(cell), threads=threads), cell)
+                        for cell in some
+                    ]
+                running += zip(some, jobs, strict=True)
+            time.sleep(EVERY[cluster])
+            for cell, job in [pair for pair in running if pair[1].done()]:
+                running.remove((cell, job))
+                yield cell, _ended(cell, job)
+    finally:
+        _cancel(running)
+
+
+def check(cluster: str, settings: Mapping[str, Any]) -> None:
+    """See to it that jobs can be submitted from here.
+
+    Raises:
+        ValueError: for settings that submitit refuses, or where there is no such cluster.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        _executor(Path(folder), 1, cluster, settings)
+
+
+def _executor(
+    folder: Path, workers: int, cluster: str, settings: Mapping[str, Any]
+) -> submitit.AutoExecutor:
+    if cluster not in EVERY:
+        raise ValueError(f"hydra.launcher.cluster={cluster} must be {' or '.join(EVERY)}")
+    requeues = settings.get("max_num_timeout", 3)
+    common = {"timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node", "name"}
+    try:
+        executor = submitit.AutoExecutor(
+            folder,
+            cluster=cluster,
+            slurm_max_num_timeout=requeues,
+            local_max_num_timeout=requeues,
+        )
+        executor.update_parameters(
+            slurm_array_parallelism=workers,
+            **{
+                key if key in common else f"slurm_{key}": value
+                for key, value in settings.items()
+                if value is not None and key != "max_num_timeout"
+            },
+        )
+    except (AssertionError, NameError, RuntimeError, ValueError) as error:
+        raise ValueError(f"hydra.launcher: {error}") from error
+    return executor
+
+
+class _Train:
+    """What a job does; `checkpoint` is called when it is about to be preempted or out of time.
+
+    Args:
+        fresh: start the cell anew, unless this job has begun before.
+        threads: for torch; None is as many as the job has cores.
+    """
+
+    def __init__(self, *, fresh: bool, threads: int | None):
+        self.fresh, self.threads = fresh, threads
+
+    def __call__(self, cell: Cell) -> Ended:
+        interrupts.listen_to_keys()
+        torch.set_num_threads(self.threads or int(os.environ.get(CORES, cores())))
+        begun = int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
+        try:
+            return train(cell, wait=True, fresh=self.fresh and not begun)
+        except Interrupted as stop:
+            requeued = stop.__cause__ if isinstance(stop.__cause__, SystemExit) else None
+            sys.exit(requeued.code if requeued else 128 + stop.signal)
+
+    def checkpoint(self, cell: Cell) -> submitit.helpers.DelayedSubmission:
+        interrupts.note(submitit.JobEnvironment._usr_sig())
+        again = _Train(fresh=False, threads=self.threads)
+        return submitit.helpers.DelayedSubmission(again, cell)
+
+
+def _ended(cell: Cell, job: submitit.Job) -> Ended:
+    """How a cell ended whose job is over."""
+    try:
+        return job.result()
+    except Exception:  # submitit raises plain ones for whatever became of a job
+        row = results.read_row(cell.folder)
+        if row is not None and row.status == "interrupted":
+            return row
+        return bury(cell, f"its job {job.job_id} ended ({job.state}); log: {job.paths.stderr}")
+
+
+def _cancel(running: Sequence[tuple[Cell, submitit.Job]]) -> None:
+    for _, job in running:
+        job.cancel()
+    deadline = time.monotonic() + GRACE
+    while not all(job.done() for _, job in running) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for cell, _ in running:
+        give_up(cell)
