@@ -92,3 +92,92 @@ def test_several_experiments_are_refused():
 def test_an_added_root_key_is_refused():
     with pytest.raises(ValueError, match="new is an unknown key"):
         expand("+new=1,2")
+
+
+PHASE_3B = {
+    "params": {"clip": "0.01,0.1,1,10,inf"},
+    "pairs": [{"batch": [32, 256], "lr": [0.001, 0.05]}],
+    "exclude": [{"batch": 256, "clip": 0.01}],
+}
+
+
+def test_pairs_and_exclusions_give_the_nine_runs_of_phase_3b():
+    made = points(expand(**PHASE_3B), "batch", "lr", "clip")
+    inf = float("inf")
+    assert made == [
+        *((32, 0.001, clip) for clip in (0.01, 0.1, 1.0, 10.0, inf)),
+        *((256, 0.05, clip) for clip in (0.1, 1.0, 10.0, inf)),
+    ]
+
+
+def test_a_pair_can_be_written_as_on_the_command_line():
+    pairs = [{"batch": "8,16", "lr": "1e-3,1e-2"}]
+    assert points(expand(pairs=pairs), "batch", "lr") == [(8, 0.001), (16, 0.01)]
+
+
+def test_several_pairs_are_crossed_and_cut_like_other_keys():
+    pairs = [{"batch": [8, 16, 32], "lr": [1e-3, 2e-3, 4e-3]}, {"seed": [0, 1], "clip": [1, 2]}]
+    made = points(expand(pairs=pairs, first=2), "batch", "lr", "seed", "clip")
+    assert made == [(8, 1e-3, 0, 1), (8, 1e-3, 1, 2), (16, 2e-3, 0, 1), (16, 2e-3, 1, 2)]
+
+
+def test_a_typed_key_leaves_its_pair():
+    pairs = [{"batch": [8, 16], "lr": [1e-3, 1e-2], "seed": [5, 6]}]
+    made = points(expand("lr=0.5,0.7", pairs=pairs), "batch", "seed", "lr")
+    assert made == [(8, 5, 0.5), (8, 5, 0.7), (16, 6, 0.5), (16, 6, 0.7)]
+    assert points(expand("lr=0.5", "batch=4", pairs=pairs), "lr", "batch", "seed") == [
+        (0.5, 4, 5),
+        (0.5, 4, 6),
+    ]
+
+
+def test_groups_can_be_in_pairs_and_in_exclusions():
+    pairs = [{"optimizer": ["adamw", "sgd"], "lr": [1e-3, 1e-1]}]
+    made = expand("seed=0,1", pairs=pairs, exclude=[{"optimizer": "sgd", "seed": 1}])
+    found = [(c.choices["optimizer"], c.config["lr"], c.config["seed"]) for c in made]
+    assert found == [("adamw", 1e-3, 0), ("adamw", 1e-3, 1), ("sgd", 0.1, 0)]
+    targets = {c.config["optimizer"]["_target_"] for c in made}
+    assert len(targets) == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        ({"clip": None}, 2),
+        ({"clip": "inf"}, 2),
+        ({"clip": float("inf")}, 2),
+        ({"clip": 1}, 2),
+        ({"lr": [1e-3, 0.5]}, 2),
+        ({"model.layers": 99}, 4),
+    ],
+)
+def test_an_exclusion_compares_meanings(rule, left):
+    assert len(expand("clip=1.0,null", "lr=1e-3,1e-2", exclude=[rule])) == left
+
+
+def test_an_exclusion_spares_a_cell_that_would_be_refused():
+    made = expand("batch=8,100000", "lr=1e-3", exclude=[{"batch": 100000}])
+    assert points(made, "batch") == [(8,)]
+
+
+def test_an_exclusion_that_fits_nothing_is_told(caplog):
+    with caplog.at_level("INFO"):
+        expand("batch=8,16", exclude=[{"batch": 64}])
+    assert "no cell has {'batch': 64}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"exclude": [{"batch": [8, 16]}]}, "exclude removes every one of the 2 cells"),
+        ({"exclude": [{"btch": 8}]}, "exclude: btch is an unknown key"),
+        ({"exclude": [8]}, "exclude must be a list of mappings"),
+        ({"exclude": [{}]}, "exclude must be a list of mappings"),
+        ({"pairs": [[8, 1e-3]]}, "pairs must be a list of mappings"),
+        ({"pairs": [{"lr": [1, 2], "seed": [1, 2, 3]}]}, "lr has 2, seed has 3"),
+        ({"first": 0}, "first=0 must be at least 1"),
+    ],
+)
+def test_a_grid_without_meaning_is_refused(grid, message):
+    with pytest.raises(ValueError, match=message):
+        expand("batch=8,16", **grid)

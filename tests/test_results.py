@@ -145,3 +145,11 @@ def test_reading_warns_of_nothing_when_nothing_is_wrong(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert results.read(tmp_path)["status"].tolist() == ["done", "failed"]
+
+
+def test_switches_of_the_command_are_no_columns(tmp_path):
+    one = row("a", config={"workers": 2, "fail_fast": True, "save_every": 0.0})
+    other = row("b", config={"workers": None, "fail_fast": False, "save_every": 30.0, "lr": 0.1})
+    table = results.read(written(tmp_path, one, other))
+    assert not {"workers", "fail_fast", "save_every"} & set(table)
+    assert sorted(table["lr"]) == [0.001, 0.1]

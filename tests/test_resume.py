@@ -21,7 +21,10 @@ class Killed(BaseException):
 
 @pytest.fixture
 def deaths(monkeypatch):
-    """Steps before which a run dies, each once; the weights with which a run ended."""
+    """Steps before which a run dies, each once; the weights with which a run ended.
+
+    A negative step is one after which it dies while it validates.
+    """
     from scaling.models.learner import Learner
 
     steps, ended = [], []
@@ -32,6 +35,11 @@ def deaths(monkeypatch):
             steps.pop(0)
             raise Killed
         begin(self, batch, batch_idx)
+
+    def dying_late(self):
+        if steps and -self.trainer.global_step == steps[0]:
+            steps.pop(0)
+            raise Killed
 
     def fit(cell, folder, *rest):
         build = train._build
@@ -52,6 +60,7 @@ def deaths(monkeypatch):
 
     write = results.write
     monkeypatch.setattr(Learner, "on_train_batch_start", dying)
+    monkeypatch.setattr(Learner, "on_validation_start", dying_late, raising=False)
     monkeypatch.setattr(train, "_fit", fit)
     monkeypatch.setattr(results, "write", no_row)
     return steps, ended
@@ -77,6 +86,7 @@ CASES = {
     "sgd with momentum": ["steps=9", "optimizer=sgd", "optimizer.momentum=0.9"],
     "accumulation": ["steps=9", "trainer.accumulate_grad_batches=4"],
     "epochs": ["steps=null", "epochs=3", "batch=16"],  # of 3 steps each
+    "an end in the middle of an epoch": ["steps=8", "batch=16"],
     "epochs of one step": ["steps=null", "epochs=5", "batch=40"],
 }
 
@@ -85,7 +95,7 @@ CASES = {
 def test_a_killed_run_ends_as_if_left_alone(command, deaths, case, tmp_path, monkeypatch):
     alone = outcome(command, deaths, [], *CASES[case])
     total = len(alone[1])
-    for at in ([1], [2], [3], [total - 1], [1, 2], [2, 4]):
+    for at in ([1], [2], [3], [total - 1], [-total], [1, 2], [2, 4], [1, -total]):
         place = tmp_path / str(at)
         place.mkdir()
         monkeypatch.chdir(place)

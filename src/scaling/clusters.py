@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def number(wanted: int | None, cells: int, cluster: str) -> int:
 
 def train_all(
     todo: Sequence[Cell], *, workers: int, cluster: str, settings: Mapping[str, Any]
-) -> Iterator[tuple[Cell, Ended]]:
+) -> Generator[tuple[Cell, Ended], None, None]:
     """Each cell with its row as its job ends.
 
     Closing the iterator early cancels all jobs.

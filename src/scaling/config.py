@@ -33,7 +33,7 @@ class Run:
     resume: str = MISSING  # which cells of a sweep are trained again: missing, failed or all
     fail_fast: bool = MISSING  # stop a sweep at the first cell that fails
     dry_run: bool = MISSING  # say what would be trained, and train nothing
-    workers: int | None = MISSING  # processes of a sweep; null leaves it to the machine
+    workers: int | None = MISSING  # cells trained at a time; null leaves it to the machine
     save_every: float = MISSING  # seconds between checkpoints of a run
 
     model: Any = MISSING

@@ -42,8 +42,7 @@ def announce(outcome: Mapping[Path, str], todo: Sequence[Cell], number: int) -> 
     chosen = {cell.folder for cell in todo}
     for folder, state in outcome.items():
         print(f"{'train' if folder in chosen else 'keep '}  {folder.name}  ({state})")
-    at_a_time = max(1, number)
-    print(f"{len(todo)} of {len(outcome)} cells would be trained, {at_a_time} at a time")
+    print(f"{len(todo)} of {len(outcome)} cells would be trained, {number} at a time")
     studies = {folder.parent for folder in outcome if any(folder.parent.glob(f"*/{results.FILE}"))}
     if not studies:
         return
@@ -51,7 +50,7 @@ def announce(outcome: Mapping[Path, str], todo: Sequence[Cell], number: int) -> 
     known = rows[rows["status"].isin(results.FINISHED)]
     rate = known["seconds"].sum() / max(1, known["examples"].sum())
     if todo and len(known):
-        seconds = rate * sum(train.examples(cell) for cell in todo) / at_a_time
+        seconds = rate * sum(train.examples(cell) for cell in todo) / number
         print(f"about {duration(seconds)}, at the mean speed of {len(known)} rows of the study")
 
 
@@ -74,7 +73,7 @@ class Pace:
                 parts.append(f"val_loss {ended.measured['val_loss']:.3f}")
             if "clip_percent" in ended.measured:
                 parts.append(f"clipped {ended.measured['clip_percent']:.0f} %")
-            parts.append(duration(ended.measured.get("seconds", 0)))
+            parts.append(duration(ended.measured.get("seconds", 0.0)))
         if self.waiting:
             lasted = time.monotonic() - self.started
             left = sum(self.waiting.values()) * lasted / self.trained

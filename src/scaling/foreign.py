@@ -1,7 +1,7 @@
 """Cells through one of Hydra's own launchers, with what it can give."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from hydra.plugins.launcher import Launcher
 
@@ -12,7 +12,9 @@ from scaling.cells import Cell
 log = logging.getLogger(__name__)
 
 
-def train_all(todo: Sequence[Cell], launcher: Launcher) -> Iterator[tuple[Cell, Ended]]:
+def train_all(
+    todo: Sequence[Cell], launcher: Launcher
+) -> Generator[tuple[Cell, Ended], None, None]:
     """Each cell with its row, when the launcher is through with all of them.
 
     A launcher of Hydra's composes every cell anew and says nothing until its end; one whose

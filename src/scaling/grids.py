@@ -34,8 +34,8 @@ class Grid:
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
-    pairs: Sequence[Mapping[str, Any]] = ()
-    exclude: Sequence[Mapping[str, Any]] = ()
+    pairs: Sequence[Any] = ()
+    exclude: Sequence[Any] = ()
     first: int | None = None
 
     def __post_init__(self) -> None:

@@ -2,11 +2,10 @@
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
-
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 10  # seconds in which later signals do nothing
@@ -33,7 +32,7 @@ def listen() -> None:
     """Let the first Ctrl-C or SIGTERM from now on raise `Interrupted`; later ones do nothing.
 
     A flag, rather than another handler, remembers the first: Lightning puts back the handlers that
-    it found when a fit ends, and a second signal is sent as a rule (by a pool, by an impatient
+    it found when a fit ends, and a second signal comes as a rule (from a pool, from an impatient
     user) while the row of an interrupted run is being written. One that comes much later raises
     again, because Python drops exceptions that are raised inside a finalizer.
     """
@@ -51,14 +50,14 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def listen_to_keys() -> None:
-    """Let Ctrl-C raise `Interrupted`, and keep SIGTERM away.
+    """Let Ctrl-C raise `Interrupted`, and be deaf to SIGTERM.
 
     For jobs of a cluster, which sends SIGTERM long before it ends one, and another signal to those
     who asked for it: a job that left at SIGTERM would not be requeued.
     """
     _state.caught, _state.noted = None, False
     signal.signal(signal.SIGINT, interrupt)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def note(number: int) -> None:
@@ -69,24 +68,34 @@ def note(number: int) -> None:
 def behind(error: BaseException) -> int | None:
     """The number of the signal behind an exception; None if no signal is.
 
-    Lightning turns Ctrl-C inside `fit` into SystemExit, and SIGTERM into an exception of its own.
+    Where nobody listens, as in processes of Hydra's launchers, Ctrl-C is a KeyboardInterrupt, which
+    Lightning turns into SystemExit inside `fit`.
     """
     if isinstance(error, Interrupted):
         return error.signal
     if _state.noted:
         return _state.caught
-    if isinstance(error, SIGTERMException):
-        return signal.SIGTERM
     pressed = isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
     return signal.SIGINT if pressed or isinstance(error, KeyboardInterrupt) else None
 
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Let signals wait while the block runs, such as until a row is written."""
-    waiting = {*NUMBERS, signal.SIGUSR1, signal.SIGUSR2}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+    """Let signals wait while the block runs, such as until a row is written.
+
+    Handlers are exchanged for it. A mask would be of no use, because it holds for one thread, and a
+    signal goes to any that takes it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled in the main thread alone
+        return
+    came: list[int] = []
+    waiting = (*NUMBERS, signal.SIGUSR1, signal.SIGUSR2)
+    before = {number: signal.signal(number, lambda it, _: came.append(it)) for number in waiting}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for waited in came:
+            signal.raise_signal(waited)

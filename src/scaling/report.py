@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -179,4 +180,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads this may leave early
     sys.exit(main())

@@ -21,6 +21,7 @@ Status = Literal["done", "diverged", "failed", "interrupted", "corrupt"]
 FINISHED = ("done", "diverged")
 
 ROOT_KEYS = ("batch", "lr", "clip", "seed")
+SWITCHES = ("resume", "fail_fast", "dry_run", "workers", "save_every")  # change no result
 FIXED = (
     *("study", "run", "digest", "status", "error", "model", "data", "optimizer", "protocol"),
     *(
@@ -245,10 +246,13 @@ def _groups(rows: pd.DataFrame, keys: list[str]) -> int:
 def _varying(configs: list[dict[str, Any]], without: set[str]) -> pd.DataFrame:
     """The config keys whose value differs among the rows, less those that are columns already.
 
+    Switches of the command are no part of a result and are left out.
+
     A key inside a group that follows a root key everywhere (`optimizer.lr` is `lr`) says nothing
     new and is left out too.
     """
     known = [config for config in configs if config]
+    without = without | set(SWITCHES)
     keys = {key: None for config in known for key in config if key not in without}
     varying = []
     for key in keys:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import re
+import signal
 import sys
 import time
 import warnings
@@ -35,7 +36,6 @@ MEANING = {
 }
 SILENT = 120  # seconds without a sign of life
 NAME = re.compile(r"batch=(\d+),lr=([^,]+),clip=([^,]+),seed=(\d+)-[0-9a-f]{12}")
-HIDDEN = ("study", "experiment", "scale", "workers", "resume", "fail_fast", "dry_run", "save_every")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def _study(folder: Path) -> Iterator[Cell]:
         yield dataclasses.replace(_cell(place, run in begun), settings=kept)
 
 
-_SHOWN_ELSEWHERE = (*results.ROOT_KEYS, *HIDDEN)
+_SHOWN_ELSEWHERE = (*results.ROOT_KEYS, *results.SWITCHES, "study", "experiment", "scale")
 
 
 def _cell(place: Path, begun: bool) -> Cell:
@@ -271,4 +271,5 @@ def _look(folders: Sequence[Path], *, as_json: bool) -> tuple[list[Cell], str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads this may leave early
     sys.exit(main())

@@ -5,10 +5,11 @@ import functools
 import json
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import hydra
 from hydra.core.config_loader import ConfigLoader
@@ -44,6 +45,8 @@ TRACEBACK_WANTED = os.environ.get(FULL_ERROR) == "1"
 def main() -> None:
     """The command line of `python -m scaling.train`; leaves with the exit code of the command."""
     interrupts.listen()
+    if {"-h", "--help"} & set(sys.argv):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads the help may leave early
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would leave with 1 by itself
     with _refusals():
         _single()
@@ -56,8 +59,9 @@ def _single(composed: DictConfig) -> None:
     with _refusals():
         full = HydraConfig.get()
         cell = cells.cell(composed, full.overrides.task, full.runtime.choices)
-        code = work([cell], launcher=None)
-    if full.mode != RunMode.MULTIRUN:  # else one of Hydra's own sweepers goes on with the next
+        alone = full.mode != RunMode.MULTIRUN
+        code = work([cell], launcher=None, alone=alone)
+    if alone:  # else a sweeper or a launcher of Hydra's own goes on with the next
         sys.exit(code)
 
 
@@ -73,12 +77,13 @@ def multirun(
     sys.exit(work(asked, launcher=launcher))
 
 
-def work(asked: Sequence[Cell], *, launcher: Launcher | None) -> int:
+def work(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool = False) -> int:
     """Train the cells that are to be trained, and say how it went.
 
     Args:
         asked: for by the command.
         launcher: of a sweep; a single run has none and trains in this process.
+        alone: a single run is all that the command is for, and is shown with a bar.
 
     Returns:
         the exit code of the command.
@@ -87,76 +92,76 @@ def work(asked: Sequence[Cell], *, launcher: Launcher | None) -> int:
         ValueError: if a cell could not be trained, before any is.
     """
     switches, swept = asked[0].config, launcher is not None
-    outcome = {
-        cell.folder: console.standing(cell) for cell in asked
-    }  # status, or why there is none
+    outcome = {cell.folder: console.standing(cell) for cell in asked}  # or why there is none
     todo = [cell for cell in asked if _wanted(outcome[cell.folder], switches["resume"])]
     _rehearse(todo)
-    number, train_all = _way(launcher, switches["workers"], len(todo))
+    way = _way(launcher, switches["workers"], len(todo), alone)
     if switches["dry_run"]:
-        console.announce(outcome, todo, number)
+        console.announce(outcome, todo, way.number)
         return 0
     _prepare(asked, swept)
     if swept:
         done = sum(state in results.FINISHED for state in outcome.values())
         log.info(
             "%d cells: %d done before, %d to train, %d at a time",
-            *(len(asked), done, len(todo), max(1, number)),
+            *(len(asked), done, len(todo), way.number),
         )
     try:
-        code = _train_all(todo, outcome, train_all, swept)
-        console.close(outcome, swept)
+        code = _train_all(todo, outcome, way)
+        if alone or swept:
+            console.close(outcome, swept)
     except REFUSED as error:
         raise RuntimeError("a bug of this program, not a refused request") from error
     return code or int(any(state not in results.FINISHED for state in outcome.values()))
 
 
-Training = Iterator[tuple[Cell, Ended]]
+class Way(NamedTuple):
+    """How cells are trained."""
+
+    train_all: Callable[[Sequence[Cell]], Generator[tuple[Cell, Ended], None, None]]
+    number: int  # at a time
+    by_line: bool  # each is told of in a line as it ends
 
 
-def _way(
-    launcher: Any, wanted: int | None, cells: int
-) -> tuple[int, Callable[[Sequence[Cell]], Training]]:
-    """How many cells are trained at a time, and what trains them.
+def _way(launcher: Any, wanted: int | None, cells: int, alone: bool) -> Way:
+    """How cells are trained with a launcher; None is in this process.
 
     Raises:
         ValueError: for a launcher that cannot work here, and for `workers` with one of Hydra's own,
             which has its own keys for that.
     """
     if launcher is None:
-        return 0, functools.partial(workers.train_all, workers=0)
+        train_all = functools.partial(workers.train_all, workers=0, bar=alone)
+        return Way(train_all, 1, by_line=not alone)
     if hasattr(launcher, "train_all"):
         launcher.check()
         number = launcher.number(wanted, cells)
-        return number, functools.partial(launcher.train_all, number=number)
+        train_all = functools.partial(launcher.train_all, number=number)
+        return Way(train_all, max(1, number), by_line=True)
     if wanted is not None:
         raise ValueError(
             f"workers={wanted} means nothing to {type(launcher).__name__}; set the keys of "
             "hydra.launcher, or leave hydra/launcher=pool"
         )
-    return 1, functools.partial(foreign.train_all, launcher=launcher)
+    return Way(functools.partial(foreign.train_all, launcher=launcher), 1, by_line=False)
 
 
-def _train_all(
-    todo: Sequence[Cell],
-    outcome: dict[Path, str],
-    train_all: Callable[[Sequence[Cell]], Training],
-    swept: bool,
-) -> int:
+def _train_all(todo: Sequence[Cell], outcome: dict[Path, str], way: Way) -> int:
     """Train cells and note their outcome; gives 128 + the signal that stopped it, or 0."""
     outcome |= dict.fromkeys((cell.folder for cell in todo), "missing")
     pace = console.Pace(todo)
     held: list[Cell] = []
     try:
-        for cell, ended in train_all(todo):
-            outcome[cell.folder] = console.state(ended)
-            if ended is None:
-                held.append(cell)
-            elif swept:
-                log.info("%s", pace.line(cell, ended))
-            if cell.config["fail_fast"] and outcome[cell.folder].startswith("failed"):
-                return 0
-        if held and swept:
+        with contextlib.closing(way.train_all(todo)) as training:
+            for cell, ended in training:
+                outcome[cell.folder] = console.state(ended)
+                if ended is None:
+                    held.append(cell)
+                elif way.by_line:
+                    log.info("%s", pace.line(cell, ended))
+                if cell.config["fail_fast"] and outcome[cell.folder].startswith("failed"):
+                    return 0
+        if held and way.by_line:
             log.info("waiting for %d cells that other processes hold", len(held))
             for cell in held:
                 ended = attempts.train(cell, wait=True)

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 
 from scaling import beats, config, interrupts, provenance, results
 from scaling.callbacks.checkpoint import Resumable
+from scaling.callbacks.handlers import OwnHandlers
 from scaling.callbacks.heartbeat import Heartbeat
 from scaling.callbacks.progress import Progress
 from scaling.cells import Cell
@@ -181,7 +182,7 @@ def _build(
     learner.configure_optimizers()  # so that what it refuses is refused now
     wanted = (settings["callbacks"] or {}).values()
     callbacks = [_instance(callback) for callback in wanted if callback is not None]
-    callbacks.append(Heartbeat(folder, seconds=BEAT))
+    callbacks += [OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
     callbacks.append(Resumable(folder / CHECKPOINT, seconds=settings["save_every"]))
     clip, logger = config.clip(settings), settings["logger"]
     place: dict[str, Any] = {"save_dir": str(folder)}

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -53,18 +53,21 @@ def devices() -> list[str]:
     return [str(i) for i in range(torch.cuda.device_count())]
 
 
-def train_all(todo: Sequence[Cell], *, workers: int) -> Iterator[tuple[Cell, Ended]]:
+def train_all(
+    todo: Sequence[Cell], *, workers: int, bar: bool = False
+) -> Generator[tuple[Cell, Ended], None, None]:
     """Each cell with its row as it ends.
 
     Closing the iterator early interrupts the cells that are being trained, which write their rows.
 
     Args:
         todo: cells to train.
-        workers: processes; 0 is this one, with a bar if a cell is alone.
+        workers: processes; 0 is this one.
+        bar: show a progress bar of each cell, in this process.
     """
     if workers == 0:
         for cell in todo:
-            yield cell, train(cell, bar=len(todo) == 1, fresh=fresh(cell))
+            yield cell, train(cell, bar=bar, fresh=fresh(cell))
         return
     if not todo:
         return

@@ -1,6 +1,6 @@
 """Hydra's `hydra/launcher=pool` and `=slurm`: where the cells of `hydra/sweeper=grid` train."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +68,7 @@ class PoolLauncher(_Launcher):
 
         return workers.number(wanted, cells)
 
-    def train_all(self, todo: Sequence[Any], number: int) -> Iterator[tuple[Any, Any]]:
+    def train_all(self, todo: Sequence[Any], number: int) -> Generator[tuple[Any, Any], None, None]:
         """Each cell with its row as it ends."""
         from scaling import workers
 
@@ -97,7 +97,7 @@ class SlurmLauncher(_Launcher):
 
         return clusters.number(wanted, cells, self.cluster)
 
-    def train_all(self, todo: Sequence[Any], number: int) -> Iterator[tuple[Any, Any]]:
+    def train_all(self, todo: Sequence[Any], number: int) -> Generator[tuple[Any, Any], None, None]:
         """Each cell with its row as its job ends."""
         from scaling import clusters
 

@@ -18,16 +18,17 @@ class Evaluations(L.Callback):
 
     def __init__(self) -> None:
         self.rows, self.step = 0, -1
+        self.epoch: int | None = None  # trained last; None before any
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.folder = Path(trainer.log_dir or ".", "epochs")
         drop_parts(self.folder, self.rows)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "step": self.step}
+        return {"rows": self.rows, "step": self.step, "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows, self.step = state["rows"], state["step"]
+        self.rows, self.step, self.epoch = state["rows"], state["step"], state["epoch"]
 
     def on_train_batch_start(
         self, trainer: L.Trainer, module: Any, batch: Any, batch_idx: int
@@ -35,11 +36,7 @@ class Evaluations(L.Callback):
         self.epoch = trainer.current_epoch  # the trainer's own moves on before a last validation
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if (
-            trainer.sanity_checking
-            or not hasattr(self, "epoch")
-            or trainer.global_step == self.step
-        ):
+        if trainer.sanity_checking or self.epoch is None or trainer.global_step == self.step:
             return
         metrics = {name: [float(value)] for name, value in trainer.logged_metrics.items()}
         validated = {name: metrics[name] for name in metrics if name.startswith("val")}

@@ -1,0 +1,136 @@
+"""Jobs of a cluster, tried with the local executor of submitit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scaling import clusters, locks, results
+
+STUDY = Path("multirun", "scratch")
+SMALL = (
+    *("model.d_model=16", "model.layers=2", "model.heads=2", "data.context=16"),
+    *("data.val_windows=8", "save_every=0"),
+)
+LOCAL = ("hydra/launcher=slurm", "hydra.launcher.cluster=local")
+
+
+def sweep(*arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "scaling.train", "-m", *SMALL, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(condition, seconds: float = 90):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+def pid(folder: Path) -> int:
+    return json.loads((folder / locks.FILE).read_text())["pid"]
+
+
+def test_a_preempted_job_goes_on_from_its_checkpoint_and_ends_as_if_left_alone(folder):
+    process = sweep("seed=0,1", "steps=150", *LOCAL)
+    victim = wait_for(lambda: list(STUDY.glob("*/checkpoint.ckpt")))[0].parent
+    first = pid(victim)
+    os.kill(first, signal.SIGUSR2)
+    _, err = process.communicate(timeout=150)
+    assert process.returncode == 0, err
+    assert pid(victim) != first
+    log = "".join(path.read_text() for path in STUDY.glob(".sweeps/jobs/*.err"))
+    assert "this job is preempted" in log
+    assert "Restored all states from the checkpoint" in log
+
+    alone = sweep("seed=0,1", "steps=150", "study=alone", "workers=2")
+    _, err = alone.communicate(timeout=150)
+    assert alone.returncode == 0, err
+    there, here = (results.read(f"multirun/{s}").set_index("run") for s in ("scratch", "alone"))
+    assert there["val_loss"].to_dict() == here["val_loss"].to_dict()
+    tables = [results.steps(f"multirun/{s}").drop(columns="study") for s in ("scratch", "alone")]
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_no_more_jobs_run_at_a_time_than_wanted_and_ctrl_c_ends_them_all(folder):
+    process = sweep("seed=0,1,2,3", "steps=100000", "workers=2", *LOCAL)
+    wait_for(lambda: len(list(STUDY.glob("*/checkpoint.ckpt"))) == 2)
+    held = [path.parent for path in STUDY.glob("*/.lock") if locks.is_held(path.parent)]
+    assert len(held) == 2
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=40)
+    assert process.returncode == 130, err
+    assert results.read(STUDY)["status"].tolist() == ["interrupted"] * 2
+    assert not any(map(locks.is_held, held))
+    assert "4 of 4 not done" in err
+
+
+def test_a_killed_job_fails_its_cell_and_no_other(folder):
+    process = sweep("seed=0,1", "steps=100", *LOCAL)
+    victim = wait_for(lambda: list(STUDY.glob("*/checkpoint.ckpt")))[0].parent
+    os.kill(pid(victim), signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    rows = results.read(STUDY).set_index("run")
+    assert rows.loc[victim.name, "status"] == "failed"
+    assert "its job" in rows.loc[victim.name, "error"]
+    assert sorted(rows["status"]) == ["done", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ((), 'Could not detect "srun"'),
+        (("hydra.launcher.cluster=cloud",), "cluster=cloud must be local or slurm"),
+        (("hydra.launcher.partitoin=a",), "did you mean partition"),
+        (("hydra.launcher.timeout_min=soon",), "timeout_min=soon must be of type"),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_one_message(command, settings, message):
+    ended = command("-m", "seed=0,1", "hydra/launcher=slurm", *settings)
+    assert ended.code == 2
+    assert message in ended.err
+    assert not Path("multirun").exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cells", "cluster", "number"),
+    [(None, 100, "slurm", 32), (200, 1000, "slurm", 200), (8, 3, "slurm", 3), (1, 5, "local", 1)],
+)
+def test_how_many_jobs_run_at_a_time(wanted, cells, cluster, number):
+    assert clusters.number(wanted, cells, cluster) == number
+
+
+def test_what_slurm_is_told(tmp_path, monkeypatch):
+    """The script that would be submitted, with a stand-in for the programs of Slurm."""
+    for program in ("srun", "sbatch"):
+        (tmp_path / program).write_text("#!/bin/sh\necho Submitted batch job 42\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    settings = {
+        "partition": "gpu", "timeout_min": 90, "cpus_per_task": 4, "gpus_per_node": 1,
+        "mem_gb": 16.0, "max_num_timeout": 5, "signal_delay_s": 120, "qos": None,
+        "setup": ["module load cuda"], "additional_parameters": {"nice": 10},
+    }  # fmt: skip
+    executor = clusters._executor(tmp_path / "jobs", 7, "slurm", settings)
+    with executor.batch():
+        for number in range(12):
+            executor.submit(print, number)
+    (script,) = (tmp_path / "jobs").glob("*submission*.sh")
+    said = script.read_text()
+    for line in (
+        "--array=0-11%7", "--partition=gpu", "--time=90", "--cpus-per-task=4", "--mem=16GB",
+        "--gpus-per-node=1", "--signal=USR2@120", "--nice=10",
+    ):  # fmt: skip
+        assert f"#SBATCH {line}\n" in said
+    assert "module load cuda" in said
+    assert executor._executor.max_num_timeout == 5

@@ -1,0 +1,116 @@
+"""A sweep that is killed again and again ends with the table of one that was left alone.
+
+SCALING_KILLS says how often; `make survive` kills ten times.
+"""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from scaling import beats, locks, results
+
+KILLS = int(os.environ.get("SCALING_KILLS", "3"))
+STEPS = 50 + 40 * KILLS  # long enough that the last kill still finds something to kill
+GRID = (
+    *("batch=8,16", "lr=1e-3,1e-2,1e-1", "seed=0,1", "save_every=0", "workers=2"),
+    *("model.d_model=16", "model.layers=1", "model.heads=2", "data.context=16"),
+    *("data.val_windows=8",),
+)
+TIMES = ("seconds", "statistics_percent")  # measured with a clock
+VICTIMS = ("parent", "worker", "group")
+
+
+def start(study: str, log: Path, *more: str) -> subprocess.Popen:
+    with log.open("a") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "scaling.train", "-m", f"study={study}", *GRID, *more],
+            stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+
+def workers(study: str) -> list[int]:
+    """The processes that train a cell of a study right now."""
+    held = [path.parent for path in Path("multirun", study).glob(f"*/{beats.FILE}")]
+    return [locks.holder(folder)["pid"] for folder in held if locks.is_held(folder)]
+
+
+def tables(study: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    folder = Path("multirun", study)
+    rows = results.read(folder).drop(columns=["study", *TIMES])
+    return rows, *(read(folder).drop(columns="study") for read in (results.steps, results.epochs))
+
+
+def mine() -> list[psutil.Process]:
+    """The processes that work in this test's folder, but for the test itself."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.cwd() == os.getcwd():
+                found.append(process)
+    return found
+
+
+@pytest.mark.skipif(KILLS < 1, reason="SCALING_KILLS=0")
+def test_a_sweep_that_is_killed_at_random_ends_as_if_it_were_left_alone(folder):
+    log, more = Path("log.txt"), f"steps={STEPS}"
+    seed = int(os.environ.get("SCALING_KILL_SEED", time.time_ns() % 10**6))
+    chance = random.Random(seed)
+    for number in range(KILLS):
+        victim = VICTIMS[number % 3]
+        # a sweep that survives its worker would otherwise leave the next kills nothing to do
+        process = start("killed", log, more, *(["fail_fast=true"] if victim == "worker" else []))
+        deadline = time.monotonic() + 120
+        while not workers("killed"):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        time.sleep(chance.uniform(0.0, 2.5))
+        while victim == "worker" and not (training := workers("killed")):
+            time.sleep(0.01)
+        if victim == "worker":
+            os.kill(chance.choice(training), signal.SIGKILL)
+        elif victim == "group":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        assert process.wait(timeout=60) == (1 if victim == "worker" else -signal.SIGKILL)
+        _, alive = psutil.wait_procs(mine(), timeout=20)
+        assert not alive, f"orphans after the {victim} was killed (seed {seed})"
+    assert start("killed", log, more).wait(timeout=300) == 0, log.read_text()
+    assert start("alone", log, more).wait(timeout=300) == 0, log.read_text()
+
+    for killed, alone in zip(tables("killed"), tables("alone"), strict=True):
+        pd.testing.assert_frame_equal(killed, alone, obj=f"seed {seed}")
+    assert len(tables("killed")[0]) == 12
+    for path in Path("multirun").rglob("*.json"):
+        json.loads(path.read_text())
+    assert not list(Path("multirun").rglob("*.draft"))
+    assert not list(Path("multirun").rglob("*.corrupt.ckpt"))
+    assert not list(Path("multirun").rglob(beats.FILE))
+
+
+def test_two_sweeps_started_together_train_no_cell_twice(folder):
+    logs = [Path("first.txt"), Path("second.txt")]
+    both = [start("both", log, "steps=60") for log in logs]
+    assert [process.wait(timeout=300) for process in both] == [0, 0], logs[0].read_text()
+    rows = tables("both")[0]
+    assert rows["status"].tolist() == ["done"] * 12
+    steps = results.steps("multirun/both")
+    assert steps.groupby("run", observed=True)["step"].apply(list).map(len).tolist() == [60] * 12
+    trained = Counter(
+        event.parent.name for event in Path("multirun/both").glob("*/events.out.tfevents.*")
+    )
+    assert set(trained.values()) == {1}, "a run with two event files was begun twice"
+    tables_shown = {log.read_text().split("Validation loss in nats")[1] for log in logs}
+    assert len(tables_shown) == 1
