@@ -19,8 +19,13 @@ check: $(DONE) ## lint, format and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(DONE) ## what the callbacks and the logger cost, beside a plain loop (minutes)
+bench: $(DONE) ## what a step costs beside a plain loop, and a sweep beside its training (minutes)
 	$(BIN)/python tests/benchmarks/step_cost.py
+	$(BIN)/python tests/benchmarks/sweep_cost.py finished
+	$(BIN)/python tests/benchmarks/sweep_cost.py cell
+
+survive: $(DONE) ## kill a sweep ten times at random moments and compare its table (minutes)
+	SCALING_KILLS=10 $(BIN)/python -m pytest tests/test_survival.py
 
 dashboard: $(DONE) ## TensorBoard of every run below multirun/
 	$(BIN)/tensorboard --logdir multirun
@@ -36,4 +41,4 @@ $(DONE): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps -e .
 	@touch $@
 
-.PHONY: help demo test check bench dashboard lock
+.PHONY: help demo test check bench survive dashboard lock

@@ -22,6 +22,7 @@ from scaling import interrupts, locks, plans, results
 from scaling.attempts import Ended, bury, fresh, give_up, train
 from scaling.cells import Cell
 from scaling.interrupts import Interrupted
+from scaling.train import examples
 
 GRACE = 8  # seconds in which an interrupted process may write its row
 STOPPED = 143  # exit code of a process that was interrupted
@@ -56,8 +57,9 @@ def devices() -> list[str]:
 def train_all(
     todo: Sequence[Cell], *, workers: int, bar: bool = False
 ) -> Generator[tuple[Cell, Ended], None, None]:
-    """Each cell with its row as it ends.
+    """Each cell with its row as it ends; several processes take the longest ones first.
 
+    Otherwise one of them would train a long cell at the end while the others have nothing to do.
     Closing the iterator early interrupts the cells that are being trained, which write their rows.
 
     Args:
@@ -82,7 +84,8 @@ def train_all(
     pebble.CONSTS.term_timeout = GRACE
     futures: dict[concurrent.futures.Future, Cell] = {}
     try:
-        futures |= {pool.schedule(_task, args=[cell]): cell for cell in todo}
+        longest_first = sorted(todo, key=examples, reverse=True)
+        futures |= {pool.schedule(_task, args=[cell]): cell for cell in longest_first}
         for future in concurrent.futures.as_completed(futures):
             cell = futures[future]
             try:
