@@ -98,7 +98,7 @@ def test_a_half_finished_sweep_is_reported_with_what_is_missing(sweep, monkeypat
     plan = {"schema": 1, "time": "t", "command": "python -m scaling.train -m x=1,2", "cells": cells}
     results.write_json(plan, sweep / plans.FOLDER / "t.json")
     assert run_report(monkeypatch, sweep) == 0
-    assert "1 of 2 cells missing: python -m scaling.train -m x=1,2" in capsys.readouterr().out
+    assert "1 of 2 cells not done: python -m scaling.train -m x=1,2" in capsys.readouterr().out
 
 
 def test_a_corrupt_row_is_named_and_the_others_reported(sweep, monkeypatch, capsys):

@@ -134,7 +134,7 @@ def test_plans_of_all_commands_are_united_and_missing_cells_come_with_their_comm
     code, out, _ = look(monkeypatch, capsys, study)
     assert code == 0
     assert "8 cells" in out
-    assert "2 of 3 cells missing: wider" in out
+    assert "2 of 3 cells not done: wider" in out
     assert "1 of 2" not in out  # the wider command trains that one too
     assert "missing: done" not in out
 

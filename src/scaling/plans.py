@@ -77,7 +77,7 @@ def missing(plans: Iterable[Mapping[str, Any]], finished: set[str]) -> list[str]
         if cells - finished:
             lacking[plan["command"]] = (cells - finished, len(cells))
     return [
-        f"{len(cells)} of {total} cells missing: {command}"
+        f"{len(cells)} of {total} cells not done: {command}"
         for command, (cells, total) in lacking.items()
         if not any(
             cells < others or (cells == others and command < other)

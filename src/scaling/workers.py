@@ -32,8 +32,9 @@ DEVICE = "CUDA_VISIBLE_DEVICES"
 def number(wanted: int | None, cells: int) -> int:
     """Processes to train so many cells: one per GPU, else one per core, each on one thread.
 
-    One thread each, because small models leave threads waiting for each other. With 0, cells are
-    trained in this process, one after another, as a debugger likes it.
+    One thread each, because small models leave threads waiting for each other: on 2 cores, 1, 2 and
+    3 processes took 186, 154 and 166 s for the quickstart (tests/benchmarks/sweep_cost.py). With 0,
+    cells are trained in this process, one after another, as a debugger likes it.
     """
     if wanted is None:
         wanted = len(devices()) or cores()
