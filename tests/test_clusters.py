@@ -125,8 +125,7 @@ def test_what_slurm_is_told(tmp_path, monkeypatch):
     with executor.batch():
         for number in range(12):
             executor.submit(print, number)
-    (script,) = (tmp_path / "jobs").glob("*submission*.sh")
-    said = script.read_text()
+    said = "".join(script.read_text() for script in (tmp_path / "jobs").glob("*submission*.sh"))
     for line in (
         "--array=0-11%7", "--partition=gpu", "--time=90", "--cpus-per-task=4", "--mem=16GB",
         "--gpus-per-node=1", "--signal=USR2@120", "--nice=10",

@@ -199,7 +199,11 @@ def test_runs_of_different_length_are_not_averaged(command):
 
 
 def test_a_sweeper_of_hydra_itself_trains_every_cell(command):
-    assert command("-m", "hydra/sweeper=basic", "lr=1e-3,1e-2").code == 0
+    ended = command("-m", "hydra/sweeper=basic", "lr=1e-3,1e-2")
+    assert ended.code == 2
+    assert "add hydra/launcher=basic for other sweepers" in ended.err
+    ended = command("-m", "hydra/sweeper=basic", "hydra/launcher=basic", "lr=1e-3,1e-2")
+    assert ended.code == 0
     assert rows()["status"].tolist() == ["done", "done"]
 
 
@@ -259,7 +263,7 @@ def _planned(command) -> list[dict]:
     from scaling import workers
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "train_all", lambda *_, **__: iter(()))
+        patch.setattr(workers, "train_all", lambda *_, **__: (pair for pair in ()))
         command("-m", "seed=0,1,2")
     return plans.read(STUDY)[-1]["cells"]
 
