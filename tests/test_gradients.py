@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from scaling.gradients import clamped_norm, clip_coefficient, total_norm
+from scaling.gradients import clamped_norm, clip_coefficient, layer_moments, total_norm
 
 
 def gradients(seed: int = 0, scale: float = 1.0) -> list[torch.Tensor]:
@@ -65,3 +65,41 @@ def test_clamped_norm_is_what_torch_leaves_after_clipping_by_value():
     torch.nn.utils.clip_grad_value_(clipped, 0.5)
     post = total_norm([parameter.grad for parameter in clipped])
     assert clamped_norm(parts, 0.5) == post
+
+
+def test_moments_of_known_tensors():
+    norms, means, variances = layer_moments([torch.tensor([1.0, 3.0]), torch.full((2, 2), 5.0)])
+    assert norms.tolist() == pytest.approx([10**0.5, 10.0])
+    assert means.tolist() == [2.0, 5.0]
+    assert variances.tolist() == pytest.approx([1.0, 0.0])
+
+
+def test_moments_equal_those_taken_one_tensor_at_a_time():
+    parts = gradients()
+    norms, means, variances = layer_moments(parts)
+    for i, part in enumerate(parts):
+        whole = part.double()
+        assert norms[i].item() == pytest.approx(whole.norm().item(), rel=1e-6)
+        assert means[i].item() == pytest.approx(whole.mean().item(), rel=1e-5, abs=1e-8)
+        assert variances[i].item() == pytest.approx(whole.var(correction=0).item(), rel=1e-5)
+
+
+def test_a_small_variance_beside_a_large_mean_stays_positive():
+    draws = torch.Generator().manual_seed(0)
+    far = 1e3 + 1e-2 * torch.randn(10_000, generator=draws)
+    naive = (far**2).mean() - far.mean() ** 2
+    _, _, variance = layer_moments([far])
+    assert variance.item() == pytest.approx(far.double().var(correction=0).item(), rel=0.01)
+    assert abs(naive.item() - 1e-4) > 1e-3  # what the one-pass form would have given
+
+
+def test_the_variance_of_normal_coordinates_is_theirs():
+    draws = torch.Generator().manual_seed(0)
+    _, means, variances = layer_moments([2 * torch.randn(100_000, generator=draws)])
+    assert means.item() == pytest.approx(0, abs=0.03)
+    assert variances.item() == pytest.approx(4, rel=0.03)
+
+
+def test_moments_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="no tensors"):
+        layer_moments([])

@@ -13,6 +13,7 @@ from scaling import config, results, signatures
 # What a run fills in itself, by group.
 GIVEN = {
     "model": ("inputs", "outputs", "length"),
+    "schedule": ("optimizer", "steps", "batch"),
     "logger": ("save_dir", "purge_step"),
     "trainer": (
         *("max_steps", "max_epochs", "min_steps", "min_epochs", "gradient_clip_val"),

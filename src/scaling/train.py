@@ -176,7 +176,9 @@ def _build(
     learner = Learner(
         net,
         optimizer=_instance(settings["optimizer"]),
-        schedule=_instance(settings["schedule"]),
+        schedule=_instance(
+            settings["schedule"], steps=_steps(settings, data), batch=settings["batch"]
+        ),
         seed=settings["seed"],
     )
     learner.configure_optimizers()  # so that what it refuses is refused now

@@ -8,53 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fits import STEPS, fit, module, text
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import nn
 
 from scaling.callbacks.divergence import Divergence
 from scaling.callbacks.evaluations import Evaluations
 from scaling.callbacks.gradient_norms import GradientNorms
-from scaling.datamodules.text import Text
-from scaling.models.learner import Learner
-from scaling.models.nano_transformer import NanoTransformer
 from scaling.tables import read_parts
 
-STEPS = 12
 OPTIMIZERS = {
     "sgd": partial(torch.optim.SGD, lr=0.5),
     "sgd_decay": partial(torch.optim.SGD, lr=0.5, weight_decay=0.1),
     "adamw": partial(torch.optim.AdamW, lr=3e-3, weight_decay=0.1),
 }
-
-
-constant = partial(torch.optim.lr_scheduler.ConstantLR, factor=1.0)
-
-
-def text(microbatches: int = 1) -> Text:
-    return Text(
-        batch=8, microbatches=microbatches, seed=0, source="pydoc", path=None, vocabulary="ascii",
-        context=16, val_share=0.1, val_windows=16,
-    )  # fmt: skip
-
-
-def module(optimizer, dropout: float = 0.0) -> Learner:
-    torch.manual_seed(0)
-    net = NanoTransformer(
-        inputs=128, outputs=128, length=16, d_model=16, layers=2, heads=2, dropout=dropout
-    )
-    return Learner(net, optimizer=optimizer, schedule=constant, seed=0)
-
-
-def fit(module, data, folder, callbacks=(), **settings) -> L.Trainer:
-    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    trainer = L.Trainer(
-        accelerator="cpu",
-        callbacks=list(callbacks),
-        default_root_dir=str(folder),
-        **dict.fromkeys(quiet, False) | {"max_steps": STEPS, "max_epochs": -1} | settings,
-    )
-    trainer.fit(module, data)
-    return trainer
 
 
 def measured(optimizer, folder, *, microbatches=1, **settings) -> pd.DataFrame:

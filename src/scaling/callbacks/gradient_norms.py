@@ -165,11 +165,11 @@ class GradientNorms(L.Callback):
         for group in optimizer.param_groups:
             moved = [parameter for parameter in group["params"] if parameter.grad is not None]
             self.moved += moved
-            shrink += [_shrink(optimizer, group)] * len(moved)
+            shrink += [decay_share(optimizer, group)] * len(moved)
         if not self.moved:
             return
         gradients = [moved.grad for moved in self.moved if moved.grad is not None]
-        pre = total_norm(gradients) / _remaining_scale(trainer, optimizer)
+        pre = total_norm(gradients) / remaining_scale(trainer, optimizer)
         clip = trainer.gradient_clip_val
         if clip is None or clip <= 0:  # Lightning's two ways to say no clipping
             post, coefficient = pre, torch.ones_like(pre)
@@ -234,8 +234,8 @@ class GradientNorms(L.Callback):
             self.recorder.flush()
 
 
-def _shrink(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> float:
-    """The share of its parameters that weight decay takes in a step.
+def decay_share(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> float:
+    """The share of its parameters that weight decay takes in a step of a parameter group.
 
     nan where decay is not an exact factor on the parameters, apart from the gradient's part.
     """
@@ -247,7 +247,7 @@ def _shrink(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> float:
     return share if apart or not share else math.nan
 
 
-def _remaining_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> float:
+def remaining_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> float:
     """The loss scale that gradients still carry, where the optimizer unscales them by itself."""
     plugin = trainer.precision_plugin
     if not isinstance(plugin, MixedPrecision) or plugin.scaler is None:

@@ -1,0 +1,209 @@
+"""Tokens drawn from a source whose entropy rate is known: what a model can reach, and no more."""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import lightning as L
+import numpy as np
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from scaling.datamodules.batches import Batches, InOrder
+from scaling.datamodules.sizes import Sizes
+from scaling.seeds import generator_for, seed_for
+
+VERSION = "markov-1"  # of how sequences are drawn; a change of them changes it
+VAL_BATCH = 64  # sequences at a time; of no influence on any number
+
+
+class Markov(L.LightningDataModule):
+    """Predict the next token of a first-order Markov source.
+
+    Each row of its transition matrix is drawn from a symmetric Dirichlet distribution. With
+    `concentration=inf` every row is uniform: tokens are independent, there is nothing to learn, and
+    no loss below ln V can be anything but memory. Sequences start in the stationary distribution,
+    so that the expected loss of the true source is its entropy rate at every position.
+
+    An epoch has `sequences` of them: new ones in each epoch of an endless stream, else the same
+    ones, in an order drawn anew.
+
+    Args:
+        batch: sequences per optimizer step.
+        microbatches: equal parts of a batch, for gradient accumulation.
+        seed: draws the stream, or the order of a finite set.
+        path: null; there are no files.
+        vocabulary: number of different tokens V.
+        context: tokens per sequence that are predicted.
+        concentration: of the Dirichlet distribution; the smaller, the more can be predicted.
+        sequences: of an epoch.
+        endless: whether each epoch has new sequences.
+        val_sequences: to validate on, the same for all runs.
+        source_seed: draws the transition matrix, the finite set, and the validation sequences.
+
+    Raises:
+        ValueError: naming the key whose value has no meaning.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch: int,
+        microbatches: int,
+        seed: int,
+        path: str | None,
+        vocabulary: int,
+        context: int,
+        concentration: float,
+        sequences: int,
+        endless: bool,
+        val_sequences: int,
+        source_seed: int,
+    ):
+        super().__init__()
+        if path is not None:
+            raise ValueError(f"data.path={path} must be null; these data are drawn, not read")
+        if vocabulary < 2:
+            raise ValueError(
+                f"data.vocabulary={vocabulary} must be at least 2; a source of one token has "
+                "nothing to predict"
+            )
+        if not concentration > 0:
+            raise ValueError(
+                f"data.concentration={concentration} must be positive; inf makes tokens independent"
+            )
+        for key, value in {
+            "context": context, "sequences": sequences, "val_sequences": val_sequences
+        }.items():  # fmt: skip
+            if value < 1:
+                raise ValueError(f"data.{key}={value} must be at least 1")
+        self.batch, self.microbatches, self.seed = batch, microbatches, seed
+        self.vocabulary, self.context, self.concentration = vocabulary, context, concentration
+        self.sequences, self.endless = sequences, endless
+        self.val_sequences, self.source_seed = val_sequences, source_seed
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of how the data are drawn; from what follows from the other keys."""
+        return VERSION
+
+    def prepare(self) -> Sizes:
+        """Draw the source, and say how large its examples are.
+
+        Raises:
+            ValueError: if the sequences of an epoch do not fill one batch.
+        """
+        self.source = source(self.vocabulary, self.concentration, self.source_seed)
+        self.batches = Batches(
+            self._examples,
+            order=self._order,
+            examples=self.sequences,
+            batch=self.batch,
+            microbatches=self.microbatches,
+        )
+        return Sizes(self.vocabulary, self.vocabulary, self.context)
+
+    def columns(self) -> dict[str, float]:
+        """What is reachable, in nats per token.
+
+        `floor_loss` is the entropy rate; `bigram_loss` is what the true source scores on the
+        validation sequences, and `unigram_loss` its stationary distribution.
+        """
+        x, y = self._validation()
+        stationary, transitions = self.source.stationary, self.source.transitions
+        return {
+            "uniform_loss": math.log(self.vocabulary),
+            "unigram_loss": -stationary.log()[y].mean().item(),
+            "bigram_loss": -transitions.log()[x, y].mean().item(),
+            "floor_loss": self.source.entropy_rate,
+        }
+
+    def setup(self, stage: str) -> None:
+        self.prepare()
+
+    def train_dataloader(self) -> Batches:
+        return self.batches
+
+    def val_dataloader(self) -> InOrder:
+        x, y = self._validation()
+        return InOrder(lambda rows: (x[rows], y[rows]), torch.arange(len(x)), batch=VAL_BATCH)
+
+    def _order(self, epoch: int) -> Integer[Tensor, " sequences"]:
+        """Sequences of an epoch, counted through all epochs of an endless stream."""
+        if self.endless:
+            return epoch * self.sequences + torch.arange(self.sequences)
+        return torch.randperm(self.sequences, generator=generator_for("order", self.seed, epoch))
+
+    def _examples(self, rows: Integer[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
+        stretch = int(rows[0]) // self.sequences
+        draw = (0, self.seed, stretch) if self.endless else (1,)
+        return _shifted(self._drawn(self.sequences, draw)[rows % self.sequences])
+
+    def _validation(self) -> tuple[Tensor, Tensor]:
+        return _shifted(self._drawn(self.val_sequences, (2,)))
+
+    def _drawn(self, sequences: int, draw: tuple[int, ...]) -> Integer[Tensor, "sequences time"]:
+        name = (self.vocabulary, self.concentration, self.source_seed)
+        return _sequences(name, sequences, self.context + 1, seed_for("data", *name[2:], *draw))
+
+
+class Source(NamedTuple):
+    """A first-order Markov chain."""
+
+    transitions: Float[Tensor, "tokens tokens"]  # from row to column
+    stationary: Float[Tensor, " tokens"]
+    entropy_rate: float  # nats per token
+
+
+@lru_cache(maxsize=4)
+def source(vocabulary: int, concentration: float, seed: int) -> Source:
+    """A chain whose rows are drawn from a symmetric Dirichlet distribution.
+
+    Its entropy rate is sum_i pi_i H(P_i), with pi the stationary distribution: Cover and Thomas,
+    "Elements of Information Theory", theorem 4.2.4.
+
+    Args:
+        vocabulary: number of states.
+        concentration: of the distribution; with inf all rows are uniform.
+        seed: of the draw.
+    """
+    if math.isinf(concentration):
+        uniform = torch.full((vocabulary,), 1 / vocabulary, dtype=torch.float64)
+        return Source(uniform.expand(vocabulary, -1), uniform, math.log(vocabulary))
+    draws = np.random.default_rng(seed_for("data", seed))
+    rows = draws.dirichlet(np.full(vocabulary, concentration), size=vocabulary)
+    rows = np.maximum(rows, np.finfo(np.float64).tiny)  # a probability of 0 has no logarithm
+    rows /= rows.sum(axis=1, keepdims=True)
+    system = np.vstack([rows.T - np.eye(vocabulary), np.ones(vocabulary)])
+    stationary = np.linalg.lstsq(system, np.append(np.zeros(vocabulary), 1.0), rcond=None)[0]
+    stationary = np.clip(stationary, np.finfo(np.float64).tiny, None)
+    stationary /= stationary.sum()
+    entropy = float(stationary @ -(rows * np.log(rows)).sum(axis=1))
+    return Source(torch.from_numpy(rows), torch.from_numpy(stationary), entropy)
+
+
+@lru_cache(maxsize=4)
+def _sequences(
+    name: tuple[int, float, int], sequences: int, length: int, seed: int
+) -> Integer[Tensor, "sequences length"]:
+    """Sequences of a source, by inverting its distribution functions."""
+    vocabulary, concentration, _ = name
+    draws = torch.Generator().manual_seed(seed)
+    if math.isinf(concentration):
+        return torch.randint(vocabulary, (sequences, length), generator=draws)
+    chain = source(*name)
+    uniform = torch.rand(length, sequences, 1, dtype=torch.float64, generator=draws)
+    rising = chain.transitions.cumsum(dim=1)
+    tokens = torch.empty(length, sequences, dtype=torch.long)
+    last = vocabulary - 1
+    tokens[0] = torch.searchsorted(chain.stationary.cumsum(0), uniform[0, :, 0]).clamp(max=last)
+    for time in range(1, length):
+        steps = rising[tokens[time - 1]]
+        tokens[time] = torch.searchsorted(steps, uniform[time]).squeeze(1).clamp(max=last)
+    return tokens.T.contiguous()
+
+
+def _shifted(tokens: Integer[Tensor, "batch time"]) -> tuple[Tensor, Tensor]:
+    """Sequences, and the same ones a token later."""
+    return tokens[:, :-1], tokens[:, 1:]
