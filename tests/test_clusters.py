@@ -1,5 +1,6 @@
 """Jobs of a cluster, tried with the local executor of submitit."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import submitit
 
 from scaling import clusters, locks, results
+from scaling.cells import Cell
 
 STUDY = Path("multirun", "scratch")
 SMALL = (
@@ -86,6 +89,85 @@ def test_a_killed_job_fails_its_cell_and_no_other(folder):
     assert sorted(rows["status"]) == ["done", "failed"]
 
 
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """Stand-ins for the programs of Slurm; what they were called with."""
+    log = tmp_path / "calls.txt"
+    for program in ("srun", "sbatch", "scancel", "sacct"):
+        says = "Submitted batch job 42" if program == "sbatch" else ""
+        (tmp_path / program).write_text(f'#!/bin/sh\necho {program} "$@" >> {log}\necho {says}\n')
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return lambda: log.read_text().splitlines() if log.exists() else []
+
+
+class Job(submitit.Job):
+    """A job that runs for ever."""
+
+    def __init__(self, number):
+        self._number = number
+
+    def __del__(self):
+        pass
+
+    @property
+    def job_id(self):
+        return f"42_{self._number}"
+
+    def done(self, force_check=False):
+        return False
+
+
+def test_a_cancelled_array_is_told_first_to_write_its_rows(slurm, monkeypatch, cell_of_nothing):
+    monkeypatch.setattr(clusters, "GRACE", 0.0)
+    clusters._cancel([(cell_of_nothing, Job(i)) for i in range(3)], "slurm")
+    assert slurm() == [
+        "scancel --state=PENDING 42",
+        "scancel --state=RUNNING --signal=INT 42",
+        "scancel 42",
+    ]
+
+
+@pytest.fixture
+def cell_of_nothing(folder):
+    """As much of a cell as a job needs that never begins."""
+    return Cell(
+        config={"study": "scratch", "resume": "all"}, source="", overrides=(), choices={},
+        fingerprint="", digest="", name="a",
+    )  # fmt: skip
+
+
+def test_arrays_follow_each_other_so_that_the_cap_holds(slurm, monkeypatch, cell_of_nothing):
+    class Ending(Job):
+        def done(self, force_check=False):
+            return True
+
+    sizes = []
+
+    class Executor:
+        batch = contextlib.nullcontext
+
+        def submit(self, task, cell):
+            sizes[-1] += 1
+            return Ending(sizes[-1])
+
+    @contextlib.contextmanager
+    def batch():
+        sizes.append(0)
+        yield
+
+    executor = Executor()
+    executor.batch = batch
+    monkeypatch.setattr(clusters, "_executor", lambda *_: executor)
+    monkeypatch.setattr(clusters, "_ended", lambda cell, job: None)
+    monkeypatch.setattr(clusters, "EVERY", {"slurm": 0.0})
+    monkeypatch.setattr(clusters, "ARRAY", 4)
+    todo = [cell_of_nothing] * 10
+    ended = clusters.train_all(todo, workers=2, cluster="slurm", settings={})
+    assert len(list(ended)) == 10
+    assert sizes == [4, 4, 2]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -93,6 +175,7 @@ def test_a_killed_job_fails_its_cell_and_no_other(folder):
         (("hydra.launcher.cluster=cloud",), "cluster=cloud must be local or slurm"),
         (("hydra.launcher.partitoin=a",), "did you mean partition"),
         (("hydra.launcher.timeout_min=soon",), "timeout_min=soon must be of type"),
+        (("hydra.launcher.timeout_min=-1",), "timeout_min=-1 must be at least 1"),
     ],
 )
 def test_a_cluster_that_cannot_be_used_is_one_message(command, settings, message):
@@ -110,12 +193,8 @@ def test_how_many_jobs_run_at_a_time(wanted, cells, cluster, number):
     assert clusters.number(wanted, cells, cluster) == number
 
 
-def test_what_slurm_is_told(tmp_path, monkeypatch):
-    """The script that would be submitted, with a stand-in for the programs of Slurm."""
-    for program in ("srun", "sbatch"):
-        (tmp_path / program).write_text("#!/bin/sh\necho Submitted batch job 42\n")
-        (tmp_path / program).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+def test_what_slurm_is_told(tmp_path, slurm):
+    """The script that would be submitted."""
     settings = {
         "partition": "gpu", "timeout_min": 90, "cpus_per_task": 4, "gpus_per_node": 1,
         "mem_gb": 16.0, "max_num_timeout": 5, "signal_delay_s": 120, "qos": None,

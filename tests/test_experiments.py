@@ -9,20 +9,30 @@ from scaling import config, results
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
     for folder in sorted(config.FOLDER.iterdir())
-    if folder.is_dir() and folder.name not in ("hydra", "experiment")
+    if folder.is_dir() and folder.name not in ("hydra", "experiment", "at_scale")
 }
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 EXPERIMENTS = sorted(file.stem for file in (config.FOLDER / "experiment").glob("*.yaml"))
-HEADER = ("Question:", "Command:", "Cost:", "Expected:")
+HEADER = ("Question:", "Data:", "Command:", "Cost:", "Expected:")
+SIZES = {"phase_2": 49, "phase_2_5": 20, "phase_3a": 10, "phase_3b": 9, "joint": 180}
+STEPS = {"phase_2": 5000, "phase_2_5": 10_000, "phase_3a": 5000, "phase_3b": 5000, "joint": 5000}
+PARAMETERS = {"phase_2": 200e3, "phase_2_5": 800e3, "phase_3a": 800e3, "phase_3b": 800e3}
+
+
+def needs_wikitext2(name: str) -> bool:
+    return "/data: wikitext2" in (config.FOLDER / "experiment" / f"{name}.yaml").read_text()
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_runs_at_scale_tiny_and_reports(command, name):
+def test_an_experiment_runs_at_scale_tiny_and_reports(command, name, request):
+    if needs_wikitext2(name):
+        request.getfixturevalue("real_data")
     ended = command(f"experiment={name}", "scale=tiny", "workers=0", small=False)
     assert ended.code == 0, ended.err
     rows = results.read(Path("multirun", name))
     assert set(rows["status"]) == {"done"}
     assert 2 <= len(rows) <= 16
+    assert set(results.layers(Path("multirun", name))["step"]) == {0}  # every 25 steps
     assert "Validation loss" in ended.out
 
 
@@ -45,13 +55,65 @@ def test_the_quickstart_is_the_grid_that_the_readme_shows(command, monkeypatch):
     assert {cell.config["steps"] for cell in seen} == {300}
 
 
+def cells_of(command, monkeypatch, *arguments: str) -> list:
+    from scaling import sweep
+
+    seen = []
+    monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
+    ended = command(*arguments, small=False)
+    assert ended.code == 0, ended.err
+    return seen
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_an_experiment_is_as_large_as_published(command, monkeypatch, real_data, name):
+    cells = cells_of(command, monkeypatch, f"experiment={name}")
+    assert len(cells) == SIZES[name]
+    assert {cell.config["steps"] for cell in cells} == {STEPS[name]}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_model_is_as_large_as_published(command, monkeypatch, real_data, name):
+    from scaling import train
+
+    cell = cells_of(command, monkeypatch, f"experiment={name}")[0]
+    _, learner, _ = train._build(cell, Path(), bar=False)
+    parameters = sum(p.numel() for p in learner.parameters())
+    assert parameters == pytest.approx(PARAMETERS[name], rel=0.1)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_smaller_scale_keeps_the_axes(command, monkeypatch, name, request):
+    if needs_wikitext2(name):
+        request.getfixturevalue("real_data")
+    full, small = (
+        cells_of(command, monkeypatch, f"experiment={name}", *scale)
+        for scale in ([], ["scale=small"])
+    )
+
+    def axes(cells):
+        return [
+            tuple(cell.config[key] for key in ("batch", "lr", "clip", "seed")) for cell in cells
+        ]
+
+    assert axes(small) == axes(full)
+    protocols = {config.protocol(cell.config)[0] for cell in (*small, *full)}
+    assert len(protocols) == 1
+    assert config.protocol(small[0].config)[1] < config.protocol(full[0].config)[1] or (
+        name == "quickstart"
+    )
+
+
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_an_option_composes_and_runs(command, folder, group, option):
     (folder / "data").mkdir()
     for name in ("train", "valid"):
         (folder / "data" / f"{name}.txt").write_text("To be, or not to be. " * 100)
-    path = [] if option == "pydoc" or group != "data" else ["data.path=data"]
-    ended = command(f"{group}={option}", *path)
+    drawn = option in ("markov", "random_tokens")
+    path = [] if option == "pydoc" or group != "data" or drawn else ["data.path=data"]
+    more = ["data.sequences=64"] if drawn else []
+    more += ["schedule.warmup_steps=2"] if option.startswith("warmup") else []
+    ended = command(f"{group}={option}", *path, *more)
     assert ended.code == 0, ended.err
     (row,) = results.read("multirun").itertuples()
     assert row.status == "done"

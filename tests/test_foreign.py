@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +54,19 @@ def test_a_number_of_workers_means_nothing_to_hydras_launchers(command):
     ended = command("-m", "seed=0,1", "workers=2", "hydra/launcher=basic")
     assert ended.code == 2
     assert "workers=2 means nothing to BasicLauncher" in ended.err
+
+
+def test_a_signal_ends_a_sweep_of_hydras_launcher_too(folder):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scaling.train", "-m", "seed=0,1,2", "hydra/launcher=basic",
+         "save_every=0", *SMALL, "steps=100000"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(Path("multirun").glob("*/*/checkpoint.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    assert results.read("multirun")["status"].tolist() == ["interrupted"]
+    assert "3 of 3 not done" in err

@@ -148,6 +148,7 @@ def test_groups_can_be_in_pairs_and_in_exclusions():
         ({"clip": float("inf")}, 2),
         ({"clip": 1}, 2),
         ({"lr": [1e-3, 0.5]}, 2),
+        ({"lr": "1e-3"}, 2),
         ({"model.layers": 99}, 4),
     ],
 )
@@ -171,11 +172,18 @@ def test_an_exclusion_that_fits_nothing_is_told(caplog):
     [
         ({"exclude": [{"batch": [8, 16]}]}, "exclude removes every one of the 2 cells"),
         ({"exclude": [{"btch": 8}]}, "exclude: btch is an unknown key"),
-        ({"exclude": [8]}, "exclude must be a list of mappings"),
-        ({"exclude": [{}]}, "exclude must be a list of mappings"),
-        ({"pairs": [[8, 1e-3]]}, "pairs must be a list of mappings"),
+        ({"exclude": [8]}, "exclude=.* must be a list of mappings"),
+        ({"exclude": [{}]}, "exclude=.* must be a list of mappings"),
+        ({"pairs": [[8, 1e-3]]}, "pairs=.* must be a list of mappings"),
         ({"pairs": [{"lr": [1, 2], "seed": [1, 2, 3]}]}, "lr has 2, seed has 3"),
         ({"first": 0}, "first=0 must be at least 1"),
+        ({"exclude": {"batch": 8}}, "exclude=.* must be a list of mappings"),
+        ({"params": {"lr": "1,2"}, "pairs": [{"lr": "1,2"}]}, "lr is swept twice"),
+        ({"pairs": [{"lr": "1,2", "seed": "1,2"}, {"lr": "3"}]}, "lr is swept twice"),
+        ({"pairs": [{"lr": [], "seed": []}]}, "pairs: lr has no values"),
+        ({"exclude": [{"optimizer": "sdg"}]}, "optimizer=sdg must be one of"),
+        ({"exclude": [{"clip": "foo"}]}, "clip=foo must be a number"),
+        ({"exclude": [{"lr": ">1e-3"}]}, "lr=>1e-3 must be a number"),
     ],
 )
 def test_a_grid_without_meaning_is_refused(grid, message):

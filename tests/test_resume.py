@@ -8,9 +8,11 @@ import torch
 
 from scaling import results, train
 
+TIMES = ("seconds", "statistics_percent", "layer_statistics_percent")  # taken with a clock
 STUDY = Path("multirun", "scratch")
 ALWAYS = (
     *("save_every=0", "model.dropout=0.2", "callbacks.gradient_norms.flush_every=4"),
+    *("callbacks.layer_gradients.every=2", "callbacks.layer_gradients.flush_every=2"),
     *("data=text", "data.path=text.txt"),
 )
 
@@ -77,8 +79,9 @@ def outcome(command, deaths, at: list[int], *arguments: str):
     assert command(*ALWAYS, *arguments).code == 0
     assert not steps
     weights = [parameter.clone() for parameter in ended[-1].parameters()]
-    row = results.read(STUDY).drop(columns=["seconds", "statistics_percent"])
-    return weights, results.steps(STUDY), results.epochs(STUDY), row
+    row = results.read(STUDY).drop(columns=list(TIMES))
+    tables = [read(STUDY) for read in (results.steps, results.epochs, results.layers)]
+    return weights, *tables, row
 
 
 CASES = {

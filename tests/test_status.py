@@ -136,7 +136,7 @@ def test_plans_of_all_commands_are_united_and_missing_cells_come_with_their_comm
     assert "8 cells" in out
     assert "2 of 3 cells not done: wider" in out
     assert "1 of 2" not in out  # the wider command trains that one too
-    assert "missing: done" not in out
+    assert "not done: done" not in out
 
 
 def test_seeds_share_a_place_and_clips_and_settings_have_a_grid_each(tmp_path):
@@ -186,7 +186,7 @@ def test_watching_ends_when_everything_is_done(tmp_path, monkeypatch, capsys):
         row(folder)
 
     monkeypatch.setattr(time, "sleep", nap)
-    code, out, _ = look(monkeypatch, capsys, folder, "--watch", "2")
+    code, out, _ = look(monkeypatch, capsys, "--watch", folder, "--every", "2")
     assert code == 0
     assert naps == [2.0]
     assert "1 missing" in out
@@ -229,7 +229,7 @@ def test_an_edited_row_another_schema_and_a_damaged_plan_are_named(study, monkey
 
 
 def test_a_time_that_means_nothing_is_refused(study, monkeypatch, capsys):
-    assert look(monkeypatch, capsys, study, "--watch", "0")[0] == 2
+    assert look(monkeypatch, capsys, study, "--watch", "--every", "0")[0] == 2
     assert look(monkeypatch, capsys, study, "--watch", "--json")[0] == 2
     assert look(monkeypatch, capsys)[0] == 2
 
@@ -240,3 +240,20 @@ def test_status_is_light_at_import():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == ""
+
+
+def test_a_study_that_is_given_twice_is_told_once(study, monkeypatch, capsys):
+    _, out, _ = look(monkeypatch, capsys, study, study.parent, "--json")
+    assert len(json.loads(out)["cells"]) == 7
+
+
+def test_a_run_is_told_from_its_study(study, monkeypatch, capsys):
+    code, _, err = look(monkeypatch, capsys, study / name(lr=0.001))
+    assert code == 2
+    assert f"is one run; give its study, {study}" in err
+
+
+def test_commands_are_told_without_resume_and_for_no_corrupt_row(study, monkeypatch, capsys):
+    plan(study, name(lr=0.03), name(lr=0.05), name(lr=0.01), command="python -m t resume=all -m")
+    _, out, _ = look(monkeypatch, capsys, study)
+    assert "2 of 3 cells not done: python -m t -m" in out

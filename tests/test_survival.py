@@ -26,7 +26,8 @@ GRID = (
     *("model.d_model=16", "model.layers=1", "model.heads=2", "data.context=16"),
     *("data.val_windows=8",),
 )
-TIMES = ("seconds", "statistics_percent")  # measured with a clock
+TIMES = ("seconds", "statistics_percent", "layer_statistics_percent")  # taken with a clock
+READERS = (results.steps, results.epochs, results.layers)
 VICTIMS = ("parent", "worker", "group")
 
 
@@ -44,10 +45,10 @@ def workers(study: str) -> list[int]:
     return [locks.holder(folder)["pid"] for folder in held if locks.is_held(folder)]
 
 
-def tables(study: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def tables(study: str) -> tuple[pd.DataFrame, ...]:
     folder = Path("multirun", study)
     rows = results.read(folder).drop(columns=["study", *TIMES])
-    return rows, *(read(folder).drop(columns="study") for read in (results.steps, results.epochs))
+    return rows, *(read(folder).drop(columns="study") for read in READERS)
 
 
 def mine() -> list[psutil.Process]:

@@ -415,7 +415,7 @@ def run_process(*arguments: str, **environment: str) -> subprocess.CompletedProc
 def test_help_says_what_the_command_does_and_how_it_ends(folder):
     ended = run_process("--help")
     assert ended.returncode == 0
-    for said in ("batch    examples per optimizer step", "Exit codes", "experiment: quickstart"):
+    for said in ("batch    examples per optimizer step", "Exit codes", "phase_2, phase_2_5"):
         assert said in ended.stdout
     assert not list(folder.iterdir())
 
@@ -447,3 +447,53 @@ def test_plans_are_strict_json(command):
     command("-m", "seed=0,1")
     (path,) = (STUDY / plans.FOLDER).iterdir()
     assert set(json.loads(path.read_text())) == {"schema", "time", "command", "cells"}
+
+
+def test_cells_are_told_apart_by_whatever_is_swept(command):
+    ended = command("-m", "optimizer=adamw,sgd", "model.layers=1,2")
+    for optimizer in ("adamw", "sgd"):
+        for layers in (1, 2):
+            said = f"seed=0,model.layers={layers},optimizer={optimizer}  done"
+            assert ended.out.count(said) == 1
+    dry = command("-m", "optimizer=adamw,sgd", "model.layers=1,2", "dry_run=true")
+    assert dry.out.count("model.layers=1,optimizer=sgd-") == 1
+
+
+@pytest.mark.parametrize("switch", ["resume=missing,all", "fail_fast=true,false"])
+def test_a_switch_cannot_be_swept(command, switch):
+    ended = command("-m", switch)
+    assert ended.code == 2
+    assert "cannot be swept" in ended.err
+
+
+def test_an_experiment_with_a_grid_is_no_single_run(command, monkeypatch):
+    ended = command("experiment=quickstart", "hydra.mode=RUN", small=False)
+    assert ended.code == 2
+    assert "hydra.sweeper.params is a grid, and this is a single run" in ended.err
+
+
+def test_what_is_not_done_is_tried_again_without_the_resume_of_this_time(command, breaking):
+    ended = command("-m", "seed=0,1", "resume=all")
+    assert ended.code == 1
+    (line,) = [line for line in ended.err.splitlines() if "to try again" in line]
+    assert "resume" not in line
+
+
+def test_a_corrupt_row_is_not_to_be_tried_again(command):
+    command("-m", "seed=0,1")
+    (STUDY / rows()["run"][0] / results.FILE).write_text("rubbish")
+    ended = command("-m", "seed=0,1")
+    assert ended.code == 1
+    assert "corrupt" in ended.err
+    assert "to try again" not in ended.err
+
+
+def test_a_reader_may_leave_early(folder):
+    ended = subprocess.run(
+        f"{sys.executable} -m scaling.train -m seed=0,1 steps=2 workers=0 data.context=16 "
+        "data.val_windows=8 model.d_model=16 2>err.txt | head -n 1; echo ${PIPESTATUS[0]}",
+        shell=True, executable="/bin/bash", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ended.stdout.splitlines()[-1] == "0", Path("err.txt").read_text()
+    assert "Traceback" not in Path("err.txt").read_text()
+    assert rows()["status"].tolist() == ["done", "done"]

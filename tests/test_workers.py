@@ -4,9 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import psutil
 import pytest
 
 from scaling import locks, results, workers
@@ -79,20 +82,27 @@ def test_workers_die_with_their_parent_and_a_dead_sweep_is_taken_up_again(folder
     assert not any(map(locks.is_held, folders))
     assert not list(STUDY.glob(f"*/{results.FILE}"))
 
+    again = sweep("seed=0,1", "steps=1500")
+    wait_for(lambda: all(map(locks.is_held, folders)))
+    again.terminate()
+    again.communicate(timeout=30)
+    rows = results.read(STUDY)
+    assert rows["status"].tolist() == ["interrupted"] * 2, rows["error"].tolist()
+    assert results.read(STUDY)["steps"].min() > 0  # it went on from a checkpoint
 
-def test_each_process_has_a_device_of_its_own(tmp_path):
+
+def test_each_process_has_a_device_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # the one that is known already
     code = (
         "import os, sys, time\n"
-        "from pathlib import Path\n"
         "from scaling import workers\n"
-        "workers._begin(os.getppid(), 1, ['0', '1', '2'], Path(sys.argv[1]))\n"
+        "workers._begin(os.getppid(), 1, ['0', '1', '2'], 1)\n"
         "print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\n"
         "time.sleep(60)\n"
     )
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
     try:
@@ -100,8 +110,9 @@ def test_each_process_has_a_device_of_its_own(tmp_path):
         assert sorted(seen) == ["0", "1", "2"]
         processes[0].kill()
         processes[0].wait()
-        assert locks.keep(tmp_path / f"gpu-{seen[0]}.lock")  # a dead process frees its device
-        assert not locks.keep(tmp_path / f"gpu-{seen[1]}.lock")
+        place = tmp_path / f"scaling-{os.getuid()}"
+        assert locks.keep(place / f"gpu-{seen[0]}-0.lock")  # a dead process frees its device
+        assert not locks.keep(place / f"gpu-{seen[1]}-0.lock")
     finally:
         for process in processes:
             process.kill()
@@ -109,7 +120,7 @@ def test_each_process_has_a_device_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "cells", "number"), [(None, 100, os.cpu_count()), (8, 3, 3), (2, 9, 2), (1, 9, 1)]
+    ("wanted", "cells", "number"), [(None, 100, workers.cores()), (8, 3, 3), (2, 9, 2), (1, 9, 1)]
 )
 def test_there_are_no_more_processes_than_cores_or_cells(monkeypatch, wanted, cells, number):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -119,3 +130,28 @@ def test_there_are_no_more_processes_than_cores_or_cells(monkeypatch, wanted, ce
 def test_there_is_a_process_for_each_device(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
     assert workers.number(None, 100) == 3
+
+
+def test_a_process_that_dies_before_any_cell_has_begun_costs_no_cell(folder):
+    process = sweep("seed=0,1", "steps=60")
+    parent = psutil.Process(process.pid)
+    child = wait_for(
+        lambda: [c for c in parent.children() if "spawn_main" in " ".join(c.cmdline())]
+    )[0]
+    child.kill()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    assert results.read(STUDY)["status"].tolist() == ["done", "done"]
+
+
+def test_pools_that_always_die_fail_their_cells_and_end(folder, monkeypatch, command):
+    broken = BrokenProcessPool("All workers expired")
+    monkeypatch.setattr(
+        workers, "_through_pool", lambda todo, *_: ((cell, broken) for cell in todo)
+    )
+    ended = command("-m", "seed=0,1", "workers=2")
+    assert ended.code == 1
+    assert (
+        results.read(STUDY)["error"].tolist()
+        == ["3 pools of processes died before they began to train"] * 2
+    )

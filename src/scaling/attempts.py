@@ -1,5 +1,7 @@
 """One attempt at a cell: under its lock, with whatever is left when its process dies."""
 
+import contextlib
+
 from scaling import beats, locks, results
 from scaling.cells import Cell
 from scaling.train import TRACEBACK, row_of, run
@@ -19,46 +21,63 @@ def train(cell: Cell, *, bar: bool = False, wait: bool = False, fresh: bool = Fa
         wait: for a process that holds the cell, and then see what it has left to do.
         fresh: start anew in any case.
     """
-    with locks.hold(cell.folder, wait=wait) as held:
-        if not held:
-            return None
-        try:
-            row = results.read_row(cell.folder)
-            if row is not None and row.status in results.FINISHED and not fresh:
-                return row
-            return run(cell, bar=bar, fresh=fresh)
-        except (OSError, ValueError) as error:
-            return error
+    try:
+        with locks.hold(cell.folder, wait=wait) as held:
+            if not held:
+                return None
+            row = finished(cell)
+            return row if row and not fresh else run(cell, bar=bar, fresh=fresh)
+    except (OSError, ValueError) as error:
+        return error
 
 
-def fresh(cell: Cell) -> bool:
-    """Whether a cell starts anew, whatever it left earlier."""
+def finished(cell: Cell) -> results.Row | None:
+    """The row of a cell if it is done or diverged, and was not begun anew after that.
+
+    Raises:
+        ValueError: if the row is damaged.
+    """
+    row = results.read_row(cell.folder)
+    if row is None or row.status not in results.FINISHED:
+        return None
+    if beats.outlived(cell.folder, cell.folder / results.FILE):
+        return None
+    return row
+
+
+def anew(cell: Cell) -> bool:
+    """Whether a cell is to start anew, whatever it left earlier."""
     return bool(cell.config["resume"] == "all")
 
 
-def bury(cell: Cell, why: str) -> Ended:
+def bury(cell: Cell, why: str | None) -> Ended:
     """The row of a cell whose process ended without one, written here in its place.
+
+    A finished row that it did write, or that somebody else has written since, stays.
 
     Args:
         cell: that was trained.
-        why: it failed, for its row.
+        why: it failed, for its row; None if it was interrupted.
     """
-    row = row_of(cell, status="failed", error=why)
-    with locks.hold(cell.folder) as held:
-        if not held:
-            return None
-        try:
-            (cell.folder / TRACEBACK).write_text(f"{why}\n")
+    try:
+        with locks.hold(cell.folder) as held:
+            if not held:
+                return None
+            if row := finished(cell):
+                beats.end(cell.folder)
+                return row
+            row = row_of(cell, status="failed" if why else "interrupted", error=why)
+            if why:
+                (cell.folder / TRACEBACK).write_text(f"{why}\n")
             results.write(row, cell.folder)
-        except OSError as error:
-            return error
-        beats.end(cell.folder)
-    return row
+            beats.end(cell.folder)
+            return row
+    except (OSError, ValueError) as error:
+        return error
 
 
 def give_up(cell: Cell) -> None:
     """Write the row of a cell whose process was interrupted, and ended before it wrote one."""
-    with locks.hold(cell.folder) as held:
-        if held and beats.read(cell.folder):
-            results.write(row_of(cell, status="interrupted"), cell.folder)
-            beats.end(cell.folder)
+    with contextlib.suppress(OSError):
+        if beats.read(cell.folder):
+            bury(cell, None)

@@ -41,6 +41,19 @@ def read(folder: Path) -> Beat | None:
         return None
 
 
+def outlived(folder: Path, row: Path) -> bool:
+    """Whether a run has begun anew since its row was written, and was killed.
+
+    Args:
+        folder: of the run.
+        row: its row's file.
+    """
+    try:
+        return (folder / FILE).stat().st_mtime_ns > row.stat().st_mtime_ns
+    except OSError:
+        return False
+
+
 def end(folder: Path) -> None:
     """Take the heartbeat away: the run has a row now."""
     with contextlib.suppress(OSError):

@@ -1,6 +1,8 @@
 """Jobs on a cluster that train a cell each, and go on elsewhere when they are preempted."""
 
+import contextlib
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -11,8 +13,8 @@ from typing import Any
 import submitit
 import torch
 
-from scaling import interrupts, plans, results
-from scaling.attempts import Ended, bury, fresh, give_up, train
+from scaling import beats, interrupts, plans, results
+from scaling.attempts import Ended, anew, bury, give_up, train
 from scaling.cells import Cell
 from scaling.interrupts import Interrupted
 from scaling.workers import GRACE, cores
@@ -24,7 +26,13 @@ EVERY = {"local": 0.2, "slurm": 5.0}  # seconds between two looks at the jobs
 
 
 def number(wanted: int | None, cells: int, cluster: str) -> int:
-    """Jobs that run at a time: as many as wanted, else 32 on a cluster and one per core here."""
+    """Jobs that run at a time: as many as wanted, else 32 on a cluster and one per core here.
+
+    Raises:
+        ValueError: for 0, which is the command's own process.
+    """
+    if wanted == 0:
+        raise ValueError("workers=0 is the command's own process; drop hydra/launcher=slurm, or it")
     return max(1, min(wanted or (cores() if cluster == "local" else 32), cells))
 
 
@@ -48,14 +56,15 @@ def train_all(
     threads = max(1, cores() // workers) if cluster == "local" else None
     waiting: list[Cell] = list(todo)
     running: list[tuple[Cell, submitit.Job]] = []
-    room = workers if cluster == "local" else ARRAY  # an array limits by itself how many run
     try:
         while waiting or running:
-            some, waiting = waiting[: room - len(running)], waiting[room - len(running) :]
+            # an array limits by itself how many run, and two would run twice as many
+            room = workers - len(running) if cluster == "local" else ARRAY * (not running)
+            some, waiting = waiting[:room], waiting[room:]
             if some:
-                with executor.batch():
+                with interrupts.held_back(), executor.batch():
                     jobs = [
-                        executor.submit(_Train(fresh=fresh(cell), threads=threads), cell)
+                        executor.submit(_Train(fresh=anew(cell), threads=threads), cell)
                         for cell in some
                     ]
                 running += zip(some, jobs, strict=True)
@@ -64,7 +73,7 @@ def train_all(
                 running.remove((cell, job))
                 yield cell, _ended(cell, job)
     finally:
-        _cancel(running)
+        _cancel(running, cluster)
 
 
 def check(cluster: str, settings: Mapping[str, Any]) -> None:
@@ -82,8 +91,11 @@ def _executor(
 ) -> submitit.AutoExecutor:
     if cluster not in EVERY:
         raise ValueError(f"hydra.launcher.cluster={cluster} must be {' or '.join(EVERY)}")
+    for key in ("timeout_min", "cpus_per_task", "signal_delay_s"):
+        if settings.get(key, 1) < 1:
+            raise ValueError(f"hydra.launcher.{key}={settings[key]} must be at least 1")
     requeues = settings.get("max_num_timeout", 3)
-    common = {"timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node", "name"}
+    common = {"timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node"}
     try:
         executor = submitit.AutoExecutor(
             folder,
@@ -92,6 +104,7 @@ def _executor(
             local_max_num_timeout=requeues,
         )
         executor.update_parameters(
+            name="scaling",
             slurm_array_parallelism=workers,
             **{
                 key if key in common else f"slurm_{key}": value
@@ -136,17 +149,28 @@ def _ended(cell: Cell, job: submitit.Job) -> Ended:
     try:
         return job.result()
     except Exception:  # submitit raises plain ones for whatever became of a job
-        row = results.read_row(cell.folder)
-        if row is not None and row.status == "interrupted":
-            return row
+        with contextlib.suppress(ValueError):
+            row = results.read_row(cell.folder)
+            if row is not None and row.status == "interrupted" and not beats.read(cell.folder):
+                return row
         return bury(cell, f"its job {job.job_id} ended ({job.state}); log: {job.paths.stderr}")
 
 
-def _cancel(running: Sequence[tuple[Cell, submitit.Job]]) -> None:
-    for _, job in running:
-        job.cancel()
+def _cancel(running: Sequence[tuple[Cell, submitit.Job]], cluster: str) -> None:
+    """Let running jobs write their rows, keep waiting ones from starting, then end them all."""
+    if not running:
+        return
+    if cluster == "slurm":
+        arrays = sorted({job.job_id.split("_")[0] for _, job in running})
+        for flags in (["--state=PENDING"], ["--state=RUNNING", "--signal=INT"]):
+            subprocess.run(["scancel", *flags, *arrays], check=False)
+    else:
+        for _, job in running:
+            job.cancel()
     deadline = time.monotonic() + GRACE
     while not all(job.done() for _, job in running) and time.monotonic() < deadline:
         time.sleep(0.1)
+    if cluster == "slurm":
+        subprocess.run(["scancel", *arrays], check=False)
     for cell, _ in running:
         give_up(cell)

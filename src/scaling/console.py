@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from scaling import report, results, train
+from scaling import beats, plans, report, results, train
 from scaling.attempts import Ended
 from scaling.cells import Cell
 
@@ -23,7 +23,9 @@ def standing(cell: Cell) -> str:
         row = results.read_row(cell.folder)
     except ValueError as error:
         return f"corrupt: {error}"
-    return "missing" if row is None else row.status
+    if row is None:
+        return "missing"
+    return "interrupted" if beats.outlived(cell.folder, cell.folder / results.FILE) else row.status
 
 
 def state(ended: Ended) -> str:
@@ -34,47 +36,72 @@ def state(ended: Ended) -> str:
         return f"failed: its row could not be written ({ended})"
     if isinstance(ended, ValueError):
         return f"corrupt: {ended}"
-    return f"{ended.status}: {ended.error}" if ended.error else ended.status
+    if not ended.error:
+        return ended.status
+    return f"{ended.status}: {ended.error.strip().splitlines()[0]}"
 
 
-def announce(outcome: Mapping[Path, str], todo: Sequence[Cell], number: int) -> None:
+def labels(asked: Sequence[Cell]) -> dict[Path, str]:
+    """What sets each cell of a command apart: its root keys, and whatever else is swept."""
+    typed = {cell.folder: set(cell.overrides) for cell in asked}
+    common = set.intersection(*typed.values())
+    found = {}
+    for cell in asked:
+        more = sorted(typed[cell.folder] - common)
+        more = [word for word in more if word.partition("=")[0] not in results.ROOT_KEYS]
+        found[cell.folder] = ",".join([cell.name.rsplit("-", 1)[0], *more])
+    return found
+
+
+def announce(
+    outcome: Mapping[Path, str],
+    todo: Sequence[Cell],
+    number: int | None,
+    labels: Mapping[Path, str],
+) -> None:
     """Say what a command would train, and about how long that takes."""
     chosen = {cell.folder for cell in todo}
     for folder, state in outcome.items():
-        print(f"{'train' if folder in chosen else 'keep '}  {folder.name}  ({state})")
-    print(f"{len(todo)} of {len(outcome)} cells would be trained, {number} at a time")
+        digest = folder.name.rsplit("-", 1)[1]
+        print(f"{'train' if folder in chosen else 'keep '}  {labels[folder]}-{digest}  ({state})")
+    at_a_time = f", {number} at a time" if number else ""
+    print(f"{len(todo)} of {len(outcome)} cells would be trained{at_a_time}")
     studies = {folder.parent for folder in outcome if any(folder.parent.glob(f"*/{results.FILE}"))}
     if not studies:
         return
-    rows = results.read(*studies)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # corrupt rows are named in the list
+        rows = results.read(*studies)
     known = rows[rows["status"].isin(results.FINISHED)]
     rate = known["seconds"].sum() / max(1, known["examples"].sum())
     if todo and len(known):
-        seconds = rate * sum(train.examples(cell) for cell in todo) / number
+        seconds = rate * sum(train.examples(cell) for cell in todo) / (number or 1)
         print(f"about {duration(seconds)}, at the mean speed of {len(known)} rows of the study")
 
 
 class Pace:
     """How fast a sweep goes, in training examples per second of the clock."""
 
-    def __init__(self, todo: Sequence[Cell]):
+    def __init__(self, todo: Sequence[Cell], labels: Mapping[Path, str]):
+        self.labels = labels
         self.waiting = {cell.folder: train.examples(cell) for cell in todo}
-        self.total, self.trained = len(todo), 0
+        self.total, self.trained = len(todo), 0.0
         self.started = time.monotonic()
 
     def line(self, cell: Cell, ended: Ended) -> str:
         """What is said of a cell when it ends, and the time left for the others."""
-        self.trained += self.waiting.pop(cell.folder)
-        place = self.total - len(self.waiting)
-        settings = cell.name.rsplit("-", 1)[0]
-        parts = [f"[{place:{len(str(self.total))}d}/{self.total}] {settings}", state(ended)]
+        asked = self.waiting.pop(cell.folder)
+        place = f"{self.total - len(self.waiting):{len(str(self.total))}d}/{self.total}"
+        parts = [f"[{place}] {self.labels[cell.folder]}", state(ended)]
         if isinstance(ended, results.Row):
+            done = ended.status in results.FINISHED
+            self.trained += asked if done else ended.measured.get("examples", 0.0)
             if "val_loss" in ended.measured:
                 parts.append(f"val_loss {ended.measured['val_loss']:.3f}")
             if "clip_percent" in ended.measured:
                 parts.append(f"clipped {ended.measured['clip_percent']:.0f} %")
             parts.append(duration(ended.measured.get("seconds", 0.0)))
-        if self.waiting:
+        if self.waiting and self.trained:
             lasted = time.monotonic() - self.started
             left = sum(self.waiting.values()) * lasted / self.trained
             parts.append(f"about {duration(left)} left")
@@ -94,10 +121,10 @@ def close(outcome: Mapping[Path, str], swept: bool) -> None:
         print(f"{folder}: {state}", file=sys.stderr)
         if (folder / train.TRACEBACK).exists() and state.startswith("failed"):
             print(f"  traceback in {folder / train.TRACEBACK}", file=sys.stderr)
-    if undone:
-        print(
-            f"{len(undone)} of {len(outcome)} not done; to try again: {command()}", file=sys.stderr
-        )
+    again = [state for state in undone.values() if not state.startswith("corrupt")]
+    if again:
+        said = f"{len(again)} of {len(outcome)} not done; to try again: {plans.again(command())}"
+        print(said, file=sys.stderr)
     for study in sorted({folder.parent for folder in outcome} if swept else ()):
         print(f"figures: python -m scaling.report {study}")
 

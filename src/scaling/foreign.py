@@ -1,11 +1,12 @@
 """Cells through one of Hydra's own launchers, with what it can give."""
 
 import logging
+import time
 from collections.abc import Generator, Sequence
 
 from hydra.plugins.launcher import Launcher
 
-from scaling import results
+from scaling import beats, results
 from scaling.attempts import Ended, bury
 from scaling.cells import Cell
 
@@ -13,9 +14,9 @@ log = logging.getLogger(__name__)
 
 
 def train_all(
-    todo: Sequence[Cell], launcher: Launcher
+    todo: Sequence[Cell], *, launcher: Launcher, wait: bool
 ) -> Generator[tuple[Cell, Ended], None, None]:
-    """Each cell with its row, when the launcher is through with all of them.
+    """Each cell that was begun with its row, when the launcher is through with all of them.
 
     A launcher of Hydra's composes every cell anew and says nothing until its end; one whose
     processes are killed may take the cells with it that were still to come.
@@ -23,17 +24,24 @@ def train_all(
     Args:
         todo: cells to train.
         launcher: that was set up by Hydra.
+        wait: has no meaning for it: nothing is yielded.
     """
-    why = "its launcher ended without a row"
+    if wait:
+        return
+    why, began = "its launcher ended without a row", time.time()
     try:
         launcher.launch([cell.overrides for cell in todo], 0)
     except Exception as error:  # joblib raises its own when a worker is killed
         why = f"its launcher ended: {type(error).__name__}: {error}"
         log.warning(why)
     for cell in todo:
+        file = cell.folder / results.FILE
         try:
             row = results.read_row(cell.folder)
         except ValueError as error:
             yield cell, error
             continue
-        yield cell, bury(cell, why) if row is None else row
+        if beats.read(cell.folder):
+            yield cell, bury(cell, why)
+        elif row is not None and file.stat().st_mtime >= began - 1:
+            yield cell, row

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from scaling import results
 from scaling.cells import Cell, cell
 
 log = logging.getLogger(__name__)
@@ -34,8 +36,8 @@ class Grid:
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
-    pairs: Sequence[Any] = ()
-    exclude: Sequence[Any] = ()
+    pairs: Any = ()
+    exclude: Any = ()
     first: int | None = None
 
     def __post_init__(self) -> None:
@@ -44,12 +46,19 @@ class Grid:
                 f"hydra.sweeper.first={self.first} must be at least 1; null keeps all values"
             )
         for name in ("pairs", "exclude"):
-            for entry in getattr(self, name):
-                if not isinstance(entry, Mapping) or not entry:
-                    raise ValueError(
-                        f"hydra.sweeper.{name} must be a list of mappings, such as "
-                        f"[{{batch: 256, clip: 0.01}}]; it has {entry}"
-                    )
+            entries = getattr(self, name)
+            listed = isinstance(entries, Sequence) and not isinstance(entries, str)
+            if not listed or not all(isinstance(entry, Mapping) and entry for entry in entries):
+                raise ValueError(
+                    f"hydra.sweeper.{name}={entries} must be a list of mappings, such as "
+                    "[{batch: 256, clip: 0.01}]"
+                )
+        keys = [*self.params, *(key for pair in self.pairs for key in pair)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(
+                    f"{key} is swept twice in hydra.sweeper; give it in params or in one of pairs"
+                )
 
 
 def expand(
@@ -81,6 +90,8 @@ def expand(
         raise ValueError("experiment can only be one in a command, because each brings its grid")
     composed = [axis for axis in axes if _keys(axis) & chosen or len(axis) == 1]
     varied = [axis for axis in axes if axis not in composed]
+    for rule in grid.exclude:
+        _check_options(loader, rule)
     cells: dict[str, Cell] = {}
     points, excluded = 0, dict.fromkeys(range(len(grid.exclude)), 0)
     for options in _joined(composed):
@@ -118,18 +129,24 @@ def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list
     A typed key leaves its pair, and the others of the pair stay together.
     """
     params = [f"{key}={_values(value)}" for key, value in grid.params.items()]
-    single = {
-        override.get_key_element(): [(point,) for point in _points(override)]
-        for override in parser.parse_overrides([*params, *arguments])
-    }
+    single: dict[str, list[Point]] = {}
+    for override in parser.parse_overrides([*params, *arguments]):
+        key = override.key_or_group  # without the plus that it may be typed with
+        single[f"{key}@{override.package}"] = [(point,) for point in _points(override)]
+        if key in results.SWITCHES and override.is_sweep_override():
+            raise ValueError(f"{override.input_line} cannot be swept; give {key} one value")
     axes = []
     for pair in grid.pairs:
         columns = {}
-        for override in parser.parse_overrides([f"{k}={_values(v)}" for k, v in pair.items()]):
-            columns[override.get_key_element()] = _points(override)
+        typed = [f"{key}={_values(value)}" for key, value in pair.items()]
+        for entry in typed:
+            if entry.endswith("="):
+                raise ValueError(f"{PAIRS}: {entry[:-1]} has no values")
+        for override in parser.parse_overrides(typed):
+            columns[f"{override.key_or_group}@{override.package}"] = _points(override)
         lengths = {key: len(values) for key, values in columns.items()}
         if len(set(lengths.values())) > 1:
-            counted = ", ".join(f"{key} has {count}" for key, count in lengths.items())
+            counted = ", ".join(f"{k.split('@')[0]} has {n}" for k, n in lengths.items())
             raise ValueError(f"{PAIRS}: keys that go together need equally many values; {counted}")
         kept = [values for key, values in columns.items() if key not in single]
         if kept:
@@ -158,8 +175,7 @@ def _agrees(settings: DictConfig, choices: Mapping[str, Any], rule: Mapping[str,
             got = choices[key]
         elif (got := OmegaConf.select(settings, key, default=_NOTHING)) is _NOTHING:
             raise ValueError(f"{EXCLUDE}: {key} is an unknown key")
-        among = wanted if OmegaConf.is_list(wanted) or isinstance(wanted, list) else [wanted]
-        if not any(_same(key, got, value) for value in among):
+        if not any(_same(key, got, value) for value in _listed(wanted)):
             return False
     return True
 
@@ -167,11 +183,33 @@ def _agrees(settings: DictConfig, choices: Mapping[str, Any], rule: Mapping[str,
 _NOTHING = object()
 
 
+def _check_options(loader: ConfigLoader, rule: Mapping[str, Any]) -> None:
+    """Stop a rule that names an option which its config group does not have."""
+    for key, wanted in rule.items():
+        options = loader.get_group_options(key)
+        for option in _listed(wanted) if options else ():
+            if option not in options:
+                raise ValueError(f"{EXCLUDE}: {key}={option} must be one of {', '.join(options)}")
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if OmegaConf.is_list(value) or isinstance(value, list) else [value]
+
+
 def _same(key: str, got: Any, wanted: Any) -> bool:
-    """Whether two values of a key mean the same: 1 and 1.0, and clip's null and inf."""
+    """Whether two values of a key mean the same: 1 and 1.0, and clip's null and inf.
+
+    Raises:
+        ValueError: for a text where the config has a number.
+    """
     if key == "clip":
-        got, wanted = (float("inf" if value is None else value) for value in (got, wanted))
-    return bool(got == wanted or str(got) == str(wanted))
+        got, wanted = (math.inf if value is None else value for value in (got, wanted))
+    if isinstance(got, int | float) and not isinstance(got, bool) and isinstance(wanted, str):
+        try:
+            wanted = float(wanted)
+        except ValueError as error:
+            raise ValueError(f"{EXCLUDE}: {key}={wanted} must be a number") from error
+    return bool(got == wanted)
 
 
 def _points(override: Override) -> list[str]:

@@ -3,10 +3,11 @@
 import datetime
 import json
 import secrets
+import shlex
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from scaling import results
 
@@ -62,25 +63,45 @@ def read(folder: str | Path) -> list[dict[str, Any]]:
     return found
 
 
-def missing(plans: Iterable[Mapping[str, Any]], finished: set[str]) -> list[str]:
-    """The commands that would train the cells without a finished row, with how many each.
+def again(command: str) -> str:
+    """The command that goes on where one left off: the same, without `resume=`."""
+    return shlex.join(word for word in shlex.split(command) if not word.startswith("resume="))
 
-    A command whose cells are all among those of another one is left out.
+
+class Lack(NamedTuple):
+    """What a command would train."""
+
+    command: str
+    cells: int  # without a finished row
+    total: int  # that it asks for
+
+
+def missing(plans: Iterable[Mapping[str, Any]], settled: set[tuple[Path, str]]) -> list[Lack]:
+    """The commands that would train the cells without a finished row.
+
+    A command whose cells are all among those of another one of the same study is left out.
 
     Args:
         plans: as `read` gives them.
-        finished: the runs that have a finished row.
+        settled: study's folder and run of what no command would train: finished rows, corrupt ones.
     """
-    lacking = {}
+    lacking: dict[tuple[Path, str], tuple[set[str], int]] = {}
     for plan in plans:
+        folder = plan["folder"].absolute()
         cells = {cell["run"] for cell in plan["cells"]}
-        if cells - finished:
-            lacking[plan["command"]] = (cells - finished, len(cells))
+        left = {run for run in cells if (folder, run) not in settled}
+        if left:
+            lacking[folder, again(plan["command"])] = (left, len(cells))
     return [
-        f"{len(cells)} of {total} cells not done: {command}"
-        for command, (cells, total) in lacking.items()
+        Lack(command, len(cells), total)
+        for (folder, command), (cells, total) in lacking.items()
         if not any(
-            cells < others or (cells == others and command < other)
-            for other, (others, _) in lacking.items()
+            there == folder and (cells < others or (cells == others and command < other))
+            for (there, other), (others, _) in lacking.items()
         )
     ]
+
+
+def lines(lacking: Iterable[Lack]) -> list[str]:
+    """The same in words."""
+    return [f"{lack.cells} of {lack.total} cells not done: {lack.command}" for lack in lacking]

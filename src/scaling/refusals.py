@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping
 
+import yaml
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -14,7 +15,8 @@ from omegaconf.errors import (
 )
 
 KINDS = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
-REFUSED = (ValueError, HydraException, OmegaConfBaseException)
+PACKAGED = ("experiment", "scale", "at_scale")  # groups whose files write into the root
+REFUSED = (ValueError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
 def message(error: Exception) -> str:
@@ -38,6 +40,8 @@ def _unknown(cause: OmegaConfBaseException) -> str:
     known = [str(k) for k in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []
     if not known and cause.parent_node is not None:
         known = [str(k) for k in cause.parent_node.keys()]  # noqa: SIM118 - a DictConfig
+    if key in PACKAGED and cause.full_key == key:
+        return f"{key} is an unknown key; does conf/{key}/... begin with `# @package _global_`?"
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
     return f"{cause.full_key or key} is an unknown key; {hint}"

@@ -89,9 +89,7 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     rows = results.read(*folders)
     out.mkdir(parents=True, exist_ok=True)
     text = out / "table.txt"
-    finished = set(rows.loc[rows["status"].isin(results.FINISHED), "run"])
-    planned = [plan for folder in folders for plan in plans.read(folder)]
-    text.write_text("\n".join([table(rows), *plans.missing(planned, finished)]) + "\n")
+    text.write_text("\n".join([table(rows), *plans.lines(_missing(folders, rows))]) + "\n")
     data = out / "rows.csv"
     rows.to_csv(data, index=False)
     files = [text, data]
@@ -99,6 +97,14 @@ def write(folders: list[Path], out: Path) -> list[Path]:
         files.append(out / f"{name}.png")
         draw(rows).savefig(files[-1], dpi=150)
     return files
+
+
+def _missing(folders: list[Path], rows: pd.DataFrame) -> list[plans.Lack]:
+    """What the commands of the sweeps would still train."""
+    settled = set(rows.loc[rows["status"].isin([*results.FINISHED, "corrupt"]), "run"])
+    planned = [plan for folder in folders for plan in plans.read(folder)]
+    places = {plan["folder"].absolute() for plan in planned}
+    return plans.missing(planned, {(place, run) for place in places for run in settled})
 
 
 def _block(title: str, block: pd.DataFrame) -> str:

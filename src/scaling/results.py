@@ -6,7 +6,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -141,14 +141,10 @@ def read(*folders: str | Path) -> pd.DataFrame:
         FileNotFoundError: if there is no row below a folder.
     """
     lines, configs = [], []
-    for folder in folders:
-        runs = list(_runs(Path(folder)))
-        if not runs:
-            raise FileNotFoundError(f"no {FILE} below {folder}; did any run of this sweep finish?")
-        for run in runs:
-            line, config = _line(run)
-            lines.append(line)
-            configs.append(config)
+    for run in _all_runs(folders):
+        line, config = _line(run)
+        lines.append(line)
+        configs.append(config)
     table = pd.DataFrame(lines)
     table = table.reindex(columns=[*FIXED, *(key for key in table if key not in FIXED)])
     for key in table.columns.difference(list(TEXT)):
@@ -204,6 +200,18 @@ def settings(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 _NESTED = ("config", "measured", "provenance")
 _REMEDY = "delete it to train this run again, or restore it from a copy"
+
+
+def _all_runs(folders: Sequence[str | Path]) -> list[Path]:
+    """The runs below some folders, each once, however many of the folders hold it."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        runs = list(_runs(Path(folder)))
+        if not runs:
+            raise FileNotFoundError(f"no {FILE} below {folder}; did any run of this sweep finish?")
+        for run in runs:
+            found.setdefault(os.path.abspath(run), run)
+    return list(found.values())
 
 
 def _runs(folder: Path) -> Iterator[Path]:
@@ -267,16 +275,12 @@ def _varying(configs: list[dict[str, Any]], without: set[str]) -> pd.DataFrame:
 def _tables(folders: tuple[str | Path, ...], table: str) -> pd.DataFrame:
     """The parts of one table of every run below `folders`, joined; study and run come first."""
     parts = []
-    for folder in folders:
-        runs = list(_runs(Path(folder)))
-        if not runs:
-            raise FileNotFoundError(f"no {FILE} below {folder}; did any run of this sweep finish?")
-        for run in runs:
-            part = read_parts(run / table)
-            if len(part):
-                part.insert(0, "study", run.absolute().parent.name)
-                part.insert(1, "run", run.name)
-                parts.append(part)
+    for run in _all_runs(folders):
+        part = read_parts(run / table)
+        if len(part):
+            part.insert(0, "study", run.absolute().parent.name)
+            part.insert(1, "run", run.name)
+            parts.append(part)
     if not parts:
         return pd.DataFrame()
     joined = pd.concat(parts, ignore_index=True)

@@ -32,7 +32,7 @@ MARKS = {
 }
 MEANING = {
     "silent": "held by a process that has given no sign of life for a while",
-    "stale": "begun, and nobody is training them; the same command goes on with them",
+    "stale": "begun, and nobody is training them; the command goes on from their checkpoints",
 }
 SILENT = 120  # seconds without a sign of life
 NAME = re.compile(r"batch=(\d+),lr=([^,]+),clip=([^,]+),seed=(\d+)-[0-9a-f]{12}")
@@ -56,6 +56,11 @@ class Cell:
     beat: float | None = None  # seconds since its last sign of life
 
     @property
+    def place(self) -> Path:
+        """Its folder, the same however it was reached."""
+        return Path(self.study, self.run).absolute()
+
+    @property
     def point(self) -> tuple[int, float, float, int]:
         """Batch, lr, clip and seed, from the run's name."""
         found = NAME.fullmatch(self.run)
@@ -71,6 +76,8 @@ def cells(folder: str | Path) -> list[Cell]:
         FileNotFoundError: if there is no such folder, or no sweep in it.
     """
     folder = Path(folder)
+    if NAME.fullmatch(folder.absolute().name):
+        raise FileNotFoundError(f"{folder} is one run; give its study, {folder.absolute().parent}")
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder; sweeps lie in multirun/<study>")
     found = list(_study(folder))
@@ -109,11 +116,14 @@ def _cell(place: Path, begun: bool) -> Cell:
     known: dict[str, Any] = {"study": str(place.parent), "run": place.name}
     if not begun:
         return Cell(**known, state="missing")
-    beat = beats.read(place)
-    if beat is not None:
+    beat, held = beats.read(place), False
+    if beat is not None and not (held := locks.is_held(place)):
+        beat = beats.read(place)  # it may have ended since
+    row_file = place / results.FILE
+    if beat is not None and (held or not row_file.exists() or beats.outlived(place, row_file)):
         holder, age = locks.holder(place), time.time() - beat.time
         state = "stale"
-        if locks.is_held(place):
+        if held:
             state = "running" if age < SILENT else "silent"
         return Cell(
             **known,
@@ -156,6 +166,9 @@ def text(found: Sequence[Cell], commands: Sequence[str] = ()) -> str:
         counts = Counter(cell.state for cell in members)
         said = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
         parts += [f"{study}: {len(members)} cells, {said}", *_grids(members)]
+        seeds = sorted({cell.point[3] for cell in members})
+        if len(seeds) > 1:
+            parts.append(f"a mark for each seed, in the order {', '.join(map(str, seeds))}")
     marks = [f"{mark} {state}" for state, mark in MARKS.items() if _among(found, state)]
     parts.append("  ".join(marks))
     for state in ("running", *MEANING, "failed", "corrupt"):
@@ -202,7 +215,7 @@ def _grid(block: Sequence[Cell]) -> str:
 def _line(cell: Cell) -> str:
     """One cell that a reader may want to act on."""
     if cell.state in ("failed", "corrupt"):
-        return f"{cell.run}: {cell.error}"
+        return f"{cell.run}: {' '.join(str(cell.error).split())}"
     parts = [cell.run, f"step {cell.step} of {cell.steps}" if cell.steps else "preparing"]
     if cell.speed and cell.steps is not None and cell.step is not None:
         parts.append(f"{cell.speed:.3g} steps/s")
@@ -225,13 +238,15 @@ def main() -> int:
     )  # fmt: skip
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument(
-        "--watch", nargs="?", type=float, const=5.0, metavar="SECONDS",
-        help="look again every so often (5 s) until every cell is done or diverged",
-    )  # fmt: skip
+        "--watch", action="store_true", help="look again until every cell is done or diverged"
+    )
     ways.add_argument("--json", action="store_true", help="for programs: counts, cells, commands")
+    parser.add_argument(
+        "--every", type=float, default=5.0, metavar="SECONDS", help="between two looks; 5"
+    )
     given = parser.parse_args()
-    if given.watch is not None and not given.watch > 0:
-        parser.error(f"--watch {given.watch:g} must be a positive number of seconds")
+    if not given.every > 0:
+        parser.error(f"--every {given.every:g} must be a positive number of seconds")
     try:
         while True:
             found, said = _look(given.folders, as_json=given.json)
@@ -239,7 +254,7 @@ def main() -> int:
             print(f"{clear}{said}", flush=True)
             if not given.watch or all(cell.state in results.FINISHED for cell in found):
                 return 0
-            time.sleep(given.watch)
+            time.sleep(given.every)
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -251,21 +266,25 @@ def _look(folders: Sequence[Path], *, as_json: bool) -> tuple[list[Cell], str]:
     """The cells of some folders, and what is said of them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = [cell for folder in folders for cell in cells(folder)]
+        found = list({cell.place: cell for f in folders for cell in cells(f)}.values())
         planned = [plan for folder in folders for plan in plans.read(folder)]
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         print(message, file=sys.stderr)
-    finished = {cell.run for cell in found if cell.state in results.FINISHED}
-    commands = plans.missing(planned, finished)
+    settled = {
+        (cell.place.parent, cell.run)
+        for cell in found
+        if cell.state in (*results.FINISHED, "corrupt")
+    }
+    lacking = plans.missing(planned, settled)
     if not as_json:
-        return found, text(found, commands)
+        return found, text(found, plans.lines(lacking))
     told = {
         "counts": Counter(cell.state for cell in found),
         "cells": [
             dict(zip(results.ROOT_KEYS, cell.point, strict=True)) | dataclasses.asdict(cell)
             for cell in found
         ],
-        "missing": commands,
+        "not_done": [lack._asdict() for lack in lacking],
     }
     return found, json.dumps(results.strict(told), indent=1, allow_nan=False)
 

@@ -19,7 +19,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from scaling import (
-    attempts,
     cells,
     config,
     console,
@@ -47,6 +46,7 @@ def main() -> None:
     interrupts.listen()
     if {"-h", "--help"} & set(sys.argv):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads the help may leave early
+    logging.raiseExceptions = False  # who reads the lines may leave early
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would leave with 1 by itself
     with _refusals():
         _single()
@@ -58,11 +58,24 @@ def _single(composed: DictConfig) -> None:
     """What Hydra calls for a single run; a sweep arrives in `multirun` instead."""
     with _refusals():
         full = HydraConfig.get()
+        _check_mode(full)
         cell = cells.cell(composed, full.overrides.task, full.runtime.choices)
         alone = full.mode != RunMode.MULTIRUN
         code = work([cell], launcher=None, alone=alone)
-    if alone:  # else a sweeper or a launcher of Hydra's own goes on with the next
+    if alone:
         sys.exit(code)
+    if code > 128:  # else a sweeper or a launcher of Hydra's own goes on with the next
+        raise Interrupted(code - 128)
+
+
+def _check_mode(full: Any) -> None:
+    """Stop a single run that would silently ignore the grid of its experiment."""
+    grid = [key for key in ("params", "pairs", "exclude") if full.sweeper.get(key)]
+    if full.mode == RunMode.RUN and grid:
+        raise ValueError(
+            f"hydra.sweeper.{grid[0]} is a grid, and this is a single run; add -m, or "
+            "`hydra: {mode: MULTIRUN}` to the experiment"
+        )
 
 
 def multirun(
@@ -95,21 +108,21 @@ def work(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool = Fals
     outcome = {cell.folder: console.standing(cell) for cell in asked}  # or why there is none
     todo = [cell for cell in asked if _wanted(outcome[cell.folder], switches["resume"])]
     _rehearse(todo)
+    labels = console.labels(asked)
     way = _way(launcher, switches["workers"], len(todo), alone)
     if switches["dry_run"]:
-        console.announce(outcome, todo, way.number)
+        console.announce(outcome, todo, way.number, labels)
         return 0
     _prepare(asked, swept)
     if swept:
         done = sum(state in results.FINISHED for state in outcome.values())
-        log.info(
-            "%d cells: %d done before, %d to train, %d at a time",
-            *(len(asked), done, len(todo), way.number),
-        )
+        at_a_time = f", {way.number} at a time" if way.number else ""
+        log.info("%d cells: %d done before, %d to train%s", len(asked), done, len(todo), at_a_time)
     try:
-        code = _train_all(todo, outcome, way)
+        code = _train_all(todo, outcome, way, console.Pace(todo, labels), not swept)
         if alone or swept:
-            console.close(outcome, swept)
+            with _any_reader():
+                console.close(outcome, swept)
     except REFUSED as error:
         raise RuntimeError("a bug of this program, not a refused request") from error
     return code or int(any(state not in results.FINISHED for state in outcome.values()))
@@ -118,8 +131,8 @@ def work(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool = Fals
 class Way(NamedTuple):
     """How cells are trained."""
 
-    train_all: Callable[[Sequence[Cell]], Generator[tuple[Cell, Ended], None, None]]
-    number: int  # at a time
+    train_all: Callable[..., Generator[tuple[Cell, Ended], None, None]]  # cells, wait
+    number: int | None  # at a time; None where only the launcher knows
     by_line: bool  # each is told of in a line as it ends
 
 
@@ -143,35 +156,39 @@ def _way(launcher: Any, wanted: int | None, cells: int, alone: bool) -> Way:
             f"workers={wanted} means nothing to {type(launcher).__name__}; set the keys of "
             "hydra.launcher, or leave hydra/launcher=pool"
         )
-    return Way(functools.partial(foreign.train_all, launcher=launcher), 1, by_line=False)
+    return Way(functools.partial(foreign.train_all, launcher=launcher), None, by_line=False)
 
 
-def _train_all(todo: Sequence[Cell], outcome: dict[Path, str], way: Way) -> int:
+def _train_all(
+    todo: Sequence[Cell], outcome: dict[Path, str], way: Way, pace: console.Pace, alone: bool
+) -> int:
     """Train cells and note their outcome; gives 128 + the signal that stopped it, or 0."""
     outcome |= dict.fromkeys((cell.folder for cell in todo), "missing")
-    pace = console.Pace(todo)
     held: list[Cell] = []
     try:
-        with contextlib.closing(way.train_all(todo)) as training:
-            for cell, ended in training:
-                outcome[cell.folder] = console.state(ended)
-                if ended is None:
-                    held.append(cell)
-                elif way.by_line:
-                    log.info("%s", pace.line(cell, ended))
-                if cell.config["fail_fast"] and outcome[cell.folder].startswith("failed"):
-                    return 0
-        if held and way.by_line:
-            log.info("waiting for %d cells that other processes hold", len(held))
-            for cell in held:
-                ended = attempts.train(cell, wait=True)
-                outcome[cell.folder] = console.state(ended)
-                log.info("%s", pace.line(cell, ended))
+        for wait in (False, True):
+            if wait and not held:
+                break
+            if wait:
+                log.info("waiting for %d cells that other processes hold", len(held))
+            some, held = (held, []) if wait else (list(todo), [])
+            with contextlib.closing(way.train_all(some, wait=wait)) as training:
+                for cell, ended in training:
+                    outcome[cell.folder] = console.state(ended)
+                    if ended is None:
+                        held.append(cell)
+                    elif way.by_line:
+                        log.info("%s", pace.line(cell, ended))
+                    if cell.config["fail_fast"] and outcome[cell.folder].startswith("failed"):
+                        return 0
+            if alone:
+                break  # who asked for this run alone is told who has it
     except Interrupted as error:
-        for cell in todo:
-            if console.standing(cell) == "interrupted":
-                outcome[cell.folder] = "interrupted"
         return 128 + error.signal
+    finally:  # those that were being trained when it ended early
+        for cell in todo:
+            if outcome[cell.folder] == "missing":
+                outcome[cell.folder] = console.standing(cell)
     return 0
 
 
@@ -230,12 +247,22 @@ def _prepare(asked: Sequence[Cell], swept: bool) -> None:
 
 
 @contextlib.contextmanager
+def _any_reader() -> Iterator[None]:
+    """Print to a reader who may have left, as `head` does; the exit code is that of the work."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
 def _refusals() -> Iterator[None]:
     """Turn a refused request into one message and exit code 2."""
     try:
         yield
     except Interrupted as error:
-        print("interrupted; nothing was trained", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         sys.exit(128 + error.signal)
     except REFUSED as error:
         if TRACEBACK_WANTED:

@@ -17,7 +17,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from scaling import beats, config, interrupts, provenance, results
+from scaling import beats, config, interrupts, locks, provenance, results
 from scaling.callbacks.checkpoint import Resumable
 from scaling.callbacks.handlers import OwnHandlers
 from scaling.callbacks.heartbeat import Heartbeat
@@ -74,14 +74,14 @@ def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
         OSError: if the row cannot be written.
     """
     folder = cell.folder
-    resumed = None if fresh else _checkpoint(folder / CHECKPOINT)
-    if resumed is None:
-        _clear(folder)
-        _keep_config(cell, folder / ".hydra")
-    beats.write(folder, step=resumed or 0)
     measured: dict[str, float] = {}
     stopped_by, start, cause = None, _now(), None
+    beats.write(folder, step=0)
     try:
+        resumed = None if fresh else _checkpoint(folder / CHECKPOINT)
+        if resumed is None:
+            _clear(folder)
+            _keep_config(cell, folder / ".hydra")
         status, error = _fit(cell, folder, measured, bar, resumed), None
     except BaseException as caught:
         stopped_by, cause = interrupts.behind(caught), caught
@@ -89,13 +89,14 @@ def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
         error = f"{type(caught).__name__}: {caught}".strip(": ") if not stopped_by else None
         if not stopped_by:
             (folder / TRACEBACK).write_text(traceback.format_exc())
-    written = row_of(cell, status=status, error=error, measured=measured, start=start)
     with interrupts.held_back():
+        written = row_of(cell, status=status, error=error, measured=measured, start=start)
         results.write(written, folder)
+        if not stopped_by:
+            (folder / CHECKPOINT).unlink(missing_ok=True)
         beats.end(folder)
     if stopped_by:
         raise Interrupted(stopped_by) from cause
-    (folder / CHECKPOINT).unlink(missing_ok=True)
     return written
 
 
@@ -242,7 +243,7 @@ def _clear(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
-        elif entry.name not in (results.FILE, ".lock"):
+        elif entry.name not in (results.FILE, locks.FILE, beats.FILE):
             entry.unlink()
 
 

@@ -5,25 +5,29 @@ row, the next cell gets a new process. Processes die with their parent.
 """
 
 import concurrent.futures
+import contextlib
 import itertools
 import logging
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Generator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import FrameType
 
 import pebble
 
-from scaling import interrupts, locks, plans, results
-from scaling.attempts import Ended, bury, fresh, give_up, train
+from scaling import interrupts, locks
+from scaling.attempts import Ended, anew, bury, give_up, train
 from scaling.cells import Cell
 from scaling.interrupts import Interrupted
 from scaling.train import examples
 
+TRIES = 3  # pools that may die before one of them trains
 GRACE = 8  # seconds in which an interrupted process may write its row
 STOPPED = 143  # exit code of a process that was interrupted
 DEVICE = "CUDA_VISIBLE_DEVICES"
@@ -51,12 +55,13 @@ def devices() -> list[str]:
     import torch
 
     if DEVICE in os.environ:
-        return [device for device in os.environ[DEVICE].split(",") if device.strip()]
+        named = [device.strip() for device in os.environ[DEVICE].split(",")]
+        return [device for device in named if device not in ("", "-1")]
     return [str(i) for i in range(torch.cuda.device_count())]
 
 
 def train_all(
-    todo: Sequence[Cell], *, workers: int, bar: bool = False
+    todo: Sequence[Cell], *, workers: int, bar: bool = False, wait: bool = False
 ) -> Generator[tuple[Cell, Ended], None, None]:
     """Each cell with its row as it ends; several processes take the longest ones first.
 
@@ -67,32 +72,52 @@ def train_all(
         todo: cells to train.
         workers: processes; 0 is this one.
         bar: show a progress bar of each cell, in this process.
+        wait: for other processes that hold a cell, and then train what they left undone.
     """
     if workers == 0:
         for cell in todo:
-            yield cell, train(cell, bar=bar, fresh=fresh(cell))
+            yield cell, train(cell, bar=bar, wait=wait, fresh=anew(cell) and not wait)
         return
-    if not todo:
-        return
+    left = sorted(todo, key=examples, reverse=True)
+    for _ in range(TRIES if todo else 0):
+        broken = []
+        with contextlib.closing(_through_pool(left, workers, wait)) as training:
+            for cell, ended in training:
+                if isinstance(ended, BrokenProcessPool):
+                    broken.append(cell)
+                else:
+                    yield cell, ended
+        left = broken
+        if not left:
+            return
+    for cell in left:
+        yield cell, bury(cell, f"{TRIES} pools of processes died before they began to train")
+
+
+def _through_pool(
+    todo: Sequence[Cell], workers: int, wait: bool
+) -> Generator[tuple[Cell, Ended | BrokenProcessPool], None, None]:
+    """Each cell as it ends; broken, if processes die while none of them has begun a cell."""
     threads = max(1, cores() // workers)
-    gpu_locks = Path(todo[0].folder.parent, plans.FOLDER).absolute()
+    slots = -(-workers // max(1, len(devices())))  # processes of each device
     pool = pebble.ProcessPool(
         max_workers=workers,
         context=multiprocessing.get_context("spawn"),
         initializer=_begin,
-        initargs=(os.getpid(), threads, devices(), gpu_locks),
+        initargs=(os.getpid(), threads, devices(), slots),
     )
     pebble.CONSTS.term_timeout = GRACE
     futures: dict[concurrent.futures.Future, Cell] = {}
     try:
-        longest_first = sorted(todo, key=examples, reverse=True)
-        futures |= {pool.schedule(_task, args=[cell]): cell for cell in longest_first}
+        futures |= {pool.schedule(_task, args=[cell, wait]): cell for cell in todo}
         for future in concurrent.futures.as_completed(futures):
             cell = futures[future]
             try:
                 yield cell, future.result()
             except pebble.ProcessExpired as death:
                 yield cell, _ended(cell, int(death.exitcode or 0))
+            except BrokenProcessPool as error:
+                yield cell, error
     finally:
         running = [cell for future, cell in futures.items() if future.running()]
         pool.stop()
@@ -101,11 +126,11 @@ def train_all(
             give_up(cell)
 
 
-def _task(cell: Cell) -> Ended:
+def _task(cell: Cell, wait: bool) -> Ended:
     """What a process of the pool does with a cell."""
     _state.busy = True
     try:
-        return train(cell, fresh=fresh(cell))
+        return train(cell, wait=wait, fresh=anew(cell) and not wait)
     except Interrupted:
         os._exit(STOPPED)  # its row is written; no other cell may begin before the pool ends
     finally:
@@ -114,9 +139,8 @@ def _task(cell: Cell) -> Ended:
 
 def _ended(cell: Cell, code: int) -> Ended:
     """How a cell ended whose process left with a code; a negative one is the signal that did it."""
-    row = results.read_row(cell.folder)
-    if code == STOPPED and row is not None:
-        return row
+    if code == STOPPED:
+        return bury(cell, None)
     why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return bury(cell, f"its process was killed ({why}); out of memory, or killed by somebody")
 
@@ -128,22 +152,23 @@ class _State:
 _state = _State()
 
 
-def _begin(parent: int, threads: int, gpus: list[str], place: Path) -> None:
-    """Prepare a process of the pool: its device, its threads, and its end."""
+def _begin(parent: int, threads: int, gpus: list[str], slots: int) -> None:
+    """Prepare a process of the pool: its end, its device and its threads."""
     import torch
 
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     if gpus:
-        os.environ[DEVICE] = _own(gpus, place)
+        os.environ[DEVICE] = _own(gpus, slots)
     torch.set_num_threads(threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 
 
-def _own(gpus: list[str], place: Path) -> str:
-    """A GPU that no other process of the pool has; free again when this process ends."""
-    for gpu in itertools.cycle(gpus):
-        if locks.keep(place / f"gpu-{gpu}.lock"):
+def _own(gpus: list[str], slots: int) -> str:
+    """A GPU that no more than `slots` processes of this machine have; free when this one ends."""
+    place = Path(tempfile.gettempdir(), f"scaling-{os.getuid()}")
+    for slot, gpu in itertools.cycle(itertools.product(range(slots), gpus)):
+        if locks.keep(place / f"gpu-{gpu}-{slot}.lock"):
             return gpu
         time.sleep(0.1)
     raise AssertionError("unreachable: the cycle does not end")
@@ -151,7 +176,7 @@ def _own(gpus: list[str], place: Path) -> str:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     if not _state.busy:
-        os._exit(0)
+        os._exit(STOPPED)
     interrupts.interrupt(number, frame)
 
 

@@ -13,7 +13,7 @@ def data(**settings) -> Markov:
     made = Markov(
         **{
             "batch": 8, "microbatches": 1, "seed": 0, "path": None, "vocabulary": 5, "context": 12,
-            "concentration": 0.5, "sequences": 64, "endless": True, "val_sequences": 500,
+            "concentration": 0.5, "sequences": 64, "endless": True, "val_windows": 500,
             "source_seed": 0,
         } | settings
     )  # fmt: skip
@@ -51,7 +51,7 @@ def test_independent_tokens_have_the_entropy_of_their_vocabulary():
 
 
 def test_sequences_follow_the_source():
-    made = data(sequences=20_000, val_sequences=1)
+    made = data(sequences=20_000, val_windows=1)
     x, y = made._examples(torch.arange(20_000))
     pairs = torch.bincount((x * 5 + y).flatten(), minlength=25).view(5, 5).double()
     visits, p = pairs.sum(dim=1, keepdim=True), made.source.transitions
@@ -61,7 +61,7 @@ def test_sequences_follow_the_source():
 
 
 def test_what_the_true_source_scores_lies_at_the_entropy_rate():
-    columns = data(val_sequences=20_000).columns()
+    columns = data(val_windows=20_000).columns()
     assert columns["bigram_loss"] == pytest.approx(columns["floor_loss"], abs=0.01)
     assert columns["floor_loss"] < columns["unigram_loss"] < columns["uniform_loss"]
 

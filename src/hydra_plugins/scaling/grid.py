@@ -1,6 +1,6 @@
 """Hydra's `hydra/sweeper=grid`: hands a `--multirun` command to `scaling.sweep`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -15,9 +15,9 @@ class GridConf:
     """The keys below `hydra.sweeper`, see `scaling.grids.Grid`."""
 
     _target_: str = "hydra_plugins.scaling.grid.GridSweeper"
-    params: dict[str, Any] | None = None  # key -> values to sweep, as on the command line
-    pairs: list[Any] | None = None  # key -> values that go together
-    exclude: list[Any] | None = None  # key -> value of the cells to leave out
+    params: dict[str, Any] | None = field(default_factory=dict)  # key -> values to sweep
+    pairs: Any = None  # a list of key -> values that go together
+    exclude: Any = None  # a list of key -> value of the cells to leave out
     first: int | None = None  # keep this many values of every swept key; null keeps all
 
 

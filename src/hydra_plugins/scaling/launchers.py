@@ -68,11 +68,13 @@ class PoolLauncher(_Launcher):
 
         return workers.number(wanted, cells)
 
-    def train_all(self, todo: Sequence[Any], number: int) -> Generator[tuple[Any, Any], None, None]:
+    def train_all(
+        self, todo: Sequence[Any], number: int, wait: bool
+    ) -> Generator[tuple[Any, Any], None, None]:
         """Each cell with its row as it ends."""
         from scaling import workers
 
-        return workers.train_all(todo, workers=number)
+        return workers.train_all(todo, workers=number, wait=wait)
 
 
 class SlurmLauncher(_Launcher):
@@ -97,8 +99,10 @@ class SlurmLauncher(_Launcher):
 
         return clusters.number(wanted, cells, self.cluster)
 
-    def train_all(self, todo: Sequence[Any], number: int) -> Generator[tuple[Any, Any], None, None]:
-        """Each cell with its row as its job ends."""
+    def train_all(
+        self, todo: Sequence[Any], number: int, wait: bool
+    ) -> Generator[tuple[Any, Any], None, None]:
+        """Each cell with its row as its job ends; a job waits for who holds its cell anyway."""
         from scaling import clusters
 
         return clusters.train_all(

@@ -27,6 +27,7 @@ class Resumable(Checkpoint):
             raise ValueError(f"seconds={seconds} must not be negative")
         self.path, self.seconds = path, seconds
         self.before = 0.0  # seconds that the run had lasted when it was resumed
+        self.started = time.monotonic()
 
     @property
     def lasted(self) -> float:

@@ -1,6 +1,7 @@
 """Keep the signal handlers that were there before Lightning's."""
 
 import signal
+import threading
 
 import lightning as L
 
@@ -24,6 +25,8 @@ class OwnHandlers(L.Callback):
         self._restore()
 
     def _restore(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # where Lightning leaves them alone too
         for number, handler in self.handlers.items():
             if handler is not None:
                 signal.signal(number, handler)

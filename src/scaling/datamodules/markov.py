@@ -39,7 +39,7 @@ class Markov(L.LightningDataModule):
         concentration: of the Dirichlet distribution; the smaller, the more can be predicted.
         sequences: of an epoch.
         endless: whether each epoch has new sequences.
-        val_sequences: to validate on, the same for all runs.
+        val_windows: to validate on, the same for all runs.
         source_seed: draws the transition matrix, the finite set, and the validation sequences.
 
     Raises:
@@ -58,7 +58,7 @@ class Markov(L.LightningDataModule):
         concentration: float,
         sequences: int,
         endless: bool,
-        val_sequences: int,
+        val_windows: int,
         source_seed: int,
     ):
         super().__init__()
@@ -74,14 +74,14 @@ class Markov(L.LightningDataModule):
                 f"data.concentration={concentration} must be positive; inf makes tokens independent"
             )
         for key, value in {
-            "context": context, "sequences": sequences, "val_sequences": val_sequences
+            "context": context, "sequences": sequences, "val_windows": val_windows
         }.items():  # fmt: skip
             if value < 1:
                 raise ValueError(f"data.{key}={value} must be at least 1")
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.vocabulary, self.context, self.concentration = vocabulary, context, concentration
         self.sequences, self.endless = sequences, endless
-        self.val_sequences, self.source_seed = val_sequences, source_seed
+        self.val_windows, self.source_seed = val_windows, source_seed
 
     @property
     def fingerprint(self) -> str:
@@ -141,7 +141,7 @@ class Markov(L.LightningDataModule):
         return _shifted(self._drawn(self.sequences, draw)[rows % self.sequences])
 
     def _validation(self) -> tuple[Tensor, Tensor]:
-        return _shifted(self._drawn(self.val_sequences, (2,)))
+        return _shifted(self._drawn(self.val_windows, (2,)))
 
     def _drawn(self, sequences: int, draw: tuple[int, ...]) -> Integer[Tensor, "sequences time"]:
         name = (self.vocabulary, self.concentration, self.source_seed)
