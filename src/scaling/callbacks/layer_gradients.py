@@ -58,6 +58,9 @@ class LayerGradients(L.Callback):
         self.every, self.flush_every = every, flush_every
         self.recorder: Recorder | None = None
         self.resumed: dict[str, float] = {"rows": 0, "seconds": 0.0, "lasted": 0.0}
+        self.pending: list[Tensor] = []  # (statistics, layers) of a step each
+        self.moved: list[Tensor] | None = None  # parameters of a step that has begun
+        self.started = time.perf_counter()
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if len(trainer.optimizers) != 1 or trainer.world_size != 1:
@@ -72,9 +75,9 @@ class LayerGradients(L.Callback):
             keep=int(self.resumed["rows"]),
         )
         self.layers = _layers(module)
-        self.pending: list[Tensor] = []  # (statistics, layers) of a step each
+        self.pending = []
         self.known: list[tuple[int, int, tuple[int, ...]]] = []  # step, epoch, ids of tensors
-        self.moved: list[Tensor] | None = None  # parameters of a step that has begun
+        self.moved = None
         self.seconds = self.resumed["seconds"]
         self.started = time.perf_counter() - self.resumed["lasted"]
 
