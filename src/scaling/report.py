@@ -11,6 +11,8 @@ import pandas as pd
 
 from scaling import plans, results
 
+# What counting reaches, by the length of what it counts, and what nothing goes below.
+REFERENCES = ("uniform", "unigram", "bigram", "trigram", "fourgram", "fivegram", "floor")
 LEGEND = "* best of its batch   ! worse than letter frequencies (unigram)   (%) steps clipped"
 
 
@@ -153,7 +155,7 @@ def _means(block: pd.DataFrame) -> dict[int, pd.Series]:
 
 def _trivial(rows: pd.DataFrame) -> dict[str, float]:
     """The losses that need no learning, if all rows agree on them."""
-    names = ("uniform_loss", "unigram_loss", "bigram_loss")
+    names = [f"{name}_loss" for name in REFERENCES if f"{name}_loss" in rows]
     known = {name: rows[name].dropna().unique() for name in names}
     return {name: values[0] for name, values in known.items() if len(values) == 1}
 
