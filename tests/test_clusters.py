@@ -185,6 +185,23 @@ def test_a_cluster_that_cannot_be_used_is_one_message(command, settings, message
     assert not Path("multirun").exists()
 
 
+def test_a_run_inside_a_job_of_slurm_is_one_process_and_requeues_nothing(command, monkeypatch):
+    job = {"JOB_ID": "7", "JOB_NAME": "x", "NTASKS": "4", "NTASKS_PER_NODE": "4", "PROCID": "0",
+           "LOCALID": "0", "NODEID": "0", "NODELIST": "here", "JOB_NODELIST": "here"}  # fmt: skip
+    for key, value in job.items():
+        monkeypatch.setenv(f"SLURM_{key}", value)
+    from scaling import train
+
+    built = train._build
+    seen = []
+    monkeypatch.setattr(train, "_build", lambda *a, **k: seen.append(built(*a, **k)) or seen[-1])
+    assert command("seed=1").code == 0
+    _, _, trainer = seen[-1]
+    environment = trainer._accelerator_connector.cluster_environment
+    assert type(environment).__name__ == "LightningEnvironment"
+    assert trainer.world_size == 1
+
+
 @pytest.mark.parametrize(
     ("wanted", "cells", "cluster", "number"),
     [(None, 100, "slurm", 32), (200, 1000, "slurm", 200), (8, 3, "slurm", 3), (1, 5, "local", 1)],

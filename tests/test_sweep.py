@@ -439,7 +439,9 @@ def test_a_signal_leaves_interrupted_rows_and_its_exit_code(folder, number, code
     assert "3 of 3 not done" in err
     assert "Traceback" not in err
     steps = results.steps(STUDY)
-    assert len(steps) == rows()["steps"].sum() > 0
+    taken = rows()["steps"].sum()  # a signal between a step and its statistics costs their row
+    assert 0 <= taken - len(steps) <= workers
+    assert len(steps) > 0
     assert len(list(STUDY.glob("*/checkpoint.ckpt"))) == workers
 
 

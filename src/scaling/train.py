@@ -15,6 +15,7 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import instantiate
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import OmegaConf
 
 from scaling import beats, config, interrupts, locks, provenance, results
@@ -199,6 +200,8 @@ def _build(
         callbacks=[*callbacks, Progress()] if bar else callbacks,
         logger=_instance(logger, **place) if logger else False,
         default_root_dir=str(folder),
+        # one process, whatever the variables of a job say; only submitit requeues
+        plugins=settings["trainer"].get("plugins") or [LightningEnvironment()],
         num_sanity_val_steps=0,
         enable_checkpointing=True,  # with our own callback, see Resumable
         enable_progress_bar=False,
