@@ -1,5 +1,6 @@
 """A pool of processes: what each is given, and what its death leaves behind."""
 
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import pebble
 import psutil
 import pytest
 
@@ -155,3 +157,31 @@ def test_pools_that_always_die_fail_their_cells_and_end(folder, monkeypatch, com
         results.read(STUDY)["error"].tolist()
         == ["3 pools of processes died before they began to train"] * 2
     )
+
+
+class Forgetful:
+    """A pool that broke before it looked at any cell, and never answers for them."""
+
+    active = False
+
+    def __init__(self, **_):
+        self.scheduled = 0
+
+    def schedule(self, *_, **__):
+        self.scheduled += 1
+        if self.scheduled > 1:
+            raise RuntimeError("Unexpected error within the Pool")
+        return concurrent.futures.Future()
+
+    def stop(self):
+        pass
+
+    join = stop
+
+
+def test_a_broken_pool_that_forgets_its_cells_does_not_hang(monkeypatch, folder, command):
+    monkeypatch.setattr(pebble, "ProcessPool", Forgetful)
+    ended = command("-m", "seed=0,1,2", "workers=2")
+    assert ended.code == 1
+    assert results.read(STUDY)["status"].tolist() == ["failed"] * 3
+    assert "3 of 3 not done" in ended.err

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import FrameType
@@ -109,15 +110,26 @@ def _through_pool(
     pebble.CONSTS.term_timeout = GRACE
     futures: dict[concurrent.futures.Future, Cell] = {}
     try:
-        futures |= {pool.schedule(_task, args=[cell, wait]): cell for cell in todo}
-        for future in concurrent.futures.as_completed(futures):
-            cell = futures[future]
-            try:
-                yield cell, future.result()
-            except pebble.ProcessExpired as death:
-                yield cell, _ended(cell, int(death.exitcode or 0))
-            except BrokenProcessPool as error:
-                yield cell, error
+        with contextlib.suppress(BrokenProcessPool, RuntimeError):  # it may break meanwhile
+            for cell in todo:
+                futures[pool.schedule(_task, args=[cell, wait])] = cell
+        pending = set(futures)
+        while pending:
+            done, pending = concurrent.futures.wait(pending, 1.0, FIRST_COMPLETED)
+            for future in done:
+                cell = futures[future]
+                try:
+                    yield cell, future.result()
+                except pebble.ProcessExpired as death:
+                    yield cell, _ended(cell, int(death.exitcode or 0))
+                except BrokenProcessPool as error:
+                    yield cell, error
+            if not done and not pool.active:
+                break  # a broken pool forgets the cells that it had not yet looked at
+        begun = {cell.folder for future, cell in futures.items() if future not in pending}
+        for cell in todo:
+            if cell.folder not in begun:
+                yield cell, BrokenProcessPool("the pool broke before it took the cell")
     finally:
         running = [cell for future, cell in futures.items() if future.running()]
         pool.stop()
