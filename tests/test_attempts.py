@@ -87,3 +87,10 @@ def test_a_beat_that_is_older_than_its_row_means_nothing(cell):
     beats.write(cell.folder, step=1)
     os.utime(cell.folder / results.FILE, ns=(0, 0))
     assert attempts.finished(cell) is None
+
+
+def test_a_row_that_an_interrupted_process_wrote_keeps_its_measurements(cell):
+    write(cell, "interrupted")
+    row = bury(cell, None)
+    assert (row.status, row.measured["steps"]) == ("interrupted", 6)
+    assert bury(cell, "its job ended") == row

@@ -1,56 +1,30 @@
 """Jobs of a cluster, tried with the local executor of submitit."""
 
 import contextlib
-import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import submitit
+from processes import holder, sweep, wait_for
 
 from scaling import clusters, locks, results
 from scaling.cells import Cell
 
 STUDY = Path("multirun", "scratch")
-SMALL = (
-    *("model.d_model=16", "model.layers=2", "model.heads=2", "data.context=16"),
-    *("data.val_windows=8", "save_every=0"),
-)
 LOCAL = ("hydra/launcher=slurm", "hydra.launcher.cluster=local")
-
-
-def sweep(*arguments: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "scaling.train", "-m", *SMALL, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def wait_for(condition, seconds: float = 90):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
-
-
-def pid(folder: Path) -> int:
-    return json.loads((folder / locks.FILE).read_text())["pid"]
 
 
 def test_a_preempted_job_goes_on_from_its_checkpoint_and_ends_as_if_left_alone(folder):
     process = sweep("seed=0,1", "steps=150", *LOCAL)
     victim = wait_for(lambda: list(STUDY.glob("*/checkpoint.ckpt")))[0].parent
-    first = pid(victim)
+    first = holder(victim)
     os.kill(first, signal.SIGUSR2)
     _, err = process.communicate(timeout=150)
     assert process.returncode == 0, err
-    assert pid(victim) != first
+    assert holder(victim) != first
     log = "".join(path.read_text() for path in STUDY.glob(".sweeps/jobs/*.err"))
     assert "this job is preempted" in log
     assert "Restored all states from the checkpoint" in log
@@ -80,7 +54,7 @@ def test_no_more_jobs_run_at_a_time_than_wanted_and_ctrl_c_ends_them_all(folder)
 def test_a_killed_job_fails_its_cell_and_no_other(folder):
     process = sweep("seed=0,1", "steps=100", *LOCAL)
     victim = wait_for(lambda: list(STUDY.glob("*/checkpoint.ckpt")))[0].parent
-    os.kill(pid(victim), signal.SIGKILL)
+    os.kill(holder(victim), signal.SIGKILL)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1, err
     rows = results.read(STUDY).set_index("run")

@@ -6,40 +6,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pebble
 import psutil
 import pytest
+from processes import holder, sweep, wait_for
 
 from scaling import locks, results, workers
 
 STUDY = Path("multirun", "scratch")
-SMALL = (
-    *("model.d_model=16", "model.layers=2", "model.heads=2", "data.context=16"),
-    *("data.val_windows=8", "save_every=0"),
-)
-
-
-def sweep(*arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "scaling.train", "-m", "workers=2", *SMALL, *arguments]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-
-
-def wait_for(condition, seconds: float = 90):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
-
-
-def holder(folder: Path) -> int:
-    return int((folder / locks.FILE).read_text().split('"pid": ')[1].split(",")[0])
 
 
 def started() -> list[Path]:
@@ -47,7 +24,7 @@ def started() -> list[Path]:
 
 
 def test_a_killed_worker_fails_its_cell_and_no_other_and_the_cell_then_goes_on(folder):
-    process = sweep("seed=0,1,2", "steps=120")
+    process = sweep("workers=2", "seed=0,1,2", "steps=120")
     victim = wait_for(started)[0]
     os.kill(holder(victim), signal.SIGKILL)
     _, err = process.communicate(timeout=120)
@@ -58,7 +35,7 @@ def test_a_killed_worker_fails_its_cell_and_no_other_and_the_cell_then_goes_on(f
     assert rows["status"].tolist().count("done") == 2
     assert (victim / "checkpoint.ckpt").exists()
 
-    again = sweep("seed=0,1,2", "steps=120")
+    again = sweep("workers=2", "seed=0,1,2", "steps=120")
     out, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
     assert "2 done before, 1 to train" in out
@@ -67,7 +44,7 @@ def test_a_killed_worker_fails_its_cell_and_no_other_and_the_cell_then_goes_on(f
 
 
 def test_workers_die_with_their_parent_and_a_dead_sweep_is_taken_up_again(folder):
-    process = sweep("seed=0,1", "steps=1500")
+    process = sweep("workers=2", "seed=0,1", "steps=1500")
     folders = wait_for(lambda: len(started()) == 2 and started())
     pids = [holder(folder) for folder in folders]
     os.kill(process.pid, signal.SIGKILL)
@@ -84,7 +61,7 @@ def test_workers_die_with_their_parent_and_a_dead_sweep_is_taken_up_again(folder
     assert not any(map(locks.is_held, folders))
     assert not list(STUDY.glob(f"*/{results.FILE}"))
 
-    again = sweep("seed=0,1", "steps=1500")
+    again = sweep("workers=2", "seed=0,1", "steps=1500")
     wait_for(lambda: all(map(locks.is_held, folders)))
     again.terminate()
     again.communicate(timeout=30)
@@ -135,7 +112,7 @@ def test_there_is_a_process_for_each_device(monkeypatch):
 
 
 def test_a_process_that_dies_before_any_cell_has_begun_costs_no_cell(folder):
-    process = sweep("seed=0,1", "steps=60")
+    process = sweep("workers=2", "seed=0,1", "steps=60")
     parent = psutil.Process(process.pid)
     child = wait_for(
         lambda: [c for c in parent.children() if "spawn_main" in " ".join(c.cmdline())]

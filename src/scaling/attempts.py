@@ -53,7 +53,8 @@ def anew(cell: Cell) -> bool:
 def bury(cell: Cell, why: str | None) -> Ended:
     """The row of a cell whose process ended without one, written here in its place.
 
-    A finished row that it did write, or that somebody else has written since, stays.
+    A row that it did write, or a finished one that somebody else has written since, stays: a run
+    that has begun and not ended still has its heartbeat.
 
     Args:
         cell: that was trained.
@@ -63,7 +64,9 @@ def bury(cell: Cell, why: str | None) -> Ended:
         with locks.hold(cell.folder) as held:
             if not held:
                 return None
-            if row := finished(cell):
+            row = results.read_row(cell.folder)
+            wrote = row is not None and row.status != "failed" and not beats.read(cell.folder)
+            if wrote or finished(cell):
                 beats.end(cell.folder)
                 return row
             row = row_of(cell, status="failed" if why else "interrupted", error=why)

@@ -1,6 +1,5 @@
 """Jobs on a cluster that train a cell each, and go on elsewhere when they are preempted."""
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 import submitit
 import torch
 
-from scaling import beats, interrupts, plans, results
+from scaling import interrupts, plans
 from scaling.attempts import Ended, anew, bury, give_up, train
 from scaling.cells import Cell
 from scaling.interrupts import Interrupted
@@ -62,12 +61,13 @@ def train_all(
             room = workers - len(running) if cluster == "local" else ARRAY * (not running)
             some, waiting = waiting[:room], waiting[room:]
             if some:
-                with interrupts.held_back(), executor.batch():
-                    jobs = [
-                        executor.submit(_Train(fresh=anew(cell), threads=threads), cell)
-                        for cell in some
-                    ]
-                running += zip(some, jobs, strict=True)
+                with interrupts.held_back():  # no job may run that nobody knows to cancel
+                    with executor.batch():
+                        jobs = [
+                            executor.submit(_Train(fresh=anew(cell), threads=threads), cell)
+                            for cell in some
+                        ]
+                    running += zip(some, jobs, strict=True)
             time.sleep(EVERY[cluster])
             for cell, job in [pair for pair in running if pair[1].done()]:
                 running.remove((cell, job))
@@ -149,10 +149,6 @@ def _ended(cell: Cell, job: submitit.Job) -> Ended:
     try:
         return job.result()
     except Exception:  # submitit raises plain ones for whatever became of a job
-        with contextlib.suppress(ValueError):
-            row = results.read_row(cell.folder)
-            if row is not None and row.status == "interrupted" and not beats.read(cell.folder):
-                return row
         return bury(cell, f"its job {job.job_id} ended ({job.state}); log: {job.paths.stderr}")
 
 

@@ -88,6 +88,10 @@ class Pace:
         self.total, self.trained = len(todo), 0.0
         self.started = time.monotonic()
 
+    def longest_first(self, todo: Sequence[Cell]) -> list[Cell]:
+        """Cells in an order that leaves no long one to the end, when the others have ended."""
+        return sorted(todo, key=lambda cell: self.waiting[cell.folder], reverse=True)
+
     def line(self, cell: Cell, ended: Ended) -> str:
         """What is said of a cell when it ends, and the time left for the others."""
         asked = self.waiting.pop(cell.folder)

@@ -26,7 +26,6 @@ from scaling import interrupts, locks
 from scaling.attempts import Ended, anew, bury, give_up, train
 from scaling.cells import Cell
 from scaling.interrupts import Interrupted
-from scaling.train import examples
 
 TRIES = 3  # pools that may die before one of them trains
 GRACE = 8  # seconds in which an interrupted process may write its row
@@ -64,9 +63,8 @@ def devices() -> list[str]:
 def train_all(
     todo: Sequence[Cell], *, workers: int, bar: bool = False, wait: bool = False
 ) -> Generator[tuple[Cell, Ended], None, None]:
-    """Each cell with its row as it ends; several processes take the longest ones first.
+    """Each cell with its row as it ends.
 
-    Otherwise one of them would train a long cell at the end while the others have nothing to do.
     Closing the iterator early interrupts the cells that are being trained, which write their rows.
 
     Args:
@@ -79,7 +77,7 @@ def train_all(
         for cell in todo:
             yield cell, train(cell, bar=bar, wait=wait, fresh=anew(cell) and not wait)
         return
-    left = sorted(todo, key=examples, reverse=True)
+    left = list(todo)
     for _ in range(TRIES if todo else 0):
         broken = []
         with contextlib.closing(_through_pool(left, workers, wait)) as training:

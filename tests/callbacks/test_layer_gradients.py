@@ -139,3 +139,22 @@ def test_a_shared_parameter_appears_once(tmp_path):
 def test_intervals_of_nothing_are_refused(settings):
     with pytest.raises(ValueError, match="must be at least 1 step"):
         LayerGradients(**settings)
+
+
+def test_a_step_that_raises_has_no_row_and_spoils_no_other(tmp_path):
+    class Breaking(torch.optim.SGD):
+        taken = 0
+
+        def step(self, closure=None):
+            loss = closure()
+            self.taken += 1
+            if self.taken == 6:
+                raise RuntimeError("broken in the middle of a step")
+            super().step()
+            return loss
+
+    watching = LayerGradients(every=1, flush_every=4)
+    with pytest.raises(RuntimeError, match="broken in the middle"):
+        fit(module(partial(Breaking, lr=0.1)), text(), tmp_path, [watching])
+    table = read_parts(tmp_path / "layers")
+    assert sorted(table["step"].unique()) == [0, 1, 2, 3, 4]

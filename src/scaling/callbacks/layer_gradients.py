@@ -140,7 +140,7 @@ class LayerGradients(L.Callback):
         self.before = [parameter.detach().clone() for parameter in moved]
         torch._foreach_mul_(self.before, [1 - share if share == share else 1.0 for share in shares])
         self.moved, self.measured = moved, (moments, weights)
-        self.known.append((trainer.global_step, trainer.current_epoch, tuple(map(id, moved))))
+        self.number = (trainer.global_step, trainer.current_epoch, tuple(map(id, moved)))
 
     def _after_step(self) -> None:
         """The change of each tensor, and the step's block of rows, still on the device."""
@@ -150,6 +150,7 @@ class LayerGradients(L.Callback):
         moments, weights = self.measured
         change = (updates / weights).where(weights > 0, torch.nan)  # biases begin at zero
         self.pending.append(torch.cat([moments, change[None]]))
+        self.known.append(self.number)  # only now: a step that raises has no row
         self.moved, self.before = None, []
 
     def _flush(self) -> None:

@@ -1,0 +1,34 @@
+"""Sweeps in processes of their own, and what they do meanwhile."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from scaling import locks
+
+SMALL = (
+    *("model.d_model=16", "model.layers=2", "model.heads=2", "data.context=16"),
+    *("data.val_windows=8", "save_every=0"),
+)
+
+
+def sweep(*arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "scaling.train", "-m", *SMALL, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(condition, seconds: float = 90):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+def holder(folder: Path) -> int:
+    """The process that trains in a run's folder, or did so last."""
+    return json.loads((folder / locks.FILE).read_text())["pid"]
