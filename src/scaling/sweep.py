@@ -171,7 +171,8 @@ def _train_all(
                 break
             if wait:
                 log.info("waiting for %d cells that other processes hold", len(held))
-            some, held = (held, []) if wait else (pace.longest_first(todo), [])
+            first = todo if way.number == 1 else pace.longest_first(todo)
+            some, held = (held, []) if wait else (first, [])
             with contextlib.closing(way.train_all(some, wait=wait)) as training:
                 for cell, ended in training:
                     outcome[cell.folder] = console.state(ended)
