@@ -28,7 +28,7 @@ survive: $(DONE) ## kill a sweep ten times at random moments and compare its tab
 	SCALING_KILLS=10 $(BIN)/python -m pytest tests/test_survival.py
 
 dashboard: $(DONE) ## TensorBoard of every run below multirun/
-	$(BIN)/tensorboard --logdir multirun
+	$(BIN)/python -m scaling.dashboard multirun
 
 lock: ## write requirements.lock anew, from the ranges in pyproject.toml
 	rm -rf .venv && $(PYTHON) -m venv .venv

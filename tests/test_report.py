@@ -1,6 +1,7 @@
 """The table says what the rows say, and what they cannot."""
 
 import dataclasses
+import math
 import re
 import sys
 
@@ -33,6 +34,28 @@ def test_what_did_worse_than_letter_frequencies_is_marked(sweep):
     worse = sum(bowl(batch, lr) > 3 for batch in (8, 16) for lr in (1e-4, 1e-3, 1e-2))
     assert worse == 1
     assert len(re.findall(r"!\d", table)) == worse
+
+
+def test_what_lies_within_its_standard_error_of_letter_frequencies_is_not_marked(tmp_path):
+    measured = {"val_loss": 3.01, "val_loss_se": 0.006, "unigram_loss": 3.0}
+    near = write_sweep(tmp_path / "near", measured=measured)
+    assert not re.findall(r"!\d", report.table(results.read(near)))
+    far = write_sweep(tmp_path / "far", measured=measured | {"val_loss_se": 0.004})
+    assert len(re.findall(r"!\d", report.table(results.read(far)))) == 6
+
+
+@pytest.mark.parametrize(("loss", "said"), [(4.18, True), (4.2, False)])
+def test_where_nothing_can_be_learned_no_lr_is_best(tmp_path, loss, said):
+    floor = math.log(65)
+    measured = {"val_loss": loss, "unigram_loss": floor, "floor_loss": floor}
+    notes = report.notes(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
+    assert any("Nothing to learn" in note and "4.174" in note for note in notes) is said
+
+
+def test_a_floor_that_counting_does_not_reach_leaves_something_to_learn(tmp_path):
+    measured = {"val_loss": 2.01, "unigram_loss": 3.0, "floor_loss": 2.0}
+    notes = report.notes(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
+    assert not any("Nothing to learn" in note for note in notes)
 
 
 def test_seeds_are_averaged_and_a_single_one_is_said_to_be_one(tmp_path):

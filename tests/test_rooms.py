@@ -22,6 +22,8 @@ OURS = {
     "scaling.workers",
 }
 FORBIDDEN = {
+    "dashboard.py": HYDRA | LIGHTNING | OURS | {"torch"},
+    "hparams.py": HYDRA | {"scaling"},
     "gradients.py": HYDRA | LIGHTNING | {"scaling"},
     "ngrams.py": HYDRA | LIGHTNING | {"scaling"},
     "seeds.py": HYDRA | LIGHTNING | {"scaling"},

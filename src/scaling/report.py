@@ -13,6 +13,7 @@ from scaling import plans, results
 
 # What counting reaches, by the length of what it counts, and what nothing goes below.
 REFERENCES = ("uniform", "unigram", "bigram", "trigram", "fourgram", "fivegram", "floor")
+NOTHING = 0.02  # nats between a loss and its floor that leave nothing to learn
 LEGEND = "* best of its batch   ! worse than letter frequencies (unigram)   (%) steps clipped"
 
 
@@ -53,6 +54,13 @@ def notes(rows: pd.DataFrame) -> list[str]:
     lines = [f"Reachable without learning: {', '.join(said)}"] if said else []
     for title, block in results.settings(rows):
         means = _means(block)
+        where = f" ({title})" if title else ""
+        if (floor := _floor_reached(block, means)) is not None:
+            lines.append(
+                f"Nothing to learn{where}: every best loss lies within {NOTHING} of {floor:.3f}, "
+                "which no model goes below and letter frequencies reach; no lr is best"
+            )
+            continue
         for end, at in {"largest": -1, "smallest": 0}.items():
             batches = [
                 f"{batch:g}"
@@ -60,7 +68,6 @@ def notes(rows: pd.DataFrame) -> list[str]:
                 if len(losses) > 1 and losses.idxmin() == losses.index[at]
             ]
             if batches:
-                where = f" ({title})" if title else ""
                 lines.append(
                     f"The best lr is the {end} tried at batch {', '.join(batches)}{where}: "
                     "the optimum may lie outside the grid"
@@ -131,8 +138,10 @@ def _cell(runs: pd.DataFrame, *, best: bool) -> str:
     done = runs[runs["status"] == "done"]
     if done.empty:
         return "/".join(sorted(runs["status"].unique()))
-    loss, unigram = done["val_loss"].mean(), done["unigram_loss"].mean()
-    mark = f"{'*' if best else ''}{'!' if loss > unigram else ''}"
+    loss = done["val_loss"].mean()
+    error = done["val_loss_se"].fillna(0).mean()
+    worse = loss - 2 * error > done["unigram_loss"].mean()
+    mark = f"{'*' if best else ''}{'!' if worse else ''}"
     rest = f" {len(done)} of {len(runs)}" if len(done) < len(runs) else ""
     clipped = done["clip_percent"].mean()
     percent = f" ({clipped:3.0f} %)" if pd.notna(clipped) else ""
@@ -151,6 +160,16 @@ def _means(block: pd.DataFrame) -> dict[int, pd.Series]:
     return {
         int(runs["batch"].iloc[0]): runs.groupby("lr")["val_loss"].mean() for _, runs in batches
     }
+
+
+def _floor_reached(block: pd.DataFrame, means: dict[int, pd.Series]) -> float | None:
+    """The loss that nothing goes below, where counting letters reaches it, and every batch size."""
+    trivial = _trivial(block)
+    floor, counted = trivial.get("floor_loss"), trivial.get("unigram_loss", math.inf)
+    if floor is None or not means or counted > floor + NOTHING:
+        return None
+    reached = all(abs(losses.min() - floor) <= NOTHING for losses in means.values())
+    return floor if reached else None
 
 
 def _trivial(rows: pd.DataFrame) -> dict[str, float]:

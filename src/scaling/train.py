@@ -18,7 +18,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import OmegaConf
 
-from scaling import beats, config, interrupts, locks, provenance, results
+from scaling import beats, config, hparams, interrupts, locks, provenance, results
 from scaling.callbacks.checkpoint import Resumable
 from scaling.callbacks.handlers import OwnHandlers
 from scaling.callbacks.heartbeat import Heartbeat
@@ -145,6 +145,8 @@ def _fit(
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     observers: list[Any] = [callback for callback in callbacks if hasattr(callback, "columns")]
     (saver,) = [callback for callback in callbacks if isinstance(callback, Resumable)]
+    shown = hparams.hyperparameters(cell.config, cell.choices, config.clip(cell.config))
+    hparams.begin(trainer.loggers, shown)
     try:
         path = None if resumed is None else folder / CHECKPOINT
         with _known_warnings():
@@ -163,7 +165,9 @@ def _fit(
         for source in (data, *observers):
             measured.update(source.columns())
     finite = math.isfinite(measured.get("val_loss", math.nan))
-    return "done" if finite and "diverged_step" not in measured else "diverged"
+    done = finite and "diverged_step" not in measured
+    hparams.conclude(trainer.loggers, shown, measured, diverged=not done)
+    return "done" if done else "diverged"
 
 
 def _build(

@@ -1,0 +1,121 @@
+"""TensorBoard of a sweep, its runs in the order of their numbers: `python -m scaling.dashboard`.
+
+TensorBoard orders runs by the letters of their folders' names, `batch=128` before `batch=8`. So it
+is shown links to the runs, whose names have numbers of equal length.
+"""
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+EVENTS = "events.out.tfevents."
+EVERY = 10.0  # seconds between two looks for new runs
+
+
+def sortable(names: Sequence[str]) -> list[str]:
+    """Names of runs in which every number has the digits of the longest, so that letters sort them.
+
+    `batch=8,lr=3e-05` beside `batch=128,lr=0.01` becomes `batch=008,lr=0.00003`. What has no end,
+    or sixteen digits before the point, stays as it is.
+    """
+    widths: dict[str, int] = {}
+    for key, value in (pair for name in names for pair in _NUMBER.findall(name)):
+        widths[key] = max(widths.get(key, 0), len(_decimal(value).partition(".")[0]))
+
+    def padded(match: re.Match[str]) -> str:
+        key, value = match.groups()
+        whole, point, part = _decimal(value).partition(".")
+        return f"{key}={whole.zfill(widths[key])}{point}{part}"
+
+    return [_NUMBER.sub(padded, name) for name in names]
+
+
+def link(folders: Sequence[Path], place: Path) -> int:
+    """Have a link below `place` for every run below some folders, and no other.
+
+    A run is a folder with events of TensorBoard.
+
+    Returns:
+        the number of runs.
+    """
+    runs = [run for folder in folders for run in _runs(folder.absolute())]
+    shared = os.path.commonpath([run.parent for run in runs]) if runs else "."
+    studies = [str(run.parent.relative_to(shared)) for run in runs]
+    names = sortable([run.name for run in runs])
+    wanted = {
+        place / study / name: run for study, name, run in zip(studies, names, runs, strict=True)
+    }
+    for old in place.rglob("*"):
+        if old.is_symlink() and (old not in wanted or not old.exists()):
+            old.unlink()
+    for new, run in wanted.items():
+        new.parent.mkdir(parents=True, exist_ok=True)
+        if not new.is_symlink():
+            new.symlink_to(run)
+    return len(wanted)
+
+
+_NUMBER = re.compile(r"(\w+)=(\d[\d.]*(?:e-\d+)?)(?=[,-])")
+
+
+def _decimal(value: str) -> str:
+    """A number without an exponent: `0.00003` for `3e-05`."""
+    digits, _, power = value.partition("e-")
+    places = len(digits.partition(".")[2]) + int(power or 0)
+    return f"{float(value):.{places}f}" if power else value
+
+
+def _runs(folder: Path) -> Iterator[Path]:
+    for path, below, files in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if any(name.startswith(EVENTS) for name in files):
+            yield Path(path)
+
+
+def main() -> int:
+    """The command line; gives the exit code: 0 after Ctrl-C, 2 without a run to show."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scaling.dashboard",
+        description="Open TensorBoard on sweeps, finished or not, runs in order of their numbers.",
+        epilog="What is not known here goes to TensorBoard, such as --port 6007.",
+    )
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER", help="such as multirun/quickstart"
+    )
+    given, more = parser.parse_known_args()
+    with tempfile.TemporaryDirectory(prefix="scaling-dashboard-") as place:
+        number = link(given.folders, Path(place))
+        if not number:
+            where = ", ".join(map(str, given.folders))
+            print(f"error: no events of TensorBoard below {where}; were the runs made with "
+                  "logger=none?", file=sys.stderr)  # fmt: skip
+            return 2
+        print(f"{number} runs; Ctrl-C ends", flush=True)
+        command = [sys.executable, "-m", "tensorboard.main", "--logdir", place, *more]
+        with subprocess.Popen(command) as board:
+            try:
+                return _follow(board, given.folders, Path(place))
+            except KeyboardInterrupt:
+                return 0
+            finally:
+                board.terminate()
+
+
+def _follow(board: subprocess.Popen[bytes], folders: Sequence[Path], place: Path) -> int:
+    """Look for new runs while TensorBoard is open; gives its exit code."""
+    while True:
+        try:
+            return board.wait(timeout=EVERY)
+        except subprocess.TimeoutExpired:
+            link(folders, place)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(main())
