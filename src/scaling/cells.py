@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -66,7 +67,7 @@ def cell(composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
             raise ValueError(f"{group}={node} must be one of the options of that group")
         signatures.check(node, group, GIVEN.get(group, ()))
     config.check(settings)
-    fingerprint = instantiate(settings["data"], _convert_="all").fingerprint
+    fingerprint = build(settings["data"]).fingerprint
     canonical = config.canonical(settings, fingerprint)
     digest = results.digest(canonical)
     return Cell(
@@ -78,3 +79,18 @@ def cell(composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
         digest=digest,
         name=results.name(canonical, digest),
     )
+
+
+def build(node: Mapping[str, Any], **given: Any) -> Any:
+    """What a config node describes, with what the run gives it.
+
+    Raises:
+        ValueError: as the thing itself refuses its values, without Hydra's words around it.
+        hydra.errors.InstantiationException: for whatever else goes wrong.
+    """
+    try:
+        return instantiate(node, **given, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):
+            raise error.__cause__ from None
+        raise

@@ -14,7 +14,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import instantiate
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import OmegaConf
 
@@ -23,7 +22,7 @@ from scaling.callbacks.checkpoint import Resumable
 from scaling.callbacks.handlers import OwnHandlers
 from scaling.callbacks.heartbeat import Heartbeat
 from scaling.callbacks.progress import Progress
-from scaling.cells import Cell
+from scaling.cells import Cell, build
 from scaling.interrupts import Interrupted
 from scaling.models.learner import Learner
 from scaling.seeds import seed_for
@@ -54,7 +53,7 @@ def rehearse(cell: Cell) -> None:
 
 def examples(cell: Cell) -> int:
     """How many training examples a cell asks for."""
-    data = _instance(cell.config["data"])
+    data = build(cell.config["data"])
     data.prepare()
     return _steps(cell.config, data) * cell.config["batch"]
 
@@ -175,34 +174,32 @@ def _build(
 ) -> tuple[Any, Learner, L.Trainer]:
     """Data, module and trainer of a cell, ready to fit."""
     settings = cell.config
-    data = _instance(settings["data"])
+    data = build(settings["data"])
     sizes = data.prepare()
     torch.manual_seed(seed_for("weights", settings["seed"]))
-    net = _instance(settings["model"], **asdict(sizes))
+    net = build(settings["model"], **asdict(sizes))
     learner = Learner(
         net,
-        optimizer=_instance(settings["optimizer"]),
-        schedule=_instance(
-            settings["schedule"], steps=_steps(settings, data), batch=settings["batch"]
-        ),
+        optimizer=build(settings["optimizer"]),
+        schedule=build(settings["schedule"], steps=_steps(settings, data), batch=settings["batch"]),
         seed=settings["seed"],
     )
     learner.configure_optimizers()  # so that what it refuses is refused now
-    wanted = (settings["callbacks"] or {}).values()
-    callbacks = [_instance(callback) for callback in wanted if callback is not None]
+    wanted = (settings["callbacks"] or {}).items()
+    callbacks = [_callback(name, node) for name, node in wanted if node is not None]
     callbacks += [OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
     callbacks.append(Resumable(folder / CHECKPOINT, seconds=settings["save_every"]))
     clip, logger = config.clip(settings), settings["logger"]
     place: dict[str, Any] = {"save_dir": str(folder)}
     if resumed is not None and "TensorBoard" in logger.get("_target_", ""):
         place["purge_step"] = resumed  # what was logged after the checkpoint comes again
-    trainer = _instance(
+    trainer = build(
         settings["trainer"],
         max_steps=_steps(settings, data),
         max_epochs=-1,
         gradient_clip_val=None if math.isinf(clip) else clip,
         callbacks=[*callbacks, Progress()] if bar else callbacks,
-        logger=_instance(logger, **place) if logger else False,
+        logger=build(logger, **place) if logger else False,
         default_root_dir=str(folder),
         # one process, whatever the variables of a job say; only submitit requeues
         plugins=settings["trainer"].get("plugins") or [LightningEnvironment()],
@@ -212,6 +209,14 @@ def _build(
         enable_model_summary=False,
     )
     return data, learner, trainer
+
+
+def _callback(name: str, node: Mapping[str, Any]) -> L.Callback:
+    try:
+        callback: L.Callback = build(node)
+    except ValueError as error:  # a callback does not know where its keys stand in a config
+        raise ValueError(f"callbacks.{name}.{error}") from error
+    return callback
 
 
 def _steps(settings: Mapping[str, Any], data: Any) -> int:
@@ -259,10 +264,6 @@ def _keep_config(cell: Cell, folder: Path) -> None:
     folder.mkdir()
     (folder / "config.yaml").write_text(cell.source)
     (folder / "overrides.yaml").write_text(OmegaConf.to_yaml(list(cell.overrides)))
-
-
-def _instance(node: Mapping[str, Any], **given: Any) -> Any:
-    return instantiate(node, **given, _convert_="all")
 
 
 def _now() -> str:
