@@ -92,8 +92,15 @@ def test_a_smaller_scale_keeps_the_axes(command, monkeypatch, name, request):
     )
 
     def axes(cells):
-        return [
-            tuple(cell.config[key] for key in ("batch", "lr", "clip", "seed")) for cell in cells
+        clips = sorted({cell.config["clip"] for cell in cells})
+        return [  # the clips of joint are quantiles of the norms, which depend on the model
+            (
+                clips.index(c["clip"]) if name == "joint" else c["clip"],
+                c["batch"],
+                c["lr"],
+                c["seed"],
+            )
+            for c in (cell.config for cell in cells)
         ]
 
     assert axes(small) == axes(full)

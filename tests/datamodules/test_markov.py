@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from scaling import results
 from scaling.datamodules.markov import Markov, source
 
 
@@ -111,3 +112,24 @@ def test_validation_sequences_are_not_trained_on():
 def test_a_source_without_meaning_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         data(**settings)
+
+
+def test_a_trained_model_comes_near_the_entropy_rate_and_not_below_it(command):
+    ended = command(
+        *("data=markov", "data.vocabulary=16", "data.context=16", "data.val_windows=512"),
+        *("model.d_model=32", "model.layers=1", "batch=64", "lr=2e-2", "steps=300"),
+        *("schedule=warmup_cosine", "schedule.warmup_steps=20"),
+    )
+    assert ended.code == 0, ended.err
+    (row,) = results.read("multirun").itertuples()
+    assert row.val_loss < row.floor_loss + 0.05
+    assert row.val_loss > row.floor_loss - 4 * row.val_loss_se
+    assert row.val_loss < row.unigram_loss - 1
+
+
+def test_on_independent_tokens_no_model_leaves_the_floor(command):
+    data = ("data=random_tokens", "data.context=32", "data.val_windows=512", "batch=32", "lr=1e-3")
+    assert command(*data, "steps=100").code == 0
+    (row,) = results.read("multirun").itertuples()
+    assert row.floor_loss == pytest.approx(math.log(65))
+    assert abs(row.val_loss - row.floor_loss) < 0.02
