@@ -100,7 +100,7 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     text = out / "table.txt"
     text.write_text("\n".join([table(rows), *plans.lines(_missing(folders, rows))]) + "\n")
     data = out / "rows.csv"
-    rows.to_csv(data, index=False)
+    rows.to_csv(data, index=False, float_format="%.7g")
     files = [text, data]
     for name, draw in figures.ALL.items():
         files.append(out / f"{name}.png")

@@ -137,19 +137,19 @@ def read(*folders: str | Path) -> pd.DataFrame:
     rows, under its dotted name. Missing numbers are nan. A damaged row becomes a line of status
     `corrupt`, named in a warning.
 
+    Args:
+        folders: of runs or of studies; or a table of rows that `scaling.report` wrote, a .csv.
+
     Raises:
         FileNotFoundError: if there is no row below a folder.
+        ValueError: for a file that is no such table.
     """
-    lines, configs = [], []
-    for run in _all_runs(folders):
-        line, config = _line(run)
-        lines.append(line)
-        configs.append(config)
-    table = pd.DataFrame(lines)
-    table = table.reindex(columns=[*FIXED, *(key for key in table if key not in FIXED)])
-    for key in table.columns.difference(list(TEXT)):
-        table[key] = pd.to_numeric(table[key])
-    return table.join(_varying(configs, without=set(map(str, table))))
+    kept = [folder for folder in folders if Path(folder).suffix == ".csv"]
+    tables = [_kept(Path(path)) for path in kept]
+    if len(kept) < len(folders) or not folders:
+        tables.append(_gathered([folder for folder in folders if folder not in kept]))
+    table = pd.concat(tables, ignore_index=True)
+    return table.reindex(columns=[*FIXED, *(key for key in table if key not in FIXED)])
 
 
 def steps(*folders: str | Path) -> pd.DataFrame:
@@ -223,6 +223,29 @@ def _runs(folder: Path) -> Iterator[Path]:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.is_dir() and not entry.name.startswith("."):
                 yield from _runs(Path(entry.path))
+
+
+def _kept(path: Path) -> pd.DataFrame:
+    """A table of rows that was written as a file."""
+    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, "object"))
+    if absent := [key for key in ("run", "status", *ROOT_KEYS) if key not in table]:
+        raise ValueError(f"{path} is no table of rows: it has no column {', '.join(absent)}")
+    texts = [key for key in TEXT if key in table]
+    table[texts] = table[texts].where(table[texts].notna(), None)
+    return table
+
+
+def _gathered(folders: Sequence[str | Path]) -> pd.DataFrame:
+    """The rows below some folders, each with its numbers and the config keys that vary."""
+    lines, configs = [], []
+    for run in _all_runs(folders):
+        line, config = _line(run)
+        lines.append(line)
+        configs.append(config)
+    table = pd.DataFrame(lines)
+    for key in table.columns.difference(list(TEXT)):
+        table[key] = pd.to_numeric(table[key])
+    return table.join(_varying(configs, without=set(map(str, table)) | set(FIXED)))
 
 
 def _line(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
