@@ -23,7 +23,7 @@ def test_there_is_a_line_for_each_batch_through_the_means_over_seeds(table):
 
 def test_trivial_losses_are_drawn_and_named(table):
     (axes,) = figures.loss_against_lr(table).axes
-    assert {text.get_text() for text in axes.texts} == {"bigram 2.50", "unigram 3.00"}
+    assert {text.get_text() for text in axes.texts} == {"bigram 2.500", "unigram 3.000"}
 
 
 def test_clip_frequencies_stand_at_their_batch_and_learning_rate(table):
@@ -62,3 +62,14 @@ def test_text_is_at_least_eight_points(table, draw):
     for axes in figure.axes:
         texts = [*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label]
         assert min(text.get_fontsize() for text in texts) >= 8
+
+
+def test_references_that_agree_share_a_line_and_none_in_sight_gives_the_nearest(tmp_path):
+    floor = {"uniform_loss": 4.17439, "unigram_loss": 4.17439, "floor_loss": 4.17439}
+    rows = results.read(write_sweep(tmp_path / "a", measured={"val_loss": 4.18, **floor}))
+    (axes,) = figures.loss_against_lr(rows).axes
+    assert [text.get_text() for text in axes.texts] == ["uniform, unigram, floor 4.174"]
+    far = {"val_loss": 1.5, "uniform_loss": 4.0, "bigram_loss": 2.5, "trigram_loss": 1.9}
+    rows = results.read(write_sweep(tmp_path / "b", measured=far))
+    (axes,) = figures.loss_against_lr(rows).axes
+    assert [text.get_text() for text in axes.texts] == ["trigram 1.900"]

@@ -79,20 +79,32 @@ def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
             diverged["lr"], [0.97] * len(diverged), "x", color="black",
             transform=axes.get_xaxis_transform(), label="diverged",
         )  # fmt: skip
-    for name, style in {"bigram": "--", "unigram": ":"}.items():
-        levels = block[f"{name}_loss"].dropna().unique()
-        if len(levels) == 1:
-            axes.axhline(levels[0], color="0.4", linestyle=style, linewidth=1)
-            axes.annotate(
-                f"{name} {levels[0]:.2f}", (0.01, levels[0]), xycoords=("axes fraction", "data"),
-                ha="left", va="bottom", fontsize=8, color="0.3",
-            )  # fmt: skip
+    _references(block, axes)
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("validation loss (nats)")
     axes.set_xlim(block["lr"].min() / 1.5, block["lr"].max() * 1.5)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(title="batch (ring: best)", ncols=2, loc="best", framealpha=0.8)
+
+
+def _references(block: pd.DataFrame, axes: Axes) -> None:
+    """Lines at the losses that need no learning: those in sight, or else the nearest one."""
+    names: dict[float, list[str]] = {}
+    for name in results.REFERENCES:
+        levels = block[f"{name}_loss"].dropna().unique() if f"{name}_loss" in block else []
+        if len(levels) == 1:
+            names.setdefault(round(float(levels[0]), 4), []).append(name)
+    low, high = axes.get_ylim()
+    seen = [level for level in names if low <= level <= high]
+    if not seen:
+        seen = sorted(names, key=lambda level: max(low - level, level - high))[:1]
+    for level in seen:
+        axes.axhline(level, color="0.4", linestyle="--", linewidth=1)
+        axes.annotate(
+            f"{', '.join(names[level])} {level:.3f}", (0.01, level),
+            xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=8, color="0.3",
+        )  # fmt: skip
 
 
 def _clip_panel(block: pd.DataFrame, axes: Axes) -> None:

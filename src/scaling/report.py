@@ -11,8 +11,6 @@ import pandas as pd
 
 from scaling import plans, results
 
-# What counting reaches, by the length of what it counts, and what nothing goes below.
-REFERENCES = ("uniform", "unigram", "bigram", "trigram", "fourgram", "fivegram", "floor")
 NOTHING = 0.02  # nats between a loss and its floor that leave nothing to learn
 LEGEND = "* best of its batch   ! worse than letter frequencies (unigram)   (%) steps clipped"
 
@@ -174,7 +172,7 @@ def _floor_reached(block: pd.DataFrame, means: dict[int, pd.Series]) -> float | 
 
 def _trivial(rows: pd.DataFrame) -> dict[str, float]:
     """The losses that need no learning, if all rows agree on them."""
-    names = [f"{name}_loss" for name in REFERENCES if f"{name}_loss" in rows]
+    names = [f"{name}_loss" for name in results.REFERENCES if f"{name}_loss" in rows]
     known = {name: rows[name].dropna().unique() for name in names}
     return {name: values[0] for name, values in known.items() if len(values) == 1}
 

@@ -22,6 +22,9 @@ FINISHED = ("done", "diverged")
 
 ROOT_KEYS = ("batch", "lr", "clip", "seed")
 SWITCHES = ("resume", "fail_fast", "dry_run", "workers", "save_every")  # change no result
+# Losses that need no learning: what counting reaches, by the length of what it counts, and what
+# nothing goes below. Columns `uniform_loss` and so on.
+REFERENCES = ("uniform", "unigram", "bigram", "trigram", "fourgram", "fivegram", "floor")
 FIXED = (
     *("study", "run", "digest", "status", "error", "model", "data", "optimizer", "protocol"),
     *(

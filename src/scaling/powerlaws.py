@@ -1,0 +1,197 @@
+"""How the best learning rate moves with the batch size: LR_opt = C batch^beta."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from scaling import bowls
+
+LEVEL = 0.95
+SURE = 2.0  # t value of each arm of the bowl, below which there is no optimum to speak of
+MISFIT = 0.01  # p-value below which the surface is not believed
+
+
+@dataclass(frozen=True)
+class Law:
+    """A power law, or why there is none.
+
+    `low` and `high` are finite whenever it is identified, and nan otherwise. The exponent is then
+    nan as well: a number that the data do not support is not given.
+    """
+
+    exponent: float
+    low: float
+    high: float
+    identified: bool
+    reason: str  # why not; empty if identified
+    constant: float = math.nan  # C, so that LR_opt = C batch^exponent
+    optima: tuple[tuple[float, float], ...] = ()  # batch size and LR_opt of the fit
+    method: str = ""  # `surface`, or `local` where one surface does not fit all batch sizes
+
+    def contains(self, exponent: float) -> bool | None:
+        """Whether a hypothesis lies inside the interval; None where there is no interval."""
+        return self.low <= exponent <= self.high if self.identified else None
+
+
+@dataclass(frozen=True)
+class PlainFit:
+    """What a plain analysis says: least squares on the logs of the optima."""
+
+    exponent: float
+    error: float  # standard error
+    low: float
+    high: float
+    r_squared: float
+    constant: float
+    count: int
+
+
+def learning_rate_law(rows: pd.DataFrame) -> Law:
+    """Fit LR_opt = C batch^beta to all losses of a sweep at once.
+
+    One bowl-shaped surface in log lr, whose minimum moves with log batch (`scaling.bowls`); the
+    interval is a t interval over curves (a batch size and a seed each). Where the surface does not
+    fit, the optimum of each batch size is found on its own, and the interval is that of a line
+    through them. Runs that diverged are left out: what is left of them decides.
+
+    Args:
+        rows: columns `batch lr seed val_loss status`, of runs that differ in nothing else.
+    """
+    losses = bowls.Losses.of(rows)
+    if reason := _too_little(losses):
+        return _unidentified(reason)
+    surface = bowls.fit(losses)
+    if reason := _no_bowl(surface):
+        return _unidentified(reason)
+    if bowls.lack_of_fit(surface) < MISFIT:
+        return _local(losses)
+    error, curves = bowls.jackknife(surface)
+    freedom = curves - len(losses.seeds) - 1
+    reach = error * stats.t.ppf((1 + LEVEL) / 2, freedom)
+    if not math.isfinite(reach):
+        return _unidentified("the interval has no end")
+    logs = np.log(losses.batches)
+    return Law(
+        exponent=surface.slope,
+        low=surface.slope - reach,
+        high=surface.slope + reach,
+        identified=True,
+        reason="",
+        constant=float(np.exp(surface.centre - surface.slope * logs.mean())),
+        optima=_pairs(losses.batches, surface.optima),
+        method="surface",
+    )
+
+
+def plain_fit(batch: np.ndarray, lr: np.ndarray) -> PlainFit:
+    """Least squares of log lr on log batch, with the t interval that few points call for.
+
+    Args:
+        batch: one batch size per optimum.
+        lr: the optimum of each.
+
+    Raises:
+        ValueError: for fewer than three optima, or a batch size only.
+    """
+    x, y = np.log(np.asarray(batch, float)), np.log(np.asarray(lr, float))
+    if len(x) < 3 or np.ptp(x) == 0:
+        raise ValueError(
+            f"{len(x)} optima: a line with an interval needs three, at several batches"
+        )
+    line = stats.linregress(x, y)
+    reach = float(line.stderr * stats.t.ppf((1 + LEVEL) / 2, len(x) - 2))
+    slope = float(line.slope)
+    return PlainFit(
+        exponent=slope, error=float(line.stderr), low=slope - reach, high=slope + reach,
+        r_squared=float(line.rvalue**2), constant=float(np.exp(line.intercept)), count=len(x),
+    )  # fmt: skip
+
+
+def _too_little(losses: bowls.Losses) -> str:
+    """Why no surface can be fitted, if none can."""
+    if len(losses.batches) < 3:
+        return f"{len(losses.batches)} batch sizes with a finite loss; an interval needs 3"
+    rates = [len(np.unique(losses.x[losses.batch == i])) for i in range(len(losses.batches))]
+    if max(rates) < 4 or sum(rate >= 3 for rate in rates) < 3:
+        return f"{max(rates)} learning rates per batch size; a bowl needs 4 at three batch sizes"
+    if len(losses.seeds) < 3:
+        return f"{len(losses.seeds)} seeds: the noise is not known well enough; 3 would tell"
+    if len(losses.y) <= len(losses.batches) + 2 * len(losses.seeds) + 4:
+        return f"{len(losses.y)} losses are fewer than the surface has parameters"
+    return ""
+
+
+def _no_bowl(surface: bowls.Surface) -> str:
+    """Why a surface has no optimum to follow, if it has none."""
+    grid, optima = surface.losses.grid, surface.optima
+    inside = int(((optima > grid[0]) & (optima < grid[-1])).sum())
+    if surface.height <= 0 or abs(surface.slope) > 0.99 * bowls.BOUNDS["slope"]:
+        return "the losses have no minimum that moves with the batch size as a power law's"
+    left, right = bowls.arms(surface)
+    if min(left, right) < SURE:
+        side = "below" if left < right else "above"
+        return f"the loss does not surely rise {side} the optimum (t = {min(left, right):.1f})"
+    if inside < 2:
+        return f"{inside} optima lie inside the grid; two would tell"
+    return ""
+
+
+def _local(losses: bowls.Losses) -> Law:
+    """Lines through the minima of each batch size on its own, which assume less.
+
+    Minima are those of a cubic through five learning rates and of a parabola through three, about
+    the best. The two differ where the bowl is not as either has it, so the interval holds both.
+    """
+    lines = []
+    for degree in (3, 2):
+        found = {}
+        for i, batch in enumerate(losses.batches):
+            optimum = _minimum(losses.where(losses.batch == i), degree)
+            if optimum is not None:
+                found[float(batch)] = math.exp(optimum)
+        if len(found) < 3:
+            return _unidentified(
+                f"one surface does not fit, and {len(found)} minima inside the grid tell nothing"
+            )
+        lines.append(plain_fit(np.array(list(found)), np.array(list(found.values()))))
+    return Law(
+        exponent=sum(line.exponent for line in lines) / 2,
+        low=min(line.low for line in lines),
+        high=max(line.high for line in lines),
+        identified=True,
+        reason="",
+        constant=math.sqrt(lines[0].constant * lines[1].constant),
+        optima=tuple(found.items()),
+        method="local",
+    )
+
+
+def _minimum(losses: bowls.Losses, degree: int) -> float | None:
+    """Log lr where a polynomial about the best learning rate is lowest; None at its edge.
+
+    A polynomial of degree d goes through the 2d - 1 learning rates nearest to the best one, seeds
+    shifted to each other.
+    """
+    grid = losses.grid
+    best = int(np.argmin([losses.y[losses.x == x].mean() for x in grid]))
+    near = grid[max(0, best - degree + 1) : best + degree]
+    if len(near) <= degree:
+        return None
+    some = losses.where(np.isin(losses.x, near))
+    seeds = (some.seed[:, None] == np.unique(some.seed)[None, :]).astype(float)
+    powers = np.vander(some.x - grid[best], degree + 1)[:, :-1]
+    solution = np.linalg.lstsq(np.column_stack([seeds, powers]), some.y, rcond=None)[0]
+    fine = np.linspace(near[0], near[-1], 801)
+    lowest = int(np.polyval([*solution[-degree:], 0.0], fine - grid[best]).argmin())
+    return float(fine[lowest]) if 0 < lowest < len(fine) - 1 else None
+
+
+def _pairs(batches: bowls.Vector, optima: bowls.Vector) -> tuple[tuple[float, float], ...]:
+    return tuple((float(b), float(np.exp(x))) for b, x in zip(batches, optima, strict=True))
+
+
+def _unidentified(reason: str) -> Law:
+    return Law(math.nan, math.nan, math.nan, identified=False, reason=reason)
