@@ -27,6 +27,9 @@ bench: $(DONE) ## what a step costs beside a plain loop, and a sweep beside its 
 survive: $(DONE) ## kill a sweep ten times at random moments and compare its table (minutes)
 	SCALING_KILLS=10 $(BIN)/python -m pytest tests/test_survival.py
 
+calibrate: $(DONE) ## how often intervals hold a planted law, 1,000 sweeps of each family (minutes)
+	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/test_calibration.py
+
 dashboard: $(DONE) ## TensorBoard of every run below multirun/
 	$(BIN)/python -m scaling.dashboard multirun
 
@@ -41,4 +44,4 @@ $(DONE): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps -e .
 	@touch $@
 
-.PHONY: help demo test check bench survive dashboard lock
+.PHONY: help demo test check bench survive calibrate dashboard lock

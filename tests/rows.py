@@ -3,6 +3,8 @@
 import math
 from pathlib import Path
 
+import pandas as pd
+
 from scaling import results
 
 
@@ -37,3 +39,10 @@ def write_sweep(
                     (folder / run).mkdir(parents=True)
                     results.write(row, folder / run)
     return folder
+
+
+def published(name: str) -> pd.DataFrame:
+    """A published table; an empty clip is none."""
+    folder = Path(__file__).parents[1] / "notebooks" / "data" / "published"
+    table = pd.read_csv(folder / f"{name}.csv")
+    return table.fillna({"clip": math.inf}) if "clip" in table else table

@@ -21,11 +21,15 @@ OURS = {
     "scaling.grids",
     "scaling.workers",
 }
+PURE = HYDRA | LIGHTNING | {"scaling", "torch", "matplotlib", "seaborn"}
 FORBIDDEN = {
     "dashboard.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "hparams.py": HYDRA | {"scaling"},
     "gradients.py": HYDRA | LIGHTNING | {"scaling"},
     "ngrams.py": HYDRA | LIGHTNING | {"scaling"},
+    "bowls.py": PURE,
+    "powerlaws.py": PURE - {"scaling"} | OURS,
+    "candidates.py": PURE - {"scaling"} | OURS,
     "seeds.py": HYDRA | LIGHTNING | {"scaling"},
     "tables.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "beats.py": HYDRA | LIGHTNING | {"scaling", "torch"},

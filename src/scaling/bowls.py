@@ -1,14 +1,16 @@
-"""A bowl in log lr whose minimum moves with log batch, fitted to all losses of a sweep at once.
+"""A bowl in log lr whose minimum moves with the batch size, fitted to all losses at once.
 
-The loss of batch i, learning rate j and seed s is
+The loss of batch size i, learning rate j and seed s is
 
-    L_ijs = A_i + D_s + K B_i^c g(z) + noise,    z = ln lr_j - a - b ln B_i - U_s,
+    L_ijs = A_i + D_s + K B_i^c g(z) + noise,    z = ln lr_j - m_i - U_s,
 
-with ln B centred, sum D = sum U = 0, and g the LINEX loss (Varian, 1975; Zellner, 1986),
+with sum D = sum U = 0 and g the LINEX loss (Varian, 1975; Zellner, 1986),
 g(z) = 2 (exp(kz) - 1 - kz) / k^2: z^2 at skew k = 0, never below 0, its only minimum at 0, steeper
-on the right for k > 0. A, D and K enter linearly and are solved for inside (variable projection).
+on the right for k > 0. The optima m follow a power law, m_i = a + b ln B_i with ln B centred, or
+are free. A, D and K enter linearly and are solved for inside (variable projection).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -22,7 +24,8 @@ Matrix = NDArray[np.float64]
 Solver = Callable[[Vector], tuple[Vector, Vector]]  # theta -> linear parameters, residuals
 
 SLOPES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # where searches begin
-BOUNDS = {"slope": 3.0, "curvature": 1.5, "skew": 1.5, "shift": 2.5}
+SLOPE = 3.0  # bounds of searches
+SHAPE, SHIFT = 1.5, 2.5
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,14 @@ class Losses:
 
     @property
     def centred(self) -> Vector:
-        """Log batch of each loss, less the mean over batch sizes."""
-        logs = np.log(self.batches)
-        return (logs - logs.mean())[self.batch]
+        """Log of each batch size, less their mean."""
+        logs: Vector = np.log(self.batches)
+        return logs - logs.mean()
+
+    @property
+    def curve(self) -> NDArray[np.int64]:
+        """Which losses share a batch size and a seed."""
+        return self.batch * len(self.seeds) + self.seed
 
     @property
     def grid(self) -> Vector:
@@ -67,55 +75,80 @@ class Surface:
     """A fitted surface; vectors run over losses, weighted by the root of their precision."""
 
     losses: Losses
-    centre: float  # a: log lr of the optimum at the mean log batch
-    slope: float  # b
-    curvature: float  # c: how K changes with log batch
-    skew: float  # k
-    shifts: Vector  # U of every seed but the first
+    law: Matrix  # optima are law @ parameters
+    theta: Vector  # parameters of the law, then c, k and U of every seed but the first
     height: float  # K; a bowl if positive
     weights: Vector
     residuals: Vector  # weighted
+    prior: Vector  # weights of c and k as residuals of their own
+
+    @property
+    def parameters(self) -> Vector:
+        """Those of the law: a and b, or an optimum for each batch size."""
+        return self.theta[: self.law.shape[1]]
 
     @property
     def optima(self) -> Vector:
         """Log lr of each batch size's optimum, over seeds."""
-        logs = np.log(self.losses.batches)
-        return self.centre + self.slope * (logs - logs.mean())
+        return self.law @ self.parameters
 
     @property
-    def freedom(self) -> int:
-        """Losses less parameters."""
-        own = len(self.losses.batches) + len(self.losses.seeds) - 1 + 1
-        return len(self.losses.y) - own - 4 - len(self.shifts)
+    def curvature(self) -> float:
+        """How the bowl's height changes with log batch, c."""
+        return float(self.theta[self.law.shape[1]])
+
+    @property
+    def skew(self) -> float:
+        """How much steeper the bowl is on its right, k."""
+        return float(self.theta[self.law.shape[1] + 1])
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a weighted residual."""
+        freedom = len(self.losses.y) - len(self.theta) - _offsets(self.losses).shape[1] - 1
+        return float(np.sqrt(self.residuals @ self.residuals / max(1, freedom)))
 
     def distances(self) -> Vector:
         """How far each loss lies to the right of its optimum, z, in natural logs."""
-        return _distances(self.losses, self._theta)
+        return _distances(self.losses, self.law, self.theta)
+
+    def bowl(self) -> Vector:
+        """The bowl of height 1 at each loss."""
+        return _bowl(self.losses, self.law, self.theta)
 
     def jacobian(self) -> Matrix:
-        """Weighted derivatives by centre, slope, curvature, skew, shifts, then A, D and K."""
-        theta = self._theta
+        """Weighted derivatives by theta, then by A, D and K."""
         moved = []
-        for i in range(len(theta)):
-            step = np.zeros_like(theta)
-            step[i] = 1e-5 * max(1.0, abs(theta[i]))
-            up, down = _bowl(self.losses, theta + step), _bowl(self.losses, theta - step)
+        for i in range(len(self.theta)):
+            step = np.zeros_like(self.theta)
+            step[i] = 1e-5 * max(1.0, abs(self.theta[i]))
+            up = _bowl(self.losses, self.law, self.theta + step)
+            down = _bowl(self.losses, self.law, self.theta - step)
             moved.append(self.height * (up - down) / (2 * step[i]))
-        columns = [*moved, *_offsets(self.losses).T, _bowl(self.losses, theta)]
+        columns = [*moved, *_offsets(self.losses).T, self.bowl()]
         return np.column_stack(columns) * self.weights[:, None]
-
-    @property
-    def _theta(self) -> Vector:
-        return np.array([self.centre, self.slope, self.curvature, self.skew, *self.shifts])
 
 
 def fit(losses: Losses) -> Surface:
-    """The surface of least squares, weighted where noise grows to the right of the optimum."""
-    surface = _fitted(losses, np.ones_like(losses.y), None)
+    """The surface of a power law, by least squares.
+
+    Losses are weighted where noise grows to the right of the optimum. Curvature and skew are shrunk
+    to 0 as far as the losses leave them open, which halves the interval of a grid that cuts off the
+    optima of its large batch sizes.
+    """
+    law = np.column_stack([np.ones_like(losses.batches), losses.centred])
+    surface = _fitted(losses, law, np.ones_like(losses.y), np.zeros(2), None)
     weights = _weights(surface)
     if np.ptp(weights) > 0:
-        surface = _fitted(losses, weights, surface)
-    return surface
+        surface = _fitted(losses, law, weights, np.zeros(2), surface.theta)
+    return _fitted(losses, law, weights, _prior(surface), surface.theta)
+
+
+def free(surface: Surface) -> Surface:
+    """The same surface with an optimum of its own for each batch size."""
+    start = np.concatenate([surface.optima, surface.theta[surface.law.shape[1] :]])
+    law = np.eye(len(surface.losses.batches))
+    return _fitted(surface.losses, law, surface.weights, surface.prior, start)
 
 
 def linex(z: Vector, skew: float) -> Vector:
@@ -126,27 +159,25 @@ def linex(z: Vector, skew: float) -> Vector:
     return 2 * (np.expm1(bent) - bent) / skew**2
 
 
-def jackknife(surface: Surface) -> tuple[float, int]:
-    """Standard error of the slope, robust to whatever the losses of one batch and seed share.
+def jackknife(surface: Surface) -> Matrix:
+    """Covariance of the law's parameters, robust to what losses of one batch size and seed share.
 
     The linearised fit is repeated without each curve (a batch size and a seed), as in CR3 of
     MacKinnon, Nielsen and Webb (arXiv:2205.03285, sec. 3): it covers noise of unequal size, and
     optima that move from seed to seed.
-
-    Returns:
-        the standard error, and the number of curves.
     """
-    design, residuals = surface.jacobian(), surface.residuals
+    design, residuals, curve = surface.jacobian(), surface.residuals, surface.losses.curve
+    own = surface.law.shape[1]
     information = design.T @ design
+    information[[own, own + 1], [own, own + 1]] += surface.prior**2
     ridge = 1e-10 * np.trace(information) / len(information) * np.eye(len(information))
-    curves = surface.losses.batch * len(surface.losses.seeds) + surface.losses.seed
     changes = []
-    for curve in np.unique(curves):
-        own = curves == curve
-        rest = information - design[own].T @ design[own] + ridge
-        changes.append(np.linalg.solve(rest, design[own].T @ residuals[own])[1])
-    number = len(changes)
-    return float(np.sqrt((number - 1) / number * np.square(changes).sum())), number
+    for number in np.unique(curve):
+        left = design[curve == number]
+        rest = information - left.T @ left + ridge
+        changes.append(np.linalg.solve(rest, left.T @ residuals[curve == number])[:own])
+    found = np.array(changes)
+    return (len(found) - 1) / len(found) * found.T @ found
 
 
 def arms(surface: Surface) -> tuple[float, float]:
@@ -155,22 +186,20 @@ def arms(surface: Surface) -> tuple[float, float]:
     Each side of the bowl gets a height of its own, with errors clustered by curve; 0 for a side
     on which there is no loss.
     """
-    losses, z = surface.losses, surface.distances()
-    bowl = _bowl(losses, surface._theta)
+    losses, z, bowl = surface.losses, surface.distances(), surface.bowl()
     sides = [bowl * (z < 0), bowl * (z >= 0)]
-    moves = surface.jacobian()[:, :2] / surface.weights[:, None]
+    moves = surface.jacobian()[:, : surface.law.shape[1]] / surface.weights[:, None]
     design = np.column_stack([*sides, _offsets(losses), moves]) * surface.weights[:, None]
     inverse = np.linalg.pinv(design.T @ design)
     target = losses.y * surface.weights
     heights = inverse @ (design.T @ target)
     residuals = target - design @ heights
-    curves = losses.batch * len(losses.seeds) + losses.seed
-    scores = np.array([design[curves == c].T @ residuals[curves == c] for c in np.unique(curves)])
+    curves = [losses.curve == number for number in np.unique(losses.curve)]
+    scores = np.array([design[curve].T @ residuals[curve] for curve in curves])
     variance = inverse @ scores.T @ scores @ inverse * len(scores) / max(1, len(scores) - 2)
     errors = np.sqrt(np.clip(np.diag(variance)[:2], 0, None))
     left, right = (
-        float(height / error) if error > 0 and side.any() else 0.0
-        for height, error, side in zip(heights, errors, sides, strict=False)
+        float(heights[i] / errors[i]) if errors[i] > 0 and sides[i].any() else 0.0 for i in (0, 1)
     )
     return left, right
 
@@ -186,67 +215,71 @@ def lack_of_fit(surface: Surface) -> float:
     means = np.bincount(cell, residuals) / count
     between = float((count * means**2).sum())
     within = float(residuals @ residuals) - between
-    lacking = len(count) - len(losses.batches) - 5
+    lacking = len(count) - len(losses.batches) - surface.law.shape[1] - 3
     pure = len(residuals) - len(count) - 2 * (len(losses.seeds) - 1)
     if lacking <= 0 or pure <= 0 or within <= 0:
         return 1.0
     return float(stats.f.sf(between / lacking / (within / pure), lacking, pure))
 
 
-def _fitted(losses: Losses, weights: Vector, start: Surface | None) -> Surface:
-    low, high = losses.grid[0], losses.grid[-1]
-    shifts = len(losses.seeds) - 1
-    bounds = [BOUNDS["slope"], BOUNDS["curvature"], BOUNDS["skew"], *[BOUNDS["shift"]] * shifts]
-    lower = np.array([low - (high - low), *(-bound for bound in bounds)])
-    upper = np.array([high + (high - low), *bounds])
-    offsets = _offsets(losses)
+def _fitted(
+    losses: Losses, law: Matrix, weights: Vector, prior: Vector, start: Vector | None
+) -> Surface:
+    offsets, own, shifts = _offsets(losses), law.shape[1], len(losses.seeds) - 1
 
     def solved(theta: Vector) -> tuple[Vector, Vector]:
-        design = np.column_stack([offsets, _bowl(losses, theta)]) * weights[:, None]
+        design = np.column_stack([offsets, _bowl(losses, law, theta)]) * weights[:, None]
         target = losses.y * weights
-        solution: Vector = np.linalg.lstsq(design, target, rcond=None)[0]
+        solution = np.asarray(np.linalg.lstsq(design, target, rcond=None)[0], np.float64)
         return solution, target - design @ solution
 
-    theta = _start(losses, solved) if start is None else start._theta
+    low, high = losses.grid[0], losses.grid[-1]
+    slopes = np.isclose(law.sum(axis=0), 0)  # the others are optima themselves
+    reach = [SHAPE] * 2 + [SHIFT] * shifts
+    lower = np.array([*np.where(slopes, -SLOPE, 2 * low - high), *(-bound for bound in reach)])
+    upper = np.array([*np.where(slopes, SLOPE, 2 * high - low), *reach])
+    theta = _start(losses, law, solved) if start is None else start
     found = optimize.least_squares(
-        lambda theta: solved(theta)[1],
+        lambda theta: np.append(solved(theta)[1], prior * theta[own : own + 2]),
         np.clip(theta, lower + 1e-6, upper - 1e-6),
         bounds=(lower, upper), x_scale="jac", max_nfev=60,
     ).x  # fmt: skip
     solution, residuals = solved(found)
-    centre, slope, curvature, skew = found[:4]
-    return Surface(
-        losses, centre, slope, curvature, skew, found[4:], float(solution[-1]), weights, residuals
-    )
+    return Surface(losses, law, found, float(solution[-1]), weights, residuals, prior)
 
 
-def _start(losses: Losses, solved: Solver) -> Vector:
+def _start(losses: Losses, law: Matrix, solved: Solver) -> Vector:
     """The best bowl of a coarse grid of centres and slopes."""
-    best, start = np.inf, np.zeros(3 + len(losses.seeds))
+    best = math.inf
+    start: Vector = np.zeros(3 + len(losses.seeds))
     for centre in np.linspace(losses.grid[0], losses.grid[-1], 9):
         for slope in SLOPES:
             theta = np.zeros(3 + len(losses.seeds))
             theta[:2] = centre, slope
             solution, residuals = solved(theta)
             if solution[-1] > 0 and residuals @ residuals < best:
-                best, start = residuals @ residuals, theta
+                best, start = float(residuals @ residuals), theta
     return start
 
 
-def _distances(losses: Losses, theta: Vector) -> Vector:
-    centre, slope, shifts = theta[0], theta[1], theta[4:]
+def _distances(losses: Losses, law: Matrix, theta: Vector) -> Vector:
+    own = law.shape[1]
+    shifts = theta[own + 2 :]
     moved = np.append(-shifts.sum(), shifts)[losses.seed]
-    return losses.x - centre - slope * losses.centred - moved
+    return losses.x - (law @ theta[:own])[losses.batch] - moved
 
 
-def _bowl(losses: Losses, theta: Vector) -> Vector:
-    return np.exp(theta[2] * losses.centred) * linex(_distances(losses, theta), theta[3])
+def _bowl(losses: Losses, law: Matrix, theta: Vector) -> Vector:
+    curvature, skew = theta[law.shape[1] : law.shape[1] + 2]
+    heights = np.exp(curvature * losses.centred)[losses.batch]
+    return heights * linex(_distances(losses, law, theta), float(skew))
 
 
 def _offsets(losses: Losses) -> Matrix:
     """Columns of A, and of D for every seed but the first."""
     seeds = np.eye(len(losses.seeds))[losses.seed]
-    return np.column_stack([np.eye(len(losses.batches))[losses.batch], seeds[:, 1:] - seeds[:, :1]])
+    batches = np.eye(len(losses.batches))[losses.batch]
+    return np.column_stack([batches, seeds[:, 1:] - seeds[:, :1]])
 
 
 def _weights(surface: Surface) -> Vector:
@@ -263,3 +296,15 @@ def _weights(surface: Surface) -> Vector:
     if growth.slope < 2 * growth.stderr:
         return equal
     return np.exp(-0.5 * growth.slope * right)
+
+
+def _prior(surface: Surface) -> Vector:
+    """Weights of curvature and skew as residuals of their own: empirical Bayes about 0.
+
+    The variance of the prior is what the estimate's square leaves over its error's, and at least
+    the latter, so that no more than half of an estimate is shrunk away.
+    """
+    design, own = surface.jacobian(), surface.law.shape[1]
+    errors = surface.noise**2 * np.diag(np.linalg.pinv(design.T @ design))[own : own + 2]
+    found = surface.theta[own : own + 2]
+    return surface.noise / np.sqrt(np.maximum(np.maximum(found**2 - errors, errors), 1e-12))

@@ -68,19 +68,19 @@ def learning_rate_law(rows: pd.DataFrame) -> Law:
         return _unidentified(reason)
     if bowls.lack_of_fit(surface) < MISFIT:
         return _local(losses)
-    error, curves = bowls.jackknife(surface)
-    freedom = curves - len(losses.seeds) - 1
-    reach = error * stats.t.ppf((1 + LEVEL) / 2, freedom)
+    centre, slope = (float(parameter) for parameter in surface.parameters)
+    freedom = len(np.unique(losses.curve)) - len(losses.seeds) - 1
+    error = math.sqrt(bowls.jackknife(surface)[1, 1])
+    reach = error * float(stats.t.ppf((1 + LEVEL) / 2, freedom))
     if not math.isfinite(reach):
         return _unidentified("the interval has no end")
-    logs = np.log(losses.batches)
     return Law(
-        exponent=surface.slope,
-        low=surface.slope - reach,
-        high=surface.slope + reach,
+        exponent=slope,
+        low=slope - reach,
+        high=slope + reach,
         identified=True,
         reason="",
-        constant=float(np.exp(surface.centre - surface.slope * logs.mean())),
+        constant=math.exp(centre - slope * float(np.log(losses.batches).mean())),
         optima=_pairs(losses.batches, surface.optima),
         method="surface",
     )
@@ -113,12 +113,14 @@ def plain_fit(batch: np.ndarray, lr: np.ndarray) -> PlainFit:
 def _too_little(losses: bowls.Losses) -> str:
     """Why no surface can be fitted, if none can."""
     if len(losses.batches) < 3:
-        return f"{len(losses.batches)} batch sizes with a finite loss; an interval needs 3"
+        return f"batch sizes with a finite loss: {len(losses.batches)}; an interval needs 3"
     rates = [len(np.unique(losses.x[losses.batch == i])) for i in range(len(losses.batches))]
     if max(rates) < 4 or sum(rate >= 3 for rate in rates) < 3:
-        return f"{max(rates)} learning rates per batch size; a bowl needs 4 at three batch sizes"
+        return f"learning rates per batch size: {max(rates)}; a bowl needs 4, at three batch sizes"
     if len(losses.seeds) < 3:
-        return f"{len(losses.seeds)} seeds: the noise is not known well enough; 3 would tell"
+        return f"seeds: {len(losses.seeds)}; the noise is not known well enough, 3 would tell"
+    if np.ptp(losses.y) < 1e-9:
+        return "all losses are equal"
     if len(losses.y) <= len(losses.batches) + 2 * len(losses.seeds) + 4:
         return f"{len(losses.y)} losses are fewer than the surface has parameters"
     return ""
@@ -128,14 +130,14 @@ def _no_bowl(surface: bowls.Surface) -> str:
     """Why a surface has no optimum to follow, if it has none."""
     grid, optima = surface.losses.grid, surface.optima
     inside = int(((optima > grid[0]) & (optima < grid[-1])).sum())
-    if surface.height <= 0 or abs(surface.slope) > 0.99 * bowls.BOUNDS["slope"]:
+    if surface.height <= 0 or abs(surface.parameters[1]) > 0.99 * bowls.SLOPE:
         return "the losses have no minimum that moves with the batch size as a power law's"
     left, right = bowls.arms(surface)
     if min(left, right) < SURE:
         side = "below" if left < right else "above"
         return f"the loss does not surely rise {side} the optimum (t = {min(left, right):.1f})"
     if inside < 2:
-        return f"{inside} optima lie inside the grid; two would tell"
+        return f"optima inside the grid: {inside}; two would tell"
     return ""
 
 
@@ -154,7 +156,8 @@ def _local(losses: bowls.Losses) -> Law:
                 found[float(batch)] = math.exp(optimum)
         if len(found) < 3:
             return _unidentified(
-                f"one surface does not fit, and {len(found)} minima inside the grid tell nothing"
+                "one surface does not fit all batch sizes, and one by one they have a minimum "
+                f"inside the grid at {len(found)} of {len(losses.batches)}; three would tell"
             )
         lines.append(plain_fit(np.array(list(found)), np.array(list(found.values()))))
     return Law(
