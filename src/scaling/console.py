@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from scaling import beats, plans, report, results, train
+from scaling import beats, plans, results, summaries, train
 from scaling.attempts import Ended
 from scaling.cells import Cell
 
@@ -119,7 +119,7 @@ def close(outcome: Mapping[Path, str], swept: bool) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # corrupt rows are named below
             rows = results.read(*ended)
-        print("\n" + (report.table(rows) if swept else report.line(rows)))
+        print("\n" + (summaries.table(rows) if swept else summaries.line(rows)))
     undone = {folder: state for folder, state in outcome.items() if state not in results.FINISHED}
     for folder, state in undone.items():
         print(f"{folder}: {state}", file=sys.stderr)

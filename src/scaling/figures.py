@@ -1,14 +1,16 @@
 """Tables of rows as figures; no file names and no show()."""
 
+import textwrap
 from collections.abc import Callable
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling import results
+from scaling import powerlaws, results
 
 STYLE = {
     **sns.axes_style("ticks"),
@@ -38,16 +40,49 @@ def clip_frequency(rows: pd.DataFrame) -> Figure:
     return _panels(rows, _clip_panel)
 
 
+def optimal_lr(rows: pd.DataFrame) -> Figure:
+    """Best learning rate against batch size: what was best on the grid, and the fitted law.
+
+    Filled points are the lr of the lowest mean loss; triangles point to where the optimum may lie
+    if that is the end of the grid (dotted). The band is the 95 % interval of the law; grey lines
+    are laws of exponent 1/2 and 1 through its middle.
+    """
+    return _panels(rows, _optimum_panel)
+
+
+def loss_heatmap(rows: pd.DataFrame) -> Figure:
+    """Validation loss over batch and learning rate, mean over seeds, in nats."""
+    return _panels(rows, _loss_map_panel)
+
+
+def gradient_norm(rows: pd.DataFrame) -> Figure:
+    """Mean gradient norm before clipping against learning rate, a line for each batch size."""
+    return _panels(rows, _against_lr("grad_norm_pre_clip", "mean gradient norm before clipping"))
+
+
+def update_size(rows: pd.DataFrame) -> Figure:
+    """Mean norm of the update against learning rate, a line for each batch size.
+
+    The grey line is proportional to lr: an optimizer whose step does not depend on the gradient's
+    size is parallel to it.
+    """
+    return _panels(rows, _against_lr("update_norm", "mean norm of the update"))
+
+
 ALL: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "loss_against_lr": loss_against_lr,
+    "optimal_lr": optimal_lr,
+    "loss_heatmap": loss_heatmap,
     "clip_frequency": clip_frequency,
+    "gradient_norm": gradient_norm,
+    "update_size": update_size,
 }
 
 
 def _panels(rows: pd.DataFrame, draw: Callable[[pd.DataFrame, Axes], None]) -> Figure:
-    """One panel for each setting other than batch, lr and seed, at most three in a row."""
+    """One panel for each setting other than batch, lr and seed, at most two in a row."""
     blocks = list(results.settings(rows))
-    across = min(3, max(1, len(blocks)))
+    across = min(2, max(1, len(blocks)))
     down = -(-len(blocks) // across) or 1
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH * across, HEIGHT * down), layout="constrained")
@@ -60,9 +95,7 @@ def _panels(rows: pd.DataFrame, draw: Callable[[pd.DataFrame, Axes], None]) -> F
 
 def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
     done = block[block["status"] == "done"]
-    batches = sorted(block["batch"].unique())
-    colors = sns.color_palette("viridis", len(batches) + 1)[:-1]  # the last one is too light
-    for batch, color in zip(batches, colors, strict=True):
+    for batch, color in _colors(block):
         losses = done[done["batch"] == batch].groupby("lr")["val_loss"].agg(["mean", "min", "max"])
         if losses.empty:
             continue
@@ -71,8 +104,8 @@ def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
             losses.index, losses["mean"], yerr=spread, color=color, marker="o", markersize=4,
             linewidth=1.5, capsize=2, label=f"{batch:g}",
         )  # fmt: skip
-        best = losses["mean"].idxmin()
-        axes.plot(best, losses["mean"][best], "o", markersize=10, fillstyle="none", color=color)
+        best = losses.nsmallest(1, "mean")
+        axes.plot(best.index, best["mean"], "o", markersize=10, fillstyle="none", color=color)
     diverged = block[block["status"] == "diverged"]
     if len(diverged):
         axes.plot(
@@ -92,9 +125,11 @@ def _references(block: pd.DataFrame, axes: Axes) -> None:
     """Lines at the losses that need no learning: those in sight, or else the nearest one."""
     names: dict[float, list[str]] = {}
     for name in results.REFERENCES:
-        levels = block[f"{name}_loss"].dropna().unique() if f"{name}_loss" in block else []
-        if len(levels) == 1:
-            names.setdefault(round(float(levels[0]), 4), []).append(name)
+        known = (
+            block[f"{name}_loss"].dropna() if f"{name}_loss" in block else pd.Series(dtype=float)
+        )
+        if known.nunique() == 1:
+            names.setdefault(round(float(known.iloc[0]), 4), []).append(name)
     low, high = axes.get_ylim()
     seen = [level for level in names if low <= level <= high]
     if not seen:
@@ -107,16 +142,103 @@ def _references(block: pd.DataFrame, axes: Axes) -> None:
         )  # fmt: skip
 
 
-def _clip_panel(block: pd.DataFrame, axes: Axes) -> None:
-    shares = block.pivot_table(index="batch", columns="lr", values="clip_percent", aggfunc="mean")
-    if shares.empty:
+def _optimum_panel(block: pd.DataFrame, axes: Axes) -> None:
+    done = block[block["status"] == "done"]
+    if done.empty:
         axes.text(0.5, 0.5, "no finished run", ha="center", transform=axes.transAxes)
         return
-    shares.index = [f"{batch:g}" for batch in shares.index]
-    shares.columns = [f"{lr:g}" for lr in shares.columns]
+    low, high = float(block["lr"].min()), float(block["lr"].max())
+    best = {}
+    for batch, _ in _colors(done):
+        means = done[done["batch"] == batch].groupby("lr")["val_loss"].mean()
+        best[batch] = float(means.index.to_numpy(float)[means.argmin()])
+    for batch, lr in best.items():
+        marker = "^" if lr == high else "v" if lr == low else "o"
+        axes.plot(batch, lr, marker, color="black", markersize=6)
+    for edge in (low, high):
+        axes.axhline(edge, color="0.5", linestyle=":", linewidth=1)
+    law = powerlaws.learning_rate_law(block)
+    if law.identified:
+        batches, lrs, lows, highs = zip(*law.optima, strict=True)
+        axes.plot(batches, lrs, color="C0", label=f"exponent {law.exponent:.2f}")
+        axes.fill_between(batches, lows, highs, color="C0", alpha=0.2, linewidth=0)
+        middle = len(batches) // 2
+        for exponent, style in {0.5: "--", 1.0: "-."}.items():
+            theory = [lrs[middle] * (batch / batches[middle]) ** exponent for batch in batches]
+            axes.plot(batches, theory, style, color="0.6", linewidth=1, label=f"{exponent:g}")
+        axes.legend(title=f"95 %: {law.low:.2f} to {law.high:.2f}", framealpha=0.8)
+    else:
+        said = "\n".join(textwrap.wrap(f"no exponent: {law.reason}", 44))
+        axes.text(0.02, 0.98, said, va="top", fontsize=8, color="0.3", transform=axes.transAxes)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_ylim(low / 3, high * 6)
+    axes.set_xticks(sorted(best), [f"{batch:g}" for batch in sorted(best)])
+    axes.minorticks_off()
+    axes.set_xlabel("batch (examples per step)")
+    axes.set_ylabel("best learning rate")
+
+
+def _loss_map_panel(block: pd.DataFrame, axes: Axes) -> None:
+    done = block[block["status"] == "done"]
+    _map_panel(done, axes, "val_loss", "validation loss (nats)", ".3f", "cividis_r")
+
+
+def _against_lr(column: str, label: str) -> Callable[[pd.DataFrame, Axes], None]:
+    """A panel of means over seeds against lr, both on log axes."""
+
+    def draw(block: pd.DataFrame, axes: Axes) -> None:
+        done = block[block["status"] == "done"]
+        done = done[done[column].notna()]
+        if done.empty:
+            axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
+            return
+        for batch, color in _colors(done):
+            means = done[done["batch"] == batch].groupby("lr")[column].mean()
+            axes.plot(means.index, means, "o-", color=color, markersize=4, label=f"{batch:g}")
+        if column == "update_norm":
+            lrs = np.unique(done["lr"].to_numpy(float))
+            start = done.loc[done["lr"] == lrs[0], column].mean()
+            axes.plot(lrs, lrs / lrs[0] * start, "--", color="0.6", linewidth=1)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel(label)
+        axes.legend(title="batch", ncols=2, framealpha=0.8)
+
+    return draw
+
+
+def _colors(block: pd.DataFrame) -> list[tuple[float, tuple[float, float, float]]]:
+    """Each batch size with its color."""
+    batches = sorted({float(batch) for batch in block["batch"]})
+    colors = sns.color_palette("viridis", len(batches) + 1)[:-1]  # the last one is too light
+    return list(zip(batches, colors, strict=True))
+
+
+def _clip_panel(block: pd.DataFrame, axes: Axes) -> None:
+    _map_panel(block, axes, "clip_percent", "steps clipped (%)", ".0f", "cividis", (0.0, 100.0))
+
+
+def _map_panel(
+    block: pd.DataFrame,
+    axes: Axes,
+    column: str,
+    label: str,
+    form: str,
+    colors: str,
+    limits: tuple[float, float] | tuple[None, None] = (None, None),
+) -> None:
+    """A map over batch and learning rate, of means over seeds."""
+    means = block.pivot_table(index="batch", columns="lr", values=column, aggfunc="mean")
+    if means.empty:
+        axes.text(0.5, 0.5, "no finished run", ha="center", transform=axes.transAxes)
+        return
+    means.index = [f"{batch:g}" for batch in means.index]
+    means.columns = [f"{lr:g}" for lr in means.columns]
     sns.heatmap(
-        shares, ax=axes, vmin=0, vmax=100, cmap="cividis", annot=True, fmt=".0f", linewidths=0.5,
-        annot_kws={"fontsize": 8}, cbar_kws={"label": "steps clipped (%)"},
+        means, ax=axes, vmin=limits[0], vmax=limits[1], cmap=colors, linewidths=0.5,
+        annot=True, fmt=form, annot_kws={"fontsize": 8}, cbar_kws={"label": label},
     )  # fmt: skip
     axes.set_xlabel("learning rate")
     axes.set_ylabel("batch (examples per step)")

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,15 @@ from scaling import bowls
 LEVEL = 0.95
 SURE = 2.0  # t value of each arm of the bowl, below which there is no optimum to speak of
 MISFIT = 0.01  # p-value below which the surface is not believed
+
+
+class Point(NamedTuple):
+    """The best learning rate of a batch size, as the law has it, with its interval."""
+
+    batch: float
+    lr: float
+    low: float  # nan where minima were found one by one
+    high: float
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class Law:
     identified: bool
     reason: str  # why not; empty if identified
     constant: float = math.nan  # C, so that LR_opt = C batch^exponent
-    optima: tuple[tuple[float, float], ...] = ()  # batch size and LR_opt of the fit
+    optima: tuple[Point, ...] = ()
     method: str = ""  # `surface`, or `local` where one surface does not fit all batch sizes
 
     def contains(self, exponent: float) -> bool | None:
@@ -70,8 +80,10 @@ def learning_rate_law(rows: pd.DataFrame) -> Law:
         return _local(losses)
     centre, slope = (float(parameter) for parameter in surface.parameters)
     freedom = len(np.unique(losses.curve)) - len(losses.seeds) - 1
-    error = math.sqrt(bowls.jackknife(surface)[1, 1])
-    reach = error * float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    covariance = bowls.jackknife(surface)
+    quantile = float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    reach = quantile * math.sqrt(covariance[1, 1])
+    bands = quantile * np.sqrt(np.diag(surface.law @ covariance @ surface.law.T))
     if not math.isfinite(reach):
         return _unidentified("the interval has no end")
     return Law(
@@ -81,7 +93,10 @@ def learning_rate_law(rows: pd.DataFrame) -> Law:
         identified=True,
         reason="",
         constant=math.exp(centre - slope * float(np.log(losses.batches).mean())),
-        optima=_pairs(losses.batches, surface.optima),
+        optima=tuple(
+            Point(float(batch), math.exp(x), math.exp(x - band), math.exp(x + band))
+            for batch, x, band in zip(losses.batches, surface.optima, bands, strict=True)
+        ),
         method="surface",
     )
 
@@ -167,7 +182,7 @@ def _local(losses: bowls.Losses) -> Law:
         identified=True,
         reason="",
         constant=math.sqrt(lines[0].constant * lines[1].constant),
-        optima=tuple(found.items()),
+        optima=tuple(Point(batch, lr, math.nan, math.nan) for batch, lr in found.items()),
         method="local",
     )
 
@@ -190,10 +205,6 @@ def _minimum(losses: bowls.Losses, degree: int) -> float | None:
     fine = np.linspace(near[0], near[-1], 801)
     lowest = int(np.polyval([*solution[-degree:], 0.0], fine - grid[best]).argmin())
     return float(fine[lowest]) if 0 < lowest < len(fine) - 1 else None
-
-
-def _pairs(batches: bowls.Vector, optima: bowls.Vector) -> tuple[tuple[float, float], ...]:
-    return tuple((float(b), float(np.exp(x))) for b, x in zip(batches, optima, strict=True))
 
 
 def _unidentified(reason: str) -> Law:

@@ -1,190 +1,131 @@
-"""A sweep's folder as a table and figures: `python -m scaling.report multirun/quickstart`."""
+"""A sweep as a page, tables and figures: `python -m scaling.report multirun/quickstart`."""
 
 import argparse
-import math
 import signal
 import sys
 import warnings
+from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
 
-from scaling import plans, results
+from scaling import plans, results, summaries
+from scaling.studies import laws
 
-NOTHING = 0.02  # nats between a loss and its floor that leave nothing to learn
-LEGEND = "* best of its batch   ! worse than letter frequencies (unigram)   (%) steps clipped"
+STUDIES = (laws,)
 
 
-def table(rows: pd.DataFrame) -> str:
-    """Validation loss with batch down and lr across, one block for each other setting.
+def verdicts(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Sentences and claims on every question that a sweep bears on.
 
-    Seeds are averaged. Below it stands what a reader must know before believing an optimum.
-
-    Args:
-        rows: as `scaling.results.read` gives them.
+    Returns:
+        `sentences`, and `claims` with the settings for which each word was spoken.
     """
-    blocks = [_block(title, block) for title, block in results.settings(rows)]
-    return "\n\n".join(["Validation loss in nats", *blocks, "\n".join([LEGEND, *notes(rows)])])
-
-
-def line(rows: pd.DataFrame) -> str:
-    """One run in a few lines, its loss beside what is trivially reachable."""
-    row = rows.iloc[0]
-    if row.status not in results.FINISHED:
-        return f"{row.status}  {row.run}"
-    loss = f"{row.val_loss:.4f} +- {row.val_loss_se:.4f} nats"
-    beside = ", ".join(f"{name[:-5]} {value:.3f}" for name, value in _trivial(rows).items())
-    lines = [
-        f"{row.status}      {row.run}",
-        f"val_loss  {loss if pd.notna(row.val_loss) else 'not finite'}  ({beside})",
-    ]
-    if pd.notna(row.grad_norm_pre_clip):
-        lines.append(
-            f"clipped   {row.clip_percent:.1f} % of {row.steps:.0f} steps; mean gradient norm "
-            f"{row.grad_norm_pre_clip:.3g} before and {row.grad_norm_post_clip:.3g} after clipping"
-        )
-    return "\n".join([*lines, f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters"])
-
-
-def notes(rows: pd.DataFrame) -> list[str]:
-    """What a reader must know before believing an optimum."""
-    said = [f"{name[:-5]} {value:.3f}" for name, value in _trivial(rows).items()]
-    lines = [f"Reachable without learning: {', '.join(said)}"] if said else []
-    for title, block in results.settings(rows):
-        means = _means(block)
-        where = f" ({title})" if title else ""
-        if (floor := _floor_reached(block, means)) is not None:
-            lines.append(
-                f"Nothing to learn{where}: every best loss lies within {NOTHING} of {floor:.3f}, "
-                "which no model goes below and letter frequencies reach; no lr is best"
-            )
+    sentences: list[str] = []
+    claims: list[str] = []
+    for study in STUDIES:
+        if not study.applies(rows):
             continue
-        for end, at in {"largest": -1, "smallest": 0}.items():
-            batches = [
-                f"{batch:g}"
-                for batch, losses in means.items()
-                if len(losses) > 1 and losses.idxmin() == losses.index[at]
-            ]
-            if batches:
-                lines.append(
-                    f"The best lr is the {end} tried at batch {', '.join(batches)}{where}: "
-                    "the optimum may lie outside the grid"
-                )
-    if len(set(rows["seed"].dropna())) == 1:
-        lines.append("One seed: differences between cells include noise of unknown size")
-    for status in ("diverged", "failed", "interrupted", "corrupt"):
-        if count := int((rows["status"] == status).sum()):
-            lines.append(f"{count} of {len(rows)} runs {status}")
-    return lines
+        sentences += study.sentences(rows)
+        spoken: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for title, verdict in study.verdicts(rows):
+            source = f" ({verdict.source})" if verdict.source else ""
+            spoken[f"{verdict.sentence}{source}", verdict.word].append(title)
+        for (sentence, word), titles in spoken.items():
+            where = f" at {'; '.join(titles)}" if any(titles) else ""
+            claims.append(f"{word.upper()}{where}: {sentence}")
+    return {"sentences": sentences, "claims": claims}
+
+
+def text(folders: list[Path], rows: pd.DataFrame) -> str:
+    """The report in the terminal: verdicts, table, warnings, and what is still to be trained."""
+    said = verdicts(rows)
+    lines = [*said["sentences"], *said["claims"]]
+    return "\n".join(
+        [*lines, *([""] if lines else []), summaries.table(rows), *_undone(folders, rows)]
+    )
 
 
 def write(folders: list[Path], out: Path) -> list[Path]:
-    """Write the table and the figures of a sweep.
+    """Write the page, the tables and the figures of a sweep.
 
     Args:
         folders: of one sweep, or of several that are read as one.
         out: where the files go; made if missing.
 
     Returns:
-        the files written.
+        the files written; the first holds the text, the last is the page.
 
     Raises:
         FileNotFoundError: if a folder holds no row.
     """
-    from scaling import figures  # imported here: a table alone needs no matplotlib
+    from scaling import figures, page  # imported here: a table alone needs no matplotlib
 
     rows = results.read(*folders)
     out.mkdir(parents=True, exist_ok=True)
-    text = out / "table.txt"
-    text.write_text("\n".join([table(rows), *plans.lines(_missing(folders, rows))]) + "\n")
-    data = out / "rows.csv"
-    rows.to_csv(data, index=False, float_format="%.7g")
-    files = [text, data]
+    files = [out / name for name in ("report.txt", "rows.csv", "rows.parquet")]
+    files[0].write_text(text(folders, rows) + "\n")
+    rows.to_csv(files[1], index=False, float_format="%.7g")
+    rows.to_parquet(files[2], index=False)
+    pictures = []
     for name, draw in figures.ALL.items():
-        files.append(out / f"{name}.png")
-        draw(rows).savefig(files[-1], dpi=150)
+        drawn, caption = draw(rows), (draw.__doc__ or "").split("\n\n")[0]
+        for kind in ("png", "svg"):
+            files.append(out / f"{name}.{kind}")
+            drawn.savefig(files[-1], dpi=150)
+        pictures.append(page.Picture(name, caption, files[-1]))
+    said = verdicts(rows)
+    files.append(out / "index.html")
+    files[-1].write_text(
+        page.Page(
+            title=", ".join(sorted(rows["study"].dropna().unique())) or "runs",
+            subtitle=_subtitle(rows),
+            sentences=said["sentences"],
+            claims=said["claims"],
+            table=summaries.table(rows, with_notes=False),
+            warnings=[*summaries.notes(rows), *_undone(folders, rows)],
+            pictures=pictures,
+            provenance=results.provenance(*folders),
+        ).html()
+    )
     return files
+
+
+def _subtitle(rows: pd.DataFrame) -> str:
+    """How many runs there are, and how they ended."""
+    counts = rows["status"].value_counts()
+    return f"{len(rows)} runs: " + ", ".join(f"{n} {status}" for status, n in counts.items())
+
+
+def _undone(folders: list[Path], rows: pd.DataFrame) -> list[str]:
+    return plans.lines(_missing(folders, rows))
 
 
 def _missing(folders: list[Path], rows: pd.DataFrame) -> list[plans.Lack]:
     """What the commands of the sweeps would still train."""
     settled = set(rows.loc[rows["status"].isin([*results.FINISHED, "corrupt"]), "run"])
-    planned = [plan for folder in folders for plan in plans.read(folder)]
+    planned = [plan for folder in folders if folder.is_dir() for plan in plans.read(folder)]
     places = {plan["folder"].absolute() for plan in planned}
     return plans.missing(planned, {(place, run) for place in places for run in settled})
 
 
-def _block(title: str, block: pd.DataFrame) -> str:
-    """One table of cells."""
-    best = {batch: losses.idxmin() for batch, losses in _means(block).items()}
-    lrs = sorted(block["lr"].unique())
-    lines = [["batch", *(f"lr {lr:g}" for lr in lrs)]]
-    for batch in sorted(block["batch"].unique()):
-        row = block[block["batch"] == batch]
-        cells = dict(iter(row.groupby("lr")))
-        texts = [
-            _cell(cells[lr], best=bool(lr == best.get(batch))) if lr in cells else "." for lr in lrs
-        ]
-        lines.append([f"{batch:g}", *texts])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = ["  ".join(x.rjust(w) for x, w in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join([f"{title}:" if title else "", *text]).lstrip("\n")
-
-
-def _cell(runs: pd.DataFrame, *, best: bool) -> str:
-    """The runs of one batch and lr, over seeds."""
-    done = runs[runs["status"] == "done"]
-    if done.empty:
-        return "/".join(sorted(runs["status"].unique()))
-    loss = done["val_loss"].mean()
-    error = done["val_loss_se"].fillna(0).mean()
-    worse = loss - 2 * error > done["unigram_loss"].mean()
-    mark = f"{'*' if best else ''}{'!' if worse else ''}"
-    rest = f" {len(done)} of {len(runs)}" if len(done) < len(runs) else ""
-    clipped = done["clip_percent"].mean()
-    percent = f" ({clipped:3.0f} %)" if pd.notna(clipped) else ""
-    return f"{mark}{loss:.3f}{percent}{rest}"
-
-
-def _means(block: pd.DataFrame) -> dict[int, pd.Series]:
-    """Mean loss of each lr, in ascending order, by batch that has one.
-
-    A run that diverged is worse than any finite loss, and so is a cell that it belongs to.
-    """
-    ended = block[block["status"].isin(results.FINISHED)]
-    losses = ended["val_loss"].where(ended["status"] == "done", math.inf)
-    ended = ended.assign(val_loss=losses)
-    batches = ended[ended["batch"].isin(ended.loc[losses < math.inf, "batch"])].groupby("batch")
-    return {
-        int(runs["batch"].iloc[0]): runs.groupby("lr")["val_loss"].mean() for _, runs in batches
-    }
-
-
-def _floor_reached(block: pd.DataFrame, means: dict[int, pd.Series]) -> float | None:
-    """The loss that nothing goes below, where counting letters reaches it, and every batch size."""
-    trivial = _trivial(block)
-    floor, counted = trivial.get("floor_loss"), trivial.get("unigram_loss", math.inf)
-    if floor is None or not means or counted > floor + NOTHING:
-        return None
-    reached = all(abs(losses.min() - floor) <= NOTHING for losses in means.values())
-    return floor if reached else None
-
-
-def _trivial(rows: pd.DataFrame) -> dict[str, float]:
-    """The losses that need no learning, if all rows agree on them."""
-    names = [f"{name}_loss" for name in results.REFERENCES if f"{name}_loss" in rows]
-    known = {name: rows[name].dropna().unique() for name in names}
-    return {name: values[0] for name, values in known.items() if len(values) == 1}
+def _place(first: Path) -> Path:
+    """Where a report goes if nothing is said: into the folder, or beside a table's file."""
+    return first.with_suffix("") / "report" if first.suffix == ".csv" else first / "report"
 
 
 def main() -> int:
     """The command line; gives the exit code: 0 if the folders could be read, else 2."""
     parser = argparse.ArgumentParser(
         prog="python -m scaling.report",
-        description="Write the table and the figures of a sweep, finished or not.",
+        description="Write the page, tables and figures of a sweep, finished or not.",
     )
     parser.add_argument(
-        "folders", nargs="+", type=Path, metavar="FOLDER", help="such as multirun/quickstart"
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="FOLDER",
+        help="such as multirun/quickstart, or a rows.csv of an earlier report",
     )
     parser.add_argument(
         "--out", type=Path, help="where the files go; report/ in the first folder by default"
@@ -193,7 +134,7 @@ def main() -> int:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            files = write(given.folders, given.out or given.folders[0] / "report")
+            files = write(given.folders, given.out or _place(given.folders[0]))
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,6 +174,30 @@ def layers(*folders: str | Path) -> pd.DataFrame:
 def layer_epochs(*folders: str | Path) -> pd.DataFrame:
     """One line per run, epoch and parameter tensor: statistics over its mini-batches."""
     return _tables(folders, "layer_epochs")
+
+
+def provenance(*folders: str | Path) -> dict[str, str]:
+    """What the runs below some folders were made with: each key with its values, and their number.
+
+    Tables that were kept as files have none.
+    """
+    found: dict[str, Counter[str]] = {}
+    for run in _all_runs([folder for folder in folders if Path(folder).suffix != ".csv"]):
+        with contextlib.suppress(ValueError):  # damaged; `read` names it
+            row = read_row(run)
+            for key, value in (row.provenance if row else {}).items():
+                found.setdefault(key, Counter())[str(value)] += 1
+    for key in ("start", "end"):
+        if times := found.pop(key, None):
+            found[f"first {key}" if key == "start" else f"last {key}"] = Counter(
+                [min(times) if key == "start" else max(times)]
+            )
+    return {
+        key: ", ".join(
+            value if len(values) == 1 else f"{value} ({n})" for value, n in values.items()
+        )
+        for key, values in found.items()
+    }
 
 
 def settings(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -1,0 +1,1 @@
+"""One file per question: its claims, tables and figures."""

@@ -1,0 +1,101 @@
+"""The table says what the rows say, and what they cannot."""
+
+import dataclasses
+import math
+import re
+
+import pytest
+from rows import bowl, write_sweep
+
+from scaling import results, summaries
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return write_sweep(tmp_path / "sweep")
+
+
+def test_batches_go_down_and_learning_rates_across_with_the_best_marked(sweep):
+    lines = summaries.table(results.read(sweep)).splitlines()
+    assert lines[2].split() == ["batch", "lr", "0.0001", "lr", "0.001", "lr", "0.01"]
+    assert re.fullmatch(r" +8 +3\.000 \( 40 %\) +\*2\.000 \( 40 %\) +3\.000 \( 40 %\)", lines[3])
+    assert lines[4].split()[0] == "16"
+    assert lines[4].count("*") == 1
+
+
+def test_what_did_worse_than_letter_frequencies_is_marked(sweep):
+    table = summaries.table(results.read(sweep))
+    worse = sum(bowl(batch, lr) > 3 for batch in (8, 16) for lr in (1e-4, 1e-3, 1e-2))
+    assert worse == 1
+    assert len(re.findall(r"!\d", table)) == worse
+
+
+def test_what_lies_within_its_standard_error_of_letter_frequencies_is_not_marked(tmp_path):
+    measured = {"val_loss": 3.01, "val_loss_se": 0.006, "unigram_loss": 3.0}
+    near = write_sweep(tmp_path / "near", measured=measured)
+    assert not re.findall(r"!\d", summaries.table(results.read(near)))
+    far = write_sweep(tmp_path / "far", measured=measured | {"val_loss_se": 0.004})
+    assert len(re.findall(r"!\d", summaries.table(results.read(far)))) == 6
+
+
+@pytest.mark.parametrize(("loss", "said"), [(4.18, True), (4.2, False)])
+def test_where_nothing_can_be_learned_no_lr_is_best(tmp_path, loss, said):
+    floor = math.log(65)
+    measured = {"val_loss": loss, "unigram_loss": floor, "floor_loss": floor}
+    notes = summaries.notes(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
+    assert any("Nothing to learn" in note and "4.174" in note for note in notes) is said
+
+
+def test_a_floor_that_counting_does_not_reach_leaves_something_to_learn(tmp_path):
+    measured = {"val_loss": 2.01, "unigram_loss": 3.0, "floor_loss": 2.0}
+    notes = summaries.notes(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
+    assert not any("Nothing to learn" in note for note in notes)
+
+
+def test_seeds_are_averaged_and_a_single_one_is_said_to_be_one(tmp_path):
+    one = summaries.table(results.read(write_sweep(tmp_path / "one")))
+    three = summaries.table(results.read(write_sweep(tmp_path / "three", seeds=(0, 1, 2))))
+    assert "One seed" in one
+    assert "One seed" not in three
+    assert "*2.010" in three
+
+
+def test_an_optimum_at_the_edge_of_the_grid_is_said_to_be_there(tmp_path):
+    cut = write_sweep(tmp_path / "cut", lrs=(1e-5, 1e-4))
+    assert "best lr is the largest tried at batch 8, 16" in summaries.table(results.read(cut))
+    assert "smallest" not in summaries.table(results.read(cut))
+
+
+def test_a_diverged_rate_is_worse_than_any_and_bounds_the_grid(tmp_path):
+    sweep = write_sweep(tmp_path / "x", lrs=(1e-4, 1e-3, 1e-2))
+    for file in sweep.glob(f"*lr=0.01*/{results.FILE}"):
+        row = results.read_row(file.parent)
+        file.unlink()
+        results.write(dataclasses.replace(row, status="diverged", measured={}), file.parent)
+    table = summaries.table(results.read(sweep))
+    assert "outside the grid" not in table
+    assert table.count("*2.0") == 2
+
+
+def test_a_cell_of_which_one_seed_diverged_is_not_the_best(tmp_path):
+    sweep = write_sweep(tmp_path / "x", seeds=(0, 1), lrs=(1e-4, 1e-3))
+    for file in sweep.glob(f"*lr=0.001*seed=1*/{results.FILE}"):
+        row = results.read_row(file.parent)
+        results.write(dataclasses.replace(row, status="diverged", measured={}), file.parent)
+    assert "*2.000" not in summaries.table(results.read(sweep))
+
+
+def test_other_settings_get_tables_of_their_own(tmp_path):
+    both = write_sweep(tmp_path / "both", clips=(1.0, float("inf")))
+    table = summaries.table(results.read(both))
+    assert "clip=1:\nbatch" in table.replace("  ", "").replace("clip=1:\n ", "clip=1:\n")
+    assert "clip=inf:" in table
+    assert table.count("*2.000") == 2
+
+
+def test_runs_without_a_loss_show_their_status(tmp_path):
+    table = summaries.table(
+        results.read(write_sweep(tmp_path / "x", status="diverged", measured={}))
+    )
+    assert table.count("diverged") == 6 + 1  # the cells, and the note
+    assert "6 of 6 runs diverged" in table
