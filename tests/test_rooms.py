@@ -43,6 +43,8 @@ FORBIDDEN = {
     "page.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "claims.py": PURE,
     "regimes.py": PURE,
+    "replicates.py": PURE,
+    "effects.py": PURE - {"scaling"} | OURS,
     "tradeoffs.py": PURE,
     "studies": HYDRA | LIGHTNING | OURS | {"torch", "matplotlib"},
     "figures.py": HYDRA | LIGHTNING | OURS | {"torch"},

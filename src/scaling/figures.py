@@ -144,8 +144,8 @@ def _references(block: pd.DataFrame, axes: Axes) -> None:
 
 def _optimum_panel(block: pd.DataFrame, axes: Axes) -> None:
     done = block[block["status"] == "done"]
-    if done.empty:
-        axes.text(0.5, 0.5, "no finished run", ha="center", transform=axes.transAxes)
+    if done["lr"].nunique() < 2:
+        axes.text(0.5, 0.5, "no lr to choose from", ha="center", transform=axes.transAxes)
         return
     low, high = float(block["lr"].min()), float(block["lr"].max())
     best = {}

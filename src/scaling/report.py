@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from scaling import plans, results, summaries
-from scaling.studies import laws
+from scaling.studies import clipping, laws
 
-STUDIES = (laws,)
+STUDIES = (laws, clipping)
 
 
 def verdicts(rows: pd.DataFrame) -> dict[str, list[str]]:

@@ -1,0 +1,133 @@
+"""What does clipping do: does it act as a smaller learning rate, and is one ceiling the best?"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+import pandas as pd
+
+from scaling import effects, regimes, replicates, results
+from scaling.claims import Claim, Estimate, Verdict
+
+
+def applies(rows: pd.DataFrame) -> bool:
+    """Whether a sweep varies what the question is about."""
+    return bool(rows.loc[rows["status"].isin(results.FINISHED), "clip"].nunique() > 1)
+
+
+def sentences(rows: pd.DataFrame) -> Iterator[str]:
+    """What a sweep says of clipping: regimes, updates, replicates, the effect of the ceiling."""
+    known = rows[rows["status"].isin(results.FINISHED)]
+    counts = Counter(regime.regime for regime in regimes.clip_regimes(known))
+    said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    yield f"Clipping, by cell: {said} (free below 1 % of steps clipped, saturated from 99 %)"
+    for name in sorted(known["optimizer"].unique()):
+        found = _response(known, name)
+        if not math.isnan(found.value):
+            yield f"Where every step is clipped, {found.shown} under {name}: {_means(name, found)}"
+    yield from _replicates(known)
+    for name, block in _optimizers(known):
+        yield from _effect(block, f" under {name}" if name else "")
+
+
+def _means(optimizer: str, found: Estimate) -> str:
+    """What the slope of the update by the clip says, in words."""
+    if found.low > 0.9:
+        return "clip acts there as a learning rate"
+    if abs(found.low) < 0.1 and abs(found.high) < 0.1:
+        why = (
+            ", because a constant factor on the gradient divides out" if "adam" in optimizer else ""
+        )
+        return f"clip / norm is no learning rate there{why}"
+    return "neither a learning rate nor nothing"
+
+
+def _response(rows: pd.DataFrame, optimizer: str | None = None) -> Estimate:
+    """How the mean update goes with the clip where all steps are clipped, over all cells."""
+    found = [r for r in regimes.updates(rows) if optimizer in (None, r.optimizer)]
+    known = [response for response in found if response.identified]
+    if not known:
+        reason = found[0].reason if found else "no clip is finite"
+        return Estimate.missing(reason)
+    slope = sum(response.slope for response in known) / len(known)
+    low, high = min(r.low for r in known), max(r.high for r in known)
+    shown = f"the mean update goes as clip^{slope:.3f} (95 % interval {low:.3f} to {high:.3f})"
+    return Estimate(slope, low, high, shown)
+
+
+def _replicates(rows: pd.DataFrame) -> Iterator[str]:
+    found = replicates.replicates(rows)
+    apart = [group for group in found.groups if group.spread > 0]
+    same = len(found.groups) - len(apart)
+    if same:
+        yield f"Replicates: {same} groups of runs that are one algorithm agree to the last digit"
+    for group in sorted(apart, key=lambda group: -group.spread)[:3]:
+        losses = " and ".join(f"{loss:.4f}" for loss in group.losses)
+        yield f"Replicates: {group.description}: {losses}, {group.spread:.4f} apart, which is noise"
+
+
+def _optimizers(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each optimizer in which the clip varies, unnamed if there is one."""
+    several = rows["optimizer"].nunique() > 1
+    for name, block in rows.groupby("optimizer"):
+        if block["clip"].nunique() > 1:
+            yield str(name) if several else "", block
+
+
+def _effect(rows: pd.DataFrame, where: str) -> Iterator[str]:
+    """The ceilings against none, or against the largest, paired by cell and seed."""
+    try:
+        effect = effects.effect_of(rows, "clip", reference=float(rows["clip"].max()))
+    except ValueError as error:
+        yield f"Effect of clip{where}: cannot tell; {error}"
+        return
+    for contrast in effect.contrasts:
+        what = f"Loss at clip {contrast.b} less that at {contrast.a}{where}"
+        if math.isnan(contrast.low):
+            yield f"{what}: cannot tell; {contrast.reason}"
+            continue
+        yield (
+            f"{what}: {contrast.difference:+.4f} nats, 95 % interval {contrast.low:+.4f} to "
+            f"{contrast.high:+.4f} over {contrast.seeds} seeds, Holm's p {contrast.p_holm:.2g}: "
+            f"{contrast.verdict} (smallest effect that would show: "
+            f"{contrast.smallest_detectable:.3f})"
+        )
+
+
+def best_is_one(rows: pd.DataFrame) -> Estimate:
+    """How much worse than clip 1 the best other ceiling is, in nats; negative if it is better."""
+    if 1.0 not in set(rows["clip"]):
+        return Estimate.missing("clip 1 is not among the ceilings", "try it")
+    try:
+        effect = effects.effect_of(rows, "clip", reference=1.0)
+    except ValueError as error:
+        return Estimate.missing(str(error))
+    known = [contrast for contrast in effect.contrasts if not math.isnan(contrast.low)]
+    if len(known) < len(effect.contrasts):
+        lacking = next(c for c in effect.contrasts if math.isnan(c.low))
+        return Estimate.missing(lacking.reason, "three seeds of every cell")
+    rival = min(known, key=lambda contrast: contrast.low)
+    shown = f"clip {rival.b}: {rival.difference:+.4f} nats ({rival.low:+.4f} to {rival.high:+.4f})"
+    needed = f"about {rival.seeds_needed:.0f} seeds" if math.isfinite(rival.seeds_needed) else ""
+    return Estimate(rival.difference, rival.low, max(c.high for c in known), shown, needed)
+
+
+CLAIMS = (
+    Claim(
+        "A ceiling of 1 is better than every other and than none",
+        region=(0.0, math.inf), statistic=best_is_one, source="phase 3b: clip = 1.0 best for both",
+    ),
+    Claim(
+        "Clipping acts as a learning rate: where all steps are clipped the update is proportional "
+        "to the clip",
+        region=(0.9, 1.1), statistic=_response, source="effective LR = LR x clip / norm",
+    ),
+)  # fmt: skip
+
+
+def verdicts(rows: pd.DataFrame) -> Iterator[tuple[str, Verdict]]:
+    """The claims of the field, for each optimizer."""
+    known = rows[rows["status"].isin(results.FINISHED)]
+    for name, block in _optimizers(known):
+        for claim in CLAIMS:
+            yield (f"optimizer={name}" if name else ""), claim.judge(block)

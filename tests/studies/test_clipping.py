@@ -1,0 +1,53 @@
+"""What clipping does is told by the update that was measured, not by clip over norm."""
+
+from pathlib import Path
+
+import pytest
+
+from scaling import results
+from scaling.studies import clipping
+
+KEPT = Path(__file__).parents[2] / "notebooks" / "data"
+
+
+def told(name: str) -> str:
+    return "\n".join(clipping.sentences(results.read(KEPT / f"{name}.csv")))
+
+
+def words(name: str) -> dict[tuple[str, str], str]:
+    rows = results.read(KEPT / f"{name}.csv")
+    return {(title, v.sentence.split(" ")[0]): v.word for title, v in clipping.verdicts(rows)}
+
+
+def test_clipping_is_a_learning_rate_under_sgd_and_nothing_under_adamw():
+    said = told("clip_sgd_adam")
+    assert "clip^1.000" in said
+    assert "under sgd: clip acts there as a learning rate" in said
+    assert "under adamw: clip / norm is no learning rate there" in said
+    assert words("clip_sgd_adam")["optimizer=sgd", "Clipping"] == "holds"
+    assert words("clip_sgd_adam")["optimizer=adamw", "Clipping"] == "fails"
+
+
+def test_effects_are_told_apart_by_optimizer():
+    said = told("clip_sgd_adam")
+    assert said.count("under adamw:") == 6
+    assert said.count("differs") == 4  # all of SGD
+    assert "differs" not in "\n".join(line for line in said.splitlines() if "adamw" in line)
+
+
+def test_one_seed_tells_no_effect_and_replicates_are_named():
+    said = told("phase_3b")
+    assert "2 groups of runs that are one algorithm agree to the last digit" in said
+    assert said.count("cannot tell; one seed") == 4
+    assert set(words("phase_3b").values()) == {"cannot tell"}
+
+
+def test_effects_that_three_comparisons_would_show_by_chance_are_no_finding():
+    said = told("joint")
+    assert said.count("cannot tell") == 3
+    assert words("joint")["", "A"] == "cannot tell"
+
+
+@pytest.mark.parametrize(("name", "asked"), [("joint", True), ("phase_3a", False)])
+def test_a_sweep_of_one_clip_is_not_asked(name, asked):
+    assert clipping.applies(results.read(KEPT / f"{name}.csv")) is asked
