@@ -4,9 +4,11 @@ import re
 import sys
 
 import numpy as np
+import PIL.Image
 import planted
 import pytest
 from rows import write_sweep
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from scaling import figures, plans, report, results
 
@@ -63,6 +65,19 @@ def test_a_law_that_seeds_support_is_the_first_sentence(tmp_path, monkeypatch, c
     low, high = map(float, re.search(r"95 % interval (\S+) to ([\d.-]+)", first).groups())
     assert low - 0.01 <= draw.exponent <= high + 0.01
     assert (tmp_path / "kept" / "report" / "index.html").exists()
+
+
+def test_the_figures_are_a_run_of_tensorboard(sweep, monkeypatch):
+    for _ in range(2):  # a second report replaces the first
+        assert run_report(monkeypatch, sweep) == 0
+    (file,) = (sweep / "_sweep").iterdir()
+    events = EventAccumulator(str(file), size_guidance={"images": 0}).Reload()
+    assert set(events.Tags()["images"]) == {f"sweep/{name}" for name in figures.ALL}
+    (image,) = events.Images("sweep/loss_heatmap")
+    assert image.encoded_image_string == (sweep / "report" / "loss_heatmap.png").read_bytes()
+    with PIL.Image.open(sweep / "report" / "loss_heatmap.png") as picture:
+        assert (image.width, image.height) == picture.size
+    assert len(results.read(sweep)) == 6
 
 
 def test_provenance_is_counted_over_the_runs(tmp_path, monkeypatch):

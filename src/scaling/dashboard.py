@@ -7,12 +7,18 @@ is shown links to the runs, whose names have numbers of equal length.
 import argparse
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 EVENTS = "events.out.tfevents."
 EVERY = 10.0  # seconds between two looks for new runs
@@ -59,6 +65,24 @@ def link(folders: Sequence[Path], place: Path) -> int:
         if not new.is_symlink():
             new.symlink_to(run)
     return len(wanted)
+
+
+def show(pictures: Mapping[str, bytes], folder: Path) -> None:
+    """Give TensorBoard the figures of a sweep as a run named `_sweep`, in place of older ones.
+
+    Args:
+        pictures: name -> PNG.
+        folder: of the study.
+    """
+    place = folder / "_sweep"
+    shutil.rmtree(place, ignore_errors=True)
+    writer = EventFileWriter(str(place))
+    for name, png in pictures.items():
+        width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))  # of its header
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        value = Summary.Value(tag=f"sweep/{name}", image=image)
+        writer.add_event(Event(wall_time=time.time(), step=0, summary=Summary(value=[value])))
+    writer.close()
 
 
 _NUMBER = re.compile(r"(\w+)=(\d[\d.]*(?:e-\d+)?)(?=[,-])")

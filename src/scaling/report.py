@@ -59,7 +59,7 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     Raises:
         FileNotFoundError: if a folder holds no row.
     """
-    from scaling import figures, page  # imported here: a table alone needs no matplotlib
+    from scaling import dashboard, figures, page  # here, so that --help is quick
 
     rows = results.read(*folders)
     out.mkdir(parents=True, exist_ok=True)
@@ -74,6 +74,8 @@ def write(folders: list[Path], out: Path) -> list[Path]:
             files.append(out / f"{name}.{kind}")
             drawn.savefig(files[-1], dpi=150)
         pictures.append(page.Picture(name, caption, files[-1]))
+    for folder in (folder for folder in folders if _is_study(folder)):
+        dashboard.show({p.name: p.path.with_suffix(".png").read_bytes() for p in pictures}, folder)
     said = verdicts(rows)
     files.append(out / "index.html")
     files[-1].write_text(
@@ -89,6 +91,11 @@ def write(folders: list[Path], out: Path) -> list[Path]:
         ).html()
     )
     return files
+
+
+def _is_study(folder: Path) -> bool:
+    """Whether a folder is what one study's runs lie in, and not a run or a table."""
+    return any(folder.glob(f"*/{results.FILE}"))
 
 
 def _subtitle(rows: pd.DataFrame) -> str:
