@@ -36,13 +36,16 @@ class Claim:
     source: str = ""  # who claimed it
 
     def judge(self, rows: pd.DataFrame) -> "Verdict":
-        """Hold the sentence against the rows of a sweep.
+        """Hold the sentence against the rows of a sweep."""
+        return self.weigh(self.statistic(rows))
+
+    def weigh(self, found: Estimate) -> "Verdict":
+        """Hold the sentence against its statistic.
 
         It holds if the whole interval lies in the region, fails if no part of it does, and else
         the rows cannot tell: as in a test of equivalence (Schuirmann, 1987), absence of evidence
         is never a `holds`.
         """
-        found = self.statistic(rows)
         low, high = self.region
         word: Word = "cannot tell"
         if low <= found.low and found.high <= high:

@@ -1,6 +1,7 @@
 """A sweep as a page, tables and figures: `python -m scaling.report multirun/quickstart`."""
 
 import argparse
+import functools
 import signal
 import sys
 import warnings
@@ -37,13 +38,10 @@ def verdicts(rows: pd.DataFrame) -> dict[str, list[str]]:
     return {"sentences": sentences, "claims": claims}
 
 
-def text(folders: list[Path], rows: pd.DataFrame) -> str:
+def text(said: dict[str, list[str]], table: str, undone: list[str]) -> str:
     """The report in the terminal: verdicts, table, warnings, and what is still to be trained."""
-    said = verdicts(rows)
     lines = [*said["sentences"], *said["claims"]]
-    return "\n".join(
-        [*lines, *([""] if lines else []), summaries.table(rows), *_undone(folders, rows)]
-    )
+    return "\n".join([*lines, *([""] if lines else []), table, *undone])
 
 
 def write(folders: list[Path], out: Path) -> list[Path]:
@@ -64,19 +62,24 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     rows = results.read(*folders)
     out.mkdir(parents=True, exist_ok=True)
     files = [out / name for name in ("report.txt", "rows.csv", "rows.parquet")]
-    files[0].write_text(text(folders, rows) + "\n")
+    said, undone = verdicts(rows), plans.lines(_missing(folders, rows))
+    files[0].write_text(text(said, summaries.table(rows), undone) + "\n")
     rows.to_csv(files[1], index=False, float_format="%.7g")
     rows.to_parquet(files[2], index=False)
+    drawings = {name: functools.partial(draw, rows) for name, draw in figures.ALL.items()}
+    captions = {name: draw.__doc__ for name, draw in figures.ALL.items()}
+    if len(steps := _steps(folders, figures.best_runs(rows))):
+        drawings["norm_curves"] = functools.partial(figures.norm_curves, rows, steps)
+        captions["norm_curves"] = figures.norm_curves.__doc__
     pictures = []
-    for name, draw in figures.ALL.items():
-        drawn, caption = draw(rows), (draw.__doc__ or "").split("\n\n")[0]
+    for name, draw in drawings.items():
+        drawn, caption = draw(), (captions[name] or "").split("\n\n")[0]
         for kind in ("png", "svg"):
             files.append(out / f"{name}.{kind}")
             drawn.savefig(files[-1], dpi=150)
         pictures.append(page.Picture(name, caption, files[-1]))
     for folder in (folder for folder in folders if _is_study(folder)):
         dashboard.show({p.name: p.path.with_suffix(".png").read_bytes() for p in pictures}, folder)
-    said = verdicts(rows)
     files.append(out / "index.html")
     files[-1].write_text(
         page.Page(
@@ -85,12 +88,25 @@ def write(folders: list[Path], out: Path) -> list[Path]:
             sentences=said["sentences"],
             claims=said["claims"],
             table=summaries.table(rows, with_notes=False),
-            warnings=[*summaries.notes(rows), *_undone(folders, rows)],
+            warnings=[*summaries.notes(rows), *undone],
             pictures=pictures,
             provenance=results.provenance(*folders),
         ).html()
     )
     return files
+
+
+def _steps(folders: list[Path], rows: pd.DataFrame) -> pd.DataFrame:
+    """The steps of some runs, where their folders are at hand."""
+    places = [place for run in rows["run"] for place in _found(folders, str(run))]
+    return results.steps(*places) if places else pd.DataFrame()
+
+
+def _found(folders: list[Path], run: str) -> list[Path]:
+    """Where a run lies: the folder itself, in it, or in one of its studies."""
+    near = [place for folder in folders for place in (folder, folder / run) if place.name == run]
+    far = [place for folder in folders if folder.is_dir() for place in folder.glob(f"*/{run}")]
+    return [place for place in [*near, *far] if (place / results.FILE).is_file()][:1]
 
 
 def _is_study(folder: Path) -> bool:
@@ -102,10 +118,6 @@ def _subtitle(rows: pd.DataFrame) -> str:
     """How many runs there are, and how they ended."""
     counts = rows["status"].value_counts()
     return f"{len(rows)} runs: " + ", ".join(f"{n} {status}" for status, n in counts.items())
-
-
-def _undone(folders: list[Path], rows: pd.DataFrame) -> list[str]:
-    return plans.lines(_missing(folders, rows))
 
 
 def _missing(folders: list[Path], rows: pd.DataFrame) -> list[plans.Lack]:

@@ -77,8 +77,9 @@ def sentences(rows: pd.DataFrame) -> Iterator[str]:
 def verdicts(rows: pd.DataFrame) -> Iterator[tuple[str, Verdict]]:
     """The claims of the field, judged for each setting other than batch, lr and seed."""
     for title, block in _blocks(rows):
+        found = exponent(block)  # which all of them are about
         for claim in CLAIMS:
-            yield title, claim.judge(block)
+            yield title, claim.weigh(found)
 
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
