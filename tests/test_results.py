@@ -171,5 +171,21 @@ def test_a_table_that_was_kept_reads_like_the_runs_it_came_from(tmp_path):
 
 def test_a_file_that_is_no_table_of_rows_is_refused(tmp_path):
     (tmp_path / "kept.csv").write_text("batch,lr\n8,0.1\n")
-    with pytest.raises(ValueError, match=r"kept.csv is no table of rows: .* run, status, clip"):
+    with pytest.raises(
+        ValueError, match=r"kept.csv is no table of rows: .* run, status, clip, seed, val_loss"
+    ):
         results.read(tmp_path / "kept.csv")
+
+
+def test_a_kept_table_without_a_row_is_refused(tmp_path):
+    folder = write_sweep(tmp_path / "sweep")
+    results.read(folder).iloc[:0].to_csv(tmp_path / "kept.csv", index=False)
+    with pytest.raises(ValueError, match="kept.csv is a table without a row"):
+        results.read(tmp_path / "kept.csv")
+
+
+def test_settings_keep_together_what_they_are_told_to(tmp_path):
+    rows = results.read(write_sweep(tmp_path / "sweep", clips=(0.5, 1.0)))
+    assert [title for title, _ in results.settings(rows)] == ["clip=0.5", "clip=1"]
+    ((title, block),) = results.settings(rows, together=("clip",))
+    assert (title, len(block)) == ("", len(rows))

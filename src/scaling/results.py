@@ -200,17 +200,20 @@ def provenance(*folders: str | Path) -> dict[str, str]:
     }
 
 
-def settings(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def settings(
+    rows: pd.DataFrame, *, together: Sequence[str] = ()
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """Blocks of rows that differ only in batch, lr and seed, each under what sets it apart.
 
     Args:
         rows: as `read` gives them; damaged ones belong to no block.
+        together: columns that may differ within a block, too, such as `clip`.
     """
     rows = rows[rows["status"] != "corrupt"]
     choices = ("model", "data", "optimizer", "protocol", "duration", "clip")
     nested = [key for key in map(str, rows) if "." in key and not key.startswith("logger.")]
     keys: list[str] = []
-    for key in (*choices, *nested):
+    for key in (key for key in (*choices, *nested) if key not in together):
         if _groups(rows, [*keys, key]) > _groups(rows, keys):
             keys.append(key)
     if not keys:
@@ -256,8 +259,11 @@ def _runs(folder: Path) -> Iterator[Path]:
 def _kept(path: Path) -> pd.DataFrame:
     """A table of rows that was written as a file."""
     table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, "object"))
-    if absent := [key for key in ("run", "status", *ROOT_KEYS) if key not in table]:
+    needed = ("run", "status", *ROOT_KEYS, "val_loss")
+    if absent := [key for key in needed if key not in table]:
         raise ValueError(f"{path} is no table of rows: it has no column {', '.join(absent)}")
+    if table.empty:
+        raise ValueError(f"{path} is a table without a row")
     texts = [key for key in TEXT if key in table]
     table[texts] = table[texts].where(table[texts].notna(), None)
     return table

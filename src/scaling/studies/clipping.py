@@ -12,22 +12,22 @@ from scaling.claims import Claim, Estimate, Verdict
 
 def applies(rows: pd.DataFrame) -> bool:
     """Whether a sweep varies what the question is about."""
-    return bool(rows.loc[rows["status"].isin(results.FINISHED), "clip"].nunique() > 1)
+    return any(True for _ in _blocks(rows))
 
 
 def sentences(rows: pd.DataFrame) -> Iterator[str]:
     """What a sweep says of clipping: regimes, updates, replicates, the effect of the ceiling."""
-    known = rows[rows["status"].isin(results.FINISHED)]
-    counts = Counter(regime.regime for regime in regimes.clip_regimes(known))
-    said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-    yield f"Clipping, by cell: {said} (free below 1 % of steps clipped, saturated from 99 %)"
-    for name in sorted(known["optimizer"].unique()):
-        found = _response(known, name)
+    for title, block in _blocks(rows):
+        where = f" ({title})" if title else ""
+        counts = Counter(regime.regime for regime in regimes.clip_regimes(block))
+        said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        yield f"Cells by steps clipped{where}: {said} (free: under 1 %; saturated: 99 % or more)"
+        found = _response(block)
         if not math.isnan(found.value):
-            yield f"Where every step is clipped, {found.shown} under {name}: {_means(name, found)}"
-    yield from _replicates(known)
-    for name, block in _optimizers(known):
-        yield from _effect(block, f" under {name}" if name else "")
+            optimizer = str(block["optimizer"].iloc[0])
+            yield f"Where every step is clipped{where}, {found.shown}: {_means(optimizer, found)}"
+        yield from _replicates(block)
+        yield from _effect(block, where)
 
 
 def _means(optimizer: str, found: Estimate) -> str:
@@ -42,9 +42,9 @@ def _means(optimizer: str, found: Estimate) -> str:
     return "neither a learning rate nor nothing"
 
 
-def _response(rows: pd.DataFrame, optimizer: str | None = None) -> Estimate:
+def _response(rows: pd.DataFrame) -> Estimate:
     """How the mean update goes with the clip where all steps are clipped, over all cells."""
-    found = [r for r in regimes.updates(rows) if optimizer in (None, r.optimizer)]
+    found = regimes.updates(rows)
     known = [response for response in found if response.identified]
     if not known:
         reason = found[0].reason if found else "no clip is finite"
@@ -66,12 +66,12 @@ def _replicates(rows: pd.DataFrame) -> Iterator[str]:
         yield f"Replicates: {group.description}: {losses}, {group.spread:.4f} apart, which is noise"
 
 
-def _optimizers(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows of each optimizer in which the clip varies, unnamed if there is one."""
-    several = rows["optimizer"].nunique() > 1
-    for name, block in rows.groupby("optimizer"):
+def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The settings in which the clip varies, of runs that ended."""
+    known = rows[rows["status"].isin(results.FINISHED)]
+    for title, block in results.settings(known, together=("clip",)):
         if block["clip"].nunique() > 1:
-            yield str(name) if several else "", block
+            yield title, block
 
 
 def _effect(rows: pd.DataFrame, where: str) -> Iterator[str]:
@@ -126,8 +126,7 @@ CLAIMS = (
 
 
 def verdicts(rows: pd.DataFrame) -> Iterator[tuple[str, Verdict]]:
-    """The claims of the field, for each optimizer."""
-    known = rows[rows["status"].isin(results.FINISHED)]
-    for name, block in _optimizers(known):
+    """The claims of the field, for each setting other than batch, lr, clip and seed."""
+    for title, block in _blocks(rows):
         for claim in CLAIMS:
-            yield (f"optimizer={name}" if name else ""), claim.judge(block)
+            yield title, claim.judge(block)
