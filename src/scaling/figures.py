@@ -180,6 +180,7 @@ def _references(block: pd.DataFrame, axes: Axes) -> None:
         axes.annotate(
             f"{', '.join(names[level])} {level:.3f}", (0.01, level),
             xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=8, color="0.3",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1},
         )  # fmt: skip
 
 
