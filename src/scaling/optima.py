@@ -6,23 +6,24 @@ is fitted, where g is LINEX of any skew (`scaling.bowls`), which is z^2 at skew 
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
 COLUMNS = ("batch", "lr", "clip", "seed", "status", "val_loss")
 SKEW = 1.5  # the largest, as in `scaling.bowls`
 FEW = 6  # degrees of freedom, below which noise is pooled over batch sizes
 MISFIT = 0.1  # p-value below which a bowl is not believed
-STRICT = 5  # `interior` needs an interval inside the grid at an error rate this much smaller
-FINEST = 1e-6  # nats; float32 losses are not known better, however well seeds agree
+STRICT = 5  # `interior` needs a wider interval inside the grid, of an error rate this much smaller
+FINEST = 1e-6  # nats: float32 losses are not known better, however well seeds agree
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,13 @@ class Vertices:
     whole: float  # of the least-squares parabola through all learning rates
 
 
-def optimum(
-    rows: pd.DataFrame, *, flat: float = 0.02, level: float = 0.95
-) -> tuple[Optimum, ...]:
+def optimum(rows: pd.DataFrame, *, flat: float = 0.02, level: float = 0.95) -> tuple[Optimum, ...]:
     """The optimum of each batch size and clip, sorted.
 
     The bowl goes through the five learning rates about the best, or as many more as it takes to
     see both its sides. The interval is that of a likelihood ratio, stretched to hold the lowest
-    points of a parabola through three and of a cubic through five. Where no bowl fits, it ends at
-    the nearest learning rates that are surely worse than one between.
+    points of a parabola through three and of a cubic through five. On a side that no bowl shows,
+    it ends at the nearest learning rate that is surely worse than one before it, or diverged.
 
     Noise is how seeds scatter about the five, pooled over batch sizes where that is little to go
     by; with one seed, what cubics through the five leave; if that is nothing, the status is read
@@ -90,7 +89,7 @@ def optimum(
         unknown = (math.nan,) * 4
         blank = Optimum(batch, clip, *unknown, math.inf, math.nan, "unresolved", "", cells.seeds)
         peers = [peer for (_, other), peer in found.items() if other == clip and len(peer.x)]
-        answers.append(_judged(blank, cells, peers, flat, level))
+        answers.append(_judged(blank, cells, peers, flat, 1 - level))
     return tuple(answers)
 
 
@@ -107,9 +106,10 @@ def vertices(rows: pd.DataFrame) -> tuple[Vertices, ...]:
     for (batch, clip), cells in _found(rows).items():
         if len(cells.x):
             inner = 0 < cells.best < len(cells.x) - 1
-            three = cells.near(3).vertex(2) if inner else math.nan
-            logs = (cells.x[cells.best], three, cells.vertex(2))
-            answers.append(Vertices(batch, clip, *(math.exp(log) for log in logs)))
+            three = cells.near(3).bottom(2)[0] if inner else math.nan
+            whole = cells.bottom(2)[0]
+            argmin = float(cells.lr[cells.best])
+            answers.append(Vertices(batch, clip, argmin, math.exp(three), math.exp(whole)))
     return tuple(answers)
 
 
@@ -117,8 +117,9 @@ def vertices(rows: pd.DataFrame) -> tuple[Vertices, ...]:
 class _Cells:
     """Learning rates of one batch size and clip at which no run diverged."""
 
-    runs: Array  # rows of log lr, seed, loss
+    runs: Array  # rows of lr, seed, loss
     diverged: Array  # log lr at which some run did
+    lr: Array
     x: Array  # log lr
     y: Array  # mean loss, seed offsets removed
     spread: Array  # covariance of y over the variance of noise, but for what all y share
@@ -128,18 +129,18 @@ class _Cells:
 
     @classmethod
     def of(cls, runs: Array, diverged: Array) -> "_Cells":
-        x, cell = np.unique(runs[:, 0], return_inverse=True)
+        lr, cell = np.unique(runs[:, 0], return_inverse=True)
         seeds, seed = np.unique(runs[:, 1], return_inverse=True)
-        cells, own = np.eye(len(x))[cell], np.eye(len(seeds))[seed]
+        cells, own = np.eye(len(lr))[cell], np.eye(len(seeds))[seed]
         design = np.column_stack([cells, own[:, 1:] - own[:, :1]])
-        if len(x) and np.linalg.matrix_rank(design) < design.shape[1]:
-            design = cells  # learning rates with seeds of their own: offsets are noise like any
+        if len(lr) and np.linalg.matrix_rank(design) < design.shape[1]:
+            design = cells  # learning rates with seeds of their own: offsets are noise as any
         inverse = np.linalg.inv(design.T @ design)
         solution = inverse @ (design.T @ runs[:, 2])
         squares = float(np.square(runs[:, 2] - design @ solution).sum())
-        y, spread = solution[: len(x)], inverse[: len(x), : len(x)]
+        y, spread = solution[: len(lr)], inverse[: len(lr), : len(lr)]
         freedom = len(runs) - design.shape[1]
-        return cls(runs, diverged, x, y, spread, squares, freedom, len(seeds))
+        return cls(runs, diverged, lr, np.log(lr), y, spread, squares, freedom, len(seeds))
 
     @property
     def best(self) -> int:
@@ -147,7 +148,7 @@ class _Cells:
 
     @property
     def walls(self) -> tuple[float, float]:
-        """The nearest diverged learning rate on either side, in logs; -inf and inf if none."""
+        """Log lr of the nearest diverged runs on either side; -inf and inf if there are none."""
         below = self.diverged[self.diverged < self.x[0]].max(initial=-math.inf)
         above = self.diverged[self.diverged > self.x[-1]].min(initial=math.inf)
         return float(below), float(above)
@@ -155,127 +156,106 @@ class _Cells:
     def near(self, count: int) -> "_Cells":
         """Up to `count` learning rates about the best, as if no others had been tried."""
         first = max(0, min(self.best - count // 2, len(self.x) - count))
-        kept = np.isin(self.runs[:, 0], self.x[first : first + count])
+        kept = np.isin(self.runs[:, 0], self.lr[first : first + count])
         return _Cells.of(self.runs[kept], self.diverged)
 
-    def whitened(self, columns: Array) -> Array:
-        """Vectors over learning rates as if noise were independent and of variance 1, centred."""
+    @property
+    def whitener(self) -> Array:
+        """Makes losses at learning rates a vector of white noise, less what they all share."""
         centred = np.eye(len(self.x)) - 1 / len(self.x)
         sizes, directions = np.linalg.eigh(centred @ self.spread @ centred)
-        kept = sizes > 1e-9 * sizes[-1]  # all but what all learning rates share
-        return columns @ directions[:, kept] / np.sqrt(sizes[kept])
+        return directions[:, 1:] / np.sqrt(sizes[1:])
 
     def roughness(self) -> float:
-        """Square of what the cubic through five learning rates leaves: noise of one degree."""
-        powers = self.whitened(np.vander(self.x - self.x.mean(), 4)[:, :3].T).T
-        target = self.whitened(self.y)
+        """The square that a cubic through five learning rates leaves: noise, of one degree."""
+        powers = self.whitener.T @ np.vander(self.x - self.x.mean(), 4)[:, :3]
+        target = self.y @ self.whitener
         rest = target - powers @ np.linalg.lstsq(powers, target, rcond=None)[0]
         return float(rest @ rest)
 
-    def vertex(self, degree: int) -> float:
-        """Lowest point of the least-squares polynomial, in log lr; nan if there is none here."""
+    def bottom(self, degree: int) -> tuple[float, float, float]:
+        """Log lr, curvature and loss where a least-squares polynomial is lowest; nan if nowhere."""
+        nowhere = (math.nan, math.nan, math.nan)
         if len(self.x) <= degree:
-            return math.nan
-        middle = self.x.mean()
-        polynomial = np.polyfit(self.x - middle, self.y, degree)
-        for root in np.roots(np.polyder(polynomial)):
-            if np.isreal(root) and np.polyval(np.polyder(polynomial, 2), root.real) > 0:
-                place = float(root.real) + float(middle)
-                return place if self.x[0] <= place <= self.x[-1] else math.nan
-        return math.nan
+            return nowhere
+        middle = float(self.x.mean())
+        loss = np.poly1d(np.polyfit(self.x - middle, self.y, degree))
+        for root in loss.deriv().roots:
+            at, curvature = float(root.real), float(loss.deriv(2)(root.real))
+            if np.isreal(root) and curvature > 0 and self.x[0] <= at + middle <= self.x[-1]:
+                return at + middle, curvature, float(loss(at))
+        return nowhere
 
 
 class _Bowl:
-    """The bowl of least squares through some cells, and every other place of its optimum."""
+    """The bowl of least squares through some cells, and what its optimum elsewhere would cost."""
 
-    def __init__(self, cells: _Cells, ends: tuple[float, float], skew: float) -> None:
-        self.cells, self.skew, self.target = cells, skew, cells.whitened(cells.y)
-        places = np.linspace(*ends, 121)
-        best = int(self.profile(places)[0].argmin())
-        left, right = places[max(0, best - 1)], places[min(best + 1, 120)]
-        for _ in range(8):  # ten times closer each
-            fine = np.linspace(left, right, 21)
-            squares, heights, skews = self.profile(fine)
+    def __init__(self, cells: _Cells, ends: tuple[float, float]) -> None:
+        self.x, self.whitener, self.target = cells.x, cells.whitener, cells.y @ cells.whitener
+        near = places = np.linspace(*ends, 121)
+        for _ in range(9):  # ten times closer each
+            squares, heights, skews = self.profile(near)
             best = int(squares.argmin())
-            left, right = fine[max(0, best - 1)], fine[min(best + 1, 20)]
-        self.centre, self.height = float(fine[best]), float(heights[best])
-        self.squares, bent = float(squares[best]), float(skews[best])
-        rise = self.height * _linex(cells.x - self.centre, np.array(bent))
-        self.level = float((cells.y - rise).mean())
-        self.places = np.sort(np.append(places, self.centre))
-        self.curve = self.profile(self.places)[0]
+            at, height, skew = float(near[best]), float(heights[best]), skews[best]
+            near = np.linspace(near[max(0, best - 1)], near[min(best + 1, len(near) - 1)], 21)
+        self.squares = float(squares[best])
+        self.gain = float(self.target @ self.target) - self.squares  # over no bowl
+        self.bottom = at, 2 * height, float((cells.y - height * _linex(self.x - at, skew)).mean())
+        self.places = np.sort(np.append(places, at))
 
     def profile(self, places: Array) -> tuple[Array, Array, Array]:
-        """Least squares, height and skew of the bowl whose optimum is at each place."""
-        number = 9 if self.skew else 1
-        low, high = np.full(len(places), -self.skew), np.full(len(places), self.skew)
-        rows = np.arange(len(places))
-        for _ in range(14 if self.skew else 1):  # four times closer each
-            skews = np.linspace(low, high, number, axis=1)
-            bowls = self.cells.whitened(_linex(self.cells.x - places[:, None, None], skews[..., None]))
-            heights = np.maximum(0, bowls @ self.target / np.square(bowls).sum(-1))
+        """Least squares, height and skew of a bowl whose optimum is at each place."""
+        low, high = np.full(len(places), -SKEW), np.full(len(places), SKEW)
+        distances, rows = self.x - places[:, None, None], np.arange(len(places))
+        for _ in range(14):  # four times closer each
+            skews = np.linspace(low, high, 9, axis=1)
+            bowls = _linex(distances, skews[..., None]) @ self.whitener
+            heights = (bowls @ self.target / np.square(bowls).sum(-1)).clip(0)
             squares = np.square(self.target - heights[..., None] * bowls).sum(-1)
-            best = squares.argmin(1)
-            chosen, step = skews[rows, best], (high - low) / 8
-            low, high = np.maximum(chosen - step, -self.skew), np.minimum(chosen + step, self.skew)
-        return squares[rows, best], heights[rows, best], chosen
+            best, step = squares.argmin(1), (high - low) / 8
+            skew = skews[rows, best]
+            low, high = (skew - step).clip(-SKEW), (skew + step).clip(max=SKEW)
+        return squares[rows, best], heights[rows, best], skew
 
     def interval(self, reach: float) -> tuple[float, float]:
-        """The outermost places whose squares exceed the least by `reach`."""
-        inside = np.flatnonzero(self.curve <= self.squares + reach)
-        return self._end(int(inside[0]), -1, reach), self._end(int(inside[-1]), 1, reach)
+        """The outermost places at which squares exceed the least by no more than `reach`."""
+        return -self._farthest(-self.places[::-1], -1, reach), self._farthest(self.places, 1, reach)
 
-    def _end(self, at: int, way: int, reach: float) -> float:
-        if not 0 <= at + way < len(self.places):
-            return float(self.places[at])
-        inner, outer = self.places[at], self.places[at + way]
-        for _ in range(4):
-            fine = np.linspace(inner, outer, 21)
-            inside = self.profile(fine[1:])[0] <= self.squares + reach
-            last = int(np.flatnonzero(np.append(True, inside))[-1])
-            inner, outer = fine[last], fine[min(last + 1, 20)]
-        return float(inner)
+    def _farthest(self, places: Array, sign: int, reach: float) -> float:
+        for _ in range(5):  # twenty times closer each
+            inside = self.profile(sign * places)[0] <= self.squares + reach
+            last = int(max(np.flatnonzero(inside), default=0))
+            places = np.linspace(places[last], places[min(last + 1, len(places) - 1)], 21)
+        return float(places[0])
 
 
-def _linex(z: Array, skew: Array) -> Array:
-    """`scaling.bowls.linex` for many skews at once."""
-    bent = np.clip(skew * z, -30, 30)
-    small = np.abs(bent) < 1e-3
-    large = np.where(small, 1.0, bent)
-    series = 1 + bent / 3 + bent**2 / 12
-    return z**2 * np.where(small, series, 2 * (np.expm1(large) - large) / large**2)
+class _Noise(NamedTuple):
+    """How much losses of one learning rate scatter, seed offsets removed."""
 
+    variance: float
+    freedom: int
+    source: str
 
-def _found(rows: pd.DataFrame) -> dict[tuple[float, float], _Cells]:
-    """The cells of each batch size and clip, sorted."""
-    if absent := [column for column in COLUMNS if column not in rows]:
-        raise ValueError(f"`rows` lacks column {', '.join(absent)}; give those of results.read")
-    clips, found = rows["clip"].fillna(math.inf), {}
-    for (batch, clip), block in rows.groupby([rows["batch"], clips]):
-        runs = block[["lr", "seed", "val_loss"]].to_numpy(float, copy=True)
-        runs[:, 0] = np.log(runs[:, 0])
-        diverged = (block["status"] == "diverged").to_numpy() | np.isposinf(runs[:, 2])
-        lost = np.unique(runs[diverged, 0])
-        done = (block["status"] == "done").to_numpy() & np.isfinite(runs[:, 2])
-        kept = runs[done & ~np.isin(runs[:, 0], lost)]
-        # the same run in two folders is one; another loss of the same seed is another measurement
-        found[float(batch), float(clip)] = _Cells.of(np.unique(kept, axis=0), lost)
-    return found
+    @classmethod
+    def of(cls, own: _Cells, peers: list[_Cells]) -> "_Noise":
+        """From the cells themselves, or from those of all batch sizes if that is too little."""
+        pooled, source = [own], "its seeds"
+        if own.freedom < FEW:
+            pooled, source = peers, "the seeds of all batch sizes"
+        squares, freedom = sum(c.squares for c in pooled), sum(c.freedom for c in pooled)
+        if not freedom:
+            rough = [peer.near(5).roughness() for peer in peers if len(peer.x) >= 5]
+            squares, freedom = sum(rough), len(rough)
+            source = "what cubics through five leave, as there is one seed"
+        return cls(max(squares / max(1, freedom), FINEST**2), freedom, source)
 
-
-def _noise(own: _Cells, peers: list[_Cells]) -> tuple[float, int, str]:
-    """Variance of a loss, its degrees of freedom, and where it is from."""
-    if own.freedom >= FEW:
-        return own.squares / own.freedom, own.freedom, "seeds"
-    if freedom := sum(peer.freedom for peer in peers):
-        return sum(peer.squares for peer in peers) / freedom, freedom, "seeds of all batch sizes"
-    rough = [peer.near(5).roughness() for peer in peers if len(peer.x) >= 5]
-    words = "what cubics leave, as there is one seed"
-    return (sum(rough) / len(rough), len(rough), words) if rough else (math.nan, 0, "")
+    def reach(self, error: float, shape: int = 1) -> float:
+        """What noise alone adds to a sum of `shape` squares, and exceeds at this rate."""
+        return self.variance * shape * float(stats.f.isf(error, shape, self.freedom))
 
 
 def _judged(
-    blank: Optimum, cells: _Cells, peers: list[_Cells], flat: float, level: float
+    blank: Optimum, cells: _Cells, peers: list[_Cells], flat: float, error: float
 ) -> Optimum:
     """The answer for some cells; `peers` are those of every batch size, their own included."""
     x, count = cells.x, len(cells.x)
@@ -285,28 +265,121 @@ def _judged(
         reason = "a run diverged at a learning rate between others at which none did"
         return replace(blank, status="irregular", reason=reason)
     if count < 3:
-        return replace(blank, reason=f"{count} learning rates have a loss; a bowl needs 3")
-    variance, freedom, words = _noise(cells, peers)
-    if not freedom:
+        return replace(blank, reason=f"losses at {count} learning rates; a bowl needs 3")
+    noise = _Noise.of(cells, peers)
+    if not noise.freedom:
         return _by_grid(blank, cells)
-
-    differences = cells.y[:, None] - cells.y
-    own = np.diag(cells.spread)
-    errors = np.sqrt(max(variance, FINEST**2) * (own[:, None] + own - 2 * cells.spread).clip(0))
+    differences, own = cells.y[:, None] - cells.y, np.diag(cells.spread)
+    errors = np.sqrt(noise.variance * (own[:, None] + own - 2 * cells.spread).clip(0))
     if not len(cells.diverged):
-        depth = (differences + stats.t.ppf(level, freedom) * errors).max()
+        depth = (differences + stats.t.isf(error, noise.freedom) * errors).max()
         blank = replace(blank, depth=float(depth))
-    surely = differences > stats.t.isf((1 - level) / count / (count - 1), freedom) * errors
-    worse_than_lower = np.array([surely[j, :j].any() for j in range(count)])
-    worse_than_higher = np.array([surely[j, j + 1 :].any() for j in range(count)])
-    if (worse_than_lower & worse_than_higher).any():
-        reason = "a learning rate is surely worse than one below it and than one above it"
+    surely = differences > stats.t.isf(error / count / (count - 1), noise.freedom) * errors
+    falls, rises = np.triu(surely).any(1), np.tril(surely).any(1)  # to one above, from one below
+    if (falls & rises).any():
+        reason = "a learning rate is surely worse than one below it and one above it"
         return replace(blank, status="irregular", reason=reason)
     if blank.depth < flat:
         reason = f"losses differ by at most {blank.depth:.2g} nats over the whole grid"
         return replace(blank, status="flat", reason=reason)
-
     below, above = cells.walls
-    low = float(x[worse_than_higher].max(initial=below))
-    high = float(x[worse_than_lower].min(initial=above))
-    ...
+    limits = float(x[falls].max(initial=below)), float(x[rises].min(initial=above))
+    near = _Noise.of(cells.near(5), [peer.near(5) for peer in peers])
+    return _located(blank, cells, limits, near, error)
+
+
+def _located(
+    blank: Optimum, cells: _Cells, limits: tuple[float, float], noise: _Noise, error: float
+) -> Optimum:
+    """Where the optimum is; beyond `limits` it surely is not, and infinite ones are no limits."""
+    x, (below, above), (low, high) = cells.x, cells.walls, limits
+    bottom, closed = cells.near(3).bottom(2), False
+    points = [bottom[0], cells.near(5).bottom(3)[0]]
+    reason = "no bowl fits, and learning rates outside the interval are surely worse or diverged"
+    for bowl in _bowls(cells, noise, error):
+        left, right = bowl.interval(noise.reach(error / STRICT))
+        inner = bowl.interval(noise.reach(error))
+        low = inner[0] if left > x[0] else limits[0]
+        high = inner[1] if right < x[-1] else limits[1]
+        if closed := left > x[0] and right < x[-1]:
+            bottom = bowl.bottom if len(bowl.x) > 3 else bottom
+            reason = f"a bowl through {len(bowl.x)} learning rates has both its sides in the grid"
+            break
+    if not closed:
+        points.append(x[cells.best])
+        points += [x[1]] * (low == below) + [x[-2]] * (high == above)  # it may turn in between
+    low, high = float(np.nanmin([low, *points])), float(np.nanmax([high, *points]))
+    return _stated(blank, cells, (low, high), bottom, f"{reason}; noise is that of {noise.source}")
+
+
+def _bowls(cells: _Cells, noise: _Noise, error: float) -> Iterator[_Bowl]:
+    """Bowls through ever more learning rates about the best, while they fit and surely bend."""
+    x, (below, above) = cells.x, cells.walls
+    ends = max(below, 2 * x[0] - x[-1]), min(above, 2 * x[-1] - x[0])
+    for size in sorted({min(size, len(x)) for size in range(5, max(5, len(x)) + 2, 2)}):
+        bowl = _Bowl(cells.near(size), ends)
+        if size > 4 and bowl.squares > noise.reach(MISFIT, size - 4):
+            return
+        if bowl.gain > noise.reach(error, min(3, size - 1)):
+            yield bowl
+
+
+def _by_grid(blank: Optimum, cells: _Cells) -> Optimum:
+    """The answer where nothing tells noise from shape."""
+    words = "one seed and fewer than five learning rates leave the noise unknown"
+    rising = np.diff(cells.y) > 0
+    if (rising[:-1] & ~rising[1:]).any():
+        return replace(blank, reason=f"{words}, and there are two dips")
+    places = np.array([cells.walls[0], *cells.x, cells.walls[1]])
+    neighbours = float(places[cells.best]), float(places[cells.best + 2])
+    reason = f"{words}: the interval ends at the learning rates beside the best one"
+    return _stated(blank, cells, neighbours, cells.near(3).bottom(2), reason)
+
+
+def _stated(
+    blank: Optimum,
+    cells: _Cells,
+    limits: tuple[float, float],
+    bottom: tuple[float, float, float],
+    reason: str,
+) -> Optimum:
+    """The answer for an optimum between `limits`, in log lr; infinite ones are beyond the grid."""
+    x, (low, high), (at, curvature, loss) = cells.x, limits, bottom
+    status: Status = "interior"
+    if math.isinf(low) and math.isinf(high):
+        reason = f"neither side of a bowl stands out from noise; {reason.rpartition('; ')[2]}"
+        return replace(blank, reason=reason)
+    if math.isinf(low):
+        status, reason = "low_edge", f"the best lr may be below the lowest, {math.exp(x[0]):.3g}"
+    if math.isinf(high):
+        status, reason = "high_edge", f"the best lr may be above the highest, {math.exp(x[-1]):.3g}"
+    lr = math.exp(min(max(at, x[0]), x[-1]))
+    if status != "interior" or math.isnan(at):
+        lr, curvature, loss = float(cells.lr[cells.best]), math.nan, float(cells.y[cells.best])
+    return replace(
+        blank, lr=lr, low=math.exp(low), high=math.exp(high), curvature=curvature, loss=loss,
+        status=status, reason=reason,
+    )  # fmt: skip
+
+
+def _found(rows: pd.DataFrame) -> dict[tuple[float, float], _Cells]:
+    """The cells of each batch size and clip, sorted."""
+    if absent := [column for column in COLUMNS if column not in rows]:
+        raise ValueError(f"`rows` lacks column {', '.join(absent)}; scaling.results.read gives it")
+    clips, found = rows["clip"].fillna(math.inf), {}
+    for key, block in rows.assign(clip=clips).groupby(["batch", "clip"]):
+        runs = block[["lr", "seed", "val_loss"]].to_numpy(float, copy=True)
+        done, endless = (block["status"] == "done").to_numpy(), np.isposinf(runs[:, 2])
+        bad = np.unique(runs[(block["status"] == "diverged").to_numpy() | (done & endless), 0])
+        kept = runs[done & np.isfinite(runs[:, 2]) & ~np.isin(runs[:, 0], bad)]
+        # one run in two folders counts once; another loss of the same seed is another measurement
+        batch, clip = np.array(key, float).tolist()
+        found[batch, clip] = _Cells.of(np.unique(kept, axis=0), np.log(bad))
+    return found
+
+
+def _linex(z: Array, skew: Array) -> Array:
+    """`scaling.bowls.linex` for many skews at once."""
+    bent = np.clip(skew * z, -30, 30)
+    series, large = 1 + bent / 3 + bent**2 / 12, np.where(np.abs(bent) < 1e-3, 1.0, bent)
+    return z**2 * np.where(large == bent, 2 * (np.expm1(large) - large) / large**2, series)

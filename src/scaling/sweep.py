@@ -165,14 +165,14 @@ def _train_all(
     """Train cells and note their outcome; gives 128 + the signal that stopped it, or 0."""
     outcome |= dict.fromkeys((cell.folder for cell in todo), "missing")
     held: list[Cell] = []
+    ordered = todo if way.number == 1 else pace.longest_first(todo)
     try:
         for wait in (False, True):
             if wait and not held:
                 break
             if wait:
                 log.info("waiting for %d cells that other processes hold", len(held))
-            first = todo if way.number == 1 else pace.longest_first(todo)
-            some, held = (held, []) if wait else (first, [])
+            some, held = (held, []) if wait else (ordered, [])
             with contextlib.closing(way.train_all(some, wait=wait)) as training:
                 for cell, ended in training:
                     outcome[cell.folder] = console.state(ended)
