@@ -40,11 +40,6 @@ def test_a_region_without_end_is_reached_by_an_interval_with_one():
     assert claim(0.1, 5.0, region=(0.0, math.inf)).judge(ROWS).word == "holds"
 
 
-def test_a_verdict_reads_as_a_sentence():
-    text = str(claim(-0.1, 0.5).judge(ROWS))
-    assert text == "CANNOT TELL: It lies there [them] (shown; more seeds)"
-
-
 def test_what_cannot_be_estimated_says_why():
     missing = Claim("It grows", (0.0, 1.0), lambda rows: Estimate.missing("no seeds", "three"))
     verdict = missing.judge(ROWS)

@@ -65,8 +65,3 @@ class Verdict:
     numbers: str
     would_tell: str
     source: str
-
-    def __str__(self) -> str:
-        source = f" [{self.source}]" if self.source else ""
-        more = f"; {self.would_tell}" if self.would_tell else ""
-        return f"{self.word.upper()}: {self.sentence}{source} ({self.numbers}{more})"

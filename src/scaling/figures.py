@@ -190,10 +190,8 @@ def _optimum_panel(block: pd.DataFrame, axes: Axes) -> None:
         axes.text(0.5, 0.5, "no lr to choose from", ha="center", transform=axes.transAxes)
         return
     low, high = float(block["lr"].min()), float(block["lr"].max())
-    best = {}
-    for batch, _ in _colors(done):
-        means = done[done["batch"] == batch].groupby("lr")["val_loss"].mean()
-        best[batch] = float(means.index.to_numpy(float)[means.argmin()])
+    chosen = best_runs(block)[["batch", "lr"]].drop_duplicates()
+    best = dict(zip(chosen["batch"].astype(float), chosen["lr"].astype(float), strict=True))
     for batch, lr in best.items():
         marker = "^" if lr == high else "v" if lr == low else "o"
         axes.plot(batch, lr, marker, color="black", markersize=6)

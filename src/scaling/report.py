@@ -20,7 +20,7 @@ def verdicts(rows: pd.DataFrame) -> dict[str, list[str]]:
     """Sentences and claims on every question that a sweep bears on.
 
     Returns:
-        `sentences`, and `claims` with the settings for which each word was spoken.
+        `sentences`, and `claims`: each with the numbers of the settings that have one verdict.
     """
     sentences: list[str] = []
     claims: list[str] = []
@@ -28,13 +28,14 @@ def verdicts(rows: pd.DataFrame) -> dict[str, list[str]]:
         if not study.applies(rows):
             continue
         sentences += study.sentences(rows)
-        spoken: dict[tuple[str, str], list[str]] = defaultdict(list)
+        spoken: dict[str, list[str]] = defaultdict(list)
         for title, verdict in study.verdicts(rows):
-            source = f" ({verdict.source})" if verdict.source else ""
-            spoken[f"{verdict.sentence}{source}", verdict.word].append(title)
-        for (sentence, word), titles in spoken.items():
-            where = f" at {'; '.join(titles)}" if any(titles) else ""
-            claims.append(f"{word.upper()}{where}: {sentence}")
+            source = f" [{verdict.source}]" if verdict.source else ""
+            more = f"; {verdict.would_tell}" if verdict.would_tell else ""
+            where = f"{title}: " if title else ""
+            said = f"{verdict.word.upper()}: {verdict.sentence}{source}"
+            spoken[said].append(f"{where}{verdict.numbers}{more}")
+        claims += [f"{said} ({' | '.join(numbers)})" for said, numbers in spoken.items()]
     return {"sentences": sentences, "claims": claims}
 
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -59,3 +60,21 @@ def test_protocols_are_not_mixed():
     steps, examples = (results.read(KEPT / f"{name}.csv") for name in ("joint", "fixed_examples"))
     both = pd.concat([steps[steps["clip"] == 0.2], examples], ignore_index=True)
     assert not clipping.applies(both)  # each protocol has one clip
+
+
+@pytest.mark.parametrize(
+    ("losses", "word"),
+    [
+        ({0.5: 2.2, 1.0: 2.0, 2.0: 2.3}, "holds"),
+        ({0.5: 1.8, 1.0: 2.0, 2.0: 2.3}, "fails"),  # one better ceiling is enough
+        ({0.5: 2.0, 1.0: 2.0, 2.0: 2.3}, "cannot tell"),
+    ],
+)
+def test_a_ceiling_of_one_is_best_only_if_no_other_may_be_better(losses, word):
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {"batch": 8, "lr": 1e-3, "clip": clip, "seed": seed, "status": "done",
+         "val_loss": loss + 0.005 * rng.standard_normal(), "optimizer": "o", "clip_percent": 50.0}
+        for clip, loss in losses.items() for seed in range(5)
+    )  # fmt: skip
+    assert clipping.CLAIMS[0].judge(rows).word == word
