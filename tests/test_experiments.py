@@ -124,3 +124,21 @@ def test_an_option_composes_and_runs(command, folder, group, option):
     assert ended.code == 0, ended.err
     (row,) = results.read("multirun").itertuples()
     assert row.status == "done"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["data=markov", "data.vocabulary=1"], "data.vocabulary=1 must be at least 2"),
+        (["model.inputs=10"], "model.inputs is an unknown key"),
+        (["+model.inputs=10"], "model.inputs=10 must be left out"),
+        (["callbacks.layer_gradients.every=0"], "callbacks.layer_gradients.every=0 must be at"),
+        (["schedule=warmup_cosine", "schedule.warmup_steps=7"], "is a warm-up of 7 steps in a run"),
+    ],
+)
+def test_what_no_experiment_can_mean_is_one_message(command, folder, typed, said):
+    ended = command(*typed)
+    assert ended.code == 2
+    assert said in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    assert not (folder / "multirun").exists()

@@ -42,7 +42,7 @@ FORBIDDEN = {
     "summaries.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "page.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "claims.py": PURE,
-    "optima.py": PURE,
+    "optima.py": PURE - {"scaling"} | OURS,
     "regimes.py": PURE,
     "replicates.py": PURE,
     "effects.py": PURE - {"scaling"} | OURS,

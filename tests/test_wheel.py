@@ -40,6 +40,10 @@ def test_a_run_works_from_a_wheel_in_another_folder(installed, folder):
         )  # fmt: skip
         assert ended.returncode == 0, ended.stderr
     assert len(list(folder.glob("multirun/scratch/*/row.json"))) == 3
+    report = [sys.executable, "-m", "scaling.report", "multirun/scratch"]
+    ended = subprocess.run(report, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert (folder / "multirun" / "scratch" / "report" / "index.html").exists()
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(installed):

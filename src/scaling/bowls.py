@@ -151,12 +151,11 @@ def free(surface: Surface) -> Surface:
     return _fitted(surface.losses, law, surface.weights, surface.prior, start)
 
 
-def linex(z: Vector, skew: float) -> Vector:
-    """The LINEX bowl, z^2 at skew 0."""
-    if abs(skew) < 1e-4:
-        return z**2 * (1 + skew * z / 3)
+def linex(z: Vector, skew: Vector | float) -> Vector:
+    """The LINEX bowl, z^2 at skew 0; skews may be many, by broadcasting."""
     bent = np.clip(skew * z, -30, 30)
-    return 2 * (np.expm1(bent) - bent) / skew**2
+    series, large = 1 + bent / 3 + bent**2 / 12, np.where(np.abs(bent) < 1e-3, 1.0, bent)
+    return z**2 * np.where(large == bent, 2 * (np.expm1(large) - large) / large**2, series)
 
 
 def jackknife(surface: Surface) -> Matrix:

@@ -16,6 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from scaling.bowls import linex
+
 Array = NDArray[np.floating]
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
@@ -206,8 +208,9 @@ class _Bowls:
     def __init__(self, cells: _Cells, skews: Array) -> None:
         self.skews = np.where(np.abs(skews) < 1e-6, 1e-6, skews)  # the formulas divide by it
         self.middle = float(cells.x.mean())
-        u, losses = cells.x - self.middle, cells.y @ cells.whitener
-        line, bowls = u @ cells.whitener, _linex(u, self.skews[:, None]) @ cells.whitener
+        u: Array = np.subtract(cells.x, self.middle, dtype=np.float64)
+        losses = cells.y @ cells.whitener
+        line, bowls = u @ cells.whitener, linex(u, self.skews[:, None]) @ cells.whitener
         self.length = float(np.linalg.norm(line))
         self.along = bowls @ line / self.length
         bowls = bowls - np.outer(self.along, line / self.length)
@@ -252,7 +255,7 @@ class _Bowl:
 
     @property
     def bottom(self) -> _Bottom:
-        bowl = _linex(self.cells.x - self.place, self.skew)
+        bowl = linex(np.subtract(self.cells.x, self.place, dtype=np.float64), self.skew)
         white = bowl @ self.cells.whitener
         height = float(white @ (self.cells.y @ self.cells.whitener) / (white @ white))
         return _Bottom(self.place, 2 * height, float((self.cells.y - height * bowl).mean()))
@@ -411,10 +414,3 @@ def _found(rows: pd.DataFrame) -> dict[tuple[float, float], _Cells]:
         batch, clip = np.array(key, float).tolist()
         found[batch, clip] = _Cells.of(np.unique(kept, axis=0), np.log(bad))
     return found
-
-
-def _linex(z: Array, skew: Array) -> Array:
-    """`scaling.bowls.linex` for many skews at once."""
-    bent = np.clip(skew * z, -30, 30)
-    series, large = 1 + bent / 3 + bent**2 / 12, np.where(np.abs(bent) < 1e-3, 1.0, bent)
-    return z**2 * np.where(large == bent, 2 * (np.expm1(large) - large) / large**2, series)

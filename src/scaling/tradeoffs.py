@@ -57,7 +57,7 @@ class Reach:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Interval:
     """A number and its t interval over seeds."""
 
     value: float = math.nan
@@ -73,9 +73,9 @@ class Tradeoff:
     reason: str  # why not; empty if identified
     optima: tuple[tuple[int, float, float], ...]  # batch, its best lr, mean steps there
     missed: tuple[int, ...]  # batches that did not reach the target with every seed at any lr
-    steps_min: Estimate = Estimate()
-    examples_min: Estimate = Estimate()
-    critical_batch: Estimate = Estimate()
+    steps_min: Interval = Interval()
+    examples_min: Interval = Interval()
+    critical_batch: Interval = Interval()
 
 
 def sensitivity(
@@ -225,7 +225,7 @@ def _lost(
         side = "highest" if best else "lowest" if len(x) > 1 else "only"
         told.append(f"the best lr is the {side} one")
     ends = np.clip([x[best] - reach, x[best] + reach], x[0], x[-1])
-    lost = Estimate()
+    lost = Interval()
     if block.loc[block["lr"] == losses.columns[best], "capped"].all():
         told.append("no lr ends below the ceiling")
     elif np.ptp(ends) > 0:
@@ -237,7 +237,7 @@ def _lost(
     return *numbers, float(losses.columns[best]), len(y), capped, "; ".join(told)
 
 
-def _hyperbola(batches: Array, logs: Array) -> tuple[list[str], list[Estimate]]:
+def _hyperbola(batches: Array, logs: Array) -> tuple[list[str], list[Interval]]:
     """What speaks against the hyperbola, and its S_min, E_min and B_crit; seeds are in lines."""
     x = np.log(batches)
     ends = x[0] - 2 * math.log(FAR), x[-1] + 2 * math.log(FAR)
@@ -251,7 +251,7 @@ def _hyperbola(batches: Array, logs: Array) -> tuple[list[str], list[Estimate]]:
     least = logs - np.log1p(np.exp(critical[:, None] - x))  # log S_min, as each batch has it
     steps_min = least.mean(axis=1)
     numbers = [_interval(number) for number in (steps_min, steps_min + critical, critical)]
-    found = [Estimate(*map(math.exp, (e.value, e.low, e.high))) for e in numbers]
+    found = [Interval(*map(math.exp, (e.value, e.low, e.high))) for e in numbers]
     doubts = []
     if found[-1].high > FAR * batches[-1]:
         doubts.append("the critical batch has no end: steps fall as 1 / batch to the last")
@@ -269,11 +269,11 @@ def _hyperbola(batches: Array, logs: Array) -> tuple[list[str], list[Estimate]]:
     return doubts, found
 
 
-def _interval(values: Array) -> Estimate:
+def _interval(values: Array) -> Interval:
     mean, reach = float(values.mean()), math.nan
     if len(values) > 2:
         reach = float(stats.sem(values) * stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
-    return Estimate(mean, mean - reach, mean + reach)
+    return Interval(mean, mean - reach, mean + reach)
 
 
 def _one(table: pd.DataFrame, *settings: str) -> None:
