@@ -208,7 +208,7 @@ class _Bowls:
     def __init__(self, cells: _Cells, skews: Array) -> None:
         self.skews = np.where(np.abs(skews) < 1e-6, 1e-6, skews)  # the formulas divide by it
         self.middle = float(cells.x.mean())
-        u: Array = np.subtract(cells.x, self.middle, dtype=np.float64)
+        u: NDArray[np.float64] = np.subtract(cells.x, self.middle, dtype=np.float64)
         losses = cells.y @ cells.whitener
         line, bowls = u @ cells.whitener, linex(u, self.skews[:, None]) @ cells.whitener
         self.length = float(np.linalg.norm(line))
