@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import planted
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from scaling import bowls
 
@@ -118,3 +118,18 @@ def test_noise_that_grows_to_the_right_is_weighed_and_equal_noise_is_not():
     equal = [np.ptp(bowls.fit(planted_losses(i, "wide")[1]).weights) > 0 for i in range(20)]
     assert sum(grows) >= 15
     assert sum(equal) <= 5
+
+
+def test_seeds_that_share_an_optimum_are_told_from_those_that_do_not():
+    def share(family: str, moves: str) -> float:
+        draws = [planted_losses(seed, family, seeds=4) for seed in range(60)]
+        kept = [losses for draw, losses in draws if draw.moves == moves]
+        return float(np.mean([bowls.seeds_agree(bowls.fit(losses)) < 0.05 for losses in kept]))
+
+    assert share("wide", "") <= stats.binom.ppf(0.995, 60, 0.05) / 60
+    assert share("moving", "seed") > 0.9
+
+
+def test_one_seed_agrees_with_itself():
+    _, losses = planted_losses(seeds=1)
+    assert bowls.seeds_agree(bowls.fit(losses)) == 1.0

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from scaling import results
 from scaling.replicates import replicates, seed_noise
 
 PUBLISHED = Path(__file__).parents[1] / "notebooks" / "data" / "published"
@@ -230,3 +231,10 @@ def test_what_cannot_be_used_is_refused():
         seed_noise(runs(val_loss=[1.0, 1.1]).drop(columns="seed"))
     with pytest.raises(ValueError, match="level=95.0 must lie between 0 and 1"):
         replicates(runs(val_loss=[1.0, 1.1]), level=95.0)
+
+
+def test_runs_of_tables_without_digests_are_told_by_their_settings():
+    with pytest.warns(UserWarning, match="taken for granted"):
+        both = results.read(PUBLISHED / "phase_3a.csv", PUBLISHED / "phase_3b.csv")
+    pairs = {tuple(sorted(group.losses)) for group in replicates(both).groups}
+    assert pairs == {(3.6625, 3.6934), (4.3904, 4.4777)}

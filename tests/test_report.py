@@ -4,6 +4,7 @@ import re
 import sys
 
 import numpy as np
+import pandas as pd
 import PIL.Image
 import planted
 import pytest
@@ -41,7 +42,29 @@ def test_the_page_needs_nothing_from_elsewhere(sweep, monkeypatch):
     assert "<script" not in page
     assert page.count("data:image/svg+xml;base64,") == len(figures.ALL)
     assert page.index("cannot tell an exponent") < page.index("<h2>Table</h2>")
-    assert page.index("<h2>Table</h2>") < page.index("One seed") < page.index("<h2>Figures</h2>")
+    assert page.index("<h2>Table</h2>") < page.index("<h2>Figures</h2>") < page.index("One seed")
+    assert page.index("One seed") < page.index("<h2>Where it comes from</h2>")
+
+
+def test_tables_of_the_studies_are_files_and_on_the_page(tmp_path, monkeypatch):
+    folder = write_sweep(tmp_path / "sweep", clips=(0.5, 1.0), seeds=(0, 1, 2))
+    assert run_report(monkeypatch, folder) == 0
+    page = (folder / "report" / "index.html").read_text()
+    for name, lines in {"optima": 4, "laws": 2, "clip_effects": 1, "clip_regimes": 12}.items():
+        table = pd.read_csv(folder / "report" / f"{name}.csv")
+        same = pd.read_parquet(folder / "report" / f"{name}.parquet")
+        numbers = same.select_dtypes("number").columns
+        pd.testing.assert_frame_equal(same[numbers], table[numbers], check_dtype=False)
+        assert set(same) == set(table)
+        assert len(table) == lines
+        assert f"{name}, {lines} lines" in page
+
+
+def test_numbers_that_several_claims_share_are_said_once(tmp_path, monkeypatch, capsys):
+    assert run_report(monkeypatch, write_sweep(tmp_path / "sweep")) == 0
+    out = capsys.readouterr().out
+    assert out.count("(no exponent: ") == 1
+    assert out.count("(by the same numbers)") == 3
 
 
 def test_names_from_the_rows_are_escaped_on_the_page(tmp_path, monkeypatch):

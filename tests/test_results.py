@@ -5,7 +5,6 @@ import math
 import warnings
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from rows import write_sweep
 
@@ -155,33 +154,6 @@ def test_switches_of_the_command_are_no_columns(tmp_path):
     table = results.read(written(tmp_path, one, other))
     assert not {"workers", "fail_fast", "save_every"} & set(table)
     assert sorted(table["lr"]) == [0.001, 0.1]
-
-
-def test_a_table_that_was_kept_reads_like_the_runs_it_came_from(tmp_path):
-    folder = write_sweep(tmp_path / "sweep", clips=(1.0, math.inf), seeds=(0, 1))
-    rows = results.read(folder)
-    rows.to_csv(tmp_path / "kept.csv", index=False)
-    kept = results.read(tmp_path / "kept.csv")
-    pd.testing.assert_frame_equal(kept, rows, check_dtype=False)
-    other = write_sweep(tmp_path / "other", status="failed", error="a b", measured={})
-    both = results.read(tmp_path / "kept.csv", other)
-    assert list(both["study"].unique()) == ["sweep", "other"]
-    assert len(both) == len(rows) + 6
-
-
-def test_a_file_that_is_no_table_of_rows_is_refused(tmp_path):
-    (tmp_path / "kept.csv").write_text("batch,lr\n8,0.1\n")
-    with pytest.raises(
-        ValueError, match=r"kept.csv is no table of rows: .* run, status, clip, seed, val_loss"
-    ):
-        results.read(tmp_path / "kept.csv")
-
-
-def test_a_kept_table_without_a_row_is_refused(tmp_path):
-    folder = write_sweep(tmp_path / "sweep")
-    results.read(folder).iloc[:0].to_csv(tmp_path / "kept.csv", index=False)
-    with pytest.raises(ValueError, match="kept.csv is a table without a row"):
-        results.read(tmp_path / "kept.csv")
 
 
 def test_settings_keep_together_what_they_are_told_to(tmp_path):

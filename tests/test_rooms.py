@@ -39,6 +39,8 @@ FORBIDDEN = {
     "plans.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "status.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "report.py": HYDRA | LIGHTNING | OURS | {"torch"},
+    "cautions.py": HYDRA | LIGHTNING | OURS | {"torch"},
+    "kept.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "summaries.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "page.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "claims.py": PURE,

@@ -221,6 +221,25 @@ def lack_of_fit(surface: Surface) -> float:
     return float(stats.f.sf(between / lacking / (within / pure), lacking, pure))
 
 
+def seeds_agree(surface: Surface) -> float:
+    """The p-value that seeds share one optimum, by Wald's F test of their shifts U; 1 for one seed.
+
+    An optimum that moves from seed to seed is covered by the interval all the same (`jackknife`).
+    """
+    first = surface.law.shape[1] + 2
+    shifts = surface.theta[first:]
+    if not len(shifts):
+        return 1.0
+    design = surface.jacobian()
+    information = design.T @ design
+    information[[first - 2, first - 1], [first - 2, first - 1]] += surface.prior**2
+    own = slice(first, first + len(shifts))
+    covariance = surface.noise**2 * np.linalg.pinv(information)[own, own]
+    wald = float(shifts @ np.linalg.solve(covariance, shifts)) / len(shifts)
+    freedom = len(surface.losses.y) - design.shape[1]
+    return float(stats.f.sf(wald, len(shifts), freedom)) if freedom > 0 else 1.0
+
+
 def _fitted(
     losses: Losses, law: Matrix, weights: Vector, prior: Vector, start: Vector | None
 ) -> Surface:

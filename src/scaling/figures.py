@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling import powerlaws, results
+from scaling import optima, powerlaws, results
 
 STYLE = {
     **sns.axes_style("ticks"),
@@ -29,8 +29,9 @@ WIDTH, HEIGHT = 5.0, 3.6  # inches, of one panel
 def loss_against_lr(rows: pd.DataFrame) -> Figure:
     """Validation loss against learning rate, a line for each batch size, its best lr ringed.
 
-    Points are means over seeds, bars the range over them. Dashed lines are the losses that need no
-    learning. Runs that diverged have no loss and stand as crosses at the top.
+    Points are means over seeds, upright bars the range over them. Bars along the bottom hold the
+    optimum of each batch size with 95 % confidence; an arrow points to where it may lie beyond the
+    grid. Dashed lines are the losses that need no learning. Runs that diverged are crosses on top.
     """
     return _panels(rows, _loss_panel)
 
@@ -41,11 +42,12 @@ def clip_frequency(rows: pd.DataFrame) -> Figure:
 
 
 def optimal_lr(rows: pd.DataFrame) -> Figure:
-    """Best learning rate against batch size: what was best on the grid, and the fitted law.
+    """Best learning rate against batch size: the optimum of each, and the law fitted to all losses.
 
-    Filled points are the lr of the lowest mean loss; triangles point to where the optimum may lie
-    if that is the end of the grid (dotted). The band is the 95 % interval of the law; grey lines
-    are laws of exponent 1/2 and 1 through its middle.
+    Points are optima with 95 % intervals; triangles are censored, their optimum may lie beyond the
+    end of the grid (dotted) that they point to; open circles mark the lowest mean loss where there
+    is no optimum to speak of. The band is the 95 % interval of the law; grey lines are laws of
+    exponent 1/2 and 1 through its middle.
     """
     return _panels(rows, _optimum_panel)
 
@@ -153,13 +155,35 @@ def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
             diverged["lr"], [0.97] * len(diverged), "x", color="black",
             transform=axes.get_xaxis_transform(), label="diverged",
         )  # fmt: skip
-    _references(block, axes)
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("validation loss (nats)")
     axes.set_xlim(block["lr"].min() / 1.5, block["lr"].max() * 1.5)
+    _references(block, axes)
+    _optimum_bars(block, axes)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(title="batch (ring: best)", ncols=2, loc="best", framealpha=0.8)
+
+
+def _optimum_bars(block: pd.DataFrame, axes: Axes) -> None:
+    """The interval of each batch size's optimum, stacked along the bottom."""
+    known = [found for found in optima.optimum(block) if not np.isnan(found.lr)]
+    bottom, top = axes.get_ylim()
+    room = 0.03 * (len(known) + 1) if known else 0.0
+    axes.set_ylim(bottom - (top - bottom) * room / (1 - room), top)
+    colors, ends, across = dict(_colors(block)), axes.get_xlim(), axes.get_xaxis_transform()
+    for i, found in enumerate(known):
+        color, y = colors[found.batch], 0.03 * (len(known) - i)
+        shown = np.clip([found.low, found.high], *ends)
+        axes.plot(shown, [y, y], color=color, linewidth=2, transform=across)
+        if found.status == "interior":
+            axes.plot(found.lr, y, "|", color=color, markersize=7, transform=across)
+        else:
+            low = found.status == "low_edge"
+            axes.plot(
+                ends[0] * 1.06 if low else ends[1] / 1.06, y, "<" if low else ">", color=color,
+                markersize=6, transform=across,
+            )  # fmt: skip
 
 
 def _references(block: pd.DataFrame, axes: Axes) -> None:
@@ -190,11 +214,16 @@ def _optimum_panel(block: pd.DataFrame, axes: Axes) -> None:
         axes.text(0.5, 0.5, "no lr to choose from", ha="center", transform=axes.transAxes)
         return
     low, high = float(block["lr"].min()), float(block["lr"].max())
-    chosen = best_runs(block)[["batch", "lr"]].drop_duplicates()
-    best = dict(zip(chosen["batch"].astype(float), chosen["lr"].astype(float), strict=True))
-    for batch, lr in best.items():
-        marker = "^" if lr == high else "v" if lr == low else "o"
-        axes.plot(batch, lr, marker, color="black", markersize=6)
+    best = {vertex.batch: vertex.argmin for vertex in optima.vertices(block)}
+    for found in optima.optimum(block):
+        if np.isnan(found.lr):
+            if found.batch in best:
+                axes.plot(found.batch, best[found.batch], "o", color="0.5", fillstyle="none")
+            continue
+        marker = {"low_edge": "v", "high_edge": "^"}.get(found.status, "o")
+        ends = np.clip([found.low, found.high], low / 3, high * 6)
+        axes.plot([found.batch] * 2, ends, color="0.3", linewidth=1)
+        axes.plot(found.batch, found.lr, marker, color="black", markersize=6)
     for edge in (low, high):
         axes.axhline(edge, color="0.5", linestyle=":", linewidth=1)
     law = powerlaws.learning_rate_law(block)

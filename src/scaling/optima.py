@@ -22,6 +22,7 @@ Array = NDArray[np.floating]
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
 COLUMNS = ("batch", "lr", "clip", "seed", "status", "val_loss")
+FLAT = 0.02  # nats: a bowl that is surely shallower is no bowl
 SKEW = 1.5  # the largest, as in `scaling.bowls`
 FEW = 6  # degrees of freedom, below which noise is pooled over batch sizes
 MISFIT = 0.05  # p-value below which a bowl is not believed
@@ -64,7 +65,7 @@ class Vertices:
     whole: float  # of the least-squares parabola through all learning rates
 
 
-def optimum(rows: pd.DataFrame, *, flat: float = 0.02, level: float = 0.95) -> tuple[Optimum, ...]:
+def optimum(rows: pd.DataFrame, *, flat: float = FLAT, level: float = 0.95) -> tuple[Optimum, ...]:
     """The optimum of each batch size and clip, sorted.
 
     The bowl goes through the five learning rates about the best, or as many more as it takes to

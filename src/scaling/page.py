@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import markupsafe
+import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,20 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table on the page, closed until somebody opens it; its files lie beside it."""
+
+    name: str
+    frame: pd.DataFrame
+
+    @property
+    def html(self) -> markupsafe.Markup:
+        """The table with four digits, escaped; what is missing is blank."""
+        text = self.frame.to_html(index=False, border=0, na_rep="", float_format="{:.4g}".format)
+        return markupsafe.Markup(text)
+
+
+@dataclass(frozen=True)
 class Page:
     """What stands on the page, in the order in which it stands there."""
 
@@ -31,8 +47,9 @@ class Page:
     sentences: Sequence[str]
     claims: Sequence[str]
     table: str
-    warnings: Sequence[str]
+    tables: Sequence[Table]
     pictures: Sequence[Picture]
+    warnings: Sequence[str]
     provenance: Mapping[str, str]
 
     def html(self) -> str:

@@ -40,6 +40,7 @@ class Law:
     constant: float = math.nan  # C, so that LR_opt = C batch^exponent
     optima: tuple[Point, ...] = ()
     method: str = ""  # `surface`, or `local` where one surface does not fit all batch sizes
+    seeds_agree: float = math.nan  # p-value that seeds share one optimum; of the surface
 
     def contains(self, exponent: float) -> bool | None:
         """Whether a hypothesis lies inside the interval; None where there is no interval."""
@@ -54,7 +55,7 @@ class PlainFit:
     error: float  # standard error
     low: float
     high: float
-    r_squared: float
+    r_squared: float  # nan if all optima are equal
     constant: float
     count: int
 
@@ -98,6 +99,7 @@ def learning_rate_law(rows: pd.DataFrame) -> Law:
             for batch, x, band in zip(losses.batches, surface.optima, bands, strict=True)
         ),
         method="surface",
+        seeds_agree=bowls.seeds_agree(surface),
     )
 
 
@@ -116,6 +118,8 @@ def plain_fit(batch: np.ndarray, lr: np.ndarray) -> PlainFit:
         raise ValueError(
             f"{len(x)} optima: a line with an interval needs three, at several batches"
         )
+    if np.ptp(y) == 0:  # of which least squares makes rounding errors
+        return PlainFit(0.0, 0.0, 0.0, 0.0, math.nan, float(np.exp(y[0])), len(x))
     line = stats.linregress(x, y)
     reach = float(line.stderr * stats.t.ppf((1 + LEVEL) / 2, len(x) - 2))
     slope = float(line.slope)

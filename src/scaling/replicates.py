@@ -92,7 +92,8 @@ def replicates(rows: pd.DataFrame, *, measure: str = "val_loss", level: float = 
         merged = own.nunique() > 1
         shown = [key for key in varies if not (merged and key == "clip")]
         title = described((key, table[key].iloc[here[0]]) for key in shown)
-        if "digest" in rows and _digests(rows, here).groupby(own, dropna=False).nunique().max() > 1:
+        known = rows["digest"].iloc[here].to_numpy() if "digest" in rows else [None] * len(here)
+        if pd.Series(known, own.index).groupby(own, dropna=False).nunique().max() > 1:
             notes.append(f"{title}: {len(here)} runs look alike and differ in digest: left out")
             continue
         done = here[~diverged[here]]
@@ -168,19 +169,15 @@ def settings(rows: pd.DataFrame) -> pd.DataFrame:
     if "clip" in table:
         table["clip"] = table["clip"].astype(float).fillna(math.inf)
     if "digest" in rows:
-        return table.groupby(_digests(rows, np.arange(len(rows)))).transform("first")
+        digests = rows["digest"].reset_index(drop=True)
+        own = digests.where(digests.notna(), digests.index.astype(str))  # its position, without one
+        return table.groupby(own).transform("first")
     return table
 
 
 def described(values: Iterable[tuple[str, object]]) -> str:
     """Settings as they are typed: `batch=32, lr=0.001`."""
     return ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in values)
-
-
-def _digests(rows: pd.DataFrame, here: NDArray[np.int64]) -> pd.Series:
-    """Digests by position; a run without one is known by its position alone."""
-    digests = rows["digest"].reset_index(drop=True)
-    return digests.where(digests.notna(), digests.index.astype(str)).iloc[here]
 
 
 def _equal(table: pd.DataFrame, kept: Flags) -> Iterable[NDArray[np.int64]]:

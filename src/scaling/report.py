@@ -6,17 +6,20 @@ import signal
 import sys
 import warnings
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from scaling import plans, results, summaries
+from scaling import cautions, plans, results, summaries
+from scaling.claims import Verdict
+from scaling.evidence import Evidence
 from scaling.studies import clipping, laws
 
 STUDIES = (laws, clipping)
 
 
-def verdicts(rows: pd.DataFrame) -> dict[str, list[str]]:
+def verdicts(evidence: Evidence) -> dict[str, list[str]]:
     """Sentences and claims on every question that a sweep bears on.
 
     Returns:
@@ -25,18 +28,29 @@ def verdicts(rows: pd.DataFrame) -> dict[str, list[str]]:
     sentences: list[str] = []
     claims: list[str] = []
     for study in STUDIES:
-        if not study.applies(rows):
-            continue
-        sentences += study.sentences(rows)
-        spoken: dict[str, list[str]] = defaultdict(list)
-        for title, verdict in study.verdicts(rows):
-            source = f" [{verdict.source}]" if verdict.source else ""
-            more = f"; {verdict.would_tell}" if verdict.would_tell else ""
-            where = f"{title}: " if title else ""
-            said = f"{verdict.word.upper()}: {verdict.sentence}{source}"
-            spoken[said].append(f"{where}{verdict.numbers}{more}")
-        claims += [f"{said} ({' | '.join(numbers)})" for said, numbers in spoken.items()]
+        if study.applies(evidence):
+            sentences += study.sentences(evidence)
+            claims += _claims(study.verdicts(evidence))
     return {"sentences": sentences, "claims": claims}
+
+
+def _claims(judged: Iterable[tuple[str, Verdict]]) -> Iterator[str]:
+    """A line for each claim and word; numbers that stand in a line before are not said again."""
+    spoken: dict[str, list[tuple[str, Verdict]]] = defaultdict(list)
+    for title, verdict in judged:
+        source = f" [{verdict.source}]" if verdict.source else ""
+        spoken[f"{verdict.word.upper()}: {verdict.sentence}{source}"].append((title, verdict))
+    known: set[str] = set()
+    for said, verdicts in spoken.items():
+        numbers = [f"{title}: {verdict.numbers}".lstrip(": ") for title, verdict in verdicts]
+        if set(numbers) <= known:
+            titles = "; ".join(title for title, _ in verdicts if title)
+            yield f"{said} ({f'{titles}: ' if titles else ''}by the same numbers)"
+            continue
+        known |= set(numbers)
+        wanted = dict.fromkeys(verdict.would_tell for _, verdict in verdicts if verdict.would_tell)
+        what = f"; what would tell: {' | '.join(wanted)}" if wanted else ""
+        yield f"{said} ({' | '.join(numbers)}{what})"
 
 
 def text(said: dict[str, list[str]], table: str, undone: list[str]) -> str:
@@ -60,21 +74,27 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     """
     from scaling import dashboard, figures, page  # here, so that --help is quick
 
-    rows = results.read(*folders)
+    evidence = Evidence.of(*folders)
+    rows = evidence.rows
     out.mkdir(parents=True, exist_ok=True)
-    files = [out / name for name in ("report.txt", "rows.csv", "rows.parquet")]
-    said, undone = verdicts(rows), plans.lines(_missing(folders, rows))
+    said, undone = verdicts(evidence), plans.lines(_missing(folders, rows))
+    files = [out / "report.txt"]
     files[0].write_text(text(said, summaries.table(rows), undone) + "\n")
-    rows.to_csv(files[1], index=False, float_format="%.7g")
-    rows.to_parquet(files[2], index=False)
+    tables = {"rows": rows}
+    for study in STUDIES:
+        tables |= study.tables(evidence) if study.applies(evidence) else {}
+    for name, table in tables.items():
+        files += [out / f"{name}.csv", out / f"{name}.parquet"]
+        table.to_csv(files[-2], index=False, float_format="%.7g")
+        table.to_parquet(files[-1], index=False)
     drawings = {name: functools.partial(draw, rows) for name, draw in figures.ALL.items()}
     captions = {name: draw.__doc__ for name, draw in figures.ALL.items()}
-    if len(steps := _steps(folders, figures.best_runs(rows))):
-        drawings["norm_curves"] = functools.partial(figures.norm_curves, rows, steps)
+    if len(evidence.steps):
+        drawings["norm_curves"] = functools.partial(figures.norm_curves, rows, evidence.steps)
         captions["norm_curves"] = figures.norm_curves.__doc__
     pictures = []
     for name, draw in drawings.items():
-        drawn, caption = draw(), (captions[name] or "").split("\n\n")[0]
+        drawn, caption = draw(), (captions[name] or "").partition("Args:")[0]
         for kind in ("png", "svg"):
             files.append(out / f"{name}.{kind}")
             drawn.savefig(files[-1], dpi=150)
@@ -88,26 +108,14 @@ def write(folders: list[Path], out: Path) -> list[Path]:
             subtitle=_subtitle(rows),
             sentences=said["sentences"],
             claims=said["claims"],
-            table=summaries.table(rows, with_notes=False),
-            warnings=[*summaries.notes(rows), *undone],
+            table=summaries.table(rows, with_cautions=False),
+            tables=[page.Table(name, table) for name, table in tables.items() if name != "rows"],
             pictures=pictures,
+            warnings=[*cautions.cautions(rows), *undone],
             provenance=results.provenance(*folders),
         ).html()
     )
     return files
-
-
-def _steps(folders: list[Path], rows: pd.DataFrame) -> pd.DataFrame:
-    """The steps of some runs, where their folders are at hand."""
-    places = [place for run in rows["run"] for place in _found(folders, str(run))]
-    return results.steps(*places) if places else pd.DataFrame()
-
-
-def _found(folders: list[Path], run: str) -> list[Path]:
-    """Where a run lies: the folder itself, in it, or in one of its studies."""
-    near = [place for folder in folders for place in (folder, folder / run) if place.name == run]
-    far = [place for folder in folders if folder.is_dir() for place in folder.glob(f"*/{run}")]
-    return [place for place in [*near, *far] if (place / results.FILE).is_file()][:1]
 
 
 def _is_study(folder: Path) -> bool:

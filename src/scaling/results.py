@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from scaling import kept
 from scaling.tables import read_parts
 
 FILE = "row.json"
@@ -142,16 +143,17 @@ def read(*folders: str | Path) -> pd.DataFrame:
     `corrupt`, named in a warning.
 
     Args:
-        folders: of runs or of studies; or a table of rows that `scaling.report` wrote, a .csv.
+        folders: of runs or of studies; or a table of rows, a .csv: one that `scaling.report` wrote,
+            or anybody's with columns `batch`, `lr` and `val_loss` (`scaling.kept`).
 
     Raises:
         FileNotFoundError: if there is no row below a folder.
         ValueError: for a file that is no such table.
     """
-    kept = [folder for folder in folders if Path(folder).suffix == ".csv"]
-    tables = [_kept(Path(path)) for path in kept]
-    if len(kept) < len(folders) or not folders:
-        tables.append(_gathered([folder for folder in folders if folder not in kept]))
+    files = [folder for folder in folders if Path(folder).suffix == ".csv"]
+    tables = [kept.read(Path(path), text=TEXT) for path in files]
+    if len(files) < len(folders) or not folders:
+        tables.append(_gathered([folder for folder in folders if folder not in files]))
     table = pd.concat(tables, ignore_index=True)
     return table.reindex(columns=[*FIXED, *(key for key in table if key not in FIXED)])
 
@@ -254,19 +256,6 @@ def _runs(folder: Path) -> Iterator[Path]:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.is_dir() and not entry.name.startswith("."):
                 yield from _runs(Path(entry.path))
-
-
-def _kept(path: Path) -> pd.DataFrame:
-    """A table of rows that was written as a file."""
-    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, "object"))
-    needed = ("run", "status", *ROOT_KEYS, "val_loss")
-    if absent := [key for key in needed if key not in table]:
-        raise ValueError(f"{path} is no table of rows: it has no column {', '.join(absent)}")
-    if table.empty:
-        raise ValueError(f"{path} is a table without a row")
-    texts = [key for key in TEXT if key in table]
-    table[texts] = table[texts].where(table[texts].notna(), None)
-    return table
 
 
 def _gathered(folders: Sequence[str | Path]) -> pd.DataFrame:

@@ -1,26 +1,25 @@
-"""Rows in plain text: a table of losses, and what to know before believing an optimum."""
+"""Rows in plain text: a table of losses, or one run in a few lines."""
 
 import math
 
 import pandas as pd
 
-from scaling import results
+from scaling import cautions, results
 
-NOTHING = 0.02  # nats between a loss and its floor that leave nothing to learn
 LEGEND = "* best of its batch   ! worse than letter frequencies (unigram)   (%) steps clipped"
 
 
-def table(rows: pd.DataFrame, *, with_notes: bool = True) -> str:
+def table(rows: pd.DataFrame, *, with_cautions: bool = True) -> str:
     """Validation loss with batch down and lr across, one block for each other setting.
 
     Seeds are averaged. Below it stands what a reader must know before believing an optimum.
 
     Args:
         rows: as `scaling.results.read` gives them.
-        with_notes: add `notes`.
+        with_cautions: add `scaling.cautions`.
     """
     blocks = [_block(title, block) for title, block in results.settings(rows)]
-    below = "\n".join([LEGEND, *(notes(rows) if with_notes else [])])
+    below = "\n".join([LEGEND, *(cautions.cautions(rows) if with_cautions else [])])
     return "\n\n".join(["Validation loss in nats", *blocks, below])
 
 
@@ -30,7 +29,7 @@ def line(rows: pd.DataFrame) -> str:
     if row.status not in results.FINISHED:
         return f"{row.status}  {row.run}"
     loss = f"{row.val_loss:.4f} +- {row.val_loss_se:.4f} nats"
-    beside = ", ".join(f"{name[:-5]} {value:.3f}" for name, value in _trivial(rows).items())
+    beside = ", ".join(f"{name} {value:.3f}" for name, value in cautions.trivial(rows).items())
     lines = [
         f"{row.status}      {row.run}",
         f"val_loss  {loss if pd.notna(row.val_loss) else 'not finite'}  ({beside})",
@@ -41,38 +40,6 @@ def line(rows: pd.DataFrame) -> str:
             f"{row.grad_norm_pre_clip:.3g} before and {row.grad_norm_post_clip:.3g} after clipping"
         )
     return "\n".join([*lines, f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters"])
-
-
-def notes(rows: pd.DataFrame) -> list[str]:
-    """What a reader must know before believing an optimum."""
-    said = [f"{name[:-5]} {value:.3f}" for name, value in _trivial(rows).items()]
-    lines = [f"Reachable without learning: {', '.join(said)}"] if said else []
-    for title, block in results.settings(rows):
-        means = _means(block)
-        where = f" ({title})" if title else ""
-        if (floor := _floor_reached(block, means)) is not None:
-            lines.append(
-                f"Nothing to learn{where}: every best loss lies within {NOTHING} of {floor:.3f}, "
-                "which no model goes below and letter frequencies reach; no lr is best"
-            )
-            continue
-        for end, at in {"largest": -1, "smallest": 0}.items():
-            batches = [
-                f"{batch:g}"
-                for batch, losses in means.items()
-                if len(losses) > 1 and losses.idxmin() == losses.index[at]
-            ]
-            if batches:
-                lines.append(
-                    f"The best lr is the {end} tried at batch {', '.join(batches)}{where}: "
-                    "the optimum may lie outside the grid"
-                )
-    if len(set(rows["seed"].dropna())) == 1:
-        lines.append("One seed: differences between cells include noise of unknown size")
-    for status in ("diverged", "failed", "interrupted", "corrupt"):
-        if count := int((rows["status"] == status).sum()):
-            lines.append(f"{count} of {len(rows)} runs {status}")
-    return lines
 
 
 def _block(title: str, block: pd.DataFrame) -> str:
@@ -119,20 +86,3 @@ def _means(block: pd.DataFrame) -> dict[int, pd.Series]:
     return {
         int(runs["batch"].iloc[0]): runs.groupby("lr")["val_loss"].mean() for _, runs in batches
     }
-
-
-def _floor_reached(block: pd.DataFrame, means: dict[int, pd.Series]) -> float | None:
-    """The loss that nothing goes below, where counting letters reaches it, and every batch size."""
-    trivial = _trivial(block)
-    floor, counted = trivial.get("floor_loss"), trivial.get("unigram_loss", math.inf)
-    if floor is None or not means or counted > floor + NOTHING:
-        return None
-    reached = all(abs(losses.min() - floor) <= NOTHING for losses in means.values())
-    return floor if reached else None
-
-
-def _trivial(rows: pd.DataFrame) -> dict[str, float]:
-    """The losses that need no learning, if all rows agree on them."""
-    names = [f"{name}_loss" for name in results.REFERENCES if f"{name}_loss" in rows]
-    known = {name: rows[name].dropna().unique() for name in names}
-    return {name: values[0] for name, values in known.items() if len(values) == 1}

@@ -8,18 +8,21 @@ import pandas as pd
 import pytest
 
 from scaling import results
+from scaling.evidence import Evidence
 from scaling.studies import clipping
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "data"
 
 
 def told(name: str) -> str:
-    return "\n".join(clipping.sentences(results.read(KEPT / f"{name}.csv")))
+    return "\n".join(clipping.sentences(Evidence(results.read(KEPT / f"{name}.csv"))))
 
 
 def words(name: str) -> dict[tuple[str, str], str]:
     rows = results.read(KEPT / f"{name}.csv")
-    return {(title, v.sentence.split(" ")[0]): v.word for title, v in clipping.verdicts(rows)}
+    return {
+        (title, v.sentence.split(" ")[0]): v.word for title, v in clipping.verdicts(Evidence(rows))
+    }
 
 
 def test_clipping_is_a_learning_rate_under_sgd_and_nothing_under_adamw():
@@ -53,13 +56,13 @@ def test_effects_that_three_comparisons_would_show_by_chance_are_no_finding():
 
 @pytest.mark.parametrize(("name", "asked"), [("joint", True), ("phase_3a", False)])
 def test_a_sweep_of_one_clip_is_not_asked(name, asked):
-    assert clipping.applies(results.read(KEPT / f"{name}.csv")) is asked
+    assert clipping.applies(Evidence(results.read(KEPT / f"{name}.csv"))) is asked
 
 
 def test_protocols_are_not_mixed():
     steps, examples = (results.read(KEPT / f"{name}.csv") for name in ("joint", "fixed_examples"))
     both = pd.concat([steps[steps["clip"] == 0.2], examples], ignore_index=True)
-    assert not clipping.applies(both)  # each protocol has one clip
+    assert not clipping.applies(Evidence(both))  # each protocol has one clip
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import planted
 import pytest
 
 from scaling import results
+from scaling.evidence import Evidence
 from scaling.studies import laws
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "data"
@@ -21,12 +22,12 @@ def sweep(seed: int = 0, noise: float = 0.05, **columns) -> pd.DataFrame:
 
 
 def words(rows: pd.DataFrame) -> dict[str, str]:
-    return {verdict.sentence: verdict.word for _, verdict in laws.verdicts(rows)}
+    return {verdict.sentence: verdict.word for _, verdict in laws.verdicts(Evidence(rows))}
 
 
 def test_a_planted_law_is_told_with_its_interval_and_judged():
     draw = planted.bowl(np.random.default_rng(0), "wide", noise=0.02)
-    (sentence,) = laws.sentences(sweep(noise=0.02))
+    (sentence,) = laws.sentences(Evidence(sweep(noise=0.02)))
     low, high = map(float, re.search(r"95 % interval (\S+) to ([\d.-]+)", sentence).groups())
     assert low - 0.01 <= draw.exponent <= high + 0.01
     judged = words(sweep(noise=0.02))
@@ -35,7 +36,7 @@ def test_a_planted_law_is_told_with_its_interval_and_judged():
 
 
 def test_hypotheses_are_held_or_excluded_by_the_interval():
-    (sentence,) = laws.sentences(sweep(noise=0.02))
+    (sentence,) = laws.sentences(Evidence(sweep(noise=0.02)))
     named = re.findall(r"holds ([^;]*)|excludes ([^;]*)", sentence)
     told = {name for pair in named for part in pair for name in part.split(", ") if name}
     assert told == set(laws.HYPOTHESES)
@@ -43,7 +44,10 @@ def test_hypotheses_are_held_or_excluded_by_the_interval():
 
 def test_each_setting_has_its_own_law():
     both = pd.concat([sweep(0, optimizer="sgd"), sweep(1, optimizer="adamw")])
-    assert [re.search(r"optimizer=(\w+)", s)[1] for s in laws.sentences(both)] == ["adamw", "sgd"]
+    assert [re.search(r"optimizer=(\w+)", s)[1] for s in laws.sentences(Evidence(both))] == [
+        "adamw",
+        "sgd",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,7 @@ def test_each_setting_has_its_own_law():
 )
 def test_the_published_designs_cannot_tell_an_exponent(name, reason):
     rows = results.read(KEPT / f"{name}.csv")
-    (sentence,) = laws.sentences(rows)
+    (sentence,) = laws.sentences(Evidence(rows))
     assert "cannot tell an exponent" in sentence
     assert reason in sentence
     assert set(words(rows).values()) == {"cannot tell"}
@@ -59,12 +63,12 @@ def test_the_published_designs_cannot_tell_an_exponent(name, reason):
 
 def test_joint_excludes_proportion_and_cannot_tell_the_rest():
     rows = results.read(KEPT / "joint.csv")
-    found = [(title, v.sentence, v.word) for title, v in laws.verdicts(rows)]
+    found = [(title, v.sentence, v.word) for title, v in laws.verdicts(Evidence(rows))]
     assert len({title for title, _, _ in found}) == 4
     for _, sentence, word in found:
         assert word == ("fails" if "proportion" in sentence else "cannot tell")
 
 
 def test_a_sweep_of_one_lr_is_not_asked():
-    assert not laws.applies(results.read(KEPT / "phase_3b.csv"))
-    assert laws.applies(results.read(KEPT / "phase_3a.csv"))
+    assert not laws.applies(Evidence(results.read(KEPT / "phase_3b.csv")))
+    assert laws.applies(Evidence(results.read(KEPT / "phase_3a.csv")))

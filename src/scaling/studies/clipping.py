@@ -1,33 +1,60 @@
 """What does clipping do: does it act as a smaller learning rate, and is one ceiling the best?"""
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pandas as pd
 
-from scaling import effects, regimes, replicates, results
+from scaling import effects, powerlaws, regimes, replicates, results
 from scaling.claims import Claim, Estimate, Verdict
+from scaling.evidence import Evidence
 
 
-def applies(rows: pd.DataFrame) -> bool:
+def applies(evidence: Evidence) -> bool:
     """Whether a sweep varies what the question is about."""
-    return any(True for _ in _blocks(rows))
+    return any(True for _ in _blocks(evidence.rows))
 
 
-def sentences(rows: pd.DataFrame) -> Iterator[str]:
+def sentences(evidence: Evidence) -> Iterator[str]:
     """What a sweep says of clipping: regimes, updates, replicates, the effect of the ceiling."""
-    for title, block in _blocks(rows):
+    for title, block in _blocks(evidence.rows):
         where = f" ({title})" if title else ""
-        counts = Counter(regime.regime for regime in regimes.clip_regimes(block))
+        cells = _cells(evidence, block)
+        counts = Counter(regime.regime for regime in cells)
         said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         yield f"Cells by steps clipped{where}: {said} (free: under 1 %; saturated: 99 % or more)"
         found = _response(block)
         if not math.isnan(found.value):
             optimizer = str(block["optimizer"].iloc[0])
             yield f"Where every step is clipped{where}, {found.shown}: {_means(optimizer, found)}"
+        if known := [cell for cell in cells if cell.regime in ("saturated", "transition")]:
+            most = max(known, key=lambda cell: cell.clip_percent)
+            yield f"The cell that is clipped most: {regimes.explain(most)}"
         yield from _replicates(block)
         yield from _effect(block, where)
+
+
+def _cells(evidence: Evidence, block: pd.DataFrame) -> tuple[regimes.Regime, ...]:
+    """The regime of each cell, with the coefficient's drift where the steps are at hand."""
+    return regimes.clip_regimes(block, evidence.steps if len(evidence.steps) else None)
+
+
+def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
+    """`clip_regimes`: a line for each cell; `clip_effects`: a line for each other ceiling."""
+    cells, contrasts = [], []
+    for title, block in _blocks(evidence.rows):
+        cells += [{"setting": title, **asdict(cell)} for cell in _cells(evidence, block)]
+        with contextlib.suppress(ValueError):  # which a sentence says
+            effect = effects.effect_of(block, "clip", reference=float(block["clip"].max()))
+            contrasts += [{"setting": title, **asdict(contrast)} for contrast in effect.contrasts]
+    found = {"clip_regimes": pd.DataFrame(cells), "clip_effects": pd.DataFrame(contrasts)}
+    return {
+        name: table.drop(columns="where", errors="ignore") for name, table in found.items()
+        if len(table)
+    }  # fmt: skip
 
 
 def _means(optimizer: str, found: Estimate) -> str:
@@ -119,6 +146,25 @@ def best_is_one(rows: pd.DataFrame) -> Estimate:
     return Estimate(rival.difference, low, high, shown, needed)
 
 
+def effective_exponent(rows: pd.DataFrame) -> Estimate:
+    """The exponent of lr x min(1, clip / norm) over batch, of the best run of each batch size.
+
+    As it was published. Under Adam this is no learning rate, so the number means little there.
+    """
+    done = rows[(rows["status"] == "done") & rows["val_loss"].notna()]
+    cells = done.groupby(["batch", "lr", "clip"])[["val_loss", "grad_norm_pre_clip"]].mean()
+    best = cells.loc[cells.groupby("batch")["val_loss"].idxmin()].reset_index()
+    shrunk = (best["clip"] / best["grad_norm_pre_clip"]).clip(upper=1)
+    try:
+        line = powerlaws.plain_fit(
+            best["batch"].to_numpy(float), (best["lr"] * shrunk).to_numpy(float)
+        )
+    except ValueError as error:
+        return Estimate.missing(str(error), "three batch sizes or more, each with its best lr")
+    shown = f"effective exponent {line.exponent:.2f}, {line.low:.2f} to {line.high:.2f}"
+    return Estimate(line.exponent, line.low, line.high, shown)
+
+
 CLAIMS = (
     Claim(
         "A ceiling of 1 is better than every other and than none",
@@ -129,11 +175,16 @@ CLAIMS = (
         "to the clip",
         region=(0.9, 1.1), statistic=_response, source="effective LR = LR x clip / norm",
     ),
+    Claim(
+        "The effective learning rate, lr x clip / norm, grows faster than the batch size",
+        region=(1.0, math.inf), statistic=effective_exponent,
+        source="phase 3b: effective beta about 1.6",
+    ),
 )  # fmt: skip
 
 
-def verdicts(rows: pd.DataFrame) -> Iterator[tuple[str, Verdict]]:
+def verdicts(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
     """The claims of the field, for each setting other than batch, lr, clip and seed."""
-    for title, block in _blocks(rows):
+    for title, block in _blocks(evidence.rows):
         for claim in CLAIMS:
             yield title, claim.judge(block)

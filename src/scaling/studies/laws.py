@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 
+import numpy as np
 import pandas as pd
 
-from scaling import candidates, powerlaws, results
+from scaling import candidates, optima, powerlaws, regimes, results
 from scaling.claims import Claim, Estimate, Verdict
+from scaling.evidence import Evidence
 
 HYPOTHESES = {"0": 0.0, "1/2": 0.5, "2/3": 2 / 3, "1": 1.0}
 ENDLESS = math.inf
@@ -20,7 +23,7 @@ def exponent(rows: pd.DataFrame) -> Estimate:
     shown = f"exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to {law.high:.2f}"
     seeds, wide = rows["seed"].nunique(), law.high - law.low
     narrower = math.ceil(seeds * (wide / 0.2) ** 2)  # errors fall with the root of the runs
-    enough = f"about {narrower} seeds, or more batch sizes, would give +- 0.1"
+    enough = f"about {narrower} seeds, or more batch sizes, for +- 0.1"
     return Estimate(law.exponent, law.low, law.high, shown, enough if wide > 0.2 else "")
 
 
@@ -44,46 +47,113 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def applies(rows: pd.DataFrame) -> bool:
+def applies(evidence: Evidence) -> bool:
     """Whether a sweep varies what the question is about."""
-    return any(True for _ in _blocks(rows))
+    return any(True for _ in _blocks(evidence.rows))
 
 
-def sentences(rows: pd.DataFrame) -> Iterator[str]:
+def sentences(evidence: Evidence) -> Iterator[str]:
     """What a sweep says of the law, for each setting other than batch, lr and seed."""
-    for title, block in _blocks(rows):
-        where = f" ({title})" if title else ""
-        law = powerlaws.learning_rate_law(block)
-        if not law.identified:
-            yield f"LR_opt against batch{where}: cannot tell an exponent; {law.reason}"
-            continue
-        inside = [name for name, value in HYPOTHESES.items() if law.contains(value)]
-        rest = [name for name in HYPOTHESES if name not in inside]
-        how = "" if law.method == "surface" else ", minima found one by one"
-        text = (
-            f"LR_opt against batch{where}: exponent {law.exponent:.2f}, 95 % interval "
-            f"{law.low:.2f} to {law.high:.2f}{how}"
-        )
-        text += f"; holds {', '.join(inside)}" if inside else ""
-        text += f"; excludes {', '.join(rest)}" if rest else ""
-        compared = candidates.candidates(block)
-        if len(compared.tied) > 1:
-            text += f"; {', '.join(compared.tied)} laws cannot be told apart"
-        elif compared.tied:
-            text += f"; the {compared.tied[0]} law fits best of {len(compared.fits)}"
-        yield text
+    for title, block in _blocks(evidence.rows):
+        yield _sentence(block, f" ({title})" if title else "")
+        yield from _within_regimes(block, title)
 
 
-def verdicts(rows: pd.DataFrame) -> Iterator[tuple[str, Verdict]]:
+def _sentence(block: pd.DataFrame, where: str) -> str:
+    """The law, the hypotheses inside its interval, its rivals, and what a plain fit would say."""
+    law = powerlaws.learning_rate_law(block)
+    beside = _beside(block)
+    if not law.identified:
+        return f"LR_opt against batch{where}: cannot tell an exponent; {law.reason}{beside}"
+    inside = [name for name, value in HYPOTHESES.items() if law.contains(value)]
+    rest = [name for name in HYPOTHESES if name not in inside]
+    how = "" if law.method == "surface" else ", minima found one by one"
+    text = (
+        f"LR_opt against batch{where}: exponent {law.exponent:.2f}, 95 % interval "
+        f"{law.low:.2f} to {law.high:.2f}{how}"
+    )
+    text += f"; holds {', '.join(inside)}" if inside else ""
+    text += f"; excludes {', '.join(rest)}" if rest else ""
+    if law.seeds_agree < 0.05:
+        text += f"; seeds move the optimum (p {law.seeds_agree:.1g}), which is in the interval"
+    compared = candidates.candidates(block)
+    if len(compared.tied) > 1:
+        text += f"; {', '.join(compared.tied)} laws cannot be told apart"
+    elif compared.tied:
+        text += f"; the {compared.tied[0]} law fits best of {len(compared.fits)}"
+    return text + beside
+
+
+def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
+    """Laws of the cells in which clipping did the same, where it did not do the same in all."""
+    if "clip_percent" not in block or not np.isfinite(block["clip"]).all():
+        return
+    parts = regimes.within(block, regimes.clip_regimes(block))
+    if len(parts) < 2:
+        return
+    named = f"{title}, " if title else ""
+    for kind, part in parts.items():
+        law = powerlaws.learning_rate_law(part)
+        if law.identified:
+            yield (
+                f"LR_opt against batch ({named}{kind} cells only, as the rest is clipped "
+                f"otherwise): exponent {law.exponent:.2f}, {law.low:.2f} to {law.high:.2f}"
+            )
+
+
+def plain(rows: pd.DataFrame) -> powerlaws.PlainFit | None:
+    """The line through the best lr tried at each batch size; None for fewer than three."""
+    best = optima.vertices(rows)
+    if len({vertex.batch for vertex in best}) < 3:
+        return None
+    return powerlaws.plain_fit(
+        np.array([vertex.batch for vertex in best]), np.array([vertex.argmin for vertex in best])
+    )
+
+
+def _beside(block: pd.DataFrame) -> str:
+    """What a plain analysis would have said."""
+    line = plain(block)
+    if line is None:
+        return ""
+    if math.isnan(line.r_squared):
+        return f" [the best lr tried is {line.constant:.3g} at every batch size]"
+    low, high = block["lr"].min(), block["lr"].max()
+    edges = sum(vertex.argmin in (low, high) for vertex in optima.vertices(block))
+    at = f", {edges} of them at an end of the grid" if edges else ""
+    return (
+        f" [a plain fit of the {line.count} best lr tried{at}: {line.exponent:.2f} +- "
+        f"{line.high - line.exponent:.2f}, R^2 {line.r_squared:.2f}]"
+    )
+
+
+def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
+    """`optima`: a line for each setting and batch size; `laws`: a line for each setting."""
+    found, fits = [], []
+    for title, block in _blocks(evidence.rows):
+        plainly = {vertex.batch: asdict(vertex) for vertex in optima.vertices(block)}
+        for one in optima.optimum(block):
+            lines = {
+                key: plainly.get(one.batch, {}).get(key) for key in ("argmin", "three", "whole")
+            }
+            found.append({"setting": title, **asdict(one), **lines})
+        law, line = asdict(powerlaws.learning_rate_law(block)), plain(block)
+        beside = {f"plain_{key}": value for key, value in asdict(line).items()} if line else {}
+        fits.append({"setting": title, **law, **beside})
+    return {"optima": pd.DataFrame(found), "laws": pd.DataFrame(fits).drop(columns="optima")}
+
+
+def verdicts(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
     """The claims of the field, judged for each setting other than batch, lr and seed."""
-    for title, block in _blocks(rows):
+    for title, block in _blocks(evidence.rows):
         found = exponent(block)  # which all of them are about
         for claim in CLAIMS:
             yield title, claim.weigh(found)
 
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The settings in which both batch and lr vary."""
+    """The settings in which both batch and lr vary, or that are a table of optima."""
     for title, block in results.settings(rows):
-        if block["batch"].nunique() > 1 and block.groupby("batch")["lr"].nunique().max() > 1:
+        rates = block.groupby("batch")["lr"].nunique()
+        if len(rates) > 1 and (rates.max() > 1 or (len(rates) > 2 and block["lr"].nunique() > 1)):
             yield title, block

@@ -1,0 +1,45 @@
+"""The tables of a sweep, as studies look at them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from scaling import results
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Rows, and the longer tables of their runs, which are read when somebody asks for them.
+
+    The longer ones are empty where there are rows only, as in a table that was kept as a file.
+    """
+
+    rows: pd.DataFrame
+    folders: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, *folders: Path) -> "Evidence":
+        """Of runs, studies, or kept tables.
+
+        Raises:
+            FileNotFoundError: if there is no row below a folder.
+            ValueError: for a file that is no table of rows.
+        """
+        return cls(results.read(*folders), tuple(f for f in folders if f.suffix != ".csv"))
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """A line per run and optimizer step."""
+        return results.steps(*self.folders) if self.folders else pd.DataFrame()
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """A line per run and evaluation."""
+        return results.epochs(*self.folders) if self.folders else pd.DataFrame()
+
+    @cached_property
+    def layer_epochs(self) -> pd.DataFrame:
+        """A line per run, epoch and parameter tensor."""
+        return results.layer_epochs(*self.folders) if self.folders else pd.DataFrame()

@@ -1,0 +1,55 @@
+"""A table of losses that somebody kept as a file, read as rows of runs."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+NEEDED = ("batch", "lr", "val_loss")
+ASSUMED: dict[
+    str, tuple[float | str, str]
+] = {  # what a table of another program may lack, and what is taken for granted then
+    "clip": (np.inf, "no clipping"),
+    "seed": (0, "one seed"),
+    "status": ("done", "every run with a loss is done, without one it diverged"),
+}
+
+
+def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
+    """The table of a report, or anybody's, as long as it has a line per run.
+
+    A column that it lacks and that could change a conclusion is taken for granted in a warning.
+
+    Args:
+        path: a CSV file with at least the columns `batch`, `lr` and `val_loss`.
+        text: columns that hold text; their gaps are None.
+
+    Raises:
+        ValueError: if it is no such table, is empty, or holds something else than numbers there.
+    """
+    table = pd.read_csv(path, dtype=dict.fromkeys(text, "object"))
+    if absent := [key for key in NEEDED if key not in table]:
+        raise ValueError(f"{path} is no table of runs: it has no column {', '.join(absent)}")
+    if table.empty:
+        raise ValueError(f"{path} is a table without a row")
+    for key in (*NEEDED, "clip", "seed"):
+        if key in table and not pd.api.types.is_numeric_dtype(table[key]):
+            raise ValueError(f"{path} has something else than numbers in its column {key}")
+    lacking = [key for key in ASSUMED if key not in table]
+    table = table.assign(**{key: ASSUMED[key][0] for key in lacking})
+    if "status" in lacking:
+        table.loc[~np.isfinite(table["val_loss"]), "status"] = "diverged"
+    if lacking:
+        said = "; ".join(f"{key}: {ASSUMED[key][1]}" for key in lacking)
+        warnings.warn(f"{path} lacks columns; taken for granted: {said}", stacklevel=3)
+    if "run" not in table:
+        table["run"] = [f"line {number}" for number in range(2, len(table) + 2)]
+    if "study" not in table:
+        table["study"] = path.stem
+    table["clip"] = table["clip"].where(
+        table["clip"].notna() | (table["status"] == "corrupt"), np.inf
+    )
+    texts = [key for key in text if key in table]
+    return table.assign(**{key: table[key].where(table[key].notna(), None) for key in texts})

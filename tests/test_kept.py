@@ -1,0 +1,50 @@
+"""A table from anywhere is read as rows, and what it lacks is not assumed in silence."""
+
+import math
+
+import pandas as pd
+import pytest
+from rows import write_sweep
+
+from scaling import results
+
+
+def test_a_table_that_was_kept_reads_like_the_runs_it_came_from(tmp_path):
+    folder = write_sweep(tmp_path / "sweep", clips=(1.0, math.inf), seeds=(0, 1))
+    rows = results.read(folder)
+    rows.to_csv(tmp_path / "kept.csv", index=False)
+    kept = results.read(tmp_path / "kept.csv")
+    pd.testing.assert_frame_equal(kept, rows, check_dtype=False)
+    other = write_sweep(tmp_path / "other", status="failed", error="a b", measured={})
+    both = results.read(tmp_path / "kept.csv", other)
+    assert list(both["study"].unique()) == ["sweep", "other"]
+    assert len(both) == len(rows) + 6
+
+
+def test_a_file_that_is_no_table_of_rows_is_refused(tmp_path):
+    (tmp_path / "kept.csv").write_text("batch,rate\n8,0.1\n")
+    with pytest.raises(
+        ValueError, match=r"kept.csv is no table of runs: .* no column lr, val_loss"
+    ):
+        results.read(tmp_path / "kept.csv")
+    (tmp_path / "kept.csv").write_text("batch,lr,val_loss\n8,0.1,failed\n")
+    with pytest.raises(ValueError, match=r"something else than numbers in its column val_loss"):
+        results.read(tmp_path / "kept.csv")
+
+
+def test_a_kept_table_without_a_row_is_refused(tmp_path):
+    folder = write_sweep(tmp_path / "sweep")
+    results.read(folder).iloc[:0].to_csv(tmp_path / "kept.csv", index=False)
+    with pytest.raises(ValueError, match="kept.csv is a table without a row"):
+        results.read(tmp_path / "kept.csv")
+
+
+def test_what_a_table_of_another_program_lacks_is_said_to_be_assumed(tmp_path):
+    (tmp_path / "mine.csv").write_text("lr,batch,val_loss,note\n0.1,8,2.5,a\n1,8,,b\n")
+    with pytest.warns(UserWarning, match="mine.csv lacks columns.* clip.* seed.* status"):
+        rows = results.read(tmp_path / "mine.csv")
+    assert list(rows["status"]) == ["done", "diverged"]
+    assert list(rows["run"]) == ["line 2", "line 3"]
+    assert set(rows["study"]) == {"mine"}
+    assert (rows["clip"] == math.inf).all()
+    assert list(rows["note"]) == ["a", "b"]
