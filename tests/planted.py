@@ -51,6 +51,7 @@ def bowl(
     *,
     noise: float | None = None,
     seeds: int | None = None,
+    batches: int | None = None,
     skew: float = 0.0,
 ) -> Draw:
     """A sweep whose losses are parabolas in log lr, or skewed (LINEX).
@@ -61,9 +62,11 @@ def bowl(
         noise: standard deviation of a loss over the bowl's depth, which is the mean rise of a
             parabola over the grid that it is centred in; 0.02 to 0.30 if not given.
         seeds: 3 to 5 if not given.
+        batches: sizes, each twice the one before; 5 to 8 if not given.
         skew: of the bowl.
     """
     nb, nl = int(rng.integers(5, 9)), int(rng.integers(7, 10))
+    nb = batches or nb
     ns = seeds or int(rng.integers(3, 6))
     noise = noise or float(np.exp(rng.uniform(np.log(0.02), np.log(0.30))))
     logs = np.arange(nb) * np.log(2)

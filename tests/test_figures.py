@@ -1,9 +1,11 @@
 """Figures show the numbers of the table, on axes with names and units."""
 
+import math
+
 import pytest
 from rows import write_sweep
 
-from scaling import figures, results
+from scaling import figures, optima, results
 
 
 @pytest.fixture
@@ -73,3 +75,42 @@ def test_references_that_agree_share_a_line_and_none_in_sight_gives_the_nearest(
     rows = results.read(write_sweep(tmp_path / "b", measured=far))
     (axes,) = figures.loss_against_lr(rows).axes
     assert [text.get_text() for text in axes.texts] == ["trigram 1.900"]
+
+
+def test_a_sweep_of_clips_is_drawn_over_clips_and_one_of_rates_over_rates(tmp_path):
+    rates = results.read(write_sweep(tmp_path / "rates"))
+    clips = results.read(write_sweep(tmp_path / "clips", lrs=(1e-3,), clips=(0.5, 1.0)))
+    one = results.read(write_sweep(tmp_path / "one", lrs=(1e-3,)))
+    assert set(figures.that_show(rates)) == set(figures.OVER_LR)
+    assert set(figures.that_show(clips)) == set(figures.OVER_CLIP)
+    assert set(figures.that_show(one)) == set(figures.OVER_LR)
+
+
+def test_losses_stand_over_their_clip_and_none_on_the_right(tmp_path):
+    rows = results.read(write_sweep(tmp_path / "s", clips=(0.5, 1.0, math.inf), seeds=(0, 1)))
+    rows.loc[(rows["clip"] == 1.0) & (rows["batch"] == 8), "val_loss"] += 1
+    (axes,) = figures.loss_against_clip(rows).axes
+    lines = {c.get_label(): c.lines[0] for c in axes.containers}
+    assert set(lines) == {"8 (lr 0.001)", "16 (lr 0.001)"}
+    assert lines["8 (lr 0.001)"].get_ydata().tolist() == pytest.approx([2.005, 3.005, 2.005])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.5", "1", "none"]
+    assert lines["8 (lr 0.001)"].get_xdata()[-1] > 1.0
+
+
+def test_intervals_of_the_optima_lie_along_the_bottom(table):
+    found = {optimum.batch: optimum for optimum in optima.optimum(table)}
+    (axes,) = figures.loss_against_lr(table).axes
+    bars = [line for line in axes.lines if line.get_linewidth() == 2]
+    assert len(bars) == len(found) == 2
+    for bar, batch in zip(bars, (8.0, 16.0), strict=True):
+        assert bar.get_xdata()[0] == pytest.approx(max(found[batch].low, axes.get_xlim()[0]))
+        assert max(bar.get_ydata()) < 0.1  # of the height of the axes
+
+
+def test_a_censored_optimum_is_a_triangle_that_points_to_where_it_may_be(tmp_path):
+    cut = results.read(write_sweep(tmp_path / "cut", lrs=(1e-6, 1e-5, 1e-4), seeds=(0, 1, 2)))
+    (axes,) = figures.optimal_lr(cut).axes
+    assert [line.get_marker() for line in axes.lines if len(line.get_xdata()) == 1] == ["^", "^"]
+    inside = results.read(write_sweep(tmp_path / "inside", seeds=(0, 1, 2)))
+    (axes,) = figures.optimal_lr(inside).axes
+    assert [line.get_marker() for line in axes.lines if len(line.get_xdata()) == 1] == ["o", "o"]

@@ -50,7 +50,7 @@ FORBIDDEN = {
     "effects.py": PURE - {"scaling"} | OURS,
     "tradeoffs.py": PURE,
     "studies": HYDRA | LIGHTNING | OURS | {"torch", "matplotlib"},
-    "figures.py": HYDRA | LIGHTNING | OURS | {"torch"},
+    "figures": HYDRA | LIGHTNING | OURS | {"torch"},
     "models": HYDRA | OURS | {"scaling.callbacks", "scaling.datamodules"},
     "datamodules": HYDRA | OURS | {"scaling.callbacks", "scaling.models"},
     "callbacks": HYDRA | OURS | {"scaling.models", "scaling.datamodules"},

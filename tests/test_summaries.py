@@ -78,3 +78,10 @@ def test_runs_without_a_loss_show_their_status(tmp_path):
     )
     assert table.count("diverged") == 6 + 2  # the cells, their optima, and all runs
     assert "6 of 6 runs diverged" in table
+
+
+def test_where_only_clips_vary_they_are_across(tmp_path):
+    rows = results.read(write_sweep(tmp_path / "x", lrs=(1e-3,), clips=(0.5, float("inf"))))
+    lines = summaries.table(rows).splitlines()
+    assert lines[2].split() == ["batch", "lr", "clip", "0.5", "clip", "inf"]
+    assert lines[3].split()[:3] == ["8", "0.001", "*2.000"]

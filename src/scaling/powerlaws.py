@@ -116,7 +116,7 @@ def plain_fit(batch: np.ndarray, lr: np.ndarray) -> PlainFit:
     x, y = np.log(np.asarray(batch, float)), np.log(np.asarray(lr, float))
     if len(x) < 3 or np.ptp(x) == 0:
         raise ValueError(
-            f"{len(x)} optima: a line with an interval needs three, at several batches"
+            f"optima: {len(x)}; a line with an interval needs three, at several batch sizes"
         )
     if np.ptp(y) == 0:  # of which least squares makes rounding errors
         return PlainFit(0.0, 0.0, 0.0, 0.0, math.nan, float(np.exp(y[0])), len(x))

@@ -87,8 +87,9 @@ def write(folders: list[Path], out: Path) -> list[Path]:
         files += [out / f"{name}.csv", out / f"{name}.parquet"]
         table.to_csv(files[-2], index=False, float_format="%.7g")
         table.to_parquet(files[-1], index=False)
-    drawings = {name: functools.partial(draw, rows) for name, draw in figures.ALL.items()}
-    captions = {name: draw.__doc__ for name, draw in figures.ALL.items()}
+    shown = figures.that_show(rows)
+    drawings = {name: functools.partial(draw, rows) for name, draw in shown.items()}
+    captions = {name: draw.__doc__ for name, draw in shown.items()}
     if len(evidence.steps):
         drawings["norm_curves"] = functools.partial(figures.norm_curves, rows, evidence.steps)
         captions["norm_curves"] = figures.norm_curves.__doc__

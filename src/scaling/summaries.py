@@ -12,13 +12,17 @@ LEGEND = "* best of its batch   ! worse than letter frequencies (unigram)   (%) 
 def table(rows: pd.DataFrame, *, with_cautions: bool = True) -> str:
     """Validation loss with batch down and lr across, one block for each other setting.
 
-    Seeds are averaged. Below it stands what a reader must know before believing an optimum.
+    Where only the clip varies at each batch size, clips are across. Seeds are averaged. Below it
+    stands what a reader must know before believing an optimum.
 
     Args:
         rows: as `scaling.results.read` gives them.
         with_cautions: add `scaling.cautions`.
     """
-    blocks = [_block(title, block) for title, block in results.settings(rows)]
+    across = "clip" if clips_only(rows) else "lr"
+    together = ("clip",) if across == "clip" else ()
+    settings = results.settings(rows, together=together)
+    blocks = [_block(title, block, across) for title, block in settings]
     below = "\n".join([LEGEND, *(cautions.cautions(rows) if with_cautions else [])])
     return "\n\n".join(["Validation loss in nats", *blocks, below])
 
@@ -42,18 +46,29 @@ def line(rows: pd.DataFrame) -> str:
     return "\n".join([*lines, f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters"])
 
 
-def _block(title: str, block: pd.DataFrame) -> str:
+def clips_only(rows: pd.DataFrame) -> bool:
+    """Whether each batch size has one lr and several clips."""
+    blocks = [block for _, block in results.settings(rows, together=("clip",))]
+    rates = [block.groupby("batch")["lr"].nunique().max() for block in blocks]
+    return all(rate == 1 for rate in rates) and any(b["clip"].nunique() > 1 for b in blocks)
+
+
+def _block(title: str, block: pd.DataFrame, across: str) -> str:
     """One table of cells."""
-    best = {batch: losses.idxmin() for batch, losses in _means(block).items()}
-    lrs = sorted(block["lr"].unique())
-    lines = [["batch", *(f"lr {lr:g}" for lr in lrs)]]
+    best = {batch: losses.idxmin() for batch, losses in _means(block, across).items()}
+    values = sorted(block[across].unique())
+    lines = [["batch", *(f"{across} {value:g}" for value in values)]]
+    if across == "clip":
+        lines[0].insert(1, "lr")
     for batch in sorted(block["batch"].unique()):
         row = block[block["batch"] == batch]
-        cells = dict(iter(row.groupby("lr")))
+        cells = dict(iter(row.groupby(across)))
         texts = [
-            _cell(cells[lr], best=bool(lr == best.get(batch))) if lr in cells else "." for lr in lrs
+            _cell(cells[value], best=bool(value == best.get(batch))) if value in cells else "."
+            for value in values
         ]
-        lines.append([f"{batch:g}", *texts])
+        rate = [f"{row['lr'].iloc[0]:g}"] if across == "clip" else []
+        lines.append([f"{batch:g}", *rate, *texts])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = ["  ".join(x.rjust(w) for x, w in zip(line, widths, strict=True)) for line in lines]
     return "\n".join([f"{title}:" if title else "", *text]).lstrip("\n")
@@ -74,8 +89,8 @@ def _cell(runs: pd.DataFrame, *, best: bool) -> str:
     return f"{mark}{loss:.3f}{percent}{rest}"
 
 
-def _means(block: pd.DataFrame) -> dict[int, pd.Series]:
-    """Mean loss of each lr, in ascending order, by batch that has one.
+def _means(block: pd.DataFrame, across: str) -> dict[int, pd.Series]:
+    """Mean loss of each lr or clip, in ascending order, by batch that has one.
 
     A run that diverged is worse than any finite loss, and so is a cell that it belongs to.
     """
@@ -84,5 +99,5 @@ def _means(block: pd.DataFrame) -> dict[int, pd.Series]:
     ended = ended.assign(val_loss=losses)
     batches = ended[ended["batch"].isin(ended.loc[losses < math.inf, "batch"])].groupby("batch")
     return {
-        int(runs["batch"].iloc[0]): runs.groupby("lr")["val_loss"].mean() for _, runs in batches
+        int(runs["batch"].iloc[0]): runs.groupby(across)["val_loss"].mean() for _, runs in batches
     }

@@ -1,0 +1,52 @@
+"""Tables of rows as figures; no file names and no show()."""
+
+from collections.abc import Callable
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from scaling import results
+from scaling.figures.curves import best_runs, norm_curves
+from scaling.figures.maps import clip_frequency, loss_heatmap
+from scaling.figures.over_clip import loss_against_clip, update_against_clip
+from scaling.figures.over_lr import gradient_norm, loss_against_lr, optimal_lr, update_size
+
+__all__ = [
+    "ALL",
+    "OVER_CLIP",
+    "OVER_LR",
+    "best_runs",
+    "clip_frequency",
+    "gradient_norm",
+    "loss_against_clip",
+    "loss_against_lr",
+    "loss_heatmap",
+    "norm_curves",
+    "optimal_lr",
+    "that_show",
+    "update_against_clip",
+    "update_size",
+]
+
+OVER_LR: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "loss_against_lr": loss_against_lr,
+    "optimal_lr": optimal_lr,
+    "loss_heatmap": loss_heatmap,
+    "clip_frequency": clip_frequency,
+    "gradient_norm": gradient_norm,
+    "update_size": update_size,
+}
+OVER_CLIP: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "loss_against_clip": loss_against_clip,
+    "update_against_clip": update_against_clip,
+}
+ALL = OVER_LR | OVER_CLIP
+
+
+def that_show(rows: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], Figure]]:
+    """The figures whose axis varies in these rows; those over lr if nothing does."""
+    rates = [block.groupby("batch")["lr"].nunique().max() for _, block in results.settings(rows)]
+    blocks = [block for _, block in results.settings(rows, together=("clip",))]
+    over_clip = any(block["clip"].nunique() > 1 for block in blocks)
+    over_lr = max(rates, default=1) > 1 or not over_clip
+    return (OVER_LR if over_lr else {}) | (OVER_CLIP if over_clip else {})
