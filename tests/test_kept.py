@@ -48,3 +48,21 @@ def test_what_a_table_of_another_program_lacks_is_said_to_be_assumed(tmp_path):
     assert set(rows["study"]) == {"mine"}
     assert (rows["clip"] == math.inf).all()
     assert list(rows["note"]) == ["a", "b"]
+
+
+def test_repeats_of_a_cell_are_its_seeds(tmp_path):
+    lines = [f"8,{lr},{loss}" for lr in (0.1, 1) for loss in (2.0, 2.1, 2.2)]
+    (tmp_path / "mine.csv").write_text("\n".join(["batch,lr,val_loss", *lines]))
+    with pytest.warns(UserWarning, match="repeats of a cell are its seeds"):
+        rows = results.read(tmp_path / "mine.csv")
+    assert list(rows["seed"]) == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize("lr", ["", "0", "-1"])
+def test_a_rate_that_is_none_is_refused_with_its_line(tmp_path, lr):
+    (tmp_path / "mine.csv").write_text(f"batch,lr,val_loss\n8,0.1,2\n8,{lr},2\n")
+    with (
+        pytest.raises(ValueError, match=r"mine.csv has no positive lr in line 3"),
+        pytest.warns(UserWarning, match="taken for granted"),
+    ):
+        results.read(tmp_path / "mine.csv")

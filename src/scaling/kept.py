@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 NEEDED = ("batch", "lr", "val_loss")
+SETTINGS = ("batch", "lr", "clip", "model", "data", "optimizer", "protocol", "duration")
 ASSUMED: dict[
     str, tuple[float | str, str]
 ] = {  # what a table of another program may lack, and what is taken for granted then
     "clip": (np.inf, "no clipping"),
-    "seed": (0, "one seed"),
+    "seed": (0, "repeats of a cell are its seeds, in their order"),
     "status": ("done", "every run with a loss is done, without one it diverged"),
 }
 
@@ -27,7 +28,8 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
         text: columns that hold text; their gaps are None.
 
     Raises:
-        ValueError: if it is no such table, is empty, or holds something else than numbers there.
+        ValueError: if it is no such table, is empty, or holds something else than numbers there, or
+            a batch or an lr that is not positive.
     """
     table = pd.read_csv(path, dtype=dict.fromkeys(text, "object"))
     if absent := [key for key in NEEDED if key not in table]:
@@ -39,11 +41,19 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
             raise ValueError(f"{path} has something else than numbers in its column {key}")
     lacking = [key for key in ASSUMED if key not in table]
     table = table.assign(**{key: ASSUMED[key][0] for key in lacking})
+    if "seed" in lacking:
+        cell = [key for key in table if key in SETTINGS or "." in str(key)]
+        table["seed"] = table.groupby(cell, dropna=False).cumcount()
     if "status" in lacking:
         table.loc[~np.isfinite(table["val_loss"]), "status"] = "diverged"
     if lacking:
         said = "; ".join(f"{key}: {ASSUMED[key][1]}" for key in lacking)
         warnings.warn(f"{path} lacks columns; taken for granted: {said}", stacklevel=3)
+    for key in ("batch", "lr"):
+        bad = ~(table[key] > 0) & (table["status"] != "corrupt")
+        if bad.any():
+            lines = ", ".join(str(line + 2) for line in table.index[bad][:5])
+            raise ValueError(f"{path} has no positive {key} in line {lines}")
     if "run" not in table:
         table["run"] = [f"line {number}" for number in range(2, len(table) + 2)]
     if "study" not in table:

@@ -44,7 +44,7 @@ def test_effects_are_told_apart_by_optimizer():
 def test_one_seed_tells_no_effect_and_replicates_are_named():
     said = told("phase_3b")
     assert "2 groups of runs that are one algorithm agree to the last digit" in said
-    assert said.count("cannot tell; one seed") == 4
+    assert "Loss at clip 0.01, 0.1, 1, 10 less that at inf: cannot tell; one seed" in said
     assert set(words("phase_3b").values()) == {"cannot tell"}
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import planted
 import pytest
+from rows import published
 
-from scaling import results
+from scaling import powerlaws, results
 from scaling.evidence import Evidence
 from scaling.studies import laws
 
@@ -50,9 +51,7 @@ def test_each_setting_has_its_own_law():
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"), [("phase_2", "seeds: 1"), ("phase_2_5", "seeds: 1"), ("phase_3a", ": 2;")]
-)
+@pytest.mark.parametrize(("name", "reason"), [("phase_2_5", "seeds: 1"), ("phase_3a", ": 2;")])
 def test_the_published_designs_cannot_tell_an_exponent(name, reason):
     rows = results.read(KEPT / f"{name}.csv")
     (sentence,) = laws.sentences(Evidence(rows))
@@ -72,3 +71,56 @@ def test_joint_excludes_proportion_and_cannot_tell_the_rest():
 def test_a_sweep_of_one_lr_is_not_asked():
     assert not laws.applies(Evidence(results.read(KEPT / "phase_3b.csv")))
     assert laws.applies(Evidence(results.read(KEPT / "phase_3a.csv")))
+
+
+def test_where_all_losses_are_flat_there_is_no_optimum_to_follow():
+    rows = results.read(KEPT / "phase_2.csv")
+    (sentence,) = laws.sentences(Evidence(rows))
+    assert (
+        "there is none to follow; over the whole grid losses differ by at most 0.0068" in sentence
+    )
+    assert set(words(rows).values()) == {"cannot tell"}
+
+
+def test_what_a_plain_analysis_would_have_said_stands_beside():
+    rows = published("phase_2_optimal_lr").assign(
+        study="s", status="done", seed=0, clip=np.inf, model="m", data="d", optimizer="o",
+        protocol="steps", duration=1,
+    )  # fmt: skip
+    (sentence,) = laws.sentences(Evidence(rows))
+    assert "cannot tell an exponent; learning rates per batch size: 1" in sentence
+    assert "a plain fit of the 7 best lr tried" in sentence
+    assert "-0.36 +- 0.69, R^2 0.26" in sentence
+
+
+def test_seeds_that_move_the_optimum_are_said_to():
+    moving = next(
+        draw for draw in (planted.bowl(np.random.default_rng(n), "moving") for n in range(50))
+        if draw.moves == "seed"
+    )  # fmt: skip
+    fixed = {"model": "m", "data": "d", "optimizer": "o", "protocol": "steps", "duration": 10}
+    assert "seeds move the optimum" in "".join(
+        laws.sentences(Evidence(moving.rows.assign(**fixed)))
+    )
+    assert "seeds move" not in "".join(laws.sentences(Evidence(sweep(noise=0.02))))
+
+
+def test_laws_within_a_regime_stand_apart_from_the_law_across():
+    rows = sweep(noise=0.02, study="s", run="r", clip_coefficient_cv=0.1, update_norm=1.0)
+    rows["run"] = [f"r{i}" for i in range(len(rows))]
+    same = rows.assign(clip_percent=50.0)
+    assert len(list(laws.sentences(Evidence(same)))) == 1
+    free = rows["lr"] > rows["lr"].quantile(0.8)
+    apart = rows.assign(clip_percent=np.where(free, 0.0, 100.0))
+    _, within = laws.sentences(Evidence(apart))  # the few that are free have no optimum inside
+    law = powerlaws.learning_rate_law(rows[~free])
+    assert "(saturated cells only" in within
+    assert f"exponent {law.exponent:.2f}, {law.low:.2f} to {law.high:.2f}" in within
+
+
+def test_tables_give_each_optimum_beside_what_plain_analyses_call_best():
+    tables = laws.tables(Evidence(results.read(KEPT / "joint.csv")))
+    assert len(tables["optima"]) == 12
+    assert set(tables["optima"]["status"]) == {"interior", "high_edge"}
+    assert tables["optima"]["argmin"].isin([0.003, 0.01]).all()
+    assert tables["laws"]["identified"].all()

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -108,11 +108,19 @@ def _effect(rows: pd.DataFrame, where: str) -> Iterator[str]:
     except ValueError as error:
         yield f"Effect of clip{where}: cannot tell; {error}"
         return
+    untold: dict[str, list[str]] = defaultdict(list)
     for contrast in effect.contrasts:
-        what = f"Loss at clip {contrast.b} less that at {contrast.a}{where}"
         if math.isnan(contrast.low):
-            yield f"{what}: cannot tell; {contrast.reason}"
+            untold[contrast.reason].append(f"{contrast.b:g}")
+    for reason, clips in untold.items():
+        yield (
+            f"Loss at clip {', '.join(clips)} less that at {effect.contrasts[0].a:g}{where}: "
+            f"cannot tell; {reason}"
+        )
+    for contrast in effect.contrasts:
+        if math.isnan(contrast.low):
             continue
+        what = f"Loss at clip {contrast.b:g} less that at {contrast.a:g}{where}"
         yield (
             f"{what}: {contrast.difference:+.4f} nats, 95 % interval {contrast.low:+.4f} to "
             f"{contrast.high:+.4f} over {contrast.seeds} seeds, Holm's p {contrast.p_holm:.2g}: "

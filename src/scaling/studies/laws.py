@@ -63,6 +63,13 @@ def _sentence(block: pd.DataFrame, where: str) -> str:
     """The law, the hypotheses inside its interval, its rivals, and what a plain fit would say."""
     law = powerlaws.learning_rate_law(block)
     beside = _beside(block)
+    found = optima.optimum(block)
+    if all(one.status == "flat" for one in found):
+        depth = max(one.depth for one in found)
+        return (
+            f"LR_opt against batch{where}: there is none to follow; over the whole grid losses "
+            f"differ by at most {depth:.2g} nats at every batch size{beside}"
+        )
     if not law.identified:
         return f"LR_opt against batch{where}: cannot tell an exponent; {law.reason}{beside}"
     inside = [name for name, value in HYPOTHESES.items() if law.contains(value)]
@@ -121,8 +128,9 @@ def _beside(block: pd.DataFrame) -> str:
     low, high = block["lr"].min(), block["lr"].max()
     edges = sum(vertex.argmin in (low, high) for vertex in optima.vertices(block))
     at = f", {edges} of them at an end of the grid" if edges else ""
+    exponent = round(line.exponent, 2) + 0.0  # which makes 0 of a -0
     return (
-        f" [a plain fit of the {line.count} best lr tried{at}: {line.exponent:.2f} +- "
+        f" [a plain fit of the {line.count} best lr tried{at}: {exponent:.2f} +- "
         f"{line.high - line.exponent:.2f}, R^2 {line.r_squared:.2f}]"
     )
 
