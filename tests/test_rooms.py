@@ -45,6 +45,8 @@ FORBIDDEN = {
     "page.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "claims.py": PURE,
     "optima.py": PURE - {"scaling"} | OURS,
+    "curves.py": PURE,
+    "curve_bowls.py": PURE - {"scaling"} | OURS,
     "regimes.py": PURE,
     "replicates.py": PURE,
     "effects.py": PURE - {"scaling"} | OURS,

@@ -1,0 +1,122 @@
+"""The losses of one batch size and clip over the learning rate, and how much they scatter."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.floating]
+
+FEW = 6  # degrees of freedom, below which noise is pooled over batch sizes
+FINEST = 1e-6  # nats: float32 losses are not known better, however well seeds agree
+
+
+class Bottom(NamedTuple):
+    """The lowest point of a curve; nan if it has none."""
+
+    place: float = math.nan  # log lr
+    curvature: float = math.nan
+    loss: float = math.nan
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Learning rates of one batch size and clip at which no run diverged."""
+
+    runs: Array  # rows of lr, seed, loss
+    diverged: Array  # log lr at which some run did
+    lr: Array
+    y: Array  # mean loss, seed offsets removed
+    spread: Array  # covariance of y over the variance of noise, but for what all y share
+    squares: float  # of what y and the offsets leave
+    freedom: int
+    seeds: int
+
+    @classmethod
+    def of(cls, runs: Array, diverged: Array) -> "Curve":
+        lr, cell = np.unique(runs[:, 0], return_inverse=True)
+        seeds, seed = np.unique(runs[:, 1], return_inverse=True)
+        cells, own = np.eye(len(lr))[cell], np.eye(len(seeds))[seed]
+        design = np.column_stack([cells, own[:, 1:] - own[:, :1]])
+        if len(lr) and np.linalg.matrix_rank(design) < design.shape[1]:
+            design = cells  # learning rates with seeds of their own: offsets are noise as any
+        inverse = np.linalg.inv(design.T @ design)
+        solution = inverse @ (design.T @ runs[:, 2])
+        squares = float(np.square(runs[:, 2] - design @ solution).sum())
+        y, spread = solution[: len(lr)], inverse[: len(lr), : len(lr)]
+        return cls(runs, diverged, lr, y, spread, squares, len(runs) - design.shape[1], len(seeds))
+
+    @cached_property
+    def x(self) -> Array:
+        """Log lr."""
+        return np.log(self.lr)
+
+    @cached_property
+    def best(self) -> int:
+        return int(self.y.argmin())
+
+    @cached_property
+    def walls(self) -> tuple[float, float]:
+        """Log lr of the nearest diverged runs on either side; -inf and inf if there are none."""
+        below = self.diverged[self.diverged < self.x[0]].max(initial=-math.inf)
+        above = self.diverged[self.diverged > self.x[-1]].min(initial=math.inf)
+        return float(below), float(above)
+
+    @cached_property
+    def whitener(self) -> Array:
+        """Makes losses at learning rates a vector of white noise, less what they all share."""
+        centred = np.eye(len(self.x)) - 1 / len(self.x)
+        sizes, directions = np.linalg.eigh(centred @ self.spread @ centred)
+        return directions[:, 1:] / np.sqrt(sizes[1:])
+
+    def near(self, count: int) -> "Curve":
+        """Up to `count` learning rates about the best, as if no others had been tried."""
+        first = max(0, min(self.best - count // 2, len(self.x) - count))
+        kept = np.isin(self.runs[:, 0], self.lr[first : first + count])
+        return Curve.of(self.runs[kept], self.diverged)
+
+    def roughness(self) -> float:
+        """The square that a cubic through five learning rates leaves: noise, of one degree."""
+        powers = self.whitener.T @ np.vander(self.x - self.x.mean(), 4)[:, :3]
+        losses = self.y @ self.whitener
+        return float(np.square(losses - powers @ np.linalg.pinv(powers) @ losses).sum())
+
+    def bottom(self, degree: int) -> Bottom:
+        """Where a least-squares polynomial in log lr has its minimum, if it does so here."""
+        middle = float(self.x.mean())
+        if len(self.x) > degree:
+            loss = np.poly1d(np.polyfit(self.x - middle, self.y, degree))
+            for root in loss.deriv().roots:
+                at, curvature = float(root.real), float(loss.deriv(2)(root.real))
+                if np.isreal(root) and curvature > 0 and self.x[0] <= at + middle <= self.x[-1]:
+                    return Bottom(at + middle, curvature, float(loss(at)))
+        return Bottom()
+
+
+class Noise(NamedTuple):
+    """How much losses of one learning rate scatter, seed offsets removed."""
+
+    variance: float
+    freedom: int
+    source: str
+
+    @classmethod
+    def of(cls, own: Curve, peers: list[Curve]) -> "Noise":
+        """From the cells themselves, or from those of all batch sizes if that is too little."""
+        pooled, source = [own], "its seeds"
+        if own.freedom < FEW:
+            pooled, source = peers, "the seeds of all batch sizes"
+        squares, freedom = sum(c.squares for c in pooled), sum(c.freedom for c in pooled)
+        if not freedom:
+            rough = [peer.near(5).roughness() for peer in peers if len(peer.x) >= 5]
+            squares, freedom = sum(rough), len(rough)
+            source = "what cubics through five learning rates leave, for want of seeds"
+        return cls(max(squares / max(1, freedom), FINEST**2), freedom, source)
+
+    def reach(self, error: float, shape: int = 1) -> float:
+        """What noise alone adds to a sum of `shape` squares, and exceeds at this rate."""
+        return self.variance * shape * float(stats.f.isf(error, shape, self.freedom))
