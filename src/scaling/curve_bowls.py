@@ -12,7 +12,7 @@ SKEW = 1.5  # the largest, as in `scaling.bowls`
 
 
 class Bowls:
-    """Bowls of least squares through some curve, one for each of some skews.
+    """Bowls of least squares through a curve, one for each of some skews.
 
     For a skew k and u = ln lr - m, whatever m, A + K g(ln lr - ln LR_opt) is a + b u + c g(u) with
     K = c - k b / 2 and LR_opt = e^m (1 - k b / 2c)^(1/k): b and c are linear. In the plane of u and
@@ -56,7 +56,7 @@ class Bowls:
 
 
 class Bowl:
-    """The bowl of least squares through some curve, of whatever skew."""
+    """The bowl of least squares through a curve, of whatever skew."""
 
     def __init__(self, curve: Curve) -> None:
         self.curve, skews = curve, np.linspace(-SKEW, SKEW, 61)

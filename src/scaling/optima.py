@@ -111,7 +111,7 @@ def vertices(rows: pd.DataFrame) -> tuple[Vertices, ...]:
 
 
 def _judged(blank: Optimum, curve: Curve, peers: list[Curve], flat: float, error: float) -> Optimum:
-    """The answer for some curve; `peers` are those of every batch size, their own included."""
+    """The answer for a curve; `peers` are those of every batch size, their own included."""
     x, count = curve.x, len(curve.x)
     if not count and len(curve.diverged):
         return replace(blank, status="irregular", reason="a run diverged at every learning rate")
