@@ -170,7 +170,7 @@ def main() -> int:
     for message in {str(warning.message) for warning in caught}:
         print(message, file=sys.stderr)
     print(files[0].read_text())
-    print("\n".join(f"wrote {file}" for file in files))
+    print(f"wrote {files[-1]} and, beside it, {len(files) - 1} files of tables and figures")
     return 0
 
 
