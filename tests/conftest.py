@@ -18,12 +18,13 @@ hook = install_import_hook("scaling", "beartype.beartype")
 import torch  # noqa: E402 - after the hook, like everything that imports the package
 
 import scaling.callbacks  # noqa: E402
-import scaling.datamodules.text  # noqa: E402
-import scaling.models.nano_transformer  # noqa: E402
+import scaling.datamodules  # noqa: E402
+import scaling.models  # noqa: E402
 import scaling.sweep  # noqa: E402
 
-for module in pkgutil.iter_modules(scaling.callbacks.__path__):  # else config nodes import them
-    importlib.import_module(f"scaling.callbacks.{module.name}")
+for room in (scaling.callbacks, scaling.datamodules, scaling.models):
+    for module in pkgutil.iter_modules(room.__path__):  # else config nodes import them
+        importlib.import_module(f"{room.__name__}.{module.name}")
 
 torch.set_num_threads(1)  # two test processes share two cores
 
@@ -31,6 +32,7 @@ SMALL = (
     *("steps=6", "model.d_model=16", "model.layers=2", "model.heads=2"),
     *("data.context=16", "data.val_windows=8", "workers=0"),
 )
+SMALL_MLP = ("steps=6", "model.depth=2", "model.width=8", "data.scored_examples=50", "workers=0")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,9 +67,10 @@ def command(folder, monkeypatch, capfd) -> Callable[..., Ended]:
     from scaling import sweep
 
     def run(*arguments: str, small: bool = True) -> Ended:
+        sizes = SMALL_MLP if "model=mlp" in arguments else SMALL
         flags = [argument for argument in arguments if argument.startswith("-")]
         typed = [argument for argument in arguments if not argument.startswith("-")]
-        monkeypatch.setattr(sys, "argv", ["train", *flags, *(SMALL if small else ()), *typed])
+        monkeypatch.setattr(sys, "argv", ["train", *flags, *(sizes if small else ()), *typed])
         monkeypatch.setattr(sweep, "TRACEBACK_WANTED", False)
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -112,15 +112,24 @@ def test_a_smaller_scale_keeps_the_axes(command, monkeypatch, name, request):
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_an_option_composes_and_runs(command, folder, group, option):
+def test_an_option_composes_and_runs(command, folder, request, group, option):
     (folder / "data").mkdir()
     for name in ("train", "valid"):
         (folder / "data" / f"{name}.txt").write_text("To be, or not to be. " * 100)
-    drawn = option in ("markov", "random_tokens")
-    path = [] if option == "pydoc" or group != "data" or drawn else ["data.path=data"]
-    more = ["data.sequences=64"] if drawn else []
-    more += ["schedule.warmup_steps=2"] if option.startswith("warmup") else []
-    ended = command(f"{group}={option}", *path, *more)
+    if option == "mnist":
+        request.getfixturevalue("real_data")
+    more = {
+        "mlp": ["data=digits"],
+        "digits": ["model=mlp"],
+        "mnist": ["model=mlp"],
+        "markov": ["data.sequences=64"],
+        "random_tokens": ["data.sequences=64"],
+        "text": ["data.path=data"],
+        "wikitext2": ["data.path=data"],
+        "warmup_cosine": ["schedule.warmup_steps=2"],
+        "warmup_stable_decay": ["schedule.warmup_steps=2"],
+    }
+    ended = command(f"{group}={option}", *more.get(option, []))
     assert ended.code == 0, ended.err
     (row,) = results.read("multirun").itertuples()
     assert row.status == "done"
@@ -130,6 +139,15 @@ def test_an_option_composes_and_runs(command, folder, group, option):
     ("typed", "said"),
     [
         (["data=markov", "data.vocabulary=1"], "data.vocabulary=1 must be at least 2"),
+        (["model=mlp", "data=digits", "model.depth=0"], "model.depth=0 must be at least 1"),
+        (
+            ["model=mlp", "data=digits", "model.init=lecun"],
+            "model.init=lecun must be one of xavier",
+        ),
+        (["model=mlp", "data=digits", "data.label_noise=1.5"], "data.label_noise=1.5 must lie in"),
+        (["model=mlp", "data=digits", "batch=2000"], "batch=2000 exceeds the 1000 training"),
+        (["model=mlp", "data=mnist", "data.path=."], "train-images-idx3-ubyte.gz does not exist"),
+        (["data=digits", "model.depth=2"], "model.depth is an unknown key"),
         (["model.inputs=10"], "model.inputs is an unknown key"),
         (["+model.inputs=10"], "model.inputs=10 must be left out"),
         (["callbacks.layer_gradients.every=0"], "callbacks.layer_gradients.every=0 must be at"),

@@ -15,6 +15,10 @@ ALWAYS = (
     *("callbacks.layer_gradients.every=2", "callbacks.layer_gradients.flush_every=2"),
     *("data=text", "data.path=text.txt"),
 )
+ALWAYS_MLP = (
+    *("save_every=0", "data=digits", "data.label_noise=0.4", "callbacks.layer_gradients.every=2"),
+    *("callbacks.layer_gradients.flush_every=2", "callbacks.gradient_norms.flush_every=4"),
+)
 
 
 class Killed(BaseException):
@@ -70,13 +74,14 @@ def deaths(monkeypatch):
 
 def outcome(command, deaths, at: list[int], *arguments: str):
     """Weights, tables and row of a run that died before each of these steps and was resumed."""
+    always = ALWAYS_MLP if "model=mlp" in arguments else ALWAYS
     Path("text.txt").write_text("To be, or not to be, that is the question. " * 22)  # 946
     steps, ended = deaths
     steps[:] = at
     for _ in range(len(at)):
         with pytest.raises(Killed):
-            command(*ALWAYS, *arguments)
-    assert command(*ALWAYS, *arguments).code == 0
+            command(*always, *arguments)
+    assert command(*always, *arguments).code == 0
     assert not steps
     weights = [parameter.clone() for parameter in ended[-1].parameters()]
     row = results.read(STUDY).drop(columns=list(TIMES))
@@ -91,6 +96,7 @@ CASES = {
     "epochs": ["steps=null", "epochs=3", "batch=16"],  # of 3 steps each
     "an end in the middle of an epoch": ["steps=8", "batch=16"],
     "epochs of one step": ["steps=null", "epochs=5", "batch=40"],
+    "images": ["model=mlp", "steps=null", "epochs=3", "batch=300"],  # of 3 steps each
 }
 
 

@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-Purpose = Literal["weights", "order", "step", "data"]
-STREAMS: dict[Purpose, int] = {"weights": 0, "order": 1, "step": 2, "data": 3}
+Purpose = Literal["weights", "order", "step", "data", "labels"]
+STREAMS: dict[Purpose, int] = {"weights": 0, "order": 1, "step": 2, "data": 3, "labels": 4}
 
 
 def seed_for(purpose: Purpose, *index: int) -> int:

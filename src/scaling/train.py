@@ -159,7 +159,7 @@ def _fit(
         measured["examples"] = trainer.global_step * cell.config["batch"]
         measured["parameters"] = sum(p.numel() for p in learner.parameters() if p.requires_grad)
         for name, value in trainer.callback_metrics.items():
-            if name.startswith(("val_", "test_")):
+            if name.startswith(("val_", "test_", "train_accuracy")):
                 measured[name] = float(value)
         for source in (data, *observers):
             measured.update(source.columns())

@@ -83,3 +83,45 @@ def test_validation_gives_the_mean_and_its_standard_error():
     assert trainer.callback_metrics["val_loss"] == pytest.approx(losses.mean().item())
     error = losses.std().item() / len(losses) ** 0.5
     assert trainer.callback_metrics["val_loss_se"] == pytest.approx(error)
+
+
+class Guess(nn.Module):
+    """Logits that are the inputs themselves."""
+
+    def losses(self, batch):
+        return self.losses_and_logits(batch)[0]
+
+    def losses_and_logits(self, batch):
+        x, labels, *_ = batch
+        return nn.functional.cross_entropy(x, labels, reduction="none"), x
+
+
+def test_a_net_that_classifies_is_scored_on_every_split_under_its_name():
+    module = learner()
+    module.net = Guess()
+    seen, wrong = torch.eye(3)[torch.tensor([0, 1, 2, 0])], torch.tensor([0, 1, 2, 1])
+    loaders = {
+        "val": Loader([(seen, torch.tensor([0, 1, 2, 0]))]),
+        "test": Loader([(seen[:2], wrong[:2]), (seen[2:], wrong[2:])]),
+        "train": Loader([(seen, wrong, torch.tensor([0, 1, 2, 0]))]),
+    }
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.validate(module, loaders, verbose=False)
+    scores = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    assert {name: score for name, score in scores.items() if "accuracy" in name} == {
+        "val_accuracy": 1.0,
+        "test_accuracy": 0.75,
+        "train_accuracy": 0.75,
+        "train_accuracy_clean": 1.0,
+        "train_accuracy_corrupted": 0.0,
+        "train_accuracy_true": 1.0,
+    }
+    assert {name for name in scores if "loss" in name} == {
+        *("val_loss", "val_loss_se", "test_loss", "test_loss_se"),
+    }
+
+
+def test_a_net_that_does_not_classify_has_losses_and_nothing_else():
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.validate(learner(), Loader(data()), verbose=False)
+    assert trainer.callback_metrics.keys() == {"val_loss", "val_loss_se"}

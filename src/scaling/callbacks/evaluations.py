@@ -7,13 +7,15 @@ import lightning as L
 
 from scaling.tables import drop_parts, write_part
 
+MEASURES = ("val", "test", "train_accuracy")
+
 
 class Evaluations(L.Callback):
     """Record each validation in the table `epochs`, below the trainer's `log_dir`.
 
     A row holds the epoch that was trained last, the optimizer steps taken so far, and every metric
-    that the module logged in its validation, under its own name. A second validation after the
-    same step says nothing new, and is left out.
+    that the module logged and whose name begins with `val`, `test` or `train_accuracy`. A second
+    validation after the same step says nothing new, and is left out.
     """
 
     def __init__(self) -> None:
@@ -39,7 +41,7 @@ class Evaluations(L.Callback):
         if trainer.sanity_checking or self.epoch is None or trainer.global_step == self.step:
             return
         metrics = {name: [float(value)] for name, value in trainer.logged_metrics.items()}
-        validated = {name: metrics[name] for name in metrics if name.startswith("val")}
+        validated = {name: metrics[name] for name in metrics if name.startswith(MEASURES)}
         if validated:
             self.step = trainer.global_step
             row: dict[str, Any] = {"epoch": [self.epoch], "step": [self.step], **validated}

@@ -1,6 +1,6 @@
 """What a step of training is, and nothing else."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import lightning as L
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from scaling.models.scores import accuracy_scores, loss_scores
 from scaling.seeds import reseed, seed_for
 
 
@@ -21,7 +22,9 @@ class Learner(L.LightningModule):
     runs that differ in learning rate or clipping draw the same, and so does a resumed one.
 
     Args:
-        net: offers `losses(batch)`, one loss per example, in nats.
+        net: offers `losses(batch)`, one loss per example, in nats. One that classifies also offers
+            `losses_and_logits(batch)`, and is then scored by its accuracy, too; a batch of it is
+            inputs, labels, and, where these may be corrupted, the true labels.
         optimizer: builds the optimizer; its hyperparameters are already bound. Weight decay is
             turned off for vectors (biases and norms), as in GPT-2 and its successors.
         schedule: builds the learning rate's schedule, advanced after every optimizer step.
@@ -39,7 +42,7 @@ class Learner(L.LightningModule):
         super().__init__()
         self.net: Any = net
         self.optimizer, self.schedule, self.seed = optimizer, schedule, seed
-        self.validated: list[Tensor] = []
+        self.validated: dict[int, list[tuple[Tensor, ...]]] = {}  # by loader
 
     def losses(self, batch: Any) -> Float[Tensor, " batch"]:
         """One loss per example, where training, validation and every statistic start."""
@@ -51,16 +54,27 @@ class Learner(L.LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Float[Tensor, ""]:
         return self.losses(batch).mean()
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.validated.append(self.losses(batch))
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        if hasattr(self.net, "losses_and_logits"):  # one forward pass for both
+            outcome = (*self.net.losses_and_logits(batch), batch[1], batch[-1])
+        else:
+            outcome = (self.losses(batch),)
+        self.validated.setdefault(dataloader_idx, []).append(outcome)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean over examples and its standard error, both in nats."""
-        losses = torch.cat(self.validated)
+        """Log the scores of each split, under its name: `val_loss`, `test_accuracy`.
+
+        A single loader is the split `val`; a mapping of them names its own. Training examples have
+        no loss here, because `train_loss` is that of the steps.
+        """
+        loaders = self.trainer.val_dataloaders
+        splits = list(loaders) if isinstance(loaders, Mapping) else ["val"]
+        for i, batches in self.validated.items():
+            losses, *rest = (torch.cat(part) for part in zip(*batches, strict=True))
+            scores = loss_scores(losses) if splits[i] != "train" else {}
+            scores |= accuracy_scores(*rest) if rest else {}
+            self.log_dict({f"{splits[i]}_{name}": score for name, score in scores.items()})
         self.validated.clear()
-        self.log("val_loss", losses.mean())
-        if len(losses) > 1:
-            self.log("val_loss_se", losses.std() / len(losses) ** 0.5)
 
     def configure_optimizers(self) -> Any:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]

@@ -1,0 +1,183 @@
+"""Images of digits as vectors, split for training, validation and test, with label noise."""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import lightning as L
+import torch
+from jaxtyping import Float, Integer, UInt8
+from torch import Tensor
+
+from scaling.datamodules import handwriting
+from scaling.datamodules.batches import Batches, InOrder
+from scaling.datamodules.label_noise import symmetric
+from scaling.datamodules.sizes import Sizes
+from scaling.seeds import generator_for
+
+SCORED_BATCH = 1_000  # examples at a time in evaluations; of no influence on any number
+
+
+class Images(L.LightningDataModule):
+    """Tell which digit an image shows.
+
+    The source has a test set of its own. The last `val_examples` of its other examples are for
+    validation, the same for all runs, and the rest is trained on. Pixels are standardised by the
+    mean and the standard deviation over all pixels that are trained on.
+
+    `labels` has those of the training examples, as given and as they are true (`label_noise`);
+    validation and test labels are never corrupted. Evaluations score the splits `val`, `test` and
+    `train`; the last has at most `scored_examples` training examples, spread evenly.
+
+    Args:
+        batch: examples per optimizer step.
+        microbatches: equal parts of a batch, for gradient accumulation.
+        seed: draws the order of each epoch, and which labels are corrupted and how.
+        source: `digits` or `mnist`.
+        path: folder of MNIST's files; null looks into $SCALING_DATA/mnist, else downloads.
+        label_noise: share of the training labels that are replaced by a wrong one, in [0, 1).
+        val_examples: kept from the training examples for validation.
+        scored_examples: most training examples to measure accuracy on.
+
+    Raises:
+        ValueError: naming the key whose value, or whose file, cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch: int,
+        microbatches: int,
+        seed: int,
+        source: str,
+        path: str | None,
+        label_noise: float,
+        val_examples: int,
+        scored_examples: int,
+    ):
+        super().__init__()
+        counts = {"val_examples": val_examples, "scored_examples": scored_examples}
+        for key, value in counts.items():
+            if value < 1:
+                raise ValueError(f"data.{key}={value} must be at least 1")
+        self.batch, self.microbatches, self.seed = batch, microbatches, seed
+        self.source, self.path, self.label_noise = source, path, label_noise
+        self.val_examples, self.scored_examples = val_examples, scored_examples
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of images and labels, wherever they lie."""
+        return handwriting.load(self.source, self.path).fingerprint
+
+    def prepare(self) -> Sizes:
+        """Load the images, corrupt labels, and say how large examples are.
+
+        Raises:
+            ValueError: if the training examples do not fill one batch.
+        """
+        self.splits = _splits(handwriting.load(self.source, self.path), self.val_examples)
+        self.labels = symmetric(
+            self.splits.train_labels,
+            classes=handwriting.CLASSES,
+            share=self.label_noise,
+            seed=self.seed,
+        )
+        self.batches = Batches(
+            lambda rows: (self.splits.train[rows], self.labels.given[rows]),
+            order=self._order,
+            examples=len(self.splits.train),
+            batch=self.batch,
+            microbatches=self.microbatches,
+        )
+        return Sizes(self.splits.train.shape[1], handwriting.CLASSES, 1)
+
+    def columns(self) -> dict[str, float]:
+        """What needs no look at an image, in nats, and the number of corrupted labels.
+
+        `unigram_loss` is that of the frequencies of the training labels, as given, each with one
+        more, on the validation labels.
+        """
+        counts = torch.bincount(self.labels.given, minlength=handwriting.CLASSES) + 1.0
+        log_shares = (counts / counts.sum()).log()
+        return {
+            "uniform_loss": math.log(handwriting.CLASSES),
+            "unigram_loss": -log_shares[self.splits.val_labels].mean().item(),
+            "corrupted_examples": int(self.labels.corrupted.sum()),
+        }
+
+    def setup(self, stage: str) -> None:
+        self.prepare()
+
+    def train_dataloader(self) -> Batches:
+        return self.batches
+
+    def val_dataloader(self) -> dict[str, InOrder]:
+        """Images and labels of each split; of training examples also the true labels."""
+        splits, labels = self.splits, self.labels
+        examples = len(splits.train)
+        scored = min(self.scored_examples, examples)
+        return {
+            "val": _in_order(splits.val, splits.val_labels),
+            "test": _in_order(splits.test, splits.test_labels),
+            "train": InOrder(
+                lambda rows: (splits.train[rows], labels.given[rows], labels.true[rows]),
+                torch.arange(scored) * examples // scored,
+                batch=SCORED_BATCH,
+            ),
+        }
+
+    def _order(self, epoch: int) -> Integer[Tensor, " train"]:
+        draws = generator_for("order", self.seed, epoch)
+        return torch.randperm(len(self.splits.train), generator=draws)
+
+
+class Splits(NamedTuple):
+    """Standardised images, and their true labels."""
+
+    train: Float[Tensor, "train pixels"]
+    train_labels: Integer[Tensor, " train"]
+    val: Float[Tensor, "val pixels"]
+    val_labels: Integer[Tensor, " val"]
+    test: Float[Tensor, "test pixels"]
+    test_labels: Integer[Tensor, " test"]
+
+
+@lru_cache(maxsize=1)
+def _splits(images: handwriting.Handwriting, val_examples: int) -> Splits:
+    """Images of a source, as numbers around 0, which fit into memory.
+
+    Raises:
+        ValueError: if validation would take all examples.
+    """
+    cut = len(images.train) - val_examples
+    if cut < 1:
+        raise ValueError(
+            f"data.val_examples={val_examples} leaves none of {len(images.train)} examples to "
+            "train on; choose fewer"
+        )
+    mean, deviation = _pixel_moments(images.train[:cut])
+
+    def standardised(pixels: Tensor) -> Tensor:
+        return pixels.float().sub_(mean).div_(deviation)
+
+    return Splits(
+        standardised(images.train[:cut]),
+        images.train_labels[:cut],
+        standardised(images.train[cut:]),
+        images.train_labels[cut:],
+        standardised(images.test),
+        images.test_labels,
+    )
+
+
+def _pixel_moments(images: UInt8[Tensor, "images pixels"]) -> tuple[float, float]:
+    """Mean and standard deviation over all pixels, in whatever order they are summed."""
+    levels = torch.arange(256, dtype=torch.float64)
+    shares = torch.bincount(images.flatten(), minlength=256).double() / images.numel()
+    mean = shares @ levels
+    return mean.item(), (shares @ (levels - mean).square()).sqrt().item()
+
+
+def _in_order(images: Tensor, labels: Tensor) -> InOrder:
+    rows = torch.arange(len(labels))
+    return InOrder(lambda part: (images[part], labels[part]), rows, batch=SCORED_BATCH)
