@@ -177,6 +177,11 @@ def described(values: Iterable[tuple[str, object]]) -> str:
     return ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in values)
 
 
+def listed(values: Iterable[object]) -> str:
+    """Values as they are typed: `0.001, 0.01`."""
+    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+
+
 def _digests(rows: pd.DataFrame, here: NDArray[np.int64]) -> pd.Series:
     """Digests by position; a run without one is known by its position alone."""
     digests = rows["digest"].reset_index(drop=True)
