@@ -55,6 +55,7 @@ FORBIDDEN = {
     "tradeoffs.py": PURE - {"scaling"} | OURS,
     "studies": HYDRA | LIGHTNING | OURS | {"torch", "matplotlib"},
     "figures.py": HYDRA | LIGHTNING | OURS | {"torch"},
+    "tuning_figures.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "models": HYDRA | OURS | {"scaling.callbacks", "scaling.datamodules"},
     "datamodules": HYDRA | OURS | {"scaling.callbacks", "scaling.models"},
     "callbacks": HYDRA | OURS | {"scaling.models", "scaling.datamodules"},
