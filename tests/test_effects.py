@@ -1,29 +1,16 @@
 """Paired effects against closed forms, a loop that pairs runs one by one, and planted effects."""
 
 import math
-from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
+from factorial import Cell, sweep
+from rates import within
 from scipy import stats
 
-from scaling.effects import detectable, effect_of, holm, power, seeds_needed
-
-
-class Cell(NamedTuple):
-    seed: int
-    batch: int
-    lr: float
-    clip: float
-
-
-def sweep(loss, *, seeds=range(3), batches=(32, 64), lrs=(1e-3, 1e-2), clips=(1.0, math.inf)):
-    """Finished runs of a grid, `loss` of each."""
-    cells = [Cell(*values) for values in product(seeds, batches, lrs, clips)]
-    table = pd.DataFrame(cells, columns=Cell._fields)
-    return table.assign(status="done", val_loss=[loss(cell) for cell in cells])
+from scaling.effects import effect_of
+from scaling.significance import detectable, holm
 
 
 def drawn(draws, effect: float, *, blocks: int, seeds: int) -> pd.DataFrame:
@@ -63,11 +50,6 @@ def slow_effect(rows: pd.DataFrame, a: float, b: float) -> tuple[list[float], in
     assert common
     means = [sum(cells[c] for c in common) / len(common) for cells in found.values()]
     return means, len(common) * len(found), *lost
-
-
-def within(count: int, of: int, rate: float) -> bool:
-    low, high = stats.binom.interval(0.99, of, rate)
-    return bool(low <= count <= high)
 
 
 def test_an_effect_in_closed_form():
@@ -127,7 +109,7 @@ def test_an_effect_equals_that_of_pairing_runs_one_by_one():
         assert (one.diverged_a, one.diverged_b) == (lost_a, lost_b)
         assert one.difference == pytest.approx(np.mean(means))
         assert (one.low, one.high) == pytest.approx(tuple(interval))
-    corrected = slow_holm([one.p for one in effect.contrasts])
+    corrected = holm([one.p for one in effect.contrasts])
     assert [one.p_holm for one in effect.contrasts] == pytest.approx(corrected)
 
 
@@ -179,7 +161,7 @@ def test_blocks_are_the_effects_of_their_rows_with_a_correction_for_all():
         (alone,) = effect_of(inside, "clip").contrasts
         assert (one.difference, one.p) == (pytest.approx(alone.difference), pytest.approx(alone.p))
     assert [one.p_holm for one in effect.cells] == pytest.approx(
-        slow_holm([one.p for one in effect.cells])
+        holm([one.p for one in effect.cells])
     )
     assert effect.contrasts == effect_of(rows, "clip").contrasts
 
@@ -276,81 +258,16 @@ def test_an_effect_of_the_smallest_detectable_size_is_found_four_times_in_five()
     )
 
 
-def test_power_is_that_of_other_programs():
-    assert power(1.0, 10, 0.95) == pytest.approx(0.8030969, abs=1e-6)  # G*Power 3, two-sided
-    assert power(0.5, 34, 0.95) == pytest.approx(0.8077775, abs=1e-6)
-    assert power(0.0, 5, 0.95) == pytest.approx(0.05)
-    assert power(1e12, 3, 0.95) == power(-1e12, 3, 0.95) == 1.0
-
-
-@pytest.mark.parametrize("seeds", [2, 3, 10, 100])
-def test_the_detectable_effect_has_a_power_of_80_percent_either_way(seeds):
-    for level in (0.9, 0.95, 0.999):
-        assert power(detectable(seeds, level), seeds, level) == pytest.approx(0.8)
-        assert power(-detectable(seeds, level), seeds, level) == pytest.approx(0.8)
-
-
-@pytest.mark.parametrize("shift", [0.1, 0.5, 1.0, 3.0, 50.0])
-def test_the_seeds_needed_are_the_fewest_that_suffice(shift):
-    slow = next(seeds for seeds in range(2, 1001) if power(shift, seeds, 0.95) >= 0.8)
-    assert seeds_needed(shift, 0.95) == slow
-
-
 def test_more_than_a_thousand_seeds_are_said_to_be_that():
-    assert seeds_needed(0.01, 0.95) == math.inf
     rows = sweep(lambda cell: math.isinf(cell.clip) * (cell.seed - 0.999))
     assert effect_of(rows, "clip").contrasts[0].reason.endswith("0.001 would take over 1000")
 
 
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.6]).tolist() == [1.0, 1.0]
-    assert holm([]).tolist() == []
-
-
-def test_what_is_no_test_does_not_count_in_holm():
-    corrected = holm([0.02, math.nan, 0.01])
-    assert corrected[[0, 2]].tolist() == [0.02, 0.02]
-    assert math.isnan(corrected[1])
-
-
-def slow_holm(p: list[float]) -> list[float]:
-    """The least level at which the step-down procedure would reject each."""
-    ordered = sorted(p)
-    return [
-        min(1.0, max((len(p) - i) * ordered[i] for i in range(ordered.index(one) + 1))) for one in p
-    ]
-
-
-def test_holm_equals_its_slow_twin():
-    p = np.random.default_rng(0).uniform(size=20) ** 3
-    assert holm(p).tolist() == pytest.approx(slow_holm(p.tolist()))
-
-
-def test_holm_rejects_anything_true_no_more_often_than_its_level():
-    p = np.random.default_rng(0).uniform(size=(400, 5))
-    wrong = sum(bool((holm(one) < 0.05).any()) for one in p)
-    assert within(wrong, 400, 1 - (1 - 0.05 / 5) ** 5)  # the smallest is tested first
-
-
-@pytest.mark.parametrize("key", ["colour", "model", "seed", "val_loss"])
-def test_a_key_that_is_no_setting_or_does_not_vary_is_refused(key):
-    rows = sweep(lambda cell: cell.seed).assign(model="m")
-    with pytest.raises(ValueError, match=f"key={key} must .*what varies: batch, lr, clip"):
-        effect_of(rows, key)
-
-
 def test_what_cannot_be_used_is_refused():
     rows = sweep(lambda cell: cell.seed)
-    with pytest.raises(ValueError, match="must have a column test_loss"):
-        effect_of(rows, "clip", measure="test_loss")
-    with pytest.raises(ValueError, match="must have a column seed"):
-        effect_of(rows.drop(columns="seed"), "clip")
     with pytest.raises(ValueError, match="level=95.0 must lie between 0 and 1"):
         effect_of(rows, "clip", level=95.0)
     with pytest.raises(ValueError, match="reference=2 must be a clip of these: 1, inf"):
         effect_of(rows, "clip", reference=2)
     with pytest.raises(ValueError, match="by=model must vary beside clip: batch, lr"):
         effect_of(rows, "clip", by=("model",))
-    with pytest.raises(ValueError, match="must lie between 0 and 1"):
-        holm([0.5, 1.5])

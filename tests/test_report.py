@@ -13,6 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from scaling import figures, plans, report, results
 
+SHOWN = figures.OVER_LR | figures.OVER_MANY_LR
+
 
 @pytest.fixture
 def sweep(tmp_path):
@@ -27,7 +29,7 @@ def run_report(monkeypatch, *arguments) -> int:
 def test_the_command_writes_a_page_tables_and_figures(sweep, monkeypatch, capsys):
     assert run_report(monkeypatch, sweep) == 0
     out = capsys.readouterr().out
-    pictures = [f"{name}.{kind}" for name in figures.OVER_LR for kind in ("png", "svg")]
+    pictures = [f"{name}.{kind}" for name in SHOWN for kind in ("png", "svg")]
     for name in ("report.txt", "rows.csv", "rows.parquet", "index.html", *pictures):
         file = sweep / "report" / name
         assert file.stat().st_size > 100
@@ -41,7 +43,7 @@ def test_the_page_needs_nothing_from_elsewhere(sweep, monkeypatch):
     page = (sweep / "report" / "index.html").read_text()
     assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']*//""", page)
     assert "<script" not in page
-    assert page.count("data:image/svg+xml;base64,") == len(figures.OVER_LR)
+    assert page.count("data:image/svg+xml;base64,") == len(SHOWN)
     assert page.index("cannot tell an exponent") < page.index("<h2>Table</h2>")
     assert page.index("<h2>Table</h2>") < page.index("<h2>Figures</h2>") < page.index("One seed")
     assert page.index("One seed") < page.index("<h2>Where it comes from</h2>")
@@ -96,7 +98,7 @@ def test_the_figures_are_a_run_of_tensorboard(sweep, monkeypatch):
         assert run_report(monkeypatch, sweep) == 0
     (file,) = (sweep / "_sweep").iterdir()
     events = EventAccumulator(str(file), size_guidance={"images": 0}).Reload()
-    assert set(events.Tags()["images"]) == {f"sweep/{name}" for name in figures.OVER_LR}
+    assert set(events.Tags()["images"]) == {f"sweep/{name}" for name in SHOWN}
     (image,) = events.Images("sweep/loss_heatmap")
     assert image.encoded_image_string == (sweep / "report" / "loss_heatmap.png").read_bytes()
     with PIL.Image.open(sweep / "report" / "loss_heatmap.png") as picture:

@@ -15,7 +15,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+
+from scaling.columns import need
+from scaling.intervals import UNKNOWN, t_interval
 
 LEVEL = 0.95
 FREE, SATURATED = 1.0, 99.0  # percent of the steps: below the one, from the other on
@@ -150,17 +152,16 @@ def updates(rows: pd.DataFrame) -> tuple[Response, ...]:
         own = own[own["update_norm"] > 0]
         wide = own.pivot_table(index="seed", columns="clip", values="update_norm").dropna()
         x = np.log(wide.columns.to_numpy(float))
-        slope, low, high, reason = math.nan, math.nan, math.nan, ""
+        slope, reason = UNKNOWN, ""
         if len(x) < 2:
             reason = f"{len(x)} saturated clips; a slope needs 2"
         elif len(wide) < 3:
             reason = f"{len(wide)} seeds at all of {len(x)} saturated clips; an interval needs 3"
         else:
             slopes = np.log(wide.to_numpy()) @ (x - x.mean()) / np.square(x - x.mean()).sum()
-            slope, error = float(slopes.mean()), float(stats.sem(slopes))
-            reach = error * float(stats.t.ppf((1 + LEVEL) / 2, len(wide) - 1))
-            low, high = slope - reach, slope + reach
-        responses.append(Response(optimizer, batch, lr, slope, low, high, not reason, reason))
+            slope = t_interval(slopes, level=LEVEL, fewest=3)
+        ends = slope.value, slope.low, slope.high
+        responses.append(Response(optimizer, batch, lr, *ends, not reason, reason))
     return tuple(responses)
 
 
@@ -192,7 +193,7 @@ def _regime(cell: tuple[str, int, float, float], block: pd.DataFrame, window: in
 
 def _from_steps(table: pd.DataFrame, steps: pd.DataFrame, window: int) -> pd.DataFrame:
     """What the steps of each row's run say; nan where it has none."""
-    _need(steps, *STEPS)
+    need(steps, *STEPS)
     measured = {}
     for run, own in steps.groupby(["study", "run"], observed=True):
         taken = own[~own["skipped"].astype(bool)].sort_values("step")
@@ -207,14 +208,9 @@ def _from_steps(table: pd.DataFrame, steps: pd.DataFrame, window: int) -> pd.Dat
 
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that belong to a cell, and which; a missing clip is none."""
-    _need(rows, *CELL, "study", "run", "seed", "status", *MEASURED[:2], MEASURED[-1])
+    need(rows, *CELL, "study", "run", "seed", "status", *MEASURED[:2], MEASURED[-1])
     kept = rows[rows["status"] != "corrupt"]
     kept = kept.assign(clip=kept["clip"].fillna(math.inf))
     keys = kept[CELL].itertuples(index=False)
     cells = [(str(name), int(batch), float(lr), float(clip)) for name, batch, lr, clip in keys]
     return kept.assign(cell=pd.Series(cells, kept.index, dtype=object))
-
-
-def _need(table: pd.DataFrame, *columns: str) -> None:
-    if absent := [column for column in columns if column not in table]:
-        raise ValueError(f"no column {', '.join(absent)} in this table")

@@ -180,6 +180,11 @@ def described(values: Iterable[tuple[str, object]]) -> str:
     return ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in values)
 
 
+def listed(values: Iterable[object]) -> str:
+    """Values as they are typed: `0.001, 0.01`."""
+    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+
+
 def _equal(table: pd.DataFrame, kept: Flags) -> Iterable[NDArray[np.int64]]:
     """Positions of kept rows that are equal, two or more each."""
     places = np.flatnonzero(kept)

@@ -14,9 +14,9 @@ import pandas as pd
 from scaling import cautions, plans, results, summaries
 from scaling.claims import Verdict
 from scaling.evidence import Evidence
-from scaling.studies import clipping, laws
+from scaling.studies import clipping, laws, tuning
 
-STUDIES = (laws, clipping)
+STUDIES = (laws, clipping, tuning)
 
 
 def verdicts(evidence: Evidence) -> dict[str, list[str]]:
@@ -93,6 +93,11 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     if len(evidence.steps):
         drawings["norm_curves"] = functools.partial(figures.norm_curves, rows, evidence.steps)
         captions["norm_curves"] = figures.norm_curves.__doc__
+    if tuning.races(evidence):
+        drawings["steps_and_examples"] = functools.partial(
+            figures.steps_and_examples, rows, evidence.steps
+        )
+        captions["steps_and_examples"] = figures.steps_and_examples.__doc__
     pictures = []
     for name, draw in drawings.items():
         drawn, caption = draw(), (captions[name] or "").partition("Args:")[0]

@@ -10,6 +10,7 @@ from scaling.figures.curves import best_runs, norm_curves
 from scaling.figures.maps import clip_frequency, loss_heatmap
 from scaling.figures.over_clip import loss_against_clip, update_against_clip
 from scaling.figures.over_lr import gradient_norm, loss_against_lr, optimal_lr, update_size
+from scaling.figures.tuning import lr_sensitivity, steps_and_examples
 
 __all__ = [
     "ALL",
@@ -21,8 +22,10 @@ __all__ = [
     "loss_against_clip",
     "loss_against_lr",
     "loss_heatmap",
+    "lr_sensitivity",
     "norm_curves",
     "optimal_lr",
+    "steps_and_examples",
     "that_show",
     "update_against_clip",
     "update_size",
@@ -40,7 +43,8 @@ OVER_CLIP: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "loss_against_clip": loss_against_clip,
     "update_against_clip": update_against_clip,
 }
-ALL = OVER_LR | OVER_CLIP
+OVER_MANY_LR: dict[str, Callable[[pd.DataFrame], Figure]] = {"lr_sensitivity": lr_sensitivity}
+ALL = OVER_LR | OVER_MANY_LR | OVER_CLIP
 
 
 def that_show(rows: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], Figure]]:
@@ -48,5 +52,7 @@ def that_show(rows: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], Figure]]
     rates = [block.groupby("batch")["lr"].nunique().max() for _, block in results.settings(rows)]
     blocks = [block for _, block in results.settings(rows, together=("clip",))]
     over_clip = any(block["clip"].nunique() > 1 for block in blocks)
-    over_lr = max(rates, default=1) > 1 or not over_clip
-    return (OVER_LR if over_lr else {}) | (OVER_CLIP if over_clip else {})
+    most = max(rates, default=1)
+    over_lr = OVER_LR if most > 1 or not over_clip else {}
+    over_lr = over_lr | (OVER_MANY_LR if most > 2 else {})
+    return over_lr | (OVER_CLIP if over_clip else {})

@@ -1,5 +1,6 @@
 """What all figures share: a panel for each setting, colors of batch sizes, readable text."""
 
+import textwrap
 from collections.abc import Callable
 
 import matplotlib as mpl
@@ -57,4 +58,5 @@ def spread(seeds: pd.DataFrame) -> list[pd.Series]:
 
 def blank(axes: Axes, why: str) -> None:
     """A panel with nothing to draw, and the reason."""
-    axes.text(0.5, 0.5, why, ha="center", transform=axes.transAxes)
+    said = "\n".join(textwrap.wrap(why, 50))
+    axes.text(0.5, 0.5, said, ha="center", va="center", transform=axes.transAxes)

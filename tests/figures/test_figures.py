@@ -81,7 +81,7 @@ def test_a_sweep_of_clips_is_drawn_over_clips_and_one_of_rates_over_rates(tmp_pa
     rates = results.read(write_sweep(tmp_path / "rates"))
     clips = results.read(write_sweep(tmp_path / "clips", lrs=(1e-3,), clips=(0.5, 1.0)))
     one = results.read(write_sweep(tmp_path / "one", lrs=(1e-3,)))
-    assert set(figures.that_show(rates)) == set(figures.OVER_LR)
+    assert set(figures.that_show(rates)) == set(figures.OVER_LR | figures.OVER_MANY_LR)
     assert set(figures.that_show(clips)) == set(figures.OVER_CLIP)
     assert set(figures.that_show(one)) == set(figures.OVER_LR)
 

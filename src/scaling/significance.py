@@ -1,0 +1,63 @@
+"""What tests over seeds can find: p-values corrected for their number, power, seeds needed."""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+Vector = NDArray[np.float64]
+POWER = 0.8  # chance of finding an effect that is called detectable
+MOST = 1000  # seeds; nobody trains more to settle one contrast
+
+
+def holm(p: Sequence[float] | Vector) -> Vector:
+    """P-values corrected for their number: the chance of any false one below a is at most a.
+
+    The step-down procedure of Holm (1979), for tests of any dependence; nan is no test.
+
+    Raises:
+        ValueError: for a p-value that is no probability.
+    """
+    given = np.asarray(p, float)
+    if ((given < 0) | (given > 1)).any():
+        raise ValueError(f"p={given.tolist()} must lie between 0 and 1")
+    order = np.argsort(given)[: np.isfinite(given).sum()]  # nan comes last
+    corrected = np.full_like(given, np.nan)
+    steps = given[order] * np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return corrected
+
+
+def power(shift: float, seeds: int, level: float) -> float:
+    """The chance that a two-sided paired t test finds an effect, by the noncentral t distribution.
+
+    Args:
+        shift: true effect, in standard deviations of one seed's difference.
+        seeds: at least 2.
+        level: 1 less the level of the test.
+    """
+    bound = stats.t.ppf((1 + level) / 2, seeds - 1)
+    away = min(1e9, abs(shift) * math.sqrt(seeds))  # scipy gives nan far beyond
+    # The lower tail as the upper one of the mirror image: nct.cdf is nan where it is tiny.
+    return float(sum(stats.nct.sf(bound, seeds - 1, away * side) for side in (1, -1)))
+
+
+@lru_cache
+def detectable(seeds: int, level: float) -> float:
+    """The effect that is found with 80 % power; `power` says in what unit."""
+    end = 10 + 4 * float(stats.t.ppf((1 + level) / 2, seeds - 1))
+    return float(optimize.brentq(lambda shift: power(shift, seeds, level) - POWER, 0.0, end))
+
+
+def seeds_needed(shift: float, level: float) -> float:
+    """Seeds that find an effect with 80 % power, inf if more than 1000; `shift` as for `power`."""
+    few, enough = 1, MOST
+    if power(shift, MOST, level) < POWER:
+        return math.inf
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        few, enough = (few, middle) if power(shift, middle, level) >= POWER else (middle, enough)
+    return float(enough)
