@@ -147,7 +147,6 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         (["model=mlp", "data=digits", "data.label_noise=1.5"], "data.label_noise=1.5 must lie in"),
         (["model=mlp", "data=digits", "batch=2000"], "batch=2000 exceeds the 1000 training"),
         (["model=mlp", "data=mnist", "data.path=."], "train-images-idx3-ubyte.gz does not exist"),
-        (["data=digits", "model.depth=2"], "model.depth is an unknown key"),
         (["model.inputs=10"], "model.inputs is an unknown key"),
         (["+model.inputs=10"], "model.inputs=10 must be left out"),
         (["callbacks.layer_gradients.every=0"], "callbacks.layer_gradients.every=0 must be at"),

@@ -29,6 +29,7 @@ class Handwriting:
     train_labels: Integer[Tensor, " train"]
     test: UInt8[Tensor, "test pixels"]
     test_labels: Integer[Tensor, " test"]
+    ink: int  # the largest value that a pixel can have; 0 is the background
     fingerprint: str  # of the content, wherever it lay
 
 
@@ -107,7 +108,8 @@ def _digits() -> Handwriting:
             "train_labels": labels[:cut],
             "test": images[cut:],
             "test_labels": labels[cut:],
-        }
+        },
+        ink=16,
     )
 
 
@@ -125,7 +127,7 @@ def _files(files: tuple[tuple[Path, int, int], ...]) -> Handwriting:
     arrays = {}
     for key, (file, _, _) in zip(MNIST, files, strict=True):
         arrays[key] = _checked(key, read_idx(file), f"data.path: {file}")
-    return _handwriting(arrays)
+    return _handwriting(arrays, ink=255)
 
 
 @lru_cache(maxsize=1)
@@ -141,7 +143,8 @@ def _download() -> Handwriting:
             f"{', '.join(f'{part.file}.gz' for part in MNIST.values())} into a folder and set "
             "data.path to it, or into $SCALING_DATA/mnist"
         ) from error
-    return _handwriting({k: _checked(k, array, "ylecun/mnist") for k, array in arrays.items()})
+    checked = {key: _checked(key, array, "ylecun/mnist") for key, array in arrays.items()}
+    return _handwriting(checked, ink=255)
 
 
 def _unpacked(sets: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -179,7 +182,7 @@ def _checked(key: str, array: np.ndarray, where: str) -> np.ndarray:
     return array
 
 
-def _handwriting(arrays: Mapping[str, np.ndarray]) -> Handwriting:
+def _handwriting(arrays: Mapping[str, np.ndarray], *, ink: int) -> Handwriting:
     content = hashlib.sha256(b"".join(arrays[key].tobytes() for key in MNIST)).hexdigest()
 
     def images(key: str) -> Tensor:
@@ -189,5 +192,10 @@ def _handwriting(arrays: Mapping[str, np.ndarray]) -> Handwriting:
         return torch.tensor(arrays[key]).long()
 
     return Handwriting(
-        images("train"), labels("train_labels"), images("test"), labels("test_labels"), content[:16]
+        images("train"),
+        labels("train_labels"),
+        images("test"),
+        labels("test_labels"),
+        ink,
+        content[:16],
     )

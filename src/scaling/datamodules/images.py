@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import lightning as L
 import torch
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from scaling.datamodules import handwriting
@@ -22,8 +22,8 @@ class Images(L.LightningDataModule):
     """Tell which digit an image shows.
 
     The source has a test set of its own. The last `val_examples` of its other examples are for
-    validation, the same for all runs, and the rest is trained on. Pixels are standardised by the
-    mean and the standard deviation over all pixels that are trained on.
+    validation, the same for all runs, and the rest is trained on. Pixels lie between 0, the
+    background, and 1.
 
     `labels` has those of the training examples, as given and as they are true (`label_noise`);
     validation and test labels are never corrupted. Evaluations score the splits `val`, `test` and
@@ -132,7 +132,7 @@ class Images(L.LightningDataModule):
 
 
 class Splits(NamedTuple):
-    """Standardised images, and their true labels."""
+    """Images with pixels from 0 to 1, and their true labels."""
 
     train: Float[Tensor, "train pixels"]
     train_labels: Integer[Tensor, " train"]
@@ -144,7 +144,7 @@ class Splits(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _splits(images: handwriting.Handwriting, val_examples: int) -> Splits:
-    """Images of a source, as numbers around 0, which fit into memory.
+    """A source in the form in which it is trained on, kept in memory.
 
     Raises:
         ValueError: if validation would take all examples.
@@ -155,27 +155,9 @@ def _splits(images: handwriting.Handwriting, val_examples: int) -> Splits:
             f"data.val_examples={val_examples} leaves none of {len(images.train)} examples to "
             "train on; choose fewer"
         )
-    mean, deviation = _pixel_moments(images.train[:cut])
-
-    def standardised(pixels: Tensor) -> Tensor:
-        return pixels.float().sub_(mean).div_(deviation)
-
-    return Splits(
-        standardised(images.train[:cut]),
-        images.train_labels[:cut],
-        standardised(images.train[cut:]),
-        images.train_labels[cut:],
-        standardised(images.test),
-        images.test_labels,
-    )
-
-
-def _pixel_moments(images: UInt8[Tensor, "images pixels"]) -> tuple[float, float]:
-    """Mean and standard deviation over all pixels, in whatever order they are summed."""
-    levels = torch.arange(256, dtype=torch.float64)
-    shares = torch.bincount(images.flatten(), minlength=256).double() / images.numel()
-    mean = shares @ levels
-    return mean.item(), (shares @ (levels - mean).square()).sqrt().item()
+    train, test = images.train / images.ink, images.test / images.ink
+    labels = images.train_labels
+    return Splits(train[:cut], labels[:cut], train[cut:], labels[cut:], test, images.test_labels)
 
 
 def _in_order(images: Tensor, labels: Tensor) -> InOrder:
