@@ -47,6 +47,7 @@ FORBIDDEN = {
     "replicates.py": PURE,
     "effects.py": PURE - {"scaling"} | OURS,
     "tradeoffs.py": PURE,
+    "trainability.py": PURE,
     "studies": HYDRA | LIGHTNING | OURS | {"torch", "matplotlib"},
     "figures.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "models": HYDRA | OURS | {"scaling.callbacks", "scaling.datamodules"},
