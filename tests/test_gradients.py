@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from scaling.gradients import clamped_norm, clip_coefficient, layer_moments, total_norm
+from scaling.gradients import clamped_norm, clip_coefficient, layer_norms, layer_spread, total_norm
 
 
 def gradients(seed: int = 0, scale: float = 1.0) -> list[torch.Tensor]:
@@ -68,15 +68,17 @@ def test_clamped_norm_is_what_torch_leaves_after_clipping_by_value():
 
 
 def test_moments_of_known_tensors():
-    norms, means, variances = layer_moments([torch.tensor([1.0, 3.0]), torch.full((2, 2), 5.0)])
-    assert norms.tolist() == pytest.approx([10**0.5, 10.0])
+    tensors = [torch.tensor([1.0, 3.0]), torch.full((2, 2), 5.0)]
+    means, variances = layer_spread(tensors, layer_norms(tensors))
+    assert layer_norms(tensors).tolist() == pytest.approx([10**0.5, 10.0])
     assert means.tolist() == [2.0, 5.0]
     assert variances.tolist() == pytest.approx([1.0, 0.0])
 
 
 def test_moments_equal_those_taken_one_tensor_at_a_time():
     parts = gradients()
-    norms, means, variances = layer_moments(parts)
+    norms = layer_norms(parts)
+    means, variances = layer_spread(parts, norms)
     for i, part in enumerate(parts):
         whole = part.double()
         assert norms[i].item() == pytest.approx(whole.norm().item(), rel=1e-6)
@@ -88,18 +90,36 @@ def test_a_small_variance_beside_a_large_mean_stays_positive():
     draws = torch.Generator().manual_seed(0)
     far = 1e3 + 1e-2 * torch.randn(10_000, generator=draws)
     naive = (far**2).mean() - far.mean() ** 2
-    _, _, variance = layer_moments([far])
+    _, variance = layer_spread([far], layer_norms([far]))
     assert variance.item() == pytest.approx(far.double().var(correction=0).item(), rel=0.01)
     assert abs(naive.item() - 1e-4) > 1e-3  # what the one-pass form would have given
 
 
 def test_the_variance_of_normal_coordinates_is_theirs():
     draws = torch.Generator().manual_seed(0)
-    _, means, variances = layer_moments([2 * torch.randn(100_000, generator=draws)])
+    normal = [2 * torch.randn(100_000, generator=draws)]
+    means, variances = layer_spread(normal, layer_norms(normal))
     assert means.item() == pytest.approx(0, abs=0.03)
     assert variances.item() == pytest.approx(4, rel=0.03)
 
 
-def test_moments_of_nothing_are_refused():
+def test_variances_are_exact_wherever_the_mean_lies():
+    draws = torch.Generator().manual_seed(0)
+    noise = torch.randn(10_000, generator=draws)
+    tensors = [noise + far for far in (0.0, 0.5, 0.99, 1.0, 1.01, 10.0, 1e3)]
+    _, variances = layer_spread(tensors, layer_norms(tensors))
+    for tensor, variance in zip(tensors, variances, strict=True):
+        assert variance.item() == pytest.approx(tensor.double().var(correction=0).item(), rel=1e-5)
+
+
+def test_a_constant_gradient_and_a_single_coordinate_have_no_variance():
+    tensors = [torch.full((1000,), 0.1), torch.tensor([-3.0]), torch.zeros(5)]
+    _, variances = layer_spread(tensors, layer_norms(tensors))
+    assert (variances >= 0).all()
+    assert variances[0].item() < 1e-14
+    assert variances[1:].tolist() == [0.0, 0.0]
+
+
+def test_norms_of_nothing_are_refused():
     with pytest.raises(ValueError, match="no tensors"):
-        layer_moments([])
+        layer_norms([])

@@ -8,11 +8,15 @@ import torch
 
 from scaling import results, train
 
-TIMES = ("seconds", "statistics_percent", "layer_statistics_percent")  # taken with a clock
+TIMES = (  # taken with a clock
+    *("seconds", "statistics_percent", "layer_statistics_percent"),
+    "layer_epoch_statistics_percent",
+)
 STUDY = Path("multirun", "scratch")
 ALWAYS = (
     *("save_every=0", "model.dropout=0.2", "callbacks.gradient_norms.flush_every=4"),
     *("callbacks.layer_gradients.every=2", "callbacks.layer_gradients.flush_every=2"),
+    *("callbacks=layer_epochs", "callbacks.layer_epochs.flush_every=3"),
     *("data=text", "data.path=text.txt"),
 )
 ALWAYS_MLP = (
@@ -85,7 +89,9 @@ def outcome(command, deaths, at: list[int], *arguments: str):
     assert not steps
     weights = [parameter.clone() for parameter in ended[-1].parameters()]
     row = results.read(STUDY).drop(columns=list(TIMES))
-    tables = [read(STUDY) for read in (results.steps, results.epochs, results.layers)]
+    reads = (results.steps, results.epochs, results.layers, results.layer_epochs)
+    tables = [read(STUDY) for read in reads]
+    assert all(len(table) for table in tables)
     return weights, *tables, row
 
 

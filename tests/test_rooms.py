@@ -57,6 +57,7 @@ FORBIDDEN = {
     "sensitivity.py": PURE - {"scaling"} | OURS,
     "arrivals.py": PURE - {"scaling"} | OURS,
     "tradeoffs.py": PURE - {"scaling"} | OURS,
+    "trainability.py": PURE - {"scaling"} | OURS,
     "studies": HYDRA | LIGHTNING | OURS | {"torch", "matplotlib"},
     "figures": HYDRA | LIGHTNING | OURS | {"torch"},
     "models": HYDRA | OURS | {"scaling.callbacks", "scaling.datamodules"},

@@ -11,7 +11,8 @@ from fits import STEPS, fit, module, text
 from torch import nn
 
 from scaling.callbacks.gradient_norms import GradientNorms
-from scaling.callbacks.layer_gradients import LayerGradients, kind
+from scaling.callbacks.layer_gradients import LayerGradients
+from scaling.callbacks.layers import kind
 from scaling.tables import read_parts
 
 OPTIMIZERS = {

@@ -8,10 +8,10 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor
 
-from scaling.gradients import clamped_norm, clip_coefficient, total_norm
+from scaling.callbacks.steps import Step, begin
+from scaling.gradients import clamped_norm, clip_coefficient
 from scaling.tables import Recorder
 
 MEASURED = (
@@ -57,7 +57,7 @@ class GradientNorms(L.Callback):
         self.flush_every = flush_every
         self.recorder: Recorder | None = None
         self.resumed: dict[str, float] = {"rows": 0, "seconds": 0.0, "lasted": 0.0}
-        self.pending: list[Tensor] = []  # one vector per step, in the order of MEASURED
+        self.pending: list[Tensor] = []  # one vector per step
         self.seconds, self.started = 0.0, time.perf_counter()
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -87,12 +87,11 @@ class GradientNorms(L.Callback):
             keep=int(self.resumed["rows"]),
         )
         self.pending = []
-        self.known: list[tuple[int, float]] = []  # step and learning rate, which cost no copy
+        self.known: list[tuple[int, float, list[float]]] = []  # step, lr, shares of decay
+        self.layout = (0, 0, 0)  # tensors, norms after clipping by value, losses in each
         self.losses: list[Tensor] = []  # of the micro-batches since the last step
-        self.moved: list[Tensor] = []  # parameters that the step moves
-        self.before: list[Tensor] = []  # the same before it, as decay alone would leave them
-        self.step: tuple[Tensor, ...] | None = None  # a step that has begun
-        self.shares: tuple[list[float], Tensor] | None = None  # what decay takes from each tensor
+        self.clamped: list[Tensor] = []  # norm after clipping by value
+        self.step: Step | None = None  # a step that has begun
         self.seconds = self.resumed["seconds"]
         self.started = time.perf_counter() - self.resumed["lasted"]
 
@@ -113,7 +112,7 @@ class GradientNorms(L.Callback):
             self.losses.append(loss.detach())
         if self.step is not None:  # micro-batches that do not step end here too
             with torch.no_grad():
-                self._after_step()
+                self._after_step(trainer, self.step)
             if len(self.pending) >= self.flush_every:
                 self._flush(trainer)
         self.seconds += time.perf_counter() - entered
@@ -160,59 +159,34 @@ class GradientNorms(L.Callback):
         return {name: float(value) for name, value in columns.items()}
 
     def _before_step(self, trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> None:
-        """Norms of the gradients before clipping, and where decay alone would lead."""
-        self.moved, shrink = [], []
-        for group in optimizer.param_groups:
-            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
-            self.moved += moved
-            shrink += [decay_share(optimizer, group)] * len(moved)
-        if not self.moved:
+        self.step = begin(trainer, optimizer)
+        if self.step is None:
             return
-        gradients = [moved.grad for moved in self.moved if moved.grad is not None]
-        pre = total_norm(gradients) / remaining_scale(trainer, optimizer)
         clip = trainer.gradient_clip_val
-        if clip is None or clip <= 0:  # Lightning's two ways to say no clipping
-            post, coefficient = pre, torch.ones_like(pre)
-        elif trainer.gradient_clip_algorithm == "value":
-            post = clamped_norm(gradients, float(clip))
-            coefficient = post / pre
-        else:
-            coefficient = clip_coefficient(pre, float(clip))
-            post = pre * coefficient
-        weights = torch.stack(torch._foreach_norm(self.moved, 2, dtype=torch.float32))
-        if self.shares is None or self.shares[0] != shrink:  # copied to the device when lr changes
-            self.shares = (shrink, weights.new_tensor(shrink))
-        decay = (weights * self.shares[1]).norm()
-        self._remember([0.0 if math.isnan(share) else share for share in shrink])
-        self.step = (pre, post, coefficient, decay, weights.norm())
-        self.number = (trainer.global_step, float(optimizer.param_groups[0]["lr"]))
+        self.clamped = []
+        if trainer.gradient_clip_algorithm == "value" and clip is not None and clip > 0:
+            self.clamped.append(clamped_norm(self.step.gradients, float(clip)))
+        self.lr = float(optimizer.param_groups[0]["lr"])
 
-    def _remember(self, shrink: list[float]) -> None:
-        """Keep the parameters as decay alone would leave them, in memory that is used again."""
-        if [kept.shape for kept in self.before] != [moved.shape for moved in self.moved]:
-            self.before = [torch.empty_like(moved) for moved in self.moved]
-        torch._foreach_copy_(self.before, self.moved)
-        if any(shrink):
-            torch._foreach_mul_(self.before, [1 - share for share in shrink])
-
-    def _after_step(self) -> None:
-        """The change of the parameters, and the step's row, still on the device."""
-        pre, post, coefficient, decay, parameters = self.step
-        torch._foreach_sub_(self.before, self.moved)
-        update = total_norm(self.before)
-        loss = torch.stack(self.losses).sum() if self.losses else torch.full_like(pre, torch.nan)
-        row = (loss, pre, post, coefficient, update, decay, parameters)
-        self.pending.append(torch.stack([value.float() for value in row]))
-        self.known.append(self.number)
-        self.losses, self.moved, self.step = [], [], None
+    def _after_step(self, trainer: L.Trainer, step: Step) -> None:
+        """The step's numbers, still on the device; totals are taken when they are copied."""
+        each = (step.norms, step.updates, step.weights)
+        row = torch.cat([*each, *(value.float()[None] for value in (*self.clamped, *self.losses))])
+        layout = (len(step.norms), len(self.clamped), len(self.losses))
+        if self.pending and layout != self.layout:
+            self._flush(trainer)
+        self.layout = layout
+        self.pending.append(row)
+        self.known.append((step.number, self.lr, step.shares))
+        self.losses, self.step = [], None
 
     def _flush(self, trainer: L.Trainer) -> None:
         """Copy the pending steps from the device, append them to the table and log some."""
         if not self.pending or self.recorder is None:
             return
         measured = torch.stack(self.pending).cpu().numpy()
-        step, lr = (np.array(values) for values in zip(*self.known, strict=True))
-        columns = dict(zip(MEASURED, measured.T, strict=True))
+        step, lr, shares = (np.array(values) for values in zip(*self.known, strict=True))
+        columns = self._totals(trainer, measured, shares)
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         skipped = ~np.isfinite(columns["grad_norm_pre_clip"]) & (scaler is not None)
         clipped = (columns["clip_coefficient"] < 1) & ~skipped
@@ -227,6 +201,33 @@ class GradientNorms(L.Callback):
                 logger.log_metrics(values, step=int(step[i]))
         self.pending, self.known = [], []
 
+    def _totals(
+        self, trainer: L.Trainer, measured: np.ndarray, shares: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """The columns `MEASURED` of steps of one layout, from their norms of each tensor."""
+        tensors, clamped, losses = self.layout
+        ends = np.cumsum([tensors, tensors, tensors, clamped])
+        norms, updates, weights, clamps, values = np.split(measured, ends, axis=1)
+        pre = _total(norms)
+        clip = trainer.gradient_clip_val
+        if clip is None or clip <= 0:  # Lightning's two ways to say no clipping
+            post, coefficient = pre, np.ones_like(pre)
+        elif clamped:
+            post = clamps[:, 0]
+            coefficient = post / pre
+        else:
+            coefficient = clip_coefficient(torch.from_numpy(pre), float(clip)).numpy()
+            post = pre * coefficient
+        return {
+            "train_loss": values.sum(axis=1) if losses else np.full_like(pre, math.nan),
+            "grad_norm_pre_clip": pre,
+            "grad_norm_post_clip": post,
+            "clip_coefficient": coefficient,
+            "update_norm": _total(updates),
+            "decay_norm": _total(weights * shares),
+            "param_norm": _total(weights),
+        }
+
     def _close(self, trainer: L.Trainer) -> None:
         self.lasted = time.perf_counter() - self.started
         self._flush(trainer)
@@ -234,23 +235,6 @@ class GradientNorms(L.Callback):
             self.recorder.flush()
 
 
-def decay_share(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> float:
-    """The share of its parameters that weight decay takes in a step of a parameter group.
-
-    nan where decay is not an exact factor on the parameters, apart from the gradient's part.
-    """
-    share = float(group["lr"]) * group.get("weight_decay", 0.0)
-    if isinstance(optimizer, torch.optim.SGD):
-        apart = group["momentum"] == 0
-    else:
-        apart = isinstance(optimizer, torch.optim.AdamW) or group.get("decoupled_weight_decay")
-    return share if apart or not share else math.nan
-
-
-def remaining_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> float:
-    """The loss scale that gradients still carry, where the optimizer unscales them by itself."""
-    plugin = trainer.precision_plugin
-    if not isinstance(plugin, MixedPrecision) or plugin.scaler is None:
-        return 1.0
-    inside = getattr(optimizer, "_step_supports_amp_scaling", False)
-    return plugin.scaler.get_scale() if inside else 1.0
+def _total(norms: np.ndarray) -> np.ndarray:
+    """Norm over all tensors of each step, from those of each tensor."""
+    return np.sqrt(np.square(norms, dtype=np.float64).sum(axis=1)).astype(np.float32)

@@ -2,32 +2,16 @@
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from scaling.callbacks.gradient_norms import decay_share, remaining_scale
-from scaling.gradients import layer_moments
+from scaling.callbacks.layers import layers, ratio
+from scaling.callbacks.steps import Step, begin
 from scaling.tables import Recorder
-
-NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._BatchNorm)
-
-
-def kind(module: nn.Module, name: str) -> str:
-    """What a parameter is: weight, bias, norm or embedding.
-
-    Args:
-        module: that owns the parameter.
-        name: of the parameter in it.
-    """
-    if isinstance(module, NORMS):
-        return "norm"
-    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        return "embedding"
-    return "bias" if "bias" in name else "weight"
 
 
 class LayerGradients(L.Callback):
@@ -59,7 +43,7 @@ class LayerGradients(L.Callback):
         self.recorder: Recorder | None = None
         self.resumed: dict[str, float] = {"rows": 0, "seconds": 0.0, "lasted": 0.0}
         self.pending: list[Tensor] = []  # (statistics, layers) of a step each
-        self.moved: list[Tensor] | None = None  # parameters of a step that has begun
+        self.step: Step | None = None  # one that has begun
         self.started = time.perf_counter()
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -74,10 +58,10 @@ class LayerGradients(L.Callback):
             rows_per_part=100_000,
             keep=int(self.resumed["rows"]),
         )
-        self.layers = _layers(module)
+        self.layers = layers(module)
         self.pending = []
         self.known: list[tuple[int, int, tuple[int, ...]]] = []  # step, epoch, ids of tensors
-        self.moved = None
+        self.step = None
         self.seconds = self.resumed["seconds"]
         self.started = time.perf_counter() - self.resumed["lasted"]
 
@@ -88,17 +72,22 @@ class LayerGradients(L.Callback):
             return
         entered = time.perf_counter()
         with torch.no_grad():
-            self._before_step(trainer, optimizer)
+            self.step = begin(trainer, optimizer)
+            if self.step is not None:
+                self.moments = torch.cat([self.step.norms[None], self.step.spread])
         self.seconds += time.perf_counter() - entered
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.moved is None:
+        if self.step is None:
             return
         entered = time.perf_counter()
         with torch.no_grad():
-            self._after_step()
+            step, change = self.step, torch.stack([self.step.updates, self.step.weights])
+            self.pending.append(torch.cat([self.moments, change]))
+            self.known.append((step.number, trainer.current_epoch, tuple(map(id, step.tensors))))
+            self.step = None
         if len(self.pending) >= self.flush_every:
             self._flush()
         self.seconds += time.perf_counter() - entered
@@ -125,34 +114,6 @@ class LayerGradients(L.Callback):
             return {}
         return {"layer_statistics_percent": 100 * self.seconds / self.lasted}
 
-    def _before_step(self, trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> None:
-        moved, shares = [], []
-        for group in optimizer.param_groups:
-            some = [parameter for parameter in group["params"] if parameter.grad is not None]
-            moved += some
-            shares += [decay_share(optimizer, group)] * len(some)
-        if not moved:
-            return
-        scale = remaining_scale(trainer, optimizer)
-        moments = layer_moments([parameter.grad for parameter in moved])
-        moments = moments / moments.new_tensor([scale, scale, scale**2])[:, None]
-        weights = torch.stack(torch._foreach_norm(moved, 2, dtype=torch.float32))
-        self.before = [parameter.detach().clone() for parameter in moved]
-        torch._foreach_mul_(self.before, [1 - share if share == share else 1.0 for share in shares])
-        self.moved, self.measured = moved, (moments, weights)
-        self.number = (trainer.global_step, trainer.current_epoch, tuple(map(id, moved)))
-
-    def _after_step(self) -> None:
-        """The change of each tensor, and the step's block of rows, still on the device."""
-        assert self.moved is not None
-        torch._foreach_sub_(self.before, self.moved)
-        updates = torch.stack(torch._foreach_norm(self.before, 2, dtype=torch.float32))
-        moments, weights = self.measured
-        change = (updates / weights).where(weights > 0, torch.nan)  # biases begin at zero
-        self.pending.append(torch.cat([moments, change[None]]))
-        self.known.append(self.number)  # only now: a step that raises has no row
-        self.moved, self.before = None, []
-
     def _flush(self) -> None:
         """Copy the pending steps from the device and append them to the table."""
         if not self.pending or self.recorder is None:
@@ -161,7 +122,7 @@ class LayerGradients(L.Callback):
         blocks = [[self.layers[number] for number in numbers] for _, _, numbers in self.known]
         layers = [layer for block in blocks for layer in block]
         lengths = [len(block) for block in blocks]
-        norm, mean, variance, change = measured
+        norm, mean, variance, update, weight = measured
         size = np.array([layer.size for layer in layers])
         self.recorder.extend(
             {
@@ -174,7 +135,7 @@ class LayerGradients(L.Callback):
                 "grad_rms": norm / np.sqrt(size),
                 "grad_mean": mean,
                 "grad_variance": variance,
-                "update_to_weight": change,
+                "update_to_weight": ratio(update, weight),
             }
         )
         self.pending, self.known = [], []
@@ -184,22 +145,3 @@ class LayerGradients(L.Callback):
         self._flush()
         if self.recorder is not None:
             self.recorder.flush()
-
-
-class Layer(NamedTuple):
-    """A parameter tensor."""
-
-    name: str
-    kind: str
-    size: int  # coordinates
-
-
-def _layers(module: nn.Module) -> dict[int, Layer]:
-    """The parameters of a module by their identity; shared ones under their first name."""
-    found: dict[int, Layer] = {}
-    for path, owner in module.named_modules():
-        for name, parameter in owner.named_parameters(recurse=False):
-            whole = f"{path}.{name}" if path else name
-            layer = Layer(whole.removeprefix("net."), kind(owner, name), parameter.numel())
-            found.setdefault(id(parameter), layer)
-    return found
