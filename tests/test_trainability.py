@@ -276,7 +276,7 @@ def test_tables_that_cannot_be_judged_are_refused():
     with pytest.raises(ValueError, match="no train_loss of epoch 5"):
         collapse(table, losses(np.ones(5)), **ASKED)
     both = pd.concat([table.assign(run="a"), table.assign(run="b")])
-    with pytest.raises(ValueError, match="rows of several runs"):
+    with pytest.raises(ValueError, match="run has several values"):
         depth_ratios(both)
     with pytest.raises(ValueError, match="no column rms"):
         depth_slopes(table.drop(columns="rms"))
