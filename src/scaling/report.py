@@ -1,13 +1,13 @@
 """A sweep as a page, tables and figures: `python -m scaling.report multirun/quickstart`."""
 
 import argparse
-import functools
 import signal
 import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -72,7 +72,7 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     Raises:
         FileNotFoundError: if a folder holds no row.
     """
-    from scaling import dashboard, figures, page  # here, so that --help is quick
+    from scaling import dashboard, page  # here, so that --help is quick
 
     evidence = Evidence.of(*folders)
     rows = evidence.rows
@@ -87,20 +87,10 @@ def write(folders: list[Path], out: Path) -> list[Path]:
         files += [out / f"{name}.csv", out / f"{name}.parquet"]
         table.to_csv(files[-2], index=False, float_format="%.7g")
         table.to_parquet(files[-1], index=False)
-    shown = figures.that_show(rows)
-    drawings = {name: functools.partial(draw, rows) for name, draw in shown.items()}
-    captions = {name: draw.__doc__ for name, draw in shown.items()}
-    if len(evidence.steps):
-        drawings["norm_curves"] = functools.partial(figures.norm_curves, rows, evidence.steps)
-        captions["norm_curves"] = figures.norm_curves.__doc__
-    if tuning.races(evidence):
-        drawings["steps_and_examples"] = functools.partial(
-            figures.steps_and_examples, rows, evidence.steps
-        )
-        captions["steps_and_examples"] = figures.steps_and_examples.__doc__
+    drawings = _drawings(evidence)
     pictures = []
-    for name, draw in drawings.items():
-        drawn, caption = draw(), (captions[name] or "").partition("Args:")[0]
+    for name, (draw, needed) in drawings.items():
+        drawn, caption = draw(*needed), (draw.__doc__ or "").partition("Args:")[0]
         for kind in ("png", "svg"):
             files.append(out / f"{name}.{kind}")
             drawn.savefig(files[-1], dpi=150)
@@ -122,6 +112,22 @@ def write(folders: list[Path], out: Path) -> list[Path]:
         ).html()
     )
     return files
+
+
+def _drawings(evidence: Evidence) -> dict[str, tuple[Callable[..., Any], Sequence[pd.DataFrame]]]:
+    """The figures that show something of a sweep, each with the tables that it is drawn from."""
+    from scaling import figures  # here, so that --help is quick
+
+    rows = evidence.rows
+    found: dict[str, Any] = {n: (draw, (rows,)) for n, draw in figures.that_show(rows).items()}
+    if len(evidence.steps):
+        found["norm_curves"] = (figures.norm_curves, (rows, evidence.steps))
+    if tuning.races(evidence):
+        found["steps_and_examples"] = (figures.steps_and_examples, (rows, evidence.steps))
+    if len(evidence.layer_epochs):
+        for name, draw in figures.OF_LAYERS.items():
+            found[name] = (draw, (rows, evidence.layer_epochs))
+    return found
 
 
 def _is_study(folder: Path) -> bool:

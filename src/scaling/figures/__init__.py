@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from scaling import results
 from scaling.figures.curves import best_runs, norm_curves
+from scaling.figures.layers import NOISE, accuracy_over_noise, batch_norms, layer_map, layer_norms
 from scaling.figures.maps import clip_frequency, loss_heatmap
 from scaling.figures.over_clip import loss_against_clip, update_against_clip
 from scaling.figures.over_lr import gradient_norm, loss_against_lr, optimal_lr, update_size
@@ -14,11 +15,16 @@ from scaling.figures.tuning import lr_sensitivity, steps_and_examples
 
 __all__ = [
     "ALL",
+    "OF_LAYERS",
     "OVER_CLIP",
     "OVER_LR",
+    "accuracy_over_noise",
+    "batch_norms",
     "best_runs",
     "clip_frequency",
     "gradient_norm",
+    "layer_map",
+    "layer_norms",
     "loss_against_clip",
     "loss_against_lr",
     "loss_heatmap",
@@ -44,6 +50,11 @@ OVER_CLIP: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "update_against_clip": update_against_clip,
 }
 OVER_MANY_LR: dict[str, Callable[[pd.DataFrame], Figure]] = {"lr_sensitivity": lr_sensitivity}
+OF_LAYERS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Figure]] = {
+    "layer_norms": layer_norms,
+    "layer_map": layer_map,
+    "batch_norms": batch_norms,
+}
 ALL = OVER_LR | OVER_MANY_LR | OVER_CLIP
 
 
@@ -55,4 +66,5 @@ def that_show(rows: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], Figure]]
     most = max(rates, default=1)
     over_lr = OVER_LR if most > 1 or not over_clip else {}
     over_lr = over_lr | (OVER_MANY_LR if most > 2 else {})
-    return over_lr | (OVER_CLIP if over_clip else {})
+    noise = {"accuracy_over_noise": accuracy_over_noise} if NOISE in rows else {}
+    return over_lr | (OVER_CLIP if over_clip else {}) | noise

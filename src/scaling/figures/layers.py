@@ -1,0 +1,151 @@
+"""Gradients layer by layer over the epochs of a run, and what a net made of its labels."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from scaling.figures.panels import blank, panels, spread
+
+NOISE = "data.label_noise"
+SCORES = {  # column -> what it is called, marker
+    "train_accuracy_clean": ("training labels left alone", "o"),
+    "test_accuracy": ("test", "s"),
+    "train_accuracy_corrupted": ("wrong labels, repeated", "^"),
+    "train_accuracy_true": ("wrong labels, seen through", "v"),
+}
+
+
+def layer_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
+    """Gradient norm of each weight matrix over the epochs, first layer dark, classifier light.
+
+    Lines are means over mini-batches and seeds; bands reach from the 5 % to the 95 % quantile of
+    the mini-batches of an epoch, averaged over seeds. Norms of unequal layers do not compare in
+    size (see the map of their RMS), only in course.
+
+    Args:
+        rows: as `scaling.results.read` gives them.
+        layer_epochs: of these runs, as `scaling.results.layer_epochs` gives them.
+    """
+
+    def draw(block: pd.DataFrame, axes: Axes) -> None:
+        own = _weights(block, layer_epochs)
+        if own.empty:
+            blank(axes, "no layer was measured")
+            return
+        means = own.groupby(["layer", "epoch"], sort=False)[["mean", "q05", "q95"]].mean()
+        for name, color in _shades(own):
+            course = means.loc[name].sort_index()
+            axes.plot(course.index, course["mean"], color=color, linewidth=1.5, label=name)
+            axes.fill_between(
+                course.index, course["q05"], course["q95"], color=color, alpha=0.15, linewidth=0
+            )
+        axes.set_yscale("log")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("gradient norm of a mini-batch")
+        axes.legend(ncols=2, framealpha=0.8)
+
+    return panels(rows, draw)
+
+
+def layer_map(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
+    """RMS of the gradient over layer and epoch, log10 of the mean over mini-batches and seeds.
+
+    The RMS is the norm over the root of the size, so that layers of different size compare.
+
+    Args:
+        rows: as `scaling.results.read` gives them.
+        layer_epochs: of these runs, as `scaling.results.layer_epochs` gives them.
+    """
+
+    def draw(block: pd.DataFrame, axes: Axes) -> None:
+        own = _weights(block, layer_epochs)
+        if own.empty:
+            blank(axes, "no layer was measured")
+            return
+        means = own.pivot_table(index="layer", columns="epoch", values="rms", sort=False)
+        means = means.reindex(columns=sorted(means)).transform(np.log10)
+        label = "log10 of the gradient's RMS"
+        sns.heatmap(means, ax=axes, cmap="cividis", cbar_kws={"label": label})
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("")
+        axes.tick_params(axis="y", rotation=0)
+
+    return panels(rows, draw)
+
+
+def batch_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
+    """How mini-batch norms scatter in each epoch, of the first weight matrix and the classifier.
+
+    Bars hold 90 % of an epoch's mini-batches, ticks are their medians, both over the epoch's mean
+    and averaged over seeds: 1 is the mean, and a bar from 0.5 to 2 a factor of 2 either way.
+
+    Args:
+        rows: as `scaling.results.read` gives them.
+        layer_epochs: of these runs, as `scaling.results.layer_epochs` gives them.
+    """
+
+    def draw(block: pd.DataFrame, axes: Axes) -> None:
+        own = _weights(block, layer_epochs)
+        if own.empty:
+            blank(axes, "no layer was measured")
+            return
+        names = list(own["layer"].unique())
+        colors = sns.color_palette("colorblind", 2)
+        for i, name in enumerate(dict.fromkeys((names[0], names[-1]))):
+            some = own[own["layer"] == name]
+            scaled = some[["q05", "q50", "q95"]].div(some["mean"], axis=0)
+            course = scaled.groupby(some["epoch"]).mean()
+            at = course.index.to_numpy() + 0.2 * (i - 0.5)
+            axes.vlines(at, course["q05"], course["q95"], color=colors[i], linewidth=2, label=name)
+            axes.plot(at, course["q50"], "_", color=colors[i], markersize=7)
+        axes.axhline(1, color="0.5", linewidth=0.8)
+        axes.set_yscale("log")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("mini-batch norm over the epoch's mean")
+        axes.legend(framealpha=0.8)
+
+    return panels(rows, draw)
+
+
+def accuracy_over_noise(rows: pd.DataFrame) -> Figure:
+    """Accuracy at the end of training against the share of wrong training labels.
+
+    Points are means over seeds, bars the range over them. Of the wrong labels, some are repeated as
+    they were given, which only memory can do, and some are seen through.
+
+    Args:
+        rows: as `scaling.results.read` gives them, of several `data.label_noise`.
+    """
+
+    def draw(block: pd.DataFrame, axes: Axes) -> None:
+        done = block[block["status"] == "done"]
+        colors = sns.color_palette("colorblind", len(SCORES))
+        for (column, (name, marker)), color in zip(SCORES.items(), colors, strict=True):
+            known = done[done[column].notna()] if column in done else done.iloc[:0]
+            if known.empty:
+                continue
+            found = known.groupby(NOISE)[column].agg(["mean", "min", "max"]) * 100
+            axes.errorbar(
+                found.index * 100, found["mean"], yerr=spread(found), color=color, marker=marker,
+                markersize=5, capsize=2, label=name,
+            )  # fmt: skip
+        axes.set_ylim(0, 102)
+        axes.set_xlabel("wrong training labels (%)")
+        axes.set_ylabel("accuracy (%)")
+        axes.legend(framealpha=0.8)
+
+    return panels(rows, draw, (NOISE,))
+
+
+def _weights(block: pd.DataFrame, layer_epochs: pd.DataFrame) -> pd.DataFrame:
+    """The weight matrices of the runs of a block, in the order of their layers."""
+    own = layer_epochs[layer_epochs["run"].isin(block.loc[block["status"] == "done", "run"])]
+    return own[own["kind"] == "weight"].astype({"layer": str})
+
+
+def _shades(own: pd.DataFrame) -> list[tuple[str, tuple[float, float, float]]]:
+    """Each layer with its color, from the first to the last."""
+    names = list(own["layer"].unique())
+    return list(zip(names, sns.color_palette("viridis", len(names) + 1)[:-1], strict=True))
