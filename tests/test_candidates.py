@@ -1,10 +1,12 @@
 """Four laws compete, and where the optima cannot tell them apart, that is said."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from scaling import candidates
+from scaling import candidates, results
 
 BATCHES = 8 * 2 ** np.arange(7)
 TRUE = {
@@ -80,3 +82,10 @@ def test_without_an_identified_law_there_is_nothing_to_compare():
 
 def test_four_batch_sizes_are_too_few_for_two_parameters():
     assert "4 batch sizes" in candidates.candidates(rows("power", 0.01, batches=BATCHES[:4])).reason
+
+
+def test_optima_of_a_surface_that_does_not_fit_are_not_compared():
+    examples = results.read(Path(__file__).parents[1] / "notebooks" / "data" / "fixed_examples.csv")
+    found = candidates.candidates(examples)
+    assert (found.fits, found.tied) == ((), ())
+    assert "do not fit all batch sizes" in found.reason

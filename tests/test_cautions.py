@@ -120,3 +120,25 @@ def test_a_table_without_any_reference_has_none():
          "optimizer": None}
     )  # fmt: skip
     assert not any("Reachable" in line for line in cautions.cautions(rows))
+
+
+def test_what_was_not_varied_is_said_to_be_unknown(tmp_path):
+    one = told(write_sweep(tmp_path / "one", lrs=(1e-3,)))
+    assert "One learning rate at each batch size" in one
+    assert "One batch size" not in one
+    rows = results.read(write_sweep(tmp_path / "grid"))
+    assert not any(line.startswith("One learning") for line in cautions.cautions(rows))
+    (line,) = (
+        line for line in cautions.cautions(rows[rows["batch"] == 8]) if "One batch size" in line
+    )
+    assert line.endswith("how the best lr moves with it is not known")
+
+
+def test_runs_that_no_column_tells_apart_are_said_to_differ(tmp_path):
+    rows = results.read(write_sweep(tmp_path / "s", clips=(0.5, 1.0), seeds=(0, 1)))
+    assert not any("more than once" in line for line in cautions.cautions(rows))
+    same = rows.assign(clip=1.0)  # as in a table without this column
+    assert not any("more than once" in line for line in cautions.cautions(same))
+    same.loc[rows["clip"] == 0.5, "val_loss"] += 0.25
+    assert any("once with one seed, 12 times" in line and "0.2500 nats" in line
+               for line in cautions.cautions(same))  # fmt: skip

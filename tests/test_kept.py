@@ -66,3 +66,16 @@ def test_a_rate_that_is_none_is_refused_with_its_line(tmp_path, lr):
         pytest.warns(UserWarning, match="taken for granted"),
     ):
         results.read(tmp_path / "mine.csv")
+
+
+@pytest.mark.parametrize("content", [b"", b"batch,lr\n8,1,2\n8\n1,2,3,4\n", b"\xff\xfe,lr\n"])
+def test_a_file_that_is_no_table_at_all_is_refused_by_its_name(tmp_path, content):
+    (tmp_path / "kept.csv").write_bytes(content)
+    with pytest.raises(ValueError, match="kept.csv is no table of runs"):
+        results.read(tmp_path / "kept.csv")
+
+
+def test_a_kept_table_that_is_given_twice_is_read_once(tmp_path):
+    rows = results.read(write_sweep(tmp_path / "sweep"))
+    rows.to_csv(tmp_path / "kept.csv", index=False)
+    assert len(results.read(tmp_path / "kept.csv", f"{tmp_path}/sweep/../kept.csv")) == len(rows)

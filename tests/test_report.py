@@ -142,3 +142,17 @@ def test_a_report_that_cannot_be_written_is_refused(sweep, monkeypatch, capsys):
     (sweep / "report").write_text("a file where the folder should be")
     assert run_report(monkeypatch, sweep) == 2
     assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [("a", "b"), (".",)])
+def test_a_cell_that_another_study_has_is_still_missing_here(tmp_path, monkeypatch, capsys, given):
+    for name in ("a", "b"):
+        write_sweep(tmp_path / name)
+    runs = sorted((tmp_path / "b").iterdir())
+    cells = [{"run": run.name, "digest": run.name, "overrides": []} for run in runs]
+    plans.write(tmp_path / "b", "python -m scaling.train -m study=b", cells)
+    (runs[0] / results.FILE).unlink()
+    assert (
+        run_report(monkeypatch, *(tmp_path / name for name in given), "--out", tmp_path / "o") == 0
+    )
+    assert "1 of 6 cells not done" in capsys.readouterr().out

@@ -78,6 +78,8 @@ def candidates(rows: pd.DataFrame) -> Candidates:
     if not law.identified:
         return Candidates((), (), law.reason)
     surface = bowls.free(bowls.fit(bowls.Losses.of(rows)))
+    if bowls.lack_of_fit(surface) < powerlaws.MISFIT:
+        return Candidates((), (), "bowls of one shape do not fit all batch sizes")
     optima, logs = surface.optima, np.log(surface.losses.batches)
     if len(optima) < 5:
         return Candidates((), (), f"{len(optima)} batch sizes; AICc of two parameters needs 5")

@@ -34,7 +34,7 @@ def cautions(rows: pd.DataFrame) -> list[str]:
     lines += _beside_counting({t: block for t, block in blocks.items() if floors[t] is None})
     for title, block in blocks.items():
         lines += _unfound(block, _where(title))
-    return [*lines, *_seeds(known), *_unfinished(rows)]
+    return [*lines, *_unasked(known), *_repeated(known), *_seeds(known), *_unfinished(rows)]
 
 
 def trivial(rows: pd.DataFrame) -> dict[str, float]:
@@ -115,6 +115,28 @@ def _unfound(block: pd.DataFrame, where: str) -> Iterator[str]:
             batches[f"{kind}{where}, batch {{}}: {said}"].append(f"{found.batch:g}")
     for said, names in batches.items():
         yield said.format(", ".join(names))
+
+
+def _unasked(rows: pd.DataFrame) -> Iterator[str]:
+    """What no setting can answer, because it was not varied."""
+    blocks = [block for _, block in results.settings(rows)]
+    if all(block.groupby("batch")["lr"].nunique().max() == 1 for block in blocks):
+        yield "One learning rate at each batch size: whether another is better is not known"
+    if all(block["batch"].nunique() == 1 for block in blocks):
+        yield "One batch size in each setting: how the best lr moves with it is not known"
+
+
+def _repeated(rows: pd.DataFrame) -> Iterator[str]:
+    """Cells that one seed ran more than once, and to different losses."""
+    spreads = []
+    for _, block in results.settings(rows[rows["status"] == "done"]):
+        losses = block.groupby(["batch", "lr", "seed"])["val_loss"]
+        spreads += [spread for spread in losses.max() - losses.min() if spread > 0]
+    if spreads:
+        yield (
+            f"Run more than once with one seed, {len(spreads)} times: losses differ by up to "
+            f"{max(spreads):.4f} nats, which is noise, or what no column shows"
+        )
 
 
 def _seeds(rows: pd.DataFrame) -> Iterator[str]:

@@ -31,7 +31,10 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
         ValueError: if it is no such table, is empty, or holds something else than numbers there, or
             a batch or an lr that is not positive.
     """
-    table = pd.read_csv(path, dtype=dict.fromkeys(text, "object"))
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(text, "object"))
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no table of runs: {error}") from error
     if absent := [key for key in NEEDED if key not in table]:
         raise ValueError(f"{path} is no table of runs: it has no column {', '.join(absent)}")
     if table.empty:

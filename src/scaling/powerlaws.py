@@ -134,8 +134,10 @@ def _too_little(losses: bowls.Losses) -> str:
     if len(losses.batches) < 3:
         return f"batch sizes with a finite loss: {len(losses.batches)}; an interval needs 3"
     rates = [len(np.unique(losses.x[losses.batch == i])) for i in range(len(losses.batches))]
-    if max(rates) < 4 or sum(rate >= 3 for rate in rates) < 3:
+    if max(rates) < 4:
         return f"learning rates per batch size: {max(rates)}; a bowl needs 4, at three batch sizes"
+    if (several := sum(rate >= 3 for rate in rates)) < 3:
+        return f"batch sizes with three learning rates or more: {several}; an interval needs 3"
     if len(losses.seeds) < 3:
         return f"seeds: {len(losses.seeds)}; the noise is not known well enough, 3 would tell"
     if np.ptp(losses.y) < 1e-9:

@@ -20,6 +20,7 @@ from scaling.columns import need
 from scaling.intervals import UNKNOWN, t_interval
 
 LEVEL = 0.95
+UNNAMED = "unknown optimizer"
 FREE, SATURATED = 1.0, 99.0  # percent of the steps: below the one, from the other on
 CELL = ["optimizer", "batch", "lr", "clip"]
 STEPS = ["study", "run", "step", "skipped", "clipped", "clip_coefficient", "update_norm"]
@@ -116,6 +117,8 @@ def explain(regime: Regime) -> str:
     name, kind = regime.optimizer, regime.regime
     where = f"{name}, batch {regime.batch}, lr {regime.lr:g}, clip {regime.clip:g}"
     update = f"the mean update is {regime.update_norm:.3g}"
+    if math.isnan(regime.update_norm):
+        update = "the update was not measured"
     if kind == "unknown":
         return f"{where}: no finished run has measured what clipping did."
     if math.isinf(regime.clip):
@@ -135,6 +138,8 @@ def explain(regime: Regime) -> str:
     if math.isnan(regime.drift):
         drifted = f"its drift per {regime.window} steps is not measured"
     varies = f"the coefficient varies by {100 * regime.clip_coefficient_cv:.2g} % of its mean"
+    if math.isnan(regime.clip_coefficient_cv):
+        varies = "how the coefficient varies is not measured"
     return f"{what}: {rule}; {varies} and {drifted}; {update}."
 
 
@@ -149,11 +154,13 @@ def updates(rows: pd.DataFrame) -> tuple[Response, ...]:
     blocks: Any = table.groupby(table["cell"].str[:3])
     for (optimizer, batch, lr), block in blocks:
         own = block[block["cell"].isin(saturated) & (block["status"] == "done")]
-        own = own[own["update_norm"] > 0]
-        wide = own.pivot_table(index="seed", columns="clip", values="update_norm").dropna()
+        measured = own[own["update_norm"] > 0]
+        wide = measured.pivot_table(index="seed", columns="clip", values="update_norm").dropna()
         x = np.log(wide.columns.to_numpy(float))
         slope, reason = UNKNOWN, ""
-        if len(x) < 2:
+        if len(own) and measured.empty:
+            reason = "the update was not measured"
+        elif len(x) < 2:
             reason = f"{len(x)} saturated clips; a slope needs 2"
         elif len(wide) < 3:
             reason = f"{len(wide)} seeds at all of {len(x)} saturated clips; an interval needs 3"
@@ -212,5 +219,8 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
     kept = rows[rows["status"] != "corrupt"]
     kept = kept.assign(clip=kept["clip"].fillna(math.inf))
     keys = kept[CELL].itertuples(index=False)
-    cells = [(str(name), int(batch), float(lr), float(clip)) for name, batch, lr, clip in keys]
+    cells = [
+        (str(name) if pd.notna(name) else UNNAMED, int(batch), float(lr), float(clip))
+        for name, batch, lr, clip in keys
+    ]
     return kept.assign(cell=pd.Series(cells, kept.index, dtype=object))

@@ -146,7 +146,13 @@ def _missing(folders: list[Path], rows: pd.DataFrame) -> list[plans.Lack]:
     settled = set(rows.loc[rows["status"].isin([*results.FINISHED, "corrupt"]), "run"])
     planned = [plan for folder in folders if folder.is_dir() for plan in plans.read(folder)]
     places = {plan["folder"].absolute() for plan in planned}
-    return plans.missing(planned, {(place, run) for place in places for run in settled})
+    there = {
+        (place, run)
+        for place in places
+        for run in settled
+        if (place / run / results.FILE).exists()  # and not only in another study
+    }
+    return plans.missing(planned, there)
 
 
 def _place(first: Path) -> Path:

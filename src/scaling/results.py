@@ -151,7 +151,8 @@ def read(*folders: str | Path) -> pd.DataFrame:
         ValueError: for a file that is no such table.
     """
     files = [folder for folder in folders if Path(folder).suffix == ".csv"]
-    tables = [kept.read(Path(path), text=TEXT) for path in files]
+    once = {os.path.abspath(path): Path(path) for path in files}
+    tables = [kept.read(path, text=TEXT) for path in once.values()]
     if len(files) < len(folders) or not folders:
         tables.append(_gathered([folder for folder in folders if folder not in files]))
     table = pd.concat(tables, ignore_index=True)

@@ -59,7 +59,9 @@ def clips_only(rows: pd.DataFrame) -> bool:
 
 def _block(title: str, block: pd.DataFrame, across: str) -> str:
     """One table of cells."""
-    best = {batch: losses.idxmin() for batch, losses in _means(block, across).items()}
+    best = {
+        batch: losses.idxmin() for batch, losses in _means(block, across).items() if len(losses) > 1
+    }
     values = sorted(block[across].unique())
     lines = [["batch", *(f"{across} {value:g}" for value in values)]]
     if across == "clip":

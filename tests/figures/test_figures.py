@@ -1,11 +1,13 @@
 """Figures show the numbers of the table, on axes with names and units."""
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 from rows import write_sweep
 
-from scaling import figures, optima, results
+from scaling import figures, optima, powerlaws, results
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_clip_frequencies_stand_at_their_batch_and_learning_rate(table):
 def test_each_setting_has_a_panel(tmp_path):
     table = results.read(write_sweep(tmp_path / "s", clips=(0.1, 1.0, float("inf"))))
     figure = figures.loss_against_lr(table)
-    figure.canvas.draw()  # a layout that does not fit warns, and a warning is an error
+    figure.draw_without_rendering()  # a layout that does not fit warns, and a warning is an error
     assert min(axes.get_window_extent().width for axes in figure.axes) > 200
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["clip=0.1", "clip=1", "clip=inf"]
@@ -60,7 +62,7 @@ def test_runs_that_all_diverged_still_make_a_figure(tmp_path, draw):
 @pytest.mark.parametrize("draw", figures.ALL.values(), ids=figures.ALL)
 def test_text_is_at_least_eight_points(table, draw):
     figure = draw(table)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     for axes in figure.axes:
         texts = [*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label]
         assert min(text.get_fontsize() for text in texts) >= 8
@@ -114,3 +116,25 @@ def test_a_censored_optimum_is_a_triangle_that_points_to_where_it_may_be(tmp_pat
     inside = results.read(write_sweep(tmp_path / "inside", seeds=(0, 1, 2)))
     (axes,) = figures.optimal_lr(inside).axes
     assert [line.get_marker() for line in axes.lines if len(line.get_xdata()) == 1] == ["o", "o"]
+
+
+def test_updates_over_the_clip_have_numbers_on_both_axes(tmp_path):
+    rows = results.read(write_sweep(tmp_path / "s", clips=(0.5, 1.0, math.inf), seeds=(0, 1)))
+    figure = figures.update_against_clip(rows.assign(update_norm=0.03 + 0.01 * rows["clip"].rank()))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    low, high = axes.get_ylim()
+    seen = [label for label in axes.yaxis.get_major_ticks() if low <= label.get_loc() <= high]
+    assert len([tick for tick in seen if tick.label1.get_text()]) >= 2
+
+
+def test_the_line_of_a_law_is_the_law_even_where_minima_were_found_one_by_one():
+    kept = Path(__file__).parents[2] / "notebooks" / "data" / "fixed_examples.csv"
+    rows = results.read(kept)
+    law = powerlaws.learning_rate_law(rows)
+    (axes,) = figures.optimal_lr(rows).axes
+    (line,) = (
+        own for own in axes.lines if own.get_label().startswith(f"exponent {law.exponent:.2f}")
+    )
+    slopes = np.diff(np.log(line.get_ydata())) / np.diff(np.log(line.get_xdata()))
+    assert slopes == pytest.approx([law.exponent] * 4)

@@ -107,7 +107,7 @@ def test_text_is_at_least_eight_points(table):
         tuning.steps_and_examples(rows, losses),
         tuning.steps_and_examples(rows[rows["batch"] > 8], losses),
     ):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         for axes in figure.axes:
             texts = [*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels()]
             texts += [axes.xaxis.label, axes.yaxis.label, *axes.get_legend().get_texts()]

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from scaling import results
+from scaling.claims import Estimate
 from scaling.evidence import Evidence
 from scaling.studies import clipping
 
@@ -81,3 +82,22 @@ def test_a_ceiling_of_one_is_best_only_if_no_other_may_be_better(losses, word):
         for clip, loss in losses.items() for seed in range(5)
     )  # fmt: skip
     assert clipping.CLAIMS[0].judge(rows).word == word
+
+
+@pytest.mark.filterwarnings("ignore:.*lacks columns")
+def test_what_a_published_table_did_not_measure_is_said_and_never_nan():
+    rows = results.read(KEPT / "published" / "phase_3b.csv")
+    said = "\n".join(clipping.sentences(Evidence(rows)))
+    assert "nan" not in said
+    assert "unknown optimizer, batch 32, lr 0.001, clip 0.01: saturated" in said
+    told = {v.sentence.split(",")[0]: v.numbers for _, v in clipping.verdicts(Evidence(rows))}
+    assert told["Clipping acts as a learning rate: where all steps are clipped the update is "
+                "proportional to the clip"] == "the update was not measured"  # fmt: skip
+    both = pd.concat([rows, results.read(KEPT / "published" / "phase_3a.csv")])
+    assert "not measured" in clipping.effective_exponent(both).shown
+
+
+def test_an_update_that_goes_faster_than_the_clip_is_not_called_a_learning_rate():
+    steep = Estimate(1.5, 1.4, 1.6, "")
+    assert clipping._means("sgd", steep) == "neither a learning rate nor nothing"
+    assert clipping.CLAIMS[1].weigh(steep).word == "fails"

@@ -38,7 +38,7 @@ def test_a_planted_law_is_told_with_its_interval_and_judged():
 
 def test_hypotheses_are_held_or_excluded_by_the_interval():
     (sentence,) = laws.sentences(Evidence(sweep(noise=0.02)))
-    named = re.findall(r"holds ([^;]*)|excludes ([^;]*)", sentence)
+    named = re.findall(r"contains ([^;]*)|excludes ([^;]*)", sentence)
     told = {name for pair in named for part in pair for name in part.split(", ") if name}
     assert told == set(laws.HYPOTHESES)
 
@@ -115,7 +115,7 @@ def test_laws_within_a_regime_stand_apart_from_the_law_across():
     _, within = laws.sentences(Evidence(apart))  # the few that are free have no optimum inside
     law = powerlaws.learning_rate_law(rows[~free])
     assert "(saturated cells only" in within
-    assert f"exponent {law.exponent:.2f}, {law.low:.2f} to {law.high:.2f}" in within
+    assert f"exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to {law.high:.2f}" in within
 
 
 def test_tables_give_each_optimum_beside_what_plain_analyses_call_best():

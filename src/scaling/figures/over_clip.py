@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from scaling.figures.panels import blank, colors, panels, spread
 
@@ -56,7 +57,11 @@ def _against_clip(column: str, label: str) -> Callable[[pd.DataFrame, Axes], Non
         axes.set_xticks(
             list(places.values()), [f"{c:g}" if np.isfinite(c) else "none" for c in places]
         )
-        axes.minorticks_off()
+        axes.xaxis.set_minor_locator(NullLocator())
+        if column == "update_norm":
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("clip (ceiling on the gradient norm)")
         axes.set_ylabel(label)
         axes.legend(title="batch", framealpha=0.8)

@@ -27,8 +27,8 @@ def optimal_lr(rows: pd.DataFrame) -> Figure:
 
     Points are optima with 95 % intervals; triangles are censored, their optimum may lie beyond the
     end of the grid (dotted) that they point to; open circles mark the lowest mean loss where there
-    is no optimum to speak of. The band is the 95 % interval of the law; grey lines are laws of
-    exponent 1/2 and 1 through its middle.
+    is no optimum to speak of. The band is the 95 % interval of the law, and is missing where minima
+    were found one by one; grey lines are laws of exponent 1/2 and 1 through its middle.
     """
     return panels(rows, _optimum_panel)
 
@@ -138,13 +138,14 @@ def _optimum_panel(block: pd.DataFrame, axes: Axes) -> None:
         axes.axhline(edge, color="0.5", linestyle=":", linewidth=1)
     law = powerlaws.learning_rate_law(block)
     if law.identified:
-        batches, lrs, lows, highs = zip(*law.optima, strict=True)
+        batches, _, lows, highs = zip(*law.optima, strict=True)
+        lrs = [law.constant * batch**law.exponent for batch in batches]
         axes.plot(batches, lrs, color="C0", label=f"exponent {law.exponent:.2f}")
         axes.fill_between(batches, lows, highs, color="C0", alpha=0.2, linewidth=0)
         middle = len(batches) // 2
-        for exponent, style in {0.5: "--", 1.0: "-."}.items():
+        for exponent, name, style in ((0.5, "1/2", "--"), (1.0, "1", "-.")):
             theory = [lrs[middle] * (batch / batches[middle]) ** exponent for batch in batches]
-            axes.plot(batches, theory, style, color="0.6", linewidth=1, label=f"{exponent:g}")
+            axes.plot(batches, theory, style, color="0.6", linewidth=1, label=f"exponent {name}")
         axes.legend(title=f"95 %: {law.low:.2f} to {law.high:.2f}", framealpha=0.8)
     else:
         said = "\n".join(textwrap.wrap(f"no exponent: {law.reason}", 44))

@@ -59,7 +59,7 @@ def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
 
 def _means(optimizer: str, found: Estimate) -> str:
     """What the slope of the update by the clip says, in words."""
-    if found.low > 0.9:
+    if found.low > 0.9 and found.high < 1.1:
         return "clip acts there as a learning rate"
     if abs(found.low) < 0.1 and abs(found.high) < 0.1:
         why = (
@@ -148,7 +148,8 @@ def best_is_one(rows: pd.DataFrame) -> Estimate:
     low = min(contrast.low for contrast in effect.contrasts)
     high = min(contrast.high for contrast in effect.contrasts)
     shown = (
-        f"the best other, clip {rival.b}: {rival.difference:+.4f} nats, {low:+.4f} to {high:+.4f}"
+        f"the best other, clip {rival.b:g}: {rival.difference:+.4f} nats; the least difference of "
+        f"all others lies in {low:+.4f} to {high:+.4f}, a 95 % interval over {rival.seeds} seeds"
     )
     needed = f"about {rival.seeds_needed:.0f} seeds" if math.isfinite(rival.seeds_needed) else ""
     return Estimate(rival.difference, low, high, shown, needed)
@@ -160,6 +161,8 @@ def effective_exponent(rows: pd.DataFrame) -> Estimate:
     As it was published. Under Adam this is no learning rate, so the number means little there.
     """
     done = rows[(rows["status"] == "done") & rows["val_loss"].notna()]
+    if done["grad_norm_pre_clip"].isna().any():
+        return Estimate.missing("the gradient norm was not measured in every run")
     cells = done.groupby(["batch", "lr", "clip"])[["val_loss", "grad_norm_pre_clip"]].mean()
     best = cells.loc[cells.groupby("batch")["val_loss"].idxmin()].reset_index()
     shrunk = (best["clip"] / best["grad_norm_pre_clip"]).clip(upper=1)

@@ -79,7 +79,7 @@ def _sentence(block: pd.DataFrame, where: str) -> str:
         f"LR_opt against batch{where}: exponent {law.exponent:.2f}, 95 % interval "
         f"{law.low:.2f} to {law.high:.2f}{how}"
     )
-    text += f"; holds {', '.join(inside)}" if inside else ""
+    text += f"; contains {', '.join(inside)}" if inside else ""
     text += f"; excludes {', '.join(rest)}" if rest else ""
     if law.seeds_agree < 0.05:
         text += f"; seeds move the optimum (p {law.seeds_agree:.1g}), which is in the interval"
@@ -104,7 +104,8 @@ def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
         if law.identified:
             yield (
                 f"LR_opt against batch ({named}{kind} cells only, as the rest is clipped "
-                f"otherwise): exponent {law.exponent:.2f}, {law.low:.2f} to {law.high:.2f}"
+                f"otherwise): exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to "
+                f"{law.high:.2f}"
             )
 
 
