@@ -79,3 +79,11 @@ def test_a_kept_table_that_is_given_twice_is_read_once(tmp_path):
     rows = results.read(write_sweep(tmp_path / "sweep"))
     rows.to_csv(tmp_path / "kept.csv", index=False)
     assert len(results.read(tmp_path / "kept.csv", f"{tmp_path}/sweep/../kept.csv")) == len(rows)
+
+
+def test_a_table_of_optima_has_no_losses(tmp_path):
+    (tmp_path / "mine.csv").write_text("batch,lr\n8,0.1\n16,0.2\n")
+    with pytest.warns(UserWarning, match="val_loss: each lr is the best one of its batch size"):
+        rows = results.read(tmp_path / "mine.csv")
+    assert rows["val_loss"].isna().all()
+    assert set(rows["status"]) == {"done"}

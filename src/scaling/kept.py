@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-NEEDED = ("batch", "lr", "val_loss")
+NEEDED = ("batch", "lr")
 SETTINGS = ("batch", "lr", "clip", "model", "data", "optimizer", "protocol", "duration")
 ASSUMED: dict[
     str, tuple[float | str, str]
 ] = {  # what a table of another program may lack, and what is taken for granted then
+    "val_loss": (np.nan, "each lr is the best one of its batch size, its loss is not known"),
     "clip": (np.inf, "no clipping"),
     "seed": (0, "repeats of a cell are its seeds, in their order"),
     "status": ("done", "every run with a loss is done, without one it diverged"),
@@ -24,7 +25,8 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
     A column that it lacks and that could change a conclusion is taken for granted in a warning.
 
     Args:
-        path: a CSV file with at least the columns `batch`, `lr` and `val_loss`.
+        path: a CSV file with at least the columns `batch`, `lr` and `val_loss`; without the last,
+            each batch size is there once, with its best lr.
         text: columns that hold text; their gaps are None.
 
     Raises:
@@ -39,7 +41,11 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
         raise ValueError(f"{path} is no table of runs: it has no column {', '.join(absent)}")
     if table.empty:
         raise ValueError(f"{path} is a table without a row")
-    for key in (*NEEDED, "clip", "seed"):
+    if "val_loss" not in table and table["batch"].duplicated().any():
+        raise ValueError(
+            f"{path} is no table of runs: it has no column val_loss, nor one best lr for each batch"
+        )
+    for key in (*NEEDED, "val_loss", "clip", "seed"):
         if key in table and not pd.api.types.is_numeric_dtype(table[key]):
             raise ValueError(f"{path} has something else than numbers in its column {key}")
     lacking = [key for key in ASSUMED if key not in table]
@@ -47,7 +53,7 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
     if "seed" in lacking:
         cell = [key for key in table if key in SETTINGS or "." in str(key)]
         table["seed"] = table.groupby(cell, dropna=False).cumcount()
-    if "status" in lacking:
+    if "status" in lacking and "val_loss" not in lacking:
         table.loc[~np.isfinite(table["val_loss"]), "status"] = "diverged"
     if lacking:
         said = "; ".join(f"{key}: {ASSUMED[key][1]}" for key in lacking)

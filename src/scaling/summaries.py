@@ -86,6 +86,8 @@ def _cell(runs: pd.DataFrame, *, best: bool) -> str:
     if done.empty:
         return "/".join(sorted(runs["status"].unique()))
     loss = done["val_loss"].mean()
+    if math.isnan(loss):
+        return "not known"
     error = done["val_loss_se"].fillna(0).mean()
     worse = loss - 2 * error > done["unigram_loss"].mean()
     mark = f"{'*' if best else ''}{'!' if worse else ''}"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from scaling import candidates, optima, powerlaws, regimes, results
 from scaling.claims import Claim, Estimate, Verdict
 from scaling.evidence import Evidence
+from scaling.studies import plain
 
 HYPOTHESES = {"0": 0.0, "1/2": 0.5, "2/3": 2 / 3, "1": 1.0}
 ENDLESS = math.inf
@@ -62,7 +64,7 @@ def sentences(evidence: Evidence) -> Iterator[str]:
 def _sentence(block: pd.DataFrame, where: str) -> str:
     """The law, the hypotheses inside its interval, its rivals, and what a plain fit would say."""
     law = powerlaws.learning_rate_law(block)
-    beside = _beside(block)
+    beside = plain.words(block)
     found = optima.optimum(block)
     if all(one.status == "flat" for one in found):
         depth = max(one.depth for one in found)
@@ -85,9 +87,15 @@ def _sentence(block: pd.DataFrame, where: str) -> str:
         text += f"; seeds move the optimum (p {law.seeds_agree:.1g}), which is in the interval"
     compared = candidates.candidates(block)
     if len(compared.tied) > 1:
-        text += f"; {', '.join(compared.tied)} laws cannot be told apart"
+        text += f"; {', '.join(compared.tied)} laws cannot be told apart by AICc"
     elif compared.tied:
-        text += f"; the {compared.tied[0]} law fits best of {len(compared.fits)}"
+        text += f"; the {compared.tied[0]} law fits best of {len(compared.fits)} by AICc"
+    if compared.fits:
+        nearest = min(compared.fits, key=lambda fit: fit.left_out)
+        text += (
+            f", and the {nearest.name} law foretells a batch size left out best (off by a factor "
+            f"of {math.exp(nearest.left_out):.2f})"
+        )
     return text + beside
 
 
@@ -109,47 +117,26 @@ def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
             )
 
 
-def plain(rows: pd.DataFrame) -> powerlaws.PlainFit | None:
-    """The line through the best lr tried at each batch size; None for fewer than three."""
-    best = optima.vertices(rows)
-    if len({vertex.batch for vertex in best}) < 3:
-        return None
-    return powerlaws.plain_fit(
-        np.array([vertex.batch for vertex in best]), np.array([vertex.argmin for vertex in best])
-    )
-
-
-def _beside(block: pd.DataFrame) -> str:
-    """What a plain analysis would have said."""
-    line = plain(block)
-    if line is None:
-        return ""
-    if math.isnan(line.r_squared):
-        return f" [the best lr tried is {line.constant:.3g} at every batch size]"
-    low, high = block["lr"].min(), block["lr"].max()
-    edges = sum(vertex.argmin in (low, high) for vertex in optima.vertices(block))
-    at = f", {edges} of them at an end of the grid" if edges else ""
-    exponent = round(line.exponent, 2) + 0.0  # which makes 0 of a -0
-    return (
-        f" [a plain fit of the {line.count} best lr tried{at}: {exponent:.2f} +- "
-        f"{line.high - line.exponent:.2f}, R^2 {line.r_squared:.2f}]"
-    )
-
-
 def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
-    """`optima`: a line for each setting and batch size; `laws`: a line for each setting."""
-    found, fits = [], []
+    """`optima`, `laws` and `candidates`: what the sentences are made of, for each setting."""
+    found: dict[str, list[dict[str, Any]]] = {"optima": [], "laws": [], "candidates": []}
     for title, block in _blocks(evidence.rows):
-        plainly = {vertex.batch: asdict(vertex) for vertex in optima.vertices(block)}
+        vertices = {vertex.batch: asdict(vertex) for vertex in optima.vertices(block)}
         for one in optima.optimum(block):
-            lines = {
-                key: plainly.get(one.batch, {}).get(key) for key in ("argmin", "three", "whole")
-            }
-            found.append({"setting": title, **asdict(one), **lines})
-        law, line = asdict(powerlaws.learning_rate_law(block)), plain(block)
+            shapes = vertices.get(one.batch, {})
+            beside = {key: shapes.get(key) for key in ("argmin", "three", "whole")}
+            found["optima"].append({"setting": title, **asdict(one), **beside})
+        law, line = asdict(powerlaws.learning_rate_law(block)), plain.line(plain.best_tried(block))
+        del law["optima"]
         beside = {f"plain_{key}": value for key, value in asdict(line).items()} if line else {}
-        fits.append({"setting": title, **law, **beside})
-    return {"optima": pd.DataFrame(found), "laws": pd.DataFrame(fits).drop(columns="optima")}
+        found["laws"].append({"setting": title, **law, **beside})
+        for fit in candidates.candidates(block).fits:
+            parameters = ", ".join(f"{key}={value:.4g}" for key, value in fit.parameters)
+            numbers = {"aicc": fit.aicc, "behind": fit.behind, "left_out": fit.left_out}
+            found["candidates"].append(
+                {"setting": title, "law": fit.name, "parameters": parameters, **numbers}
+            )
+    return {name: pd.DataFrame(lines) for name, lines in found.items() if lines}
 
 
 def verdicts(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
