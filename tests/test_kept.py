@@ -24,7 +24,7 @@ def test_a_table_that_was_kept_reads_like_the_runs_it_came_from(tmp_path):
 def test_a_file_that_is_no_table_of_rows_is_refused(tmp_path):
     (tmp_path / "kept.csv").write_text("batch,rate\n8,0.1\n")
     with pytest.raises(
-        ValueError, match=r"kept.csv is no table of runs: .* no column lr, val_loss"
+        ValueError, match=r"kept.csv is no table of runs: .* no column lr, but 'batch', 'rate'"
     ):
         results.read(tmp_path / "kept.csv")
     (tmp_path / "kept.csv").write_text("batch,lr,val_loss\n8,0.1,failed\n")
@@ -87,3 +87,15 @@ def test_a_table_of_optima_has_no_losses(tmp_path):
         rows = results.read(tmp_path / "mine.csv")
     assert rows["val_loss"].isna().all()
     assert set(rows["status"]) == {"done"}
+
+
+def test_runs_of_a_cell_that_differ_in_what_may_be_a_setting_are_no_seeds(tmp_path):
+    lines = [f"8,{lr},2.0,{width},0.5" for lr in (0.1, 1) for width in (64, 128)]
+    (tmp_path / "mine.csv").write_text("\n".join(["batch,lr,val_loss,width,other", *lines]))
+    with pytest.raises(ValueError, match=r"differ in width; call it `seed` if it is one, or model"):
+        results.read(tmp_path / "mine.csv")
+    named = (tmp_path / "mine.csv").read_text().replace("width", "model.width")
+    (tmp_path / "mine.csv").write_text(named)
+    with pytest.warns(UserWarning, match="taken for granted"):
+        rows = results.read(tmp_path / "mine.csv")
+    assert [title for title, _ in results.settings(rows)] == ["model.width=64", "model.width=128"]

@@ -11,9 +11,9 @@ import pytest
 from rows import write_sweep
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from scaling import figures, plans, report, results
+from scaling import plans, report, results
 
-SHOWN = figures.OVER_LR | figures.OVER_MANY_LR
+SHOWN = {"loss_against_lr", "optimal_lr", "loss_heatmap", "clip_frequency", "lr_sensitivity"}
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_corrupt_row_is_named_and_the_others_reported(sweep, monkeypatch, caps
 
 def test_a_folder_that_is_no_sweep_is_refused(tmp_path, monkeypatch, capsys):
     assert run_report(monkeypatch, tmp_path / "nothing") == 2
-    assert "error: no row.json below" in capsys.readouterr().err
+    assert "nothing does not exist" in capsys.readouterr().err
 
 
 def test_a_report_that_cannot_be_written_is_refused(sweep, monkeypatch, capsys):

@@ -111,7 +111,7 @@ def test_a_damaged_row_is_named_and_left_untouched(tmp_path, damage, said):
 
 
 def test_a_folder_without_rows_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no row.json below"):
+    with pytest.raises(FileNotFoundError, match="nothing does not exist"):
         results.read(tmp_path / "nothing")
 
 

@@ -102,10 +102,13 @@ def _unfound(block: pd.DataFrame, where: str) -> Iterator[str]:
         return  # nobody asked for one
     batches: dict[str, list[str]] = defaultdict(list)
     for found in optima.optimum(block):
-        if found.status == "low_edge":
-            said = f"the best lr may lie below {block['lr'].min():g}, the lowest tried"
-        elif found.status == "high_edge":
-            said = f"the best lr may lie above {block['lr'].max():g}, the highest tried"
+        if found.status in ("low_edge", "high_edge"):
+            low = found.status == "low_edge"
+            end = float(block["lr"].min() if low else block["lr"].max())
+            place = f"below {end:g}, the lowest" if low else f"above {end:g}, the highest"
+            said = f"the best lr may lie {place} tried"
+            if found.lr != end:
+                said += " (the lowest mean is inside; the rise towards the end is within the noise)"
         elif found.status == "flat":
             said = f"losses differ by less than {optima.FLAT:g} nats over the whole grid"
         else:

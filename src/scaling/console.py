@@ -68,6 +68,8 @@ def announce(
     print(f"{len(todo)} of {len(outcome)} cells would be trained{at_a_time}")
     studies = {folder.parent for folder in outcome if any(folder.parent.glob(f"*/{results.FILE}"))}
     if not studies:
+        if todo:
+            print("how long is not known before a run of this study has ended")
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # corrupt rows are named in the list

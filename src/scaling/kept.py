@@ -38,7 +38,10 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no table of runs: {error}") from error
     if absent := [key for key in NEEDED if key not in table]:
-        raise ValueError(f"{path} is no table of runs: it has no column {', '.join(absent)}")
+        has = ", ".join(map(repr, table))
+        raise ValueError(
+            f"{path} is no table of runs: it has no column {', '.join(absent)}, but {has}"
+        )
     if table.empty:
         raise ValueError(f"{path} is a table without a row")
     if "val_loss" not in table and table["batch"].duplicated().any():
@@ -51,8 +54,7 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
     lacking = [key for key in ASSUMED if key not in table]
     table = table.assign(**{key: ASSUMED[key][0] for key in lacking})
     if "seed" in lacking:
-        cell = [key for key in table if key in SETTINGS or "." in str(key)]
-        table["seed"] = table.groupby(cell, dropna=False).cumcount()
+        table["seed"] = _repeats(table, path)
     if "status" in lacking and "val_loss" not in lacking:
         table.loc[~np.isfinite(table["val_loss"]), "status"] = "diverged"
     if lacking:
@@ -72,3 +74,27 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
     )
     texts = [key for key in text if key in table]
     return table.assign(**{key: table[key].where(table[key].notna(), None) for key in texts})
+
+
+def _repeats(table: pd.DataFrame, path: Path) -> pd.Series:
+    """The number of each run among those of its cell, as if these were seeds.
+
+    Raises:
+        ValueError: if the runs of a cell may differ in a setting that nobody named.
+    """
+    cell = [key for key in table if key in SETTINGS or "." in str(key)]
+    groups = table.groupby(cell, dropna=False)
+    if groups.ngroups < len(table):
+        others = [key for key in table if key not in (*cell, *ASSUMED, "run", "study")]
+        counted = [key for key in others if not pd.api.types.is_float_dtype(table[key])]
+        unclear = [
+            str(key)
+            for key in counted
+            if len(table[[*cell, key]].drop_duplicates()) > groups.ngroups
+        ]
+        if unclear:
+            raise ValueError(
+                f"{path} has several runs of one cell, which differ in {', '.join(unclear)}; call "
+                "it `seed` if it is one, or model.NAME, data.NAME and so on if it is a setting"
+            )
+    return groups.cumcount()

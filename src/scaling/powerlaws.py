@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from scaling import bowls
+from scaling.columns import alike, need
 
 LEVEL = 0.95
 SURE = 2.0  # t value of each arm of the bowl, below which there is no optimum to speak of
@@ -70,7 +71,13 @@ def learning_rate_law(rows: pd.DataFrame) -> Law:
 
     Args:
         rows: columns `batch lr seed val_loss status`, of runs that differ in nothing else.
+
+    Raises:
+        ValueError: for an absent column, or several clips, models, data sets, optimizers or
+            protocols at once.
     """
+    need(rows, "batch", "lr", "seed", "val_loss", "status")
+    alike(rows, "clip", "model", "data", "optimizer", "protocol")
     losses = bowls.Losses.of(rows)
     if reason := _too_little(losses):
         return _unidentified(reason)

@@ -240,6 +240,8 @@ def _all_runs(folders: Sequence[str | Path]) -> list[Path]:
     """The runs below some folders, each once, however many of the folders hold it."""
     found: dict[str, Path] = {}
     for folder in folders:
+        if not Path(folder).exists():
+            raise FileNotFoundError(f"{folder} does not exist; is that its name?")
         runs = list(_runs(Path(folder)))
         if not runs:
             raise FileNotFoundError(f"no {FILE} below {folder}; did any run of this sweep finish?")

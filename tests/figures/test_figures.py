@@ -80,12 +80,20 @@ def test_references_that_agree_share_a_line_and_none_in_sight_gives_the_nearest(
 
 
 def test_a_sweep_of_clips_is_drawn_over_clips_and_one_of_rates_over_rates(tmp_path):
-    rates = results.read(write_sweep(tmp_path / "rates"))
-    clips = results.read(write_sweep(tmp_path / "clips", lrs=(1e-3,), clips=(0.5, 1.0)))
-    one = results.read(write_sweep(tmp_path / "one", lrs=(1e-3,)))
+    measured = {"grad_norm_pre_clip": 1.0, "update_norm": 0.1}
+    rates = results.read(write_sweep(tmp_path / "rates")).assign(**measured)
+    clips = write_sweep(tmp_path / "clips", lrs=(1e-3,), clips=(0.5, 1.0))
+    clips = results.read(clips).assign(**measured)
+    one = results.read(write_sweep(tmp_path / "one", lrs=(1e-3,))).assign(**measured)
     assert set(figures.that_show(rates)) == set(figures.OVER_LR | figures.OVER_MANY_LR)
     assert set(figures.that_show(clips)) == set(figures.OVER_CLIP)
     assert set(figures.that_show(one)) == set(figures.OVER_LR)
+
+
+def test_what_no_run_measured_is_not_drawn(table):
+    shown = figures.that_show(table)
+    assert "clip_frequency" in shown
+    assert not {"gradient_norm", "update_size"} & set(shown)
 
 
 def test_losses_stand_over_their_clip_and_none_on_the_right(tmp_path):

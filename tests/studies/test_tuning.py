@@ -194,7 +194,7 @@ def test_what_leaves_no_critical_batch_is_told():
     )
     rows.loc[rows["batch"] == 4, "status"] = "diverged"
     (left,) = tuning.tradeoff_sentences(rows, losses)
-    assert "left out: batch 4, where no lr gets there with every seed" in left
+    assert "left out: batch 4, where at no lr every seed stays there" in left
     (none,) = tuning.tradeoff_sentences(rows[rows["batch"] < 16], losses)
     assert none.endswith("batch sizes with an lr at which every seed ended: 1")
     (twice,) = tuning.tradeoff_sentences(pd.concat([rows, rows.assign(study="t")]), losses)

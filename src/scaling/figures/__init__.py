@@ -55,6 +55,12 @@ OF_LAYERS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Figure]] = {
     "layer_map": layer_map,
     "batch_norms": batch_norms,
 }
+MEASURED = {  # what a figure needs beside the loss
+    "clip_frequency": "clip_percent",
+    "gradient_norm": "grad_norm_pre_clip",
+    "update_size": "update_norm",
+    "update_against_clip": "update_norm",
+}
 ALL = OVER_LR | OVER_MANY_LR | OVER_CLIP
 
 
@@ -67,4 +73,8 @@ def that_show(rows: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], Figure]]
     over_lr = OVER_LR if most > 1 or not over_clip else {}
     over_lr = over_lr | (OVER_MANY_LR if most > 2 else {})
     noise = {"accuracy_over_noise": accuracy_over_noise} if NOISE in rows else {}
-    return over_lr | (OVER_CLIP if over_clip else {}) | noise
+    found = over_lr | (OVER_CLIP if over_clip else {}) | noise
+    return {
+        name: draw for name, draw in found.items()
+        if name not in MEASURED or rows[MEASURED[name]].notna().any()
+    }  # fmt: skip

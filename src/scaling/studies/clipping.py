@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from scaling import effects, powerlaws, regimes, replicates, results
+from scaling import effects, powerlaws, regimes, results
 from scaling.claims import Claim, Estimate, Verdict
 from scaling.evidence import Evidence
 
@@ -19,7 +19,7 @@ def applies(evidence: Evidence) -> bool:
 
 
 def sentences(evidence: Evidence) -> Iterator[str]:
-    """What a sweep says of clipping: regimes, updates, replicates, the effect of the ceiling."""
+    """What a sweep says of clipping: regimes, updates, the effect of the ceiling."""
     for title, block in _blocks(evidence.rows):
         where = f" ({title})" if title else ""
         cells = _cells(evidence, block)
@@ -33,7 +33,6 @@ def sentences(evidence: Evidence) -> Iterator[str]:
         if known := [cell for cell in cells if cell.regime in ("saturated", "transition")]:
             most = max(known, key=lambda cell: cell.clip_percent)
             yield f"The cell that is clipped most: {regimes.explain(most)}"
-        yield from _replicates(block)
         yield from _effect(block, where)
 
 
@@ -78,19 +77,9 @@ def _response(rows: pd.DataFrame) -> Estimate:
         return Estimate.missing(reason)
     slope = sum(response.slope for response in known) / len(known)
     low, high = min(r.low for r in known), max(r.high for r in known)
-    shown = f"the mean update goes as clip^{slope:.3f} (95 % interval {low:.3f} to {high:.3f})"
+    span = f"95 % intervals of all cells: {low:.3f} to {high:.3f}"
+    shown = f"the mean update goes as clip^{slope:.3f} ({span})"
     return Estimate(slope, low, high, shown)
-
-
-def _replicates(rows: pd.DataFrame) -> Iterator[str]:
-    found = replicates.replicates(rows)
-    apart = [group for group in found.groups if group.spread > 0]
-    same = len(found.groups) - len(apart)
-    if same:
-        yield f"Replicates: {same} groups of runs that are one algorithm agree to the last digit"
-    for group in sorted(apart, key=lambda group: -group.spread)[:3]:
-        losses = " and ".join(f"{loss:.4f}" for loss in group.losses)
-        yield f"Replicates: {group.description}: {losses}, {group.spread:.4f} apart, which is noise"
 
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -114,18 +103,18 @@ def _effect(rows: pd.DataFrame, where: str) -> Iterator[str]:
             untold[contrast.reason].append(f"{contrast.b:g}")
     for reason, clips in untold.items():
         yield (
-            f"Loss at clip {', '.join(clips)} less that at {effect.contrasts[0].a:g}{where}: "
+            f"Loss at clip {', '.join(clips)} minus that at {effect.contrasts[0].a:g}{where}: "
             f"cannot tell; {reason}"
         )
     for contrast in effect.contrasts:
         if math.isnan(contrast.low):
             continue
-        what = f"Loss at clip {contrast.b:g} less that at {contrast.a:g}{where}"
+        what = f"Loss at clip {contrast.b:g} minus that at {contrast.a:g}{where}"
+        more = f"smallest effect that would show alone: {contrast.smallest_detectable:.3f}"
         yield (
             f"{what}: {contrast.difference:+.4f} nats, 95 % interval {contrast.low:+.4f} to "
-            f"{contrast.high:+.4f} over {contrast.seeds} seeds, Holm's p {contrast.p_holm:.2g}: "
-            f"{contrast.verdict} (smallest effect that would show: "
-            f"{contrast.smallest_detectable:.3f})"
+            f"{contrast.high:+.4f} over {contrast.seeds} seeds and {contrast.pairs} pairs, Holm's "
+            f"p {contrast.p_holm:.2g}: {contrast.verdict} ({contrast.reason or more})"
         )
 
 
@@ -156,24 +145,26 @@ def best_is_one(rows: pd.DataFrame) -> Estimate:
 
 
 def effective_exponent(rows: pd.DataFrame) -> Estimate:
-    """The exponent of lr x min(1, clip / norm) over batch, of the best run of each batch size.
+    """The exponent of lr x min(1, clip / norm) over batch, at the clip of the lowest loss.
 
-    As it was published. Under Adam this is no learning rate, so the number means little there.
+    That of a law fitted to all losses at this clip, with each lr scaled by the mean coefficient of
+    its cell. Under Adam this is no learning rate, so the number means little there.
     """
     done = rows[(rows["status"] == "done") & rows["val_loss"].notna()]
-    if done["grad_norm_pre_clip"].isna().any():
+    if done.empty or done["grad_norm_pre_clip"].isna().any():
         return Estimate.missing("the gradient norm was not measured in every run")
-    cells = done.groupby(["batch", "lr", "clip"])[["val_loss", "grad_norm_pre_clip"]].mean()
-    best = cells.loc[cells.groupby("batch")["val_loss"].idxmin()].reset_index()
-    shrunk = (best["clip"] / best["grad_norm_pre_clip"]).clip(upper=1)
-    try:
-        line = powerlaws.plain_fit(
-            best["batch"].to_numpy(float), (best["lr"] * shrunk).to_numpy(float)
-        )
-    except ValueError as error:
-        return Estimate.missing(str(error), "three batch sizes or more, each with its best lr")
-    shown = f"effective exponent {line.exponent:.2f}, {line.low:.2f} to {line.high:.2f}"
-    return Estimate(line.exponent, line.low, line.high, shown)
+    cells = done.groupby(["clip", "batch", "lr"])["val_loss"].mean()
+    best = float(cells.reset_index().sort_values("val_loss")["clip"].iloc[0])
+    own = done[done["clip"] == best]
+    norms = own.groupby(["batch", "lr"])["grad_norm_pre_clip"].transform("mean")
+    law = powerlaws.learning_rate_law(own.assign(lr=own["lr"] * (best / norms).clip(upper=1)))
+    if not law.identified:
+        return Estimate.missing(f"no exponent at clip {best:g}: {law.reason}")
+    shown = (
+        f"effective exponent {law.exponent:.2f} at clip {best:g}, 95 % interval {law.low:.2f} to "
+        f"{law.high:.2f}"
+    )
+    return Estimate(law.exponent, law.low, law.high, shown, "more seeds, or more batch sizes")
 
 
 CLAIMS = (

@@ -203,7 +203,7 @@ def _course(reached: arrivals.Arrivals, found: tradeoffs.Tradeoff) -> str:
         for batch, _, taken in found.optima
     )
     text = (
-        f"a {kind} loss of {reached.target:.3f}, the lowest that every batch size reaches in "
+        f"a {kind} loss of {reached.target:.3f}, the lowest that every batch size comes to in "
         f"half a run, takes in steps at each batch {steps}"
     )
     (small, _, most), (large, _, least) = found.optima[0], found.optima[-1]
@@ -215,7 +215,7 @@ def _course(reached: arrivals.Arrivals, found: tradeoffs.Tradeoff) -> str:
         )
     if found.missed:
         left = ", ".join(map(str, found.missed))
-        text += f"; left out: batch {left}, where no lr gets there with every seed"
+        text += f"; left out: batch {left}, where at no lr every seed stays there"
     return text
 
 
