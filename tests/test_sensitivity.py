@@ -44,11 +44,27 @@ def test_a_quadratic_bowl_costs_what_its_chords_do(knots):
 def test_the_loss_lost_is_a_mean_over_a_fine_grid(factor):
     table = sweep(noisy(0, 0.1))
     (found,) = sensitivity(table, factors=(factor,))
-    means = table.groupby("lr")["val_loss"].mean()
-    best = means.idxmin()
-    fine = math.log(best) + math.log(factor) * (np.arange(-4_999, 5_000, 2) / 5_000)  # midpoints
-    losses = [np.interp(x, np.log(means.index), means) for x in fine]
-    assert found.lost == pytest.approx(np.mean(losses) - means.min(), rel=1e-4)
+    lost = []
+    for seed, own in table.groupby("seed"):
+        losses = own.set_index("lr")["val_loss"]
+        best = table[table["seed"] != seed].groupby("lr")["val_loss"].mean().idxmin()
+        x = math.log(best) + math.log(factor) * np.arange(-19_999, 20_000, 2) / 20_000  # midpoints
+        x = x[(x >= math.log(losses.index[0])) & (x <= math.log(losses.index[-1]))]
+        fine = np.interp(x, np.log(losses.index), losses)
+        lost.append(np.mean(fine) - losses[best])
+    assert found.lost == pytest.approx(np.mean(lost), rel=1e-4)
+
+
+def test_noise_does_not_make_a_wrong_lr_cost_something():
+    rng = np.random.default_rng(0)
+    costs = []
+    for _ in range(200):
+        lrs, seeds = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), range(4)
+        rows = [(lr, seed, 2 + 0.1 * rng.standard_normal()) for lr in lrs for seed in seeds]
+        table = pd.DataFrame(rows, columns=["lr", "seed", "val_loss"])
+        table = table.assign(batch=8, clip=1.0, status="done", uniform_loss=99.0)
+        costs.append(sensitivity(table, factors=(3.0,))[0].lost)
+    assert abs(np.mean(costs)) < 3 * np.std(costs) / math.sqrt(len(costs))
 
 
 def test_the_interval_is_a_t_interval_over_seeds():

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import integrate
 
 from scaling.columns import alike, need
@@ -18,6 +19,7 @@ from scaling.intervals import UNKNOWN, t_interval
 
 LEVEL = 0.95
 SEEDS = 3  # fewest that an interval takes
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,10 @@ def sensitivity(
     """What a wrong lr costs for each batch, clip and factor, of runs that else differ in seed only.
 
     Loss less best loss, averaged over [best / factor, best x factor] on the log axis, with straight
-    lines between the means of cells and nothing beyond the grid. It errs upwards: lines lie above a
-    bowl, and the best of several noisy means is too low. Losses count as the ceiling at most, and
-    a run that diverged counts as the ceiling.
+    lines between the means of cells and nothing beyond the grid. The best lr of a seed is that of
+    the mean over the others, so that noise does not make the best loss too low; lines lie above a
+    bowl, so costs err upwards a little. Losses count as the ceiling at most, and a run that
+    diverged counts as the ceiling.
 
     Args:
         rows: columns `batch lr clip seed status val_loss`, and `uniform_loss` for the ceiling.
@@ -99,9 +102,7 @@ def _lost(block: pd.DataFrame, batch: int, clip: float, factor: float) -> Sensit
     capped = int(block.loc[block["lr"].between(lrs[first], lrs[last]), "capped"].sum())
     lost, each = UNKNOWN, np.array([])
     if len(x) > 1:
-        at = np.unique([*ends, *x[(x > ends[0]) & (x < ends[1])]])
-        lines = np.array([np.interp(at, x, own) for own in y])
-        each = integrate.trapezoid(lines, at) / np.ptp(ends) - y[:, best]
+        each = np.array([_loss_lost(x, y, seed, reach) for seed in range(len(y))])
         lost = t_interval(each, level=LEVEL, fewest=SEEDS)
     told = {
         f"{capped} losses count as the ceiling": capped,
@@ -114,3 +115,16 @@ def _lost(block: pd.DataFrame, batch: int, clip: float, factor: float) -> Sensit
         seeds=len(y), each=tuple(zip(map(int, whole.index), each.tolist(), strict=False)),
         capped=capped, caveat="; ".join(said for said, true in told.items() if true),
     )  # fmt: skip
+
+
+def _loss_lost(x: Array, y: Array, seed: int, reach: float) -> float:
+    """What a seed loses about the lr that is best by the other seeds.
+
+    By its own loss the best lr would seem better than it is, and the more so the larger the noise.
+    """
+    others = np.delete(y, seed, axis=0) if len(y) > 1 else y
+    best = int(others.mean(axis=0).argmin())
+    ends = np.clip([x[best] - reach, x[best] + reach], x[0], x[-1])
+    at = np.unique([*ends, *x[(x > ends[0]) & (x < ends[1])]])
+    mean = integrate.trapezoid(np.interp(at, x, y[seed]), at) / np.ptp(ends)
+    return float(mean - y[seed, best])

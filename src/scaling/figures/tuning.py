@@ -20,9 +20,9 @@ WHOLE = 0.99  # share of a range that counts as all of it
 def lr_sensitivity(rows: pd.DataFrame) -> Figure:
     """Loss lost when lr is off by up to a factor, against batch size, a line for each factor.
 
-    Means over the range [best lr / factor, best lr x factor], with 95 % intervals over seeds; noise
-    makes them too large rather than too small. Open symbols: the grid ends within the range, so
-    that a part of it was tried; if that is one side, the best lr may lie beyond.
+    Means over the range [best lr / factor, best lr x factor], with 95 % intervals over seeds. Open
+    symbols: the grid ends within the range, so that a part of it was tried; if that is one side,
+    the best lr may lie beyond.
     """
     return panels(rows, _sensitivity_panel)
 

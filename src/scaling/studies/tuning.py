@@ -99,8 +99,8 @@ def trend(rows: pd.DataFrame) -> Estimate:
     """What a wrong lr costs more for each doubling of the batch, in nats.
 
     A line through the losses lost of each seed, over the batch sizes whose best lr is inside the
-    grid, and a t interval over seeds. Costs err upwards by noise, so that batch sizes of unequal
-    noise look unequal.
+    grid, and a t interval over seeds. Seeds choose each other's best lr, which ties them a little:
+    where noise is a third of the bowl's depth the interval misses in 12 %, not 5 %, on both sides.
     """
     try:
         found = sensitivity(rows, factors=(FACTOR,))
