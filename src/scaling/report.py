@@ -14,9 +14,9 @@ import pandas as pd
 from scaling import cautions, plans, results, summaries
 from scaling.claims import Verdict
 from scaling.evidence import Evidence
-from scaling.studies import clipping, laws, noise, tuning
+from scaling.studies import clipping, laws, noise, trainability, tuning
 
-STUDIES = (laws, clipping, tuning, noise)
+STUDIES = (laws, clipping, tuning, trainability, noise)
 
 
 def verdicts(evidence: Evidence) -> dict[str, list[str]]:
