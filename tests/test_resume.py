@@ -22,6 +22,7 @@ ALWAYS = (
 ALWAYS_MLP = (
     *("save_every=0", "data=digits", "data.label_noise=0.4", "callbacks.layer_gradients.every=2"),
     *("callbacks.layer_gradients.flush_every=2", "callbacks.gradient_norms.flush_every=4"),
+    *("callbacks=layer_epochs", "callbacks.layer_epochs.flush_every=3"),
 )
 
 

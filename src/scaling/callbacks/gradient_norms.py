@@ -186,7 +186,8 @@ class GradientNorms(L.Callback):
             return
         measured = torch.stack(self.pending).cpu().numpy()
         step, lr, shares = (np.array(values) for values in zip(*self.known, strict=True))
-        columns = self._totals(trainer, measured, shares)
+        with np.errstate(invalid="ignore", over="ignore"):  # of a run that diverges
+            columns = self._totals(trainer, measured, shares)
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         skipped = ~np.isfinite(columns["grad_norm_pre_clip"]) & (scaler is not None)
         clipped = (columns["clip_coefficient"] < 1) & ~skipped
