@@ -65,13 +65,12 @@ ALL = OVER_LR | OVER_MANY_LR | OVER_CLIP
 
 
 def that_show(rows: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], Figure]]:
-    """The figures whose axis varies in these rows; those over lr if nothing does."""
+    """The figures whose axis varies in these rows, and that have something to show."""
     rates = [block.groupby("batch")["lr"].nunique().max() for _, block in results.settings(rows)]
     blocks = [block for _, block in results.settings(rows, together=("clip",))]
     over_clip = any(block["clip"].nunique() > 1 for block in blocks)
     most = max(rates, default=1)
-    over_lr = OVER_LR if most > 1 or not over_clip else {}
-    over_lr = over_lr | (OVER_MANY_LR if most > 2 else {})
+    over_lr = (OVER_LR if most > 1 else {}) | (OVER_MANY_LR if most > 2 else {})
     noise = {"accuracy_over_noise": accuracy_over_noise} if NOISE in rows else {}
     found = over_lr | (OVER_CLIP if over_clip else {}) | noise
     return {

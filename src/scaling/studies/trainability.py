@@ -169,7 +169,8 @@ def _estimate(values: np.ndarray, *, positive: bool) -> Estimate:
 
 
 def _ends(found: Estimate) -> str:
-    return found.shown if math.isnan(found.value) else f"{found.value:.3g} ({found.shown[5:]})"
+    known = not math.isnan(found.value)
+    return f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g})" if known else found.shown
 
 
 def _against(
