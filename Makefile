@@ -23,6 +23,7 @@ bench: $(DONE) ## what a step costs beside a plain loop, and a sweep beside its 
 	$(BIN)/python tests/benchmarks/step_cost.py
 	$(BIN)/python tests/benchmarks/sweep_cost.py finished
 	$(BIN)/python tests/benchmarks/sweep_cost.py cell
+	$(BIN)/python tests/benchmarks/layer_cost.py
 
 survive: $(DONE) ## kill a sweep ten times at random moments and compare its table (minutes)
 	SCALING_KILLS=10 $(BIN)/python -m pytest tests/test_survival.py
