@@ -39,12 +39,12 @@ class Step:
         before: list[Tensor],
     ):
         self.number, self.tensors, self.shares, self.scale = number, tensors, shares, scale
-        self.norms: Float[Tensor, " tensors"] = layer_norms(self.gradients)
-        if scale != 1:
-            self.norms /= scale
         self._before = before
         torch._foreach_copy_(before, tensors)
-        self.weights: Float[Tensor, " tensors"] = layer_norms(before)  # norms before the step
+        # before the step: norms of the gradients, and of the tensors
+        self.norms, self.weights = layer_norms([*self.gradients, *before]).view(2, -1).unbind()
+        if scale != 1:
+            self.norms = self.norms / scale
         kept = [1.0 if math.isnan(share) else 1 - share for share in shares]
         if any(factor != 1 for factor in kept):  # where decay alone would lead
             torch._foreach_mul_(before, kept)

@@ -1,0 +1,180 @@
+"""What layer statistics at every mini-batch cost a small net, beside a plain PyTorch loop.
+
+A multilayer perceptron (784 inputs, 4 hidden layers of 256, 10 outputs; Adam, fused) trains on
+batches of 64 from tensors in memory, on one thread, as the workers of a sweep do. In one process,
+plain steps and ours take turns, a block of each at a time, so that whatever else the machine does
+meets both alike, and each finds in the cache what it left there. The plain loop fetches the same
+rows. Time is the processor's, which other jobs touch through the caches only. The clock of ours
+runs from the first batch of an epoch that is asked for to the first of the next, less the plain
+blocks: so hooks, statistics, flushes and the ends of epochs count. Exit code 1 if everything
+together takes more than 1.6 times the plain loop.
+
+Adam's moments of dead units decay into denormal numbers, with which a processor takes several times
+as long: from the second epoch on a plain step costs twice as much, and the ratio looks better than
+it is. Both sides flush them to zero unless `--denormals` is given.
+
+    python tests/benchmarks/layer_cost.py [--epochs 4] [--denormals]
+"""
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from torch import nn
+
+from scaling import config, train
+from scaling.callbacks.checkpoint import Resumable
+from scaling.callbacks.handlers import OwnHandlers
+from scaling.callbacks.heartbeat import Heartbeat
+from scaling.datamodules.batches import Batches
+from scaling.models.learner import Learner
+from scaling.seeds import generator_for
+
+LIMIT = 1.6  # ratio to the plain loop
+BLOCK = 67  # steps of a turn; 14 turns are an epoch
+EXAMPLES, BATCH = BLOCK * 14 * 64, 64
+X, Y = torch.randn(EXAMPLES, 784), torch.randint(10, (EXAMPLES,))
+
+
+class Perceptron(nn.Sequential):
+    """The net that the limit is set for."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            *(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU()),
+            *(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU()),
+            nn.Linear(256, 10),
+        )
+
+    def losses(self, batch):
+        return nn.functional.cross_entropy(self(batch[0]), batch[1], reduction="none")
+
+
+def learner() -> Learner:
+    optimizer = partial(torch.optim.Adam, lr=1e-3, betas=(0.9, 0.95), fused=True)
+    constant = partial(torch.optim.lr_scheduler.ConstantLR, factor=1.0)
+    return Learner(Perceptron(), optimizer=optimizer, schedule=constant, seed=0)
+
+
+def fetch(rows):
+    return X[rows], Y[rows]
+
+
+def order(epoch: int):
+    return torch.randperm(EXAMPLES, generator=generator_for("order", 0, epoch))
+
+
+class Turns:
+    """An epoch's batches; before each block is handed over, the plain loop takes one of its own."""
+
+    def __init__(self) -> None:
+        self.batches = Batches(fetch, order=order, examples=EXAMPLES, batch=BATCH, microbatches=1)
+        own = learner()
+        self.net, self.optimizer = own.net, own.configure_optimizers()["optimizer"]
+        self.plain: list[float] = []  # seconds of each block
+        self.ours: list[float] = []
+        self.begins: list[tuple[float, float]] = []  # of each epoch: time, seconds of plain blocks
+
+    @property
+    def sampler(self) -> "Turns":
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator:
+        self.begins.append((time.process_time(), sum(self.plain)))
+        rows = order(self.batches.epoch)
+        batches = iter(self.batches)
+        for part in rows.split(BLOCK * BATCH):
+            start = time.process_time()
+            for own in part.split(BATCH):
+                self.optimizer.zero_grad()
+                self.net.losses(fetch(own)).mean().backward()
+                self.optimizer.step()
+            self.plain.append(time.process_time() - start)
+            start = time.process_time()
+            for _ in range(BLOCK):
+                yield next(batches)
+            self.ours.append(time.process_time() - start)
+
+
+def callbacks(folder: Path, *choices: str) -> list[L.Callback]:
+    """Those that a run of these settings would have."""
+    with initialize_config_dir(str(config.FOLDER), version_base="1.3"):
+        nodes = OmegaConf.to_container(compose("config", [*choices]).callbacks)
+    chosen = [train._callback(name, node) for name, node in nodes.items()]
+    house = [OwnHandlers(), Heartbeat(folder, seconds=train.BEAT)]
+    return [*chosen, *house, Resumable(folder / train.CHECKPOINT, seconds=30)]
+
+
+def measure(name: str, epochs: int, *choices: str) -> float:
+    """Print what a step and an epoch cost beside plain ones; gives the larger ratio.
+
+    Args:
+        name: of the settings.
+        epochs: after a first one, which is not counted.
+        choices: of callbacks; none at all for Lightning without any.
+    """
+    folder = Path(tempfile.mkdtemp())
+    turns = Turns()
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs + 2,  # the end of an epoch is seen when the next begins
+        callbacks=callbacks(folder, *choices) if choices else [],
+        logger=L.pytorch.loggers.TensorBoardLogger(folder) if choices else False,
+        default_root_dir=str(folder),
+        enable_checkpointing=bool(choices),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=10,
+    )
+    trainer.fit(learner(), turns)
+    first, last = 14, 14 * (epochs + 1)
+    plain, ours = (np.array(seconds[first:last]) for seconds in (turns.plain, turns.ours))
+    parts = np.array([ours[i::7].sum() / plain[i::7].sum() for i in range(7)])
+    times, before = np.array(turns.begins)[1 : epochs + 2].T
+    whole = (np.diff(times) - np.diff(before)) / np.diff(before)
+    step, error = ours.sum() / plain.sum(), parts.std(ddof=1) / len(parts) ** 0.5
+    print(
+        f"{name:<34} plain {1e3 * np.median(plain) / BLOCK:5.2f} ms"
+        f"   ours {1e3 * np.median(ours) / BLOCK:5.2f} ms   ratio {step:.3f} +- {error:.3f}"
+        f"   of epochs {whole.mean():.3f} ({whole.min():.3f} to {whole.max():.3f})",
+        flush=True,
+    )
+    return max(step, float(whole.mean()))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--denormals", action="store_true", help="keep them on both sides")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(not given.denormals)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.simplefilter("ignore")
+    measure("Lightning alone", given.epochs)
+    measure("callbacks=default", given.epochs, "callbacks=default")
+    ratio = measure("callbacks=layer_epochs", given.epochs, "callbacks=layer_epochs")
+    return int(ratio > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
