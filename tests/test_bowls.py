@@ -133,3 +133,9 @@ def test_seeds_that_share_an_optimum_are_told_from_those_that_do_not():
 def test_one_seed_agrees_with_itself():
     _, losses = planted_losses(seeds=1)
     assert bowls.seeds_agree(bowls.fit(losses)) == 1.0
+
+
+def test_a_landscape_without_a_bowl_leaves_the_seeds_shifts_open():
+    for draw in range(40):
+        rows = planted.null(np.random.default_rng(draw), "flat_with_bad_runs")
+        assert 0 <= bowls.seeds_agree(bowls.fit(bowls.Losses.of(rows))) <= 1
