@@ -176,7 +176,7 @@ def _why(one: Contrast, level: float) -> str:
     if one.p < 1 - level:
         cause = f"p = {one.p:.2g} becomes {one.p_holm:.2g} among all contrasts; alone,"
     else:
-        cause = f"{one.low:.2g} to {one.high:.2g} holds 0;"
+        cause = f"{one.low:.2g} to {one.high:.2g} contains 0;"
     return (
         f"{cause} {one.seeds} seeds find {one.smallest_detectable:.2g} four times in five, and "
         f"{abs(one.difference):.2g} would take {needed}"

@@ -9,7 +9,7 @@ import pandas as pd
 from scaling import results
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # known by identity, so that what follows from it is kept
 class Evidence:
     """Rows, and the longer tables of their runs, which are read when somebody asks for them.
 

@@ -9,9 +9,8 @@ import pandas as pd
 
 NEEDED = ("batch", "lr")
 SETTINGS = ("batch", "lr", "clip", "model", "data", "optimizer", "protocol", "duration")
-ASSUMED: dict[
-    str, tuple[float | str, str]
-] = {  # what a table of another program may lack, and what is taken for granted then
+# What a table of another program may lack, and what is taken for granted then.
+ASSUMED: dict[str, tuple[float | str, str]] = {
     "val_loss": (np.nan, "each lr is the best one of its batch size, its loss is not known"),
     "clip": (np.inf, "no clipping"),
     "seed": (0, "repeats of a cell are its seeds, in their order"),

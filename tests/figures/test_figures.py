@@ -146,3 +146,11 @@ def test_the_line_of_a_law_is_the_law_even_where_minima_were_found_one_by_one():
     )
     slopes = np.diff(np.log(line.get_ydata())) / np.diff(np.log(line.get_xdata()))
     assert slopes == pytest.approx([law.exponent] * 4)
+
+
+def test_no_ring_stands_where_a_run_diverged(table):
+    table.loc[(table["lr"] == 1e-3) & (table["seed"] == 0), "status"] = "diverged"
+    (axes,) = figures.loss_against_lr(table).axes
+    rings = [line.get_xdata()[0] for line in axes.lines if line.get_markersize() == 10]
+    assert len(rings) == 2
+    assert 1e-3 not in rings

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scaling.callbacks.layers import Layer, layers, ratio
-from scaling.callbacks.steps import Step, begin
+from scaling.callbacks.steps import Step, begin, refuse_several
 from scaling.tables import Recorder
 
 MEASURED = 4  # of a tensor in a step: gradient norm, its variance, norms of update and weight
@@ -57,11 +57,7 @@ class LayerEpochs(L.Callback):
         self.started = time.perf_counter()
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if len(trainer.optimizers) != 1 or trainer.world_size != 1:
-            raise ValueError(
-                f"LayerEpochs needs one optimizer and one device, but there are "
-                f"{len(trainer.optimizers)} and {trainer.world_size}; drop the callback"
-            )
+        refuse_several(trainer, self)
         self.trainer = trainer
         self.recorder = Recorder(
             Path(trainer.log_dir or ".", "layer_epochs"),

@@ -97,6 +97,19 @@ def begin(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Step | None:
     return _LAST[optimizer]
 
 
+def refuse_several(trainer: L.Trainer, callback: L.Callback) -> None:
+    """Refuse what could be measured in part only.
+
+    Raises:
+        ValueError: for several optimizers or devices.
+    """
+    if len(trainer.optimizers) != 1 or trainer.world_size != 1:
+        raise ValueError(
+            f"{type(callback).__name__} needs one optimizer and one device, but there are "
+            f"{len(trainer.optimizers)} and {trainer.world_size}; drop the callback"
+        )
+
+
 def decay_share(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> float:
     """The share of its parameters that weight decay takes in a step of a parameter group.
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from scaling import results
-from scaling.figures.curves import best_runs, norm_curves
+from scaling.figures.curves import norm_curves
 from scaling.figures.layers import NOISE, accuracy_over_noise, batch_norms, layer_map, layer_norms
 from scaling.figures.maps import clip_frequency, loss_heatmap
 from scaling.figures.over_clip import loss_against_clip, update_against_clip
@@ -20,7 +20,6 @@ __all__ = [
     "OVER_LR",
     "accuracy_over_noise",
     "batch_norms",
-    "best_runs",
     "clip_frequency",
     "gradient_norm",
     "layer_map",

@@ -1,5 +1,7 @@
 """Gradients layer by layer over the epochs of a run, and what a net made of its labels."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -29,11 +31,7 @@ def layer_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
         layer_epochs: of these runs, as `scaling.results.layer_epochs` gives them.
     """
 
-    def draw(block: pd.DataFrame, axes: Axes) -> None:
-        own = _weights(block, layer_epochs)
-        if own.empty:
-            blank(axes, "no layer was measured")
-            return
+    def draw(own: pd.DataFrame, axes: Axes) -> None:
         means = own.groupby(["layer", "epoch"], sort=False)[["mean", "q05", "q95"]].mean()
         for name, color in _shades(own):
             course = means.loc[name].sort_index()
@@ -46,7 +44,7 @@ def layer_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
         axes.set_ylabel("gradient norm of a mini-batch")
         axes.legend(ncols=2, framealpha=0.8)
 
-    return panels(rows, draw)
+    return _of_weights(rows, layer_epochs, draw)
 
 
 def layer_map(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
@@ -59,11 +57,7 @@ def layer_map(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
         layer_epochs: of these runs, as `scaling.results.layer_epochs` gives them.
     """
 
-    def draw(block: pd.DataFrame, axes: Axes) -> None:
-        own = _weights(block, layer_epochs)
-        if own.empty:
-            blank(axes, "no layer was measured")
-            return
+    def draw(own: pd.DataFrame, axes: Axes) -> None:
         means = own.pivot_table(index="layer", columns="epoch", values="rms", sort=False)
         means = means.reindex(columns=sorted(means)).transform(np.log10)
         label = "log10 of the gradient's RMS"
@@ -72,7 +66,7 @@ def layer_map(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
         axes.set_ylabel("")
         axes.tick_params(axis="y", rotation=0)
 
-    return panels(rows, draw)
+    return _of_weights(rows, layer_epochs, draw)
 
 
 def batch_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
@@ -86,11 +80,7 @@ def batch_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
         layer_epochs: of these runs, as `scaling.results.layer_epochs` gives them.
     """
 
-    def draw(block: pd.DataFrame, axes: Axes) -> None:
-        own = _weights(block, layer_epochs)
-        if own.empty:
-            blank(axes, "no layer was measured")
-            return
+    def draw(own: pd.DataFrame, axes: Axes) -> None:
         names = list(own["layer"].unique())
         colors = sns.color_palette("colorblind", 2)
         for i, name in enumerate(dict.fromkeys((names[0], names[-1]))):
@@ -106,7 +96,7 @@ def batch_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
         axes.set_ylabel("mini-batch norm over the epoch's mean")
         axes.legend(framealpha=0.8)
 
-    return panels(rows, draw)
+    return _of_weights(rows, layer_epochs, draw)
 
 
 def accuracy_over_noise(rows: pd.DataFrame) -> Figure:
@@ -139,10 +129,20 @@ def accuracy_over_noise(rows: pd.DataFrame) -> Figure:
     return panels(rows, draw, (NOISE,))
 
 
-def _weights(block: pd.DataFrame, layer_epochs: pd.DataFrame) -> pd.DataFrame:
-    """The weight matrices of the runs of a block, in the order of their layers."""
-    own = layer_epochs[layer_epochs["run"].isin(block.loc[block["status"] == "done", "run"])]
-    return own[own["kind"] == "weight"].astype({"layer": str})
+def _of_weights(
+    rows: pd.DataFrame, layer_epochs: pd.DataFrame, draw: Callable[[pd.DataFrame, Axes], None]
+) -> Figure:
+    """Panels of the weight matrices of finished runs, in the order of their layers."""
+    weights = layer_epochs[layer_epochs["kind"] == "weight"].astype({"layer": str})
+
+    def draw_known(block: pd.DataFrame, axes: Axes) -> None:
+        own = weights[weights["run"].isin(block.loc[block["status"] == "done", "run"])]
+        if own.empty:
+            blank(axes, "no layer was measured")
+        else:
+            draw(own, axes)
+
+    return panels(rows, draw_known)
 
 
 def _shades(own: pd.DataFrame) -> list[tuple[str, tuple[float, float, float]]]:

@@ -49,6 +49,7 @@ def update_size(rows: pd.DataFrame) -> Figure:
 
 def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
     done = block[block["status"] == "done"]
+    best = {vertex.batch: vertex.argmin for vertex in optima.vertices(block)}
     for batch, color in colors(block):
         losses = done[done["batch"] == batch].groupby("lr")["val_loss"].agg(["mean", "min", "max"])
         if losses.empty:
@@ -57,8 +58,9 @@ def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
             losses.index, losses["mean"], yerr=spread(losses), color=color, marker="o",
             markersize=4, linewidth=1.5, capsize=2, label=f"{batch:g}",
         )  # fmt: skip
-        best = losses.nsmallest(1, "mean")
-        axes.plot(best.index, best["mean"], "o", markersize=10, fillstyle="none", color=color)
+        if batch in best:  # the lowest mean of those where no run diverged
+            level = float(losses["mean"].loc[best[batch]])
+            axes.plot(best[batch], level, "o", markersize=10, fillstyle="none", color=color)
     diverged = block[block["status"] == "diverged"]
     if len(diverged):
         axes.plot(

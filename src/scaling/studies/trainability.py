@@ -3,53 +3,23 @@
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from scaling import results, trainability
+from scaling import results
 from scaling.claims import Claim, Estimate, Verdict
 from scaling.evidence import Evidence
 from scaling.intervals import t_interval
+from scaling.studies.layer_measures import RUN, SHARE, measures
 
 LEVEL, SEEDS = 0.95, 3
-RUN = ["study", "run"]
-EARLY, SHARE, STILL, STRETCH = 1, 0.1, 0.05, 3  # of the collapse detector
 MORE = "three seeds of every setting, or more"
 
 
 def applies(evidence: Evidence) -> bool:
     """Whether an MLP's layers were measured at every mini-batch."""
     return bool((evidence.rows["model"] == "mlp").any()) and len(evidence.layer_epochs) > 0
-
-
-def measures(evidence: Evidence) -> pd.DataFrame:
-    """The rows of finished runs, each with what its layers say; a run is one observation.
-
-    `first` is the first weight matrix, next to the input: `first_rms` its gradient's RMS in the
-    first epoch, `first_decay` the slope of its log per epoch, `first_scatter` the coefficient of
-    variation of its mini-batch norms in the first epoch. `norm_ratio` and `rms_ratio` are those of
-    the first weight matrix to the last in the first epoch; `norm_range` is the largest mean norm of
-    a weight matrix over the smallest. Ratios of variances: `classifier_variance` and
-    `classifier_spread` are the classifier's to the largest of the others, over mini-batches and
-    over coordinates, `bias_variance` and `bias_spread` those of biases to weights of their layer.
-    `scatter` is a mean over epochs and weight matrices, `worst_drop` the largest loss of validation
-    accuracy from one epoch to the next, in percent, and `gap` training less test accuracy. `lowest`
-    is what is left of the first gradient's RMS, as the collapse detector scales it, `collapse` the
-    epoch of a collapse's onset.
-    """
-    done = evidence.rows[evidence.rows["status"] == "done"]
-    layers, epochs, steps = map(_by_run, (evidence.layer_epochs, evidence.epochs, evidence.steps))
-    names = [name for name in zip(done["study"], done["run"], strict=True) if name in layers]
-    lines = [
-        dict(zip(RUN, name, strict=True)) | _of_run(layers[name], epochs.get(name), steps.get(name))
-        for name in names
-    ]
-    table = done.merge(pd.DataFrame(lines), on=RUN) if lines else done.iloc[:0]
-    if "train_accuracy" in table:
-        table["gap"] = table["train_accuracy"] - table["test_accuracy"]
-    return table
 
 
 def sentences(evidence: Evidence) -> Iterator[str]:
@@ -94,63 +64,6 @@ def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
     return {"layers": table[[key for key in named if key in table] + own]}
 
 
-def _by_run(table: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
-    """The lines of each run."""
-    blocks: Any = table.groupby(RUN, observed=True) if len(table) else ()
-    return dict(iter(blocks))
-
-
-def _of_run(
-    layers: pd.DataFrame, epochs: pd.DataFrame | None, steps: pd.DataFrame | None
-) -> dict[str, float]:
-    weights = layers[layers["kind"] == "weight"]
-    first, last = weights["layer"].iloc[0], weights["layer"].iloc[-1]
-    begin = weights[weights["epoch"] == weights["epoch"].min()].set_index("layer")
-    columns = ["mean", "variance", "coordinate_variance"]
-    means = weights.pivot_table(index="layer", values=columns, observed=True)
-    others = means.drop(index=last)
-    slopes = {slope.layer: slope.slope for slope in trainability.epoch_slopes(layers)}
-    scatters = pd.DataFrame(trainability.scatters(weights))
-    found = {
-        "first_rms": begin.loc[first, "rms"],
-        "first_decay": slopes[first],
-        "first_scatter": scatters.loc[scatters["layer"] == first, "variation"].iloc[0],
-        "norm_ratio": begin.loc[first, "mean"] / begin.loc[last, "mean"],
-        "rms_ratio": trainability.depth_ratios(layers)[0].ratio,
-        "norm_range": means["mean"].max() / means["mean"].min(),
-        "scatter": scatters["variation"].mean(),
-        **{
-            f"classifier_{name}": means.loc[last, column] / others[column].max()
-            for name, column in {"variance": "variance", "spread": "coordinate_variance"}.items()
-        },
-        **_biases(layers),
-    }
-    if epochs is not None and "val_accuracy" in epochs:
-        course = epochs.sort_values("step")["val_accuracy"].dropna().to_numpy(float)
-        if len(course) > 1:
-            found["worst_drop"] = 100 * float((-np.diff(course)).max())
-    if steps is not None:
-        losses = trainability.epoch_losses(steps, layers)
-        lost = trainability.collapse(
-            layers, losses, loss="train_loss", early=EARLY, share=SHARE, still=STILL,
-            stretch=STRETCH,
-        )  # fmt: skip
-        found |= {"lowest": lost.lowest, "collapse": math.nan if lost.onset is None else lost.onset}
-    return {name: float(value) for name, value in found.items()}
-
-
-def _biases(layers: pd.DataFrame) -> dict[str, float]:
-    """Geometric means over layers of what biases vary by, over what weights do."""
-    kinds = layers[layers["kind"].isin(("weight", "bias"))].astype({"layer": str})
-    kinds = kinds.assign(owner=kinds["layer"].str.rpartition(".")[0])
-    found = {}
-    for name, column in {"variance": "variance", "spread": "coordinate_variance"}.items():
-        wide = kinds.pivot_table(index="owner", columns="kind", values=column)
-        if "bias" in wide:
-            found[f"bias_{name}"] = math.exp(np.log(wide["bias"] / wide["weight"]).mean())
-    return found
-
-
 def _over_seeds(block: pd.DataFrame, measure: str, *, positive: bool = True) -> Estimate:
     """A measure of runs that differ in their seed only, by a t interval over its logs."""
     values = block[measure].dropna() if measure in block else pd.Series(dtype=float)
@@ -180,7 +93,7 @@ def _against(
     wide = block.pivot_table(index="seed", columns=key, values=measure)
     lacking = [str(value) for value in (of, to) if value not in wide]
     if lacking:
-        return Estimate.missing(f"no run at {key}={', '.join(lacking)}", "it")
+        return Estimate.missing(f"no run at {key}={', '.join(lacking)}", "such a run")
     pairs = wide[[of, to]].dropna()
     values = pairs[of] / pairs[to] if positive else pairs[of] - pairs[to]
     return _estimate(values.to_numpy(float), positive=positive)
