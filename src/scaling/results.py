@@ -210,13 +210,15 @@ def settings(
 
     Args:
         rows: as `read` gives them; damaged ones belong to no block.
-        together: columns that may differ within a block, too, such as `clip`.
+        together: columns that may differ within a block, too, such as `clip`; with `optimizer`,
+            its own settings as well.
     """
     rows = rows[rows["status"] != "corrupt"]
     choices = ("model", "data", "optimizer", "protocol", "duration", "clip")
     nested = [key for key in map(str, rows) if "." in key and not key.startswith("logger.")]
     keys: list[str] = []
-    for key in (key for key in (*choices, *nested) if key not in together):
+    apart = [key for key in (*choices, *nested) if not {key, key.partition(".")[0]} & {*together}]
+    for key in apart:
         if _groups(rows, [*keys, key]) > _groups(rows, keys):
             keys.append(key)
     if not keys:

@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import OmegaConf
 
-from scaling import beats, config, hparams, interrupts, locks, provenance, results
+from scaling import beats, config, denormals, hparams, interrupts, locks, provenance, results
 from scaling.callbacks.checkpoint import Resumable
 from scaling.callbacks.handlers import OwnHandlers
 from scaling.callbacks.heartbeat import Heartbeat
@@ -58,6 +58,7 @@ def examples(cell: Cell) -> int:
     return _steps(cell.config, data) * cell.config["batch"]
 
 
+@denormals.flushed()
 def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
     """Train a cell in its folder and write its row, whatever happens.
 

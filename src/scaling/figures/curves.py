@@ -5,8 +5,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling import optima, results
+from scaling import results
 from scaling.figures.panels import colors, panels
+from scaling.tried import at_best
 
 
 def norm_curves(rows: pd.DataFrame, steps: pd.DataFrame) -> Figure:
@@ -20,13 +21,10 @@ def norm_curves(rows: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     """
 
     def draw(block: pd.DataFrame, axes: Axes) -> None:
-        best = {vertex.batch: vertex.argmin for vertex in optima.vertices(block)}
-        for batch, color in colors(block):
-            if batch not in best:
-                continue
-            lr = best[batch]
-            runs = block.loc[(block["batch"] == batch) & (block["lr"] == lr), "run"]
-            own = steps[steps["run"].isin(runs)]
+        best = at_best(block)
+        for batch, color in colors(best):
+            runs = best[best["batch"] == batch]
+            own, lr = steps[steps["run"].isin(runs["run"])], runs["lr"].iloc[0]
             window = own["step"] // 20 * 20 + 10
             norms = own.groupby(window)["grad_norm_pre_clip"].median()
             axes.plot(norms, color=color, linewidth=1.2, label=f"{batch:g} (lr {lr:g})")

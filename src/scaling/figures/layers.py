@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scaling.figures.panels import blank, panels, spread
+from scaling.tried import at_best
 
 NOISE = "data.label_noise"
 SCORES = {  # column -> what it is called, marker
@@ -126,7 +127,7 @@ def accuracy_over_noise(rows: pd.DataFrame) -> Figure:
         axes.set_ylabel("accuracy (%)")
         axes.legend(framealpha=0.8)
 
-    return panels(rows, draw, (NOISE,))
+    return panels(at_best(rows), draw, (NOISE,))
 
 
 def _of_weights(
@@ -142,7 +143,7 @@ def _of_weights(
         else:
             draw(own, axes)
 
-    return panels(rows, draw_known)
+    return panels(at_best(rows), draw_known)
 
 
 def _shades(own: pd.DataFrame) -> list[tuple[str, tuple[float, float, float]]]:

@@ -1,0 +1,24 @@
+"""The best of the learning rates that were tried."""
+
+import pandas as pd
+
+from scaling import optima, results
+
+
+def at_best(rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs of each setting and batch size at the best of its learning rates.
+
+    What is said of a setting over its seeds is said of these: runs at other learning rates are no
+    further seeds of it. Best is the lowest mean validation loss; where one was tried, it is that.
+
+    Args:
+        rows: as `scaling.results.read` gives them.
+    """
+    kept = []
+    for _, block in results.settings(rows):
+        for batch, own in block.groupby("batch"):
+            if own["lr"].nunique() > 1:
+                best = {vertex.batch: vertex.argmin for vertex in optima.vertices(own)}
+                own = own.loc[own["lr"] == best.get(batch)]
+            kept.append(own)
+    return pd.concat(kept).sort_index() if kept else rows.iloc[:0]
