@@ -16,9 +16,9 @@ def at_best(rows: pd.DataFrame) -> pd.DataFrame:
     """
     kept = []
     for _, block in results.settings(rows):
-        for batch, own in block.groupby("batch"):
-            if own["lr"].nunique() > 1:
-                best = {vertex.batch: vertex.argmin for vertex in optima.vertices(own)}
-                own = own.loc[own["lr"] == best.get(batch)]
-            kept.append(own)
+        several = block.groupby("batch")["lr"].transform("nunique") > 1
+        if several.any():  # else no loss is asked for
+            best = {vertex.batch: vertex.argmin for vertex in optima.vertices(block[several])}
+            block = block[~several | (block["lr"] == block["batch"].map(best))]
+        kept.append(block)
     return pd.concat(kept).sort_index() if kept else rows.iloc[:0]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scaling.evidence import Evidence
-from scaling.studies import trainability
+from scaling.studies import optimizers, trainability
 
 LAYERS = (
     ("hidden.0.weight", "weight"), ("hidden.0.bias", "bias"),
@@ -98,18 +98,56 @@ def test_depths_are_compared_over_paired_seeds():
     assert (words(less)[small], words(less)[faster]) == ("holds", "holds")
 
 
-def test_optimizers_are_compared_at_one_rate_and_each_at_its_best():
-    rates = {"sgd": {1e-3: 0.5, 1e-1: 0.97}, "adam": {1e-3: 0.97}}
-    base = evidence(optimizer=["sgd", "adam"], lr=[1e-3, 1e-1],
-                    first=lambda run: 0.1 if run["lr"] == 1e-3 else 0.001)  # fmt: skip
+def at_rates(scores: dict[str, dict[float, float]], **settings) -> Evidence:
+    """Runs of optimizers at these learning rates only, with this validation accuracy at each.
+
+    The validation loss follows from it, and early gradients are larger at lr 0.001.
+    """
+    rates = sorted({lr for own in scores.values() for lr in own})
+    base = evidence(optimizer=list(scores), lr=rates,
+                    first=lambda run: 0.1 if run["lr"] == 1e-3 else 0.001, **settings)  # fmt: skip
     rows = base.rows
-    kept = [lr in rates[name] for name, lr in zip(rows["optimizer"], rows["lr"], strict=True)]
-    scores = [rates[n].get(lr, np.nan) for n, lr in zip(rows["optimizer"], rows["lr"], strict=True)]
-    given = Evidence(rows.assign(val_accuracy=scores)[kept])
+    found = [scores[n].get(lr) for n, lr in zip(rows["optimizer"], rows["lr"], strict=True)]
+    rows = rows.assign(val_accuracy=found, val_loss=1 - pd.Series(found, dtype=float))
+    given = Evidence(rows[rows["val_accuracy"].notna()])
     vars(given).update({k: v for k, v in vars(base).items() if k not in ("rows", "folders")})
+    return given
+
+
+def test_optimizers_are_compared_at_one_rate_and_each_at_its_best():
+    given = at_rates({"sgd": {1e-3: 0.5, 1e-1: 0.97}, "adam": {1e-3: 0.97}})
     judged = words(given)
     assert judged["Adam keeps early gradients larger than SGD, at one lr"] == "cannot tell"
     assert judged["Adam keeps early gradients larger than SGD, each at its best lr"] == "holds"
+    best, changed = (line for line in trainability.sentences(given) if "RMS" not in line)
+    assert best == (
+        "Best lr of each optimizer, by validation accuracy of seeds 0, 1: "
+        "adam 0.001, sgd 0.1 (the largest tried)"
+    )
+    assert changed.startswith("Tuning changes 1 of 4 verdicts on optimizers: ")
+    assert '"Adam keeps early gradients larger than SGD" cannot tell at one lr' in changed
+
+
+def test_seeds_that_compare_choose_no_rate():
+    """The last three seeds would choose lr 0.001 for SGD, and the first two decide for 0.1."""
+    given = at_rates({"sgd": {1e-3: 0.5, 1e-1: 0.6}, "adam": {1e-3: 0.97}})
+    rows = given.rows
+    rows.loc[(rows["seed"] > 1) & (rows["lr"] == 1e-3), "val_accuracy"] = 0.99
+    assert list(optimizers.best_lrs(rows)["lr"]) == [1e-3, 1e-1]
+
+
+def test_a_rate_at_which_a_choosing_seed_diverged_is_not_chosen():
+    rows = at_rates({"sgd": {1e-3: 0.5, 1e-1: 0.6}, "adam": {1e-3: 0.97}}).rows
+    rows = rows[~((rows["lr"] == 1e-1) & (rows["seed"] == 1))]
+    assert list(optimizers.best_lrs(rows)["lr"]) == [1e-3, 1e-3]
+
+
+def test_runs_at_other_learning_rates_are_no_further_seeds():
+    given = at_rates({"sgd": {1e-3: 0.5, 1e-2: 0.9, 1e-1: 0.6}})
+    (said,) = [line for line in trainability.sentences(given) if "RMS" in line]
+    assert "(lr=0.01, the best tried)" in said
+    verdict = next(verdict for _, verdict in trainability.verdicts(given))
+    assert "over 5 seeds" in verdict.numbers
 
 
 def test_a_collapse_is_told_with_its_epoch_and_the_last_note_fails():

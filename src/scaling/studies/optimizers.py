@@ -5,7 +5,7 @@ from functools import partial
 
 import pandas as pd
 
-from scaling.claims import Claim, Estimate
+from scaling.claims import Estimate
 from scaling.studies.over_seeds import ABOVE, FALLS, RISES, against, noted
 
 TUNING = 2  # seeds that choose each optimizer's lr; those that compare are others
@@ -67,7 +67,7 @@ def sentences(block: pd.DataFrame) -> Iterator[str]:
 
 
 def _tuning_seeds(block: pd.DataFrame) -> list[float]:
-    return sorted(block["seed"].unique())[:TUNING]
+    return sorted(map(float, block["seed"].unique()))[:TUNING]
 
 
 def _compared(
