@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from rows import write_sweep
 
-from scaling import results
+from scaling import report, results
+from scaling.tables import write_part
 
 
 def test_a_table_that_was_kept_reads_like_the_runs_it_came_from(tmp_path):
@@ -99,3 +100,47 @@ def test_runs_of_a_cell_that_differ_in_what_may_be_a_setting_are_no_seeds(tmp_pa
     with pytest.warns(UserWarning, match="taken for granted"):
         rows = results.read(tmp_path / "mine.csv")
     assert [title for title, _ in results.settings(rows)] == ["model.width=64", "model.width=128"]
+
+
+def with_epochs(folder):
+    """A sweep whose runs have a table of two epochs each."""
+    for i, run in enumerate(sorted(folder.glob("*/row.json"))):
+        columns = {"epoch": [0, 1], "step": [5, 10], "val_accuracy": [0.123456789, i / 7]}
+        write_part(run.parent / "epochs", columns, first=0)
+    return folder
+
+
+def test_a_kept_sweep_is_read_like_the_sweep_itself(tmp_path):
+    folder = with_epochs(write_sweep(tmp_path / "sweep", seeds=(0, 1)))
+    report.keep([folder], tmp_path / "kept")
+    there = tmp_path / "kept"
+    pd.testing.assert_frame_equal(
+        results.read(there), results.read(folder), check_dtype=False, rtol=1e-5
+    )
+    pd.testing.assert_frame_equal(
+        results.epochs(there), results.epochs(folder), check_dtype=False, rtol=1e-4,
+        check_categorical=False,
+    )  # fmt: skip
+    assert results.steps(there).empty
+    assert sorted(path.name for path in there.iterdir()) == ["epochs.parquet", "rows.csv"]
+
+
+def test_kept_and_new_runs_are_read_together(tmp_path):
+    folder = with_epochs(write_sweep(tmp_path / "sweep"))
+    report.keep([folder], tmp_path / "kept")
+    other = with_epochs(write_sweep(tmp_path / "other"))
+    assert list(results.read(tmp_path / "kept", other)["study"].unique()) == ["sweep", "other"]
+    assert len(results.epochs(tmp_path / "kept", other)) == 24
+
+
+def test_the_folder_of_a_report_is_a_kept_sweep(tmp_path):
+    folder = write_sweep(tmp_path / "sweep")
+    report.write([folder], folder / "report")
+    assert len(results.read(folder / "report")) == len(results.read(folder)) == 6
+
+
+def test_a_damaged_kept_table_is_named(tmp_path):
+    report.keep([with_epochs(write_sweep(tmp_path / "sweep"))], tmp_path / "kept")
+    (tmp_path / "kept" / "epochs.parquet").write_bytes(b"PAR1 torn")
+    with pytest.raises(ValueError, match=r"epochs.parquet cannot be read .*; keep the sweep again"):
+        results.epochs(tmp_path / "kept")

@@ -13,7 +13,7 @@ from scaling import results
 class Evidence:
     """Rows, and the longer tables of their runs, which are read when somebody asks for them.
 
-    The longer ones are empty where there are rows only, as in a table that was kept as a file.
+    The longer ones are empty where they were not kept.
     """
 
     rows: pd.DataFrame
@@ -27,7 +27,7 @@ class Evidence:
             FileNotFoundError: if there is no row below a folder.
             ValueError: for a file that is no table of rows.
         """
-        return cls(results.read(*folders), tuple(f for f in folders if f.suffix != ".csv"))
+        return cls(results.read(*folders), folders)
 
     @cached_property
     def steps(self) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""A table of losses that somebody kept as a file, read as rows of runs."""
+"""A sweep that somebody kept as files, without the folders of its runs."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,54 @@ ASSUMED: dict[str, tuple[float | str, str]] = {
     "seed": (0, "repeats of a cell are its seeds, in their order"),
     "status": ("done", "every run with a loss is done, without one it diverged"),
 }
+
+ROWS = "rows.csv"
+
+
+def rows_of(folder: str | Path) -> Path | None:
+    """The file with the rows of a kept sweep; None for a folder of runs.
+
+    It is a .csv, or `rows.csv` in a folder, where longer tables of these runs may lie beside it.
+    """
+    path = Path(folder)
+    if path.suffix == ".csv":
+        return path
+    return path / ROWS if (path / ROWS).is_file() else None
+
+
+def table(folder: str | Path, name: str) -> pd.DataFrame:
+    """A longer table of a kept sweep, such as `layer_epochs`; empty if it was not kept.
+
+    Raises:
+        ValueError: if its file is damaged.
+    """
+    path = Path(folder) / f"{name}.parquet"
+    if not path.is_file():
+        return pd.DataFrame()
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise ValueError(f"{path} cannot be read ({error}); keep the sweep again") from error
+
+
+def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Keep a sweep: its rows, and longer tables, in a folder that is read like the sweep itself.
+
+    Numbers are rounded to the five digits that figures and fits can use.
+
+    Args:
+        folder: made if missing; files of these names in it are replaced.
+        rows: as `scaling.results.read` gives them.
+        tables: name -> longer table of these runs; empty ones are left out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(folder / ROWS, index=False, float_format="%.6g")
+    for name, table in tables.items():
+        if len(table):
+            floats = [str(key) for key in table if pd.api.types.is_float_dtype(table[key])]
+            rounded = {key: [float(f"{x:.5g}") for x in table[key]] for key in floats}
+            small = table.assign(**rounded).astype(dict.fromkeys(floats, "float32"))
+            small.to_parquet(folder / f"{name}.parquet", index=False, compression="zstd")
 
 
 def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from scaling import cautions, plans, results, summaries
+from scaling import cautions, kept, plans, results, summaries
 from scaling.claims import Verdict
 from scaling.evidence import Evidence
 from scaling.studies import clipping, laws, noise, trainability, tuning
@@ -114,6 +114,23 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     return files
 
 
+def keep(folders: list[Path], place: Path) -> None:
+    """Keep a sweep without its runs: rows with what studies measured of each, and its epochs.
+
+    Raises:
+        FileNotFoundError: if a folder holds no row.
+    """
+    evidence = Evidence.of(*folders)
+    rows = evidence.rows
+    for study in STUDIES:
+        if study.applies(evidence) and hasattr(study, "measures"):
+            found: pd.DataFrame = study.measures(evidence)
+            new = [key for key in found if key not in rows]
+            rows = rows.merge(found[["study", "run", *new]], on=["study", "run"], how="left")
+    longer = {"epochs": evidence.epochs, "layer_epochs": evidence.layer_epochs}
+    kept.write(place, rows, longer)
+
+
 def _drawings(evidence: Evidence) -> dict[str, tuple[Callable[..., Any], Sequence[pd.DataFrame]]]:
     """The figures that show something of a sweep, each with the tables that it is drawn from."""
     from scaling import figures  # here, so that --help is quick
@@ -171,16 +188,25 @@ def main() -> int:
         nargs="+",
         type=Path,
         metavar="FOLDER",
-        help="such as multirun/quickstart, or a rows.csv of an earlier report",
+        help="such as multirun/quickstart, a rows.csv of an earlier report, or a kept sweep",
     )
     parser.add_argument(
         "--out", type=Path, help="where the files go; report/ in the first folder by default"
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="PLACE",
+        help="also keep the rows and the tables of epochs there: a folder to share, which is read "
+        "like the sweep itself",
     )
     given = parser.parse_args()
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             files = write(given.folders, given.out or _place(given.folders[0]))
+            if given.keep:
+                keep(given.folders, given.keep)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

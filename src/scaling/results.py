@@ -143,18 +143,19 @@ def read(*folders: str | Path) -> pd.DataFrame:
     `corrupt`, named in a warning.
 
     Args:
-        folders: of runs or of studies; or a table of rows, a .csv: one that `scaling.report` wrote,
-            or anybody's with columns `batch`, `lr` and `val_loss` (`scaling.kept`).
+        folders: of runs or of studies; or of a kept sweep; or a table of rows, a .csv: one that
+            `scaling.report` wrote, or anybody's with columns `batch`, `lr` and `val_loss`
+            (`scaling.kept`).
 
     Raises:
         FileNotFoundError: if there is no row below a folder.
         ValueError: for a file that is no such table.
     """
-    files = [folder for folder in folders if Path(folder).suffix == ".csv"]
-    once = {os.path.abspath(path): Path(path) for path in files}
-    tables = [kept.read(path, text=TEXT) for path in once.values()]
-    if len(files) < len(folders) or not folders:
-        tables.append(_gathered([folder for folder in folders if folder not in files]))
+    files = {os.path.abspath(path): path for path in map(kept.rows_of, folders) if path}
+    tables = [kept.read(path, text=TEXT) for path in files.values()]
+    runs = [folder for folder in folders if not kept.rows_of(folder)]
+    if runs or not folders:
+        tables.append(_gathered(runs))
     table = pd.concat(tables, ignore_index=True)
     return table.reindex(columns=[*FIXED, *(key for key in table if key not in FIXED)])
 
@@ -182,10 +183,10 @@ def layer_epochs(*folders: str | Path) -> pd.DataFrame:
 def provenance(*folders: str | Path) -> dict[str, str]:
     """What the runs below some folders were made with: each key with its values, and their number.
 
-    Tables that were kept as files have none.
+    Kept sweeps have none.
     """
     found: dict[str, Counter[str]] = {}
-    for run in _all_runs([folder for folder in folders if Path(folder).suffix != ".csv"]):
+    for run in _all_runs([folder for folder in folders if not kept.rows_of(folder)]):
         with contextlib.suppress(ValueError):  # damaged; `read` names it
             row = read_row(run)
             for key, value in (row.provenance if row else {}).items():
@@ -324,9 +325,10 @@ def _varying(configs: list[dict[str, Any]], without: set[str]) -> pd.DataFrame:
 
 
 def _tables(folders: tuple[str | Path, ...], table: str) -> pd.DataFrame:
-    """The parts of one table of every run below `folders`, joined; study and run come first."""
-    parts = []
-    for run in _all_runs(folders):
+    """One table of all runs below `folders`, or kept there; study and run come first."""
+    parts = [kept.table(folder, table) for folder in folders if kept.rows_of(folder)]
+    parts = [part for part in parts if len(part)]
+    for run in _all_runs([folder for folder in folders if not kept.rows_of(folder)]):
         part = read_parts(run / table)
         if len(part):
             part.insert(0, "study", run.absolute().parent.name)

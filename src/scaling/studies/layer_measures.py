@@ -11,6 +11,11 @@ from scaling import trainability
 from scaling.evidence import Evidence
 
 RUN = ["study", "run"]
+MEASURES = (
+    *("first_rms", "first_decay", "first_scatter", "norm_ratio", "rms_ratio", "norm_range"),
+    *("scatter", "classifier_variance", "classifier_spread", "bias_variance", "bias_spread"),
+    *("worst_drop", "lowest", "collapse", "gap"),
+)
 EARLY, SHARE, STILL, STRETCH = 1, 0.1, 0.05, 3  # of the collapse detector
 
 
@@ -29,8 +34,12 @@ def measures(evidence: Evidence) -> pd.DataFrame:
     accuracy from one epoch to the next, in percent, and `gap` training less test accuracy. `lowest`
     is what is left of the first gradient's RMS, as the collapse detector scales it, `collapse` the
     epoch of a collapse's onset.
+
+    Rows that were kept with these columns are taken at their word.
     """
     done = evidence.rows[evidence.rows["status"] == "done"]
+    if "first_rms" in done:  # a kept table has them
+        return done[done["first_rms"].notna()]
     layers, epochs, steps = map(_by_run, (evidence.layer_epochs, evidence.epochs, evidence.steps))
     names = [name for name in zip(done["study"], done["run"], strict=True) if name in layers]
     lines = [

@@ -9,7 +9,7 @@ from scaling import results
 from scaling.claims import Claim, Estimate, Verdict
 from scaling.evidence import Evidence
 from scaling.studies import optimizers
-from scaling.studies.layer_measures import RUN, SHARE, measures
+from scaling.studies.layer_measures import MEASURES, RUN, SHARE, measures
 from scaling.studies.over_seeds import (
     ABOVE,
     BELOW,
@@ -26,7 +26,8 @@ from scaling.tried import at_best
 
 def applies(evidence: Evidence) -> bool:
     """Whether an MLP's layers were measured at every mini-batch."""
-    return bool((evidence.rows["model"] == "mlp").any()) and len(evidence.layer_epochs) > 0
+    mlp = bool((evidence.rows["model"] == "mlp").any())
+    return mlp and ("first_rms" in evidence.rows or len(evidence.layer_epochs) > 0)
 
 
 def sentences(evidence: Evidence) -> Iterator[str]:
@@ -90,7 +91,7 @@ def _blocks(table: pd.DataFrame, across: str = "") -> Iterator[tuple[str, pd.Dat
 def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
     """`layers`: a line for each run, as `measures` gives it."""
     table = measures(evidence)
-    own = [key for key in table if key not in evidence.rows]
+    own = [key for key in MEASURES if key in table]
     named = [*RUN, *(key for key in ACROSS if key in table), "seed", "test_accuracy"]
     return {"layers": table[[key for key in named if key in table] + own]}
 
