@@ -58,6 +58,7 @@ FORBIDDEN = {
     "arrivals.py": PURE - {"scaling"} | OURS,
     "tradeoffs.py": PURE - {"scaling"} | OURS,
     "trainability.py": PURE - {"scaling"} | OURS,
+    "trends.py": PURE - {"scaling"} | OURS,
     "studies": HYDRA | LIGHTNING | OURS | {"torch", "matplotlib"},
     "figures": HYDRA | LIGHTNING | OURS | {"torch"},
     "models": HYDRA | OURS | {"scaling.callbacks", "scaling.datamodules"},
