@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from scaling.gradients import clamped_norm, clip_coefficient, layer_norms, layer_spread, total_norm
+from scaling.gradients import (
+    clamped_norm,
+    clip_coefficient,
+    cosine,
+    layer_norms,
+    layer_spread,
+    total_norm,
+)
 
 
 def gradients(seed: int = 0, scale: float = 1.0) -> list[torch.Tensor]:
@@ -123,3 +130,37 @@ def test_a_constant_gradient_and_a_single_coordinate_have_no_variance():
 def test_norms_of_nothing_are_refused():
     with pytest.raises(ValueError, match="no tensors"):
         layer_norms([])
+
+
+def test_the_cosine_of_known_gradients():
+    right, up = (
+        [torch.tensor([1.0]), torch.tensor([0.0])],
+        [torch.tensor([0.0]), torch.tensor([2.0])],
+    )
+    assert cosine(right, up) == 0
+    diagonal = [torch.tensor([3.0]), torch.tensor([3.0])]
+    assert cosine(right, diagonal).item() == pytest.approx(0.5**0.5)
+    parts = gradients()
+    assert cosine(parts, [-1e-20 * part for part in parts]).item() == pytest.approx(-1)
+
+
+def test_the_cosine_equals_that_of_all_coordinates_in_a_row():
+    a, b = gradients(1), gradients(2, scale=1e3)
+    rows = [torch.cat([part.flatten() for part in each]).double() for each in (a, b)]
+    slow = torch.nn.functional.cosine_similarity(*rows, dim=0)
+    assert cosine(a, b).item() == pytest.approx(slow.item(), abs=1e-6)
+
+
+def test_random_directions_are_at_right_angles_but_for_one_over_the_root_of_their_number():
+    draws = torch.Generator().manual_seed(0)
+    pairs = [[[torch.randn(400, generator=draws)] for _ in range(2)] for _ in range(500)]
+    found = torch.stack([cosine(a, b) for a, b in pairs])
+    assert found.std().item() == pytest.approx(1 / 20, rel=0.13)  # 4 sd of a standard deviation
+
+
+def test_a_cosine_with_nothing_is_no_number_and_of_other_parameters_refused():
+    assert cosine([torch.ones(2)], [torch.zeros(2)]).isnan()
+    with pytest.raises(ValueError, match="of the same parameters"):
+        cosine([torch.ones(2)], [torch.ones(3)])
+    with pytest.raises(ValueError, match="no tensors"):
+        cosine([], [])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rates import within
 
-from scaling.significance import detectable, holm, power, seeds_needed
+from scaling.significance import detectable, holm, mcnemar, power, seeds_needed
 
 
 def test_power_is_that_of_other_programs():
@@ -67,3 +67,27 @@ def test_holm_rejects_anything_true_no_more_often_than_its_level():
 def test_what_is_no_probability_is_refused():
     with pytest.raises(ValueError, match="must lie between 0 and 1"):
         holm([0.5, 1.5])
+
+
+def test_mcnemar_by_hand():
+    assert mcnemar(5, 0) == pytest.approx(2 / 2**5)
+    assert mcnemar(1, 3) == mcnemar(3, 1) == pytest.approx(2 * (1 + 4) / 2**4)
+    assert mcnemar(4, 4) == mcnemar(0, 0) == 1.0
+
+
+def test_mcnemar_counts_the_splits_at_least_as_uneven():
+    for first, second in ((3, 9), (12, 5)):
+        many = first + second
+        splits = [k for k in range(2**many) if abs(2 * k.bit_count() - many) >= abs(first - second)]
+        assert mcnemar(first, second) == pytest.approx(len(splits) / 2**many)
+
+
+def test_mcnemar_rejects_equal_classifiers_no_more_often_than_its_level():
+    chances = [math.comb(30, k) / 2**30 for k in range(31)]
+    wrong = sum(chance for k, chance in enumerate(chances) if mcnemar(k, 30 - k) < 0.05)
+    assert 0.02 < wrong <= 0.05
+
+
+def test_negative_counts_are_refused():
+    with pytest.raises(ValueError, match="must not be negative"):
+        mcnemar(-1, 2)

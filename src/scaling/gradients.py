@@ -71,3 +71,22 @@ def layer_spread(
         )
         variances[far] = layer_norms(list(centred)) ** 2 / sizes[far]
     return torch.stack([means, variances])
+
+
+def cosine(a: list[Tensor], b: list[Tensor]) -> Float[Tensor, ""]:
+    """Cosine of the angle between two gradients over all coordinates, in float32; nan if one is 0.
+
+    Args:
+        a: a tensor for each parameter.
+        b: of the same shapes, in the same order.
+
+    Raises:
+        ValueError: for gradients of different parameters, or of none.
+    """
+    if [tensor.shape for tensor in a] != [tensor.shape for tensor in b]:
+        raise ValueError("a cosine takes two gradients of the same parameters, in one order")
+    lengths = total_norm(a), total_norm(b)
+    products = [
+        (x.float() / lengths[0] * (y.float() / lengths[1])).sum() for x, y in zip(a, b, strict=True)
+    ]
+    return torch.stack(products).sum()

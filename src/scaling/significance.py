@@ -1,4 +1,4 @@
-"""What tests over seeds can find: p-values corrected for their number, power, seeds needed."""
+"""What tests can find: p-values, corrected for their number, power, seeds needed."""
 
 import math
 from collections.abc import Sequence
@@ -29,6 +29,25 @@ def holm(p: Sequence[float] | Vector) -> Vector:
     steps = given[order] * np.arange(len(order), 0, -1)
     corrected[order] = np.minimum(1, np.maximum.accumulate(steps))
     return corrected
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided p-value that two classifiers err equally often on the same examples.
+
+    McNemar (1947): examples that both or neither got right say nothing; of the others, each is the
+    first's with probability 1/2. Examples must be independent, which overlapping windows are not.
+
+    Args:
+        only_first: examples that the first alone classified correctly.
+        only_second: examples that the second alone classified correctly.
+
+    Raises:
+        ValueError: for a negative count.
+    """
+    if min(only_first, only_second) < 0:
+        raise ValueError(f"counts {only_first} and {only_second} must not be negative")
+    discordant = only_first + only_second
+    return float(stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
 def power(shift: float, seeds: int, level: float) -> float:
