@@ -10,8 +10,7 @@ from torch import Tensor
 
 from scaling.datamodules.populations import Labeled
 
-FEW_CHANGES = 0.5  # of the changes of label that an order drawn at random has
-ENOUGH = 20  # expected changes, below which nothing can be said of an order
+SORTED = -6.0  # standard deviations; by chance one part in 10^9 has so few runs of labels
 IN_SEQUENCE = 0.2  # share of steps to the very next record of the file
 
 
@@ -24,9 +23,9 @@ def leaks(
     - `leak_windows`: windows that occur again, in the same part or in another.
     - `leak_records`: records (time steps) that occur again, in the same window or another: windows
       that overlap, and duplicates that were divided.
-    - `leak_label_order`: the smallest ratio, over the parts, of the changes of label from each
-      window to the next to their expectation n (1 - sum_k p_k^2) in a random order; 0 where the
-      windows are sorted by label. A part of which fewer than 20 are expected says nothing.
+    - `leak_label_order`: of the part whose labels come most in order, how many standard deviations
+      its number of runs of equal labels is above that of a random order; far below 0 where windows
+      are sorted by label. (The runs test of Wald and Wolfowitz for several classes.)
     - `leak_file_order`: the largest share, over the parts, of steps inside a window that lead to
       the record that is next in the file.
 
@@ -45,15 +44,13 @@ def leaks(
         raise ValueError(repeated)
     found: dict[str, int | float] = {"leak_windows": 0, "leak_records": 0}
     orders = {name: _label_order(part.labels) for name, part in parts.items()}
-    known = {name: ratio for name, ratio in orders.items() if ratio is not None}
-    for name, ratio in known.items():
-        if ratio < FEW_CHANGES:
+    for name, order in orders.items():
+        if order < SORTED:
             raise ValueError(
-                f"data: windows of {name} lie in the order of their labels ({ratio:.1%} of the "
-                "changes of label that a random order has); shuffle them"
+                f"data: windows of {name} lie in the order of their labels (runs of equal labels "
+                f"are {-order:.1f} standard deviations fewer than in a random order); shuffle them"
             )
-    if known:
-        found["leak_label_order"] = min(known.values())
+    found["leak_label_order"] = min(orders.values())
     shares = {name: _in_sequence(where) for name, where in (positions or {}).items()}
     for name, share in shares.items():
         if share > IN_SEQUENCE:
@@ -103,13 +100,15 @@ def _repeated(contents: Iterator[tuple[str, list[bytes]]], what: str) -> str | N
     return None
 
 
-def _label_order(labels: Integer[Tensor, " n"]) -> float | None:
-    """Changes of label from one to the next, per change in a random order."""
-    shares = torch.bincount(labels).double() / len(labels)
-    expected = len(labels) * (1 - (shares**2).sum().item())
-    if expected < ENOUGH:
-        return None
-    return (labels[1:] != labels[:-1]).sum().item() / expected
+def _label_order(labels: Integer[Tensor, " n"]) -> float:
+    """Runs of equal labels above expectation, in standard deviations; 0 if all orders are alike."""
+    n, counts = len(labels), torch.bincount(labels).double()
+    squares, cubes = (counts**2).sum().item(), (counts**3).sum().item()
+    variance = squares * (squares + n * (n + 1)) - 2 * n * cubes - n**3
+    if n < 2 or variance <= 0:
+        return 0.0
+    runs = 1 + (labels[1:] != labels[:-1]).sum().item()
+    return (runs - (n * (n + 1) - squares) / n) / (variance / (n**2 * (n - 1))) ** 0.5
 
 
 def _in_sequence(positions: Integer[np.ndarray, "windows length"]) -> float:

@@ -73,8 +73,8 @@ class Passes:
 def doubling(batch: int, growth: int, passes: int) -> tuple[int, ...]:
     """The batch of each pass, when it doubles from `batch` to `growth`.
 
-    The passes are divided into as many stretches as there are sizes, as equal as they can be: with d
-    doublings pass p has batch 2^floor(p (d + 1) / passes).
+    The passes are divided into as many stretches as there are sizes, as equal as they can be: with
+    d doublings pass p has batch 2^floor(p (d + 1) / passes).
 
     Raises:
         ValueError: if `growth` is not reached by doubling, or the passes are too few.
