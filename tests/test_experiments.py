@@ -122,6 +122,8 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         "mlp": ["data=digits"],
         "digits": ["model=mlp"],
         "mnist": ["model=mlp"],
+        "tcn": ["data=flows"],
+        "gru": ["data=flows"],
         "flows": ["model=tcn"],
         "unsw_nb15": ["model=tcn"],
         "nsl_kdd": ["model=tcn"],
