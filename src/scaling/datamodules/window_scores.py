@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import (
 
 
 def window_scores(
-    logits: Float[Tensor, "n classes"], labels: Integer[Tensor, " n"]
+    logits: Float[Tensor, "predicted classes"], labels: Integer[Tensor, " n"]
 ) -> dict[str, float]:
     """How well logits predict labels.
 

@@ -119,7 +119,7 @@ class Windows(L.LightningDataModule):
         """All windows that are adapted on."""
         return self._population.query.windows
 
-    def columns(self) -> dict[str, float]:
+    def columns(self) -> dict[str, int | float]:
         """What needs no model: sizes, what leaks were looked for, and what is trivially reached.
 
         Losses in nats: `uniform_loss`, and `unigram_loss`, that of the frequencies of the clients'
@@ -129,7 +129,7 @@ class Windows(L.LightningDataModule):
         population, classes = self._population, self._population.classes
         counts = torch.bincount(population.pooled.labels, minlength=classes) + 1.0
         unigram = (counts / counts.sum()).log()
-        found: dict[str, float] = {
+        found: dict[str, int | float] = {
             "fold": self.fold,
             "classes": classes,
             "clients": len(population.clients),
