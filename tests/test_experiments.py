@@ -9,7 +9,7 @@ from scaling import config, results
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
     for folder in sorted(config.FOLDER.iterdir())
-    if folder.is_dir() and folder.name not in ("hydra", "experiment", "at_scale")
+    if folder.is_dir() and folder.name not in ("hydra", "experiment", "at_scale", "federation")
 }
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 EXPERIMENTS = sorted(file.stem for file in (config.FOLDER / "experiment").glob("*.yaml"))

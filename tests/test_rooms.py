@@ -22,6 +22,7 @@ OURS = {
     "scaling.workers",
 }
 PURE = HYDRA | LIGHTNING | {"scaling", "torch", "matplotlib", "seaborn"}
+MODULES = {"scaling.models", "scaling.datamodules", "scaling.callbacks"}
 FORBIDDEN = {
     "dashboard.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "hparams.py": HYDRA | {"scaling"},
@@ -70,6 +71,10 @@ FORBIDDEN = {
     "trends.py": PURE - {"scaling"} | OURS,
     "studies": HYDRA | LIGHTNING | OURS | {"torch", "matplotlib"},
     "figures": HYDRA | LIGHTNING | OURS | {"torch"},
+    "clients.py": HYDRA | LIGHTNING | OURS | MODULES,
+    "federated.py": HYDRA | LIGHTNING | OURS | MODULES,
+    "sources.py": HYDRA | LIGHTNING | OURS | MODULES,
+    "flower": HYDRA | LIGHTNING | OURS | MODULES | {"torch"},
     "models": HYDRA | OURS | {"scaling.callbacks", "scaling.datamodules"},
     "datamodules": HYDRA | OURS | {"scaling.callbacks", "scaling.models"},
     "callbacks": HYDRA | OURS | {"scaling.models", "scaling.datamodules"},
@@ -123,3 +128,9 @@ def test_the_door_for_hydra_is_light_at_import():
         assert not [
             node.module for node in top if (node.module or "").startswith(("scaling", "torch"))
         ]
+
+
+def test_only_one_room_imports_flower():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if imports_any(path, {"flwr", "ray"}):
+            assert path.parent.name == "flower", path

@@ -48,6 +48,19 @@ class Passes:
         """Updates of so many passes, from the first one on."""
         return sum(math.ceil(self.windows / self.size(p)) for p in range(passes))
 
+    def updates_for(self, examples: int) -> int:
+        """Updates in which so many windows are adapted on, or a few more; at least one."""
+        passes, rest = divmod(examples, self.windows)
+        return max(1, self.updates(passes) + math.ceil(rest / self.size(passes)))
+
+    def examples(self, updates: int) -> int:
+        """Windows adapted on in so many updates."""
+        passes = 0
+        while updates >= (of_pass := math.ceil(self.windows / self.size(passes))):
+            updates -= of_pass
+            passes += 1
+        return passes * self.windows + updates * self.size(passes)
+
     def size(self, number: int) -> int:
         """Windows per batch of a pass."""
         return self.sizes[min(number, len(self.sizes) - 1)]

@@ -110,6 +110,11 @@ class Windows(L.LightningDataModule):
         return self._population.clients
 
     @property
+    def source(self) -> Labeled:
+        """Windows of all clients' distribution, and their labels; nobody trains on them."""
+        return self._population.source
+
+    @property
     def clients_fingerprint(self) -> str:
         """Identity of the clients' windows and labels, the same for all folds of a population."""
         return self._population.clients_fingerprint
