@@ -37,9 +37,7 @@ def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) ->
     if settings["adaptation"] is None:
         return Learner(net, seed=settings["seed"], **ways)
     build(settings["federation"])  # so that what it refuses is refused now
-    adapter: Adapter = build(
-        settings["adaptation"], net=net, sizes=data.batches.size, **ways
-    )
+    adapter: Adapter = build(settings["adaptation"], net=net, sizes=data.batches.size, **ways)
     return adapter
 
 
@@ -51,7 +49,7 @@ def begin(settings: Mapping[str, Any], data: Any, module: L.LightningModule) -> 
     found = sources.source(
         partial(build, settings["model"], **sizes),
         clients=data.clients,
-        heldout=data.source,
+        scored=data.source,
         federation=build(settings["federation"]),
         seed=settings["seed"],
         model={**settings["model"], **sizes},

@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 STATUS, REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # of Linux
 
@@ -42,7 +43,7 @@ class Costs(L.Callback):
         self.lasted, self.peak = self._lasted(), self._peak(module.device)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if trainer.validating or trainer.sanity_checking:
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
         self.epochs.append(self.lasted)
         module.log("pass_seconds", self.lasted)

@@ -3,6 +3,7 @@
 import math
 
 import lightning as L
+from lightning.pytorch.trainer.states import TrainerFn
 
 
 class QueryGradient(L.Callback):
@@ -26,7 +27,7 @@ class QueryGradient(L.Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         found = math.nan
-        if trainer.validating or module.passes % self.every == 0:  # type: ignore[operator]
+        if trainer.state.fn != TrainerFn.FITTING or module.passes % self.every == 0:  # type: ignore[operator]
             found = module.gradient_norm(trainer.datamodule.query)  # type: ignore
             for logger in trainer.loggers:
                 logger.log_metrics({"query_grad_norm": found}, step=trainer.global_step)

@@ -104,6 +104,7 @@ class Adapter(L.LightningModule):
         self.updates: list[Tensor] = []  # loss, entropy, diversity of those of this pass
         self.evaluated: dict[int, list[Tensor]] = {}  # logits by loader
         self.reported: dict[str, Tensor] = {}
+        self.collapsed = False  # in the last evaluation
 
     def load_source(self, state: Mapping[str, Tensor]) -> None:
         """Take other weights and statistics for the source, as long as nothing is adapted."""
@@ -143,7 +144,9 @@ class Adapter(L.LightningModule):
         (windows,) = batch
         self.windows += len(windows)
         self.terms = self.objective.terms(self.net.logits(windows).log_softmax(dim=1))
-        loss = self.objective.loss(self.terms) + self._pull()
+        loss = self.objective.loss(self.terms)
+        if self.pull:
+            loss = loss + self._pull()
         self.reported = {
             "windows": torch.full_like(self.terms.kept, len(windows)),
             "entropy": self.terms.mean_entropy,
@@ -189,7 +192,9 @@ class Adapter(L.LightningModule):
             gradients = self._summed(terms, *self._gradients(terms))
         return float(torch.stack(torch._foreach_norm(gradients)).norm())
 
-    def validation_step(self, batch: tuple[Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+    def validation_step(
+        self, batch: tuple[Tensor], batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         self.evaluated.setdefault(dataloader_idx, []).append(self.net.logits(batch[0]))
 
     def on_validation_epoch_end(self) -> None:
@@ -210,7 +215,9 @@ class Adapter(L.LightningModule):
         if self.updates:
             steps = torch.stack(self.updates)
             names = ("loss", "entropy", "diversity")
-            found |= {f"pass_{n}": x for n, x in zip(names, steps.mean(dim=0).tolist(), strict=True)}
+            found |= {
+                f"pass_{n}": x for n, x in zip(names, steps.mean(dim=0).tolist(), strict=True)
+            }
             if len(steps) > 1:
                 spread = steps.std(dim=0).tolist()
                 found |= {f"pass_{n}_sd": x for n, x in zip(names, spread, strict=True)}
@@ -221,6 +228,7 @@ class Adapter(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         self.updates.clear()
         if self.collapsed:
+            self.collapsed = False
             self.resets += 1
             self.known["reset_passes"] = self.passes
             self.reset()
@@ -277,9 +285,7 @@ class Adapter(L.LightningModule):
         away = torch.autograd.grad(self._pull(), list(self.adapted.values()))
         return [a + b for a, b in zip(both, away, strict=True)]
 
-    def _pull(self) -> Tensor | float:
-        if not self.pull:
-            return 0.0
+    def _pull(self) -> Tensor:
         return self.pull * adapted.squared_distance(self.adapted, self.anchor)
 
     def _restate(self) -> None:
