@@ -1,15 +1,21 @@
 """What one client of a federation does in one round, in plain torch."""
 
+import copy
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
+from scaling.flower.settings import Federation
 from scaling.seeds import generator_for, seed_for
 
 SCORED_BATCH = 1_000  # windows at a time in evaluations; of no influence on any number
+
+Labeled = tuple[Tensor, Tensor]  # windows (n, length, features) and their labels (n)
 
 
 def averaged(net: nn.Module) -> dict[str, Tensor]:
@@ -22,8 +28,47 @@ def averaged(net: nn.Module) -> dict[str, Tensor]:
 
 def statistics(net: nn.Module) -> list[str]:
     """The names among `averaged` that no gradient trains."""
-    trained = dict(net.named_parameters())
+    trained = dict(net.named_parameters(remove_duplicate=False))
     return [name for name in averaged(net) if name not in trained]
+
+
+def arrays_of(net: nn.Module) -> dict[str, np.ndarray]:
+    """What clients send, as copies."""
+    return {name: t.detach().cpu().numpy().copy() for name, t in averaged(net).items()}
+
+
+def replaced(net: nn.Module, arrays: dict[str, np.ndarray]) -> nn.Module:
+    """A copy of a network with what a client sent."""
+    own = copy.deepcopy(net)
+    tensors = {name: torch.tensor(array) for name, array in arrays.items()}
+    own.load_state_dict(own.state_dict() | tensors)
+    return own
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What a client does in a round: takes over the weights, trains on its windows, answers."""
+
+    net: nn.Module
+    clients: tuple[Labeled, ...]
+    federation: Federation
+    seed: int
+
+    def __call__(
+        self, arrays: dict[str, np.ndarray], server_round: int, client: int, proximal_mu: float
+    ) -> tuple[dict[str, np.ndarray], int, float]:
+        own = replaced(self.net, arrays)
+        loss = train_locally(
+            own,
+            *self.clients[client],
+            epochs=self.federation.local_epochs,
+            batch=self.federation.batch,
+            lr=self.federation.lr,
+            momentum=self.federation.momentum,
+            proximal_mu=proximal_mu,
+            draws=(self.seed, server_round, client),
+        )
+        return arrays_of(own), len(self.clients[client][1]), loss
 
 
 def train_locally(

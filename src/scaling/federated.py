@@ -1,9 +1,8 @@
 """Train one model by a federation of clients."""
 
-import copy
+import contextlib
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,14 +12,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from scaling.clients import averaged, scores, statistics, train_locally
+from scaling.clients import Labeled, Work, arrays_of, replaced, scores, statistics
 from scaling.flower.settings import STRATEGIES, Federation
 from scaling.seeds import seed_for
 
 if TYPE_CHECKING:
     from scaling.flower.strategies import Recording
 
-Labeled = tuple[Tensor, Tensor]  # windows (n, length, features) and their labels (n)
 FAILURES: dict[str, type] = {"round": int, "client": int, "reason": str}
 
 
@@ -43,10 +41,14 @@ def train(
 ) -> Source:
     """Train a model by federated averaging, all clients in every round.
 
-    A function of its arguments alone: initial weights, orders and dropout follow from `seed`. What
-    is averaged, by the clients' numbers of windows, are weights and, as plain means, the running
-    means and variances of BatchNorm; so the variance between the clients' means is missing in the
-    latter. Whole numbers, such as its count of batches, keep their initial values.
+    A function of its arguments alone: initial weights, orders and dropout follow from `seed`, and
+    torch computes on one thread, so that sums do not depend on the machine; the small networks that
+    this is meant for gain nothing by more.
+
+    What is averaged, by the clients' numbers of windows, are weights and, plainly whatever the
+    strategy, the running means and variances of BatchNorm; so the variance between the clients'
+    means is missing in the latter. Whole numbers, such as its count of batches, keep their initial
+    values.
 
     Args:
         build: makes the network, which offers `losses(batch)` and `losses_and_logits(batch)`.
@@ -66,10 +68,11 @@ def train(
         torch.manual_seed(seed_for("weights", seed))
         net = build()
     evaluated: list[dict[str, float]] = []
-    with tqdm(total=federation.rounds, unit="round", desc="source", disable=None) as bar:
+    bar = tqdm(total=federation.rounds, unit="round", desc="source", disable=None)
+    with bar, _one_thread():
 
         def watch(server_round: int, arrays: dict[str, np.ndarray]) -> None:
-            found = scores(_with(net, arrays), *scored)
+            found = scores(replaced(net, arrays), *scored)
             line = {f"source_{name}": score for name, score in found.items()}
             evaluated.append({"round": server_round, **line})
             bar.update(server_round - bar.n)
@@ -78,7 +81,7 @@ def train(
         outcome = rounds.run(
             partial(_strategy, strategies, federation, len(clients), statistics(net)),
             Work(net, tuple(clients), federation, seed),
-            _arrays(net),
+            arrays_of(net),
             clients=len(clients),
             rounds=federation.rounds,
             backend=federation.backend,
@@ -88,35 +91,9 @@ def train(
     history.insert(1, "train_loss", history["round"].map(outcome.losses))
     history.insert(2, "answered", history["round"].map(outcome.answered | {0: 0}))
     failures = pd.DataFrame(outcome.failures, columns=list(FAILURES)).astype(FAILURES)
-    source = Source(dict(_with(net, outcome.arrays).state_dict()), history, failures)
+    source = Source(dict(replaced(net, outcome.arrays).state_dict()), history, failures)
     warn(source, federation.rounds)
     return source
-
-
-@dataclass(frozen=True, eq=False)
-class Work:
-    """What a client does in a round: takes over the weights, trains on its windows, answers."""
-
-    net: nn.Module
-    clients: tuple[Labeled, ...]
-    federation: Federation
-    seed: int
-
-    def __call__(
-        self, arrays: dict[str, np.ndarray], server_round: int, client: int, proximal_mu: float
-    ) -> tuple[dict[str, np.ndarray], int, float]:
-        own = _with(self.net, arrays)
-        loss = train_locally(
-            own,
-            *self.clients[client],
-            epochs=self.federation.local_epochs,
-            batch=self.federation.batch,
-            lr=self.federation.lr,
-            momentum=self.federation.momentum,
-            proximal_mu=proximal_mu,
-            draws=(self.seed, server_round, client),
-        )
-        return _arrays(own), len(self.clients[client][1]), loss
 
 
 def warn(source: Source, rounds: int) -> None:
@@ -183,13 +160,11 @@ def _flower() -> tuple[Any, Any]:
     return rounds, strategies
 
 
-def _arrays(net: nn.Module) -> dict[str, np.ndarray]:
-    return {name: t.detach().cpu().numpy().copy() for name, t in averaged(net).items()}
-
-
-def _with(net: nn.Module, arrays: dict[str, np.ndarray]) -> nn.Module:
-    """A copy of a network with other weights and statistics."""
-    own = copy.deepcopy(net)
-    tensors = {name: torch.tensor(array) for name, array in arrays.items()}
-    own.load_state_dict(own.state_dict() | tensors)
-    return own
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

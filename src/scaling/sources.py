@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from scaling import __version__, federated, locks
-from scaling.federated import Labeled, Source
+from scaling.clients import Labeled
+from scaling.federated import Source
 from scaling.flower.settings import Federation
 
 log = logging.getLogger(__name__)
