@@ -56,7 +56,7 @@ def begin(settings: Mapping[str, Any], data: Any, module: L.LightningModule) -> 
         cache=SOURCES,
     )
     module.load_source(found.state)
-    return {"federation_failures": len(found.failures)}
+    return {"federation_failures": float(len(found.failures))}
 
 
 def adapts(module: L.LightningModule) -> bool:
