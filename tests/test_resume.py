@@ -28,7 +28,8 @@ ALWAYS_MLP = (
 ALWAYS_ADAPTING = (
     *("save_every=0", "data=flows", "callbacks.layer_gradients.every=2"),
     *("callbacks.layer_gradients.flush_every=2", "callbacks.gradient_norms.flush_every=4"),
-    "+callbacks.layer_epochs={_target_: scaling.callbacks.layer_epochs.LayerEpochs, flush_every: 3}",
+    "+callbacks.layer_epochs._target_=scaling.callbacks.layer_epochs.LayerEpochs",
+    "+callbacks.layer_epochs.flush_every=3",
     *(
         "callbacks.query_gradient.every=1",
         "federation.rounds=1",

@@ -101,7 +101,9 @@ class Adapter(L.LightningModule):
         self.source = copy.deepcopy(net.state_dict())
         self.windows = self.taken = 0  # adapted on so far, and updates
         self.skipped = self.resets = 0
-        self.known: dict[str, int | float] = {}  # columns of the row that later passes do not change
+        self.known: dict[
+            str, int | float
+        ] = {}  # columns of the row that later passes do not change
         self.updates: list[Tensor] = []  # loss, entropy, diversity of those of this pass
         self.evaluated: dict[int, list[Tensor]] = {}  # logits by loader
         self.reported: dict[str, Tensor] = {}
