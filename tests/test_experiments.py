@@ -180,7 +180,10 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         ([*ADAPTS, "trainer.precision=16-mixed"], "trainer.precision=16-mixed must be 32-true or"),
         ([*ADAPTS, "adaptation.lr_reference=0"], "reference=0 must be at least 1"),
         ([*ADAPTS, "+adaptation.net=3"], "adaptation.net=3 must be left out"),
-        ([*ADAPTS, "adaptation.objective.margin=0"], "adaptation.objective.margin=0.0 must be pos"),
+        (
+            [*ADAPTS, "adaptation.objective.margin=0.0"],
+            "adaptation.objective.margin=0.0 must be pos",
+        ),
         ([*ADAPTS, "callbacks.early_stop.patience=0"], "callbacks.early_stop.patience=0 must be"),
         ([*ADAPTS[:2], "data.train_on=query"], "data.train_on=query needs an adaptation"),
         (

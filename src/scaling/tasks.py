@@ -71,7 +71,7 @@ def adapts(module: L.LightningModule) -> bool:
 
 
 def _check_installed(backend: str) -> None:
-    """Refuse a federation whose packages are missing, without the time that importing them takes."""
+    """Refuse a federation whose packages are missing; importing them would take seconds."""
     for package, extra in EXTRAS[backend].items():
         if importlib.util.find_spec(package) is None:
             raise ValueError(
