@@ -1,6 +1,5 @@
 """Accuracy, entropy and diversity of models that adapt, by batch size."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -140,11 +139,11 @@ def _courses(
     for arm, color in colors_of(block).items():
         own = lines[lines["run"].isin(block.loc[block["arm"] == arm, "run"])]
         wide = own.pivot_table(index="passes", columns="unit", values=key)
-        ends = [math.nan if (end := s.last_valid_index()) is None else end for _, s in wide.items()]
+        ends = wide.notna()[::-1].idxmax()  # the last pass of each unit
         course = factor * wide.ffill().mean(axis=1)
         axes.plot(course.index, course, color=color, linewidth=1.3, label=arm)
-        left = sorted({end for end in ends if end < wide.index[-1]})
-        axes.plot(left, course.reindex(left), "v", color=color, markersize=5, linestyle="")
+        left = course[course.index.isin(ends[ends < wide.index[-1]])]
+        axes.plot(left.index, left, "v", color=color, markersize=5, linestyle="")
     axes.set_xlabel("passes over the query")
 
 

@@ -6,7 +6,6 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from scaling.figures.adaptation import BESIDE, colors_of
 from scaling.figures.panels import STYLE
@@ -23,8 +22,8 @@ def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
 
     A line is the mean over the mini-batches of a pass, of one fold and seed; a dot is its end, a
     cross where it left early. Dashed is the mean of those still there, which changes when one
-    leaves; solid black adds up the increments of those present. Stars are the norm of the whole
-    query, its mean over those present: noise of small batches is not in it.
+    leaves; solid black adds up the increments of those there. Stars are the norm of the whole query by
+    such increments: the noise of small batches is not in it.
 
     Args:
         table: as `scaling.studies.adaptation.measures` gives them.
@@ -70,13 +69,14 @@ def _draw(runs: pd.DataFrame, lines: pd.DataFrame, upper: Axes, lower: Axes, col
     if has_trend(own):
         curve = fold_trend(own).curve
         upper.plot(curve["survivors"], color="0.3", linestyle="--", label="mean of those there")
-        upper.plot(
-            curve["riskset"], color="black", linewidth=1.3, label="increments of those there"
-        )
+        upper.plot(curve["riskset"], color="black", linewidth=1.3, label="their increments")
         lower.step(curve.index, curve["at_risk"], where="post", color=color)
-    whole = own_norms(runs, lines, "query_grad_norm").groupby("step")["gradient_norm"].mean()
-    if len(whole):
-        upper.plot(whole, "*", color="0.5", markersize=6, label="whole query")
+    whole = own_norms(runs, lines, "query_grad_norm")
+    if has_trend(whole):
+        upper.plot(
+            fold_trend(whole).curve["riskset"], "*", color="0.5", markersize=6, label="whole query"
+        )
     upper.set_yscale("log")
-    lower.set_ylim(0, 1.15 * max(1, own["fold"].nunique()))
-    lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+    many = own["fold"].nunique()
+    lower.set_ylim(0, 1.15 * max(1, many))
+    lower.set_yticks([0, many])
