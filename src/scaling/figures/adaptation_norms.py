@@ -22,8 +22,8 @@ def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
 
     A line is the mean over the mini-batches of a pass, of one fold and seed; a dot is its end, a
     cross where it left early. Dashed is the mean of those still there, which changes when one
-    leaves; solid black adds up the increments of those there. Stars are the norm of the whole query by
-    such increments: the noise of small batches is not in it.
+    leaves; solid black adds up the increments of those there. Stars are the norm of the whole
+    query, by such increments: the noise of small batches is not in it.
 
     Args:
         table: as `scaling.studies.adaptation.measures` gives them.
@@ -73,9 +73,8 @@ def _draw(runs: pd.DataFrame, lines: pd.DataFrame, upper: Axes, lower: Axes, col
         lower.step(curve.index, curve["at_risk"], where="post", color=color)
     whole = own_norms(runs, lines, "query_grad_norm")
     if has_trend(whole):
-        upper.plot(
-            fold_trend(whole).curve["riskset"], "*", color="0.5", markersize=6, label="whole query"
-        )
+        present = fold_trend(whole).curve["riskset"]
+        upper.plot(present, "*", color="0.5", markersize=6, label="whole query")
     upper.set_yscale("log")
     many = own["fold"].nunique()
     lower.set_ylim(0, 1.15 * max(1, many))
