@@ -19,12 +19,13 @@ check: $(DONE) ## lint, format and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(DONE) ## what a step, a sweep, a report and layer statistics cost (minutes)
+bench: $(DONE) ## what a step, a sweep, a report, layer statistics and a federation cost (minutes)
 	$(BIN)/python tests/benchmarks/step_cost.py
 	$(BIN)/python tests/benchmarks/sweep_cost.py finished
 	$(BIN)/python tests/benchmarks/sweep_cost.py cell
 	$(BIN)/python tests/benchmarks/report_cost.py
 	$(BIN)/python tests/benchmarks/layer_cost.py
+	$(BIN)/python tests/benchmarks/federation_cost.py
 
 survive: $(DONE) ## kill a sweep ten times at random moments and compare its table (minutes)
 	SCALING_KILLS=10 $(BIN)/python -m pytest tests/test_survival.py

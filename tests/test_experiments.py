@@ -9,7 +9,7 @@ from scaling import config, results
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
     for folder in sorted(config.FOLDER.iterdir())
-    if folder.is_dir() and folder.name not in ("hydra", "experiment", "at_scale")
+    if folder.is_dir() and folder.name not in ("hydra", "experiment", "at_scale", "federation")
 }
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 EXPERIMENTS = sorted(file.stem for file in (config.FOLDER / "experiment").glob("*.yaml"))
@@ -116,12 +116,17 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
     (folder / "data").mkdir()
     for name in ("train", "valid"):
         (folder / "data" / f"{name}.txt").write_text("To be, or not to be. " * 100)
-    if option == "mnist":
+    if option in ("mnist", "unsw_nb15", "nsl_kdd"):
         request.getfixturevalue("real_data")
     more = {
         "mlp": ["data=digits"],
         "digits": ["model=mlp"],
         "mnist": ["model=mlp"],
+        "tcn": ["data=flows"],
+        "gru": ["data=flows"],
+        "flows": ["model=tcn"],
+        "unsw_nb15": ["model=tcn"],
+        "nsl_kdd": ["model=tcn"],
         "markov": ["data.sequences=64"],
         "random_tokens": ["data.sequences=64"],
         "text": ["data.path=data"],

@@ -22,6 +22,7 @@ OURS = {
     "scaling.workers",
 }
 PURE = HYDRA | LIGHTNING | {"scaling", "torch", "matplotlib", "seaborn"}
+MODULES = {"scaling.models", "scaling.datamodules", "scaling.callbacks"}
 FORBIDDEN = {
     "dashboard.py": HYDRA | LIGHTNING | OURS | {"torch"},
     "hparams.py": HYDRA | {"scaling"},
@@ -30,6 +31,12 @@ FORBIDDEN = {
     "adapted.py": HYDRA | LIGHTNING | {"scaling"},
     "growth.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "ngrams.py": HYDRA | LIGHTNING | {"scaling"},
+    "federation.py": HYDRA | LIGHTNING | {"scaling", "torch"},
+    "datamodules/oscillators.py": HYDRA | LIGHTNING | {"scaling"},
+    "datamodules/windowing.py": HYDRA | LIGHTNING | {"scaling", "torch"},
+    "datamodules/populations.py": HYDRA | LIGHTNING,
+    "datamodules/flows.py": HYDRA | LIGHTNING,
+    "datamodules/recorded.py": HYDRA | LIGHTNING,
     "bowls.py": PURE,
     "powerlaws.py": PURE - {"scaling"} | OURS,
     "candidates.py": PURE - {"scaling"} | OURS,
@@ -64,6 +71,10 @@ FORBIDDEN = {
     "trends.py": PURE - {"scaling"} | OURS,
     "studies": HYDRA | LIGHTNING | OURS | {"torch", "matplotlib"},
     "figures": HYDRA | LIGHTNING | OURS | {"torch"},
+    "clients.py": HYDRA | LIGHTNING | OURS | MODULES,
+    "federated.py": HYDRA | LIGHTNING | OURS | MODULES,
+    "sources.py": HYDRA | LIGHTNING | OURS | MODULES,
+    "flower": HYDRA | LIGHTNING | OURS | MODULES | {"torch"},
     "models": HYDRA | OURS | {"scaling.callbacks", "scaling.datamodules"},
     "datamodules": HYDRA | OURS | {"scaling.callbacks", "scaling.models"},
     "callbacks": HYDRA | OURS | {"scaling.models", "scaling.datamodules"},
@@ -117,3 +128,9 @@ def test_the_door_for_hydra_is_light_at_import():
         assert not [
             node.module for node in top if (node.module or "").startswith(("scaling", "torch"))
         ]
+
+
+def test_only_one_room_imports_flower():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if imports_any(path, {"flwr", "ray"}):
+            assert path.parent.name == "flower", path

@@ -16,6 +16,7 @@ GIVEN = {
     "model": ("inputs", "outputs", "length"),
     "schedule": ("optimizer", "steps", "batch"),
     "logger": ("save_dir", "purge_step"),
+    "adaptation": ("net", "sizes", "optimizer", "schedule"),
     "trainer": (
         *("max_steps", "max_epochs", "min_steps", "min_epochs", "gradient_clip_val"),
         *("callbacks", "logger", "default_root_dir", "num_sanity_val_steps"),
@@ -61,9 +62,11 @@ def cell(composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
     for key in settings:
         if key not in known:
             raise ValueError(f"{key} is an unknown key; the root keys are {', '.join(known)}")
-    for group in config.GROUPS:
+    config.check_groups(settings)
+    for group in (*config.GROUPS, *config.OPTIONAL):
         node = settings.get(group)
-        if group not in ("callbacks", "logger") and signatures.TARGET not in (node or {}):
+        empty = node is None if group in config.OPTIONAL else group in ("callbacks", "logger")
+        if not empty and signatures.TARGET not in (node or {}):
             raise ValueError(f"{group}={node} must be one of the options of that group")
         signatures.check(node, group, GIVEN.get(group, ()))
     config.check(settings)

@@ -14,6 +14,7 @@ _HERE = Path(__file__).parent
 FOLDER = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
 DURATIONS = ("steps", "epochs", "examples")
 GROUPS = ("model", "data", "optimizer", "schedule", "callbacks", "trainer", "logger")
+OPTIONAL = ("adaptation", "federation")  # groups that may be null
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Run:
     callbacks: Any = MISSING
     trainer: Any = MISSING
     logger: Any = MISSING
+    adaptation: Any = None
+    federation: Any = None
 
 
 ConfigStore.instance().store(name="schema", node=Run)
@@ -104,6 +107,48 @@ def check(config: Mapping[str, Any]) -> None:
             raise ValueError(f"{path}={got} must be {source}={want}; set {source} instead")
 
 
+def check_groups(config: Mapping[str, Any]) -> None:
+    """Stop a run whose groups do not go together, before a single one is looked at.
+
+    Raises:
+        ValueError: naming the group and the remedy.
+    """
+    adapts, federates = (config.get(group) is not None for group in OPTIONAL)
+    data = config.get("data") or {}
+    if not adapts:
+        if federates:
+            raise ValueError(
+                "federation trains the source model of an adaptation, and adaptation=null; give "
+                "an adaptation, or federation=null"
+            )
+        if data.get("train_on") == "query":
+            raise ValueError(
+                "data.train_on=query needs an adaptation, such as adaptation=entropy; a query has "
+                "no labels to train on"
+            )
+        return
+    if "fold" not in data:
+        raise ValueError(
+            "adaptation needs data with a query, such as data=flows, data=unsw_nb15 or "
+            "data=nsl_kdd; with other data set adaptation=null"
+        )
+    if data["train_on"] != "query":
+        raise ValueError(
+            f"data.train_on={data['train_on']} must be query with an adaptation; leave it out"
+        )
+    if not federates:
+        raise ValueError(
+            "federation=null must be an option of that group, such as federation=default; it "
+            "trains the model that is adapted"
+        )
+    precision = str((config.get("trainer") or {}).get("precision", "32"))
+    if precision in ("16", "16-mixed"):
+        raise ValueError(
+            f"trainer.precision={precision} must be 32-true or bf16-mixed with an adaptation, "
+            "whose gradients are taken apart without a scale"
+        )
+
+
 def _check_trainer(trainer: Mapping[str, Any], optimizer: Mapping[str, Any], clip: float) -> None:
     """Settings of Lightning's trainer that it would take, and that mean nothing here."""
     devices = trainer.get("devices", 1)
@@ -148,7 +193,8 @@ def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
 
     Null clip is inf, a whole float is an int, the duration is the one in force, and `data.path` is
     the fingerprint of the data, wherever they lie. Left out is what cannot change a result: the
-    study's name, loggers, Hydra's own settings, worker counts, accelerator and devices.
+    study's name, loggers, Hydra's own settings, worker counts, accelerator and devices, and where
+    a federation's clients run.
 
     Args:
         config: resolved, as plain containers.
@@ -159,6 +205,9 @@ def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     run |= dict.fromkeys(DURATIONS) | dict([protocol(config)])
     run["data"] = {k: v for k, v in config["data"].items() if k != "workers"}
     run["data"]["path"] = fingerprint
+    for group in OPTIONAL:  # left out where null, so that other runs keep their identity
+        if config.get(group) is not None:
+            run[group] = {k: v for k, v in config[group].items() if k != "backend"}
     elsewhere = ("accelerator", "devices")
     run["trainer"] = {k: v for k, v in config["trainer"].items() if k not in elsewhere}
     return _canonical(run)

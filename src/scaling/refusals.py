@@ -15,7 +15,13 @@ from omegaconf.errors import (
 )
 
 KINDS = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
-PACKAGED = ("experiment", "scale", "at_scale")  # groups whose files write into the root
+PACKAGED = (
+    "experiment",
+    "scale",
+    "at_scale",
+    "adaptation",
+    "match",
+)  # groups whose files write into the root
 REFUSED = (ValueError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 

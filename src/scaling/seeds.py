@@ -5,8 +5,15 @@ from typing import Literal
 import numpy as np
 import torch
 
-Purpose = Literal["weights", "order", "step", "data", "labels"]
-STREAMS: dict[Purpose, int] = {"weights": 0, "order": 1, "step": 2, "data": 3, "labels": 4}
+Purpose = Literal["weights", "order", "step", "data", "labels", "federation"]
+STREAMS: dict[Purpose, int] = {
+    "weights": 0,
+    "order": 1,
+    "step": 2,
+    "data": 3,
+    "labels": 4,
+    "federation": 5,
+}
 
 
 def seed_for(purpose: Purpose, *index: int) -> int:

@@ -52,7 +52,8 @@ def _check_call(node: Mapping[str, Any], path: str, given: set[str]) -> None:
             near = difflib.get_close_matches(key, parameters, n=1)
             hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(parameters)}"
             raise ValueError(f"{path}.{key}={value} is not known to {node[TARGET]}; {hint}")
-        if key in hints and not _fits(value, hints[key]):
+        built = isinstance(value, Mapping) and TARGET in value  # what it builds is judged by itself
+        if key in hints and not built and not _fits(value, hints[key]):
             raise ValueError(f"{path}.{key}={value} must be of type {_shown(hints[key])}")
     for key, parameter in parameters.items():
         required = parameter.default is inspect.Parameter.empty and parameter.kind in (

@@ -8,7 +8,6 @@ import shutil
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,30 @@ import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import OmegaConf
 
-from scaling import beats, config, denormals, hparams, interrupts, locks, provenance, results
+from scaling import (
+    beats,
+    config,
+    denormals,
+    hparams,
+    interrupts,
+    locks,
+    provenance,
+    results,
+    tasks,
+)
 from scaling.callbacks.checkpoint import Resumable
 from scaling.callbacks.handlers import OwnHandlers
 from scaling.callbacks.heartbeat import Heartbeat
 from scaling.callbacks.progress import Progress
 from scaling.cells import Cell, build
 from scaling.interrupts import Interrupted
-from scaling.models.learner import Learner
-from scaling.seeds import seed_for
 
 log = logging.getLogger(__name__)
 
 TRACEBACK = "traceback.txt"
 CHECKPOINT = "checkpoint.ckpt"
 BEAT = 5.0  # seconds between two signs of life of a run
+LOGGED = ("val_", "test_", "train_accuracy", "query_", "source_")  # metrics that a row has
 
 
 def rehearse(cell: Cell) -> None:
@@ -55,7 +63,7 @@ def examples(cell: Cell) -> int:
     """How many training examples a cell asks for."""
     data = build(cell.config["data"])
     data.prepare()
-    return _steps(cell.config, data) * cell.config["batch"]
+    return int(data.batches.examples(_steps(cell.config, data)))
 
 
 @denormals.flushed()
@@ -141,26 +149,29 @@ def _fit(
         `done`, or `diverged` if a loss was not finite.
     """
     L.seed_everything(cell.config["seed"], workers=True, verbose=False)
-    data, learner, trainer = _build(cell, folder, bar, resumed)
+    data, module, trainer = _build(cell, folder, bar, resumed)
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    observers: list[Any] = [callback for callback in callbacks if hasattr(callback, "columns")]
+    observers: list[Any] = [part for part in (module, *callbacks) if hasattr(part, "columns")]
     (saver,) = [callback for callback in callbacks if isinstance(callback, Resumable)]
     shown = hparams.hyperparameters(cell.config, cell.choices, config.clip(cell.config))
     hparams.begin(trainer.loggers, shown)
     try:
+        measured |= tasks.begin(cell.config, data, module)
         path = None if resumed is None else folder / CHECKPOINT
         with _known_warnings():
-            trainer.fit(learner, datamodule=data, ckpt_path=path, weights_only=True)
+            if resumed is None and tasks.adapts(module):
+                trainer.validate(module, datamodule=data, verbose=False)
+            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
         measured["seconds"] = saver.lasted
         with _known_warnings():  # Lightning does not validate where max_steps ends an epoch early
-            trainer.validate(learner, datamodule=data, verbose=False)
+            trainer.validate(module, datamodule=data, verbose=False)
     finally:
         measured.setdefault("seconds", saver.lasted)
         measured["steps"] = trainer.global_step
-        measured["examples"] = trainer.global_step * cell.config["batch"]
-        measured["parameters"] = sum(p.numel() for p in learner.parameters() if p.requires_grad)
+        measured["examples"] = data.batches.examples(trainer.global_step)
+        measured["parameters"] = sum(p.numel() for p in module.parameters() if p.requires_grad)
         for name, value in trainer.callback_metrics.items():
-            if name.startswith(("val_", "test_", "train_accuracy")):
+            if name.startswith(LOGGED):
                 measured[name] = float(value)
         for source in (data, *observers):
             measured.update(source.columns())
@@ -172,20 +183,13 @@ def _fit(
 
 def _build(
     cell: Cell, folder: Path, bar: bool, resumed: int | None = None
-) -> tuple[Any, Learner, L.Trainer]:
+) -> tuple[Any, L.LightningModule, L.Trainer]:
     """Data, module and trainer of a cell, ready to fit."""
     settings = cell.config
     data = build(settings["data"])
     sizes = data.prepare()
-    torch.manual_seed(seed_for("weights", settings["seed"]))
-    net = build(settings["model"], **asdict(sizes))
-    learner = Learner(
-        net,
-        optimizer=build(settings["optimizer"]),
-        schedule=build(settings["schedule"], steps=_steps(settings, data), batch=settings["batch"]),
-        seed=settings["seed"],
-    )
-    learner.configure_optimizers()  # so that what it refuses is refused now
+    module = tasks.module(settings, data, sizes, steps=_steps(settings, data))
+    module.configure_optimizers()  # so that what it refuses is refused now
     wanted = (settings["callbacks"] or {}).items()
     callbacks = [_callback(name, node) for name, node in wanted if node is not None]
     callbacks += [OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
@@ -209,7 +213,7 @@ def _build(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    return data, learner, trainer
+    return data, module, trainer
 
 
 def _callback(name: str, node: Mapping[str, Any]) -> L.Callback:
@@ -224,9 +228,9 @@ def _steps(settings: Mapping[str, Any], data: Any) -> int:
     """Optimizer steps of a run, whichever duration it fixed."""
     protocol, count = config.protocol(settings)
     if protocol == "epochs":
-        return count * data.batches.steps
+        return int(data.batches.updates(count))
     if protocol == "examples":
-        return max(1, round(count / settings["batch"]))
+        return int(data.batches.updates_for(count))
     return count
 
 
@@ -278,6 +282,7 @@ def _known_warnings() -> Iterator[None]:
         for message in (
             "Detected call of `lr_scheduler.step",  # where a scaler skipped the first steps
             "The number of training batches",  # is smaller than the logging interval
+            "Found .* module.s. in eval mode at the start",  # adaptation takes no dropout
             ".*treespec, LeafSpec.* is deprecated",  # Lightning 2.6 with torch 2.13
         ):
             warnings.filterwarnings("ignore", message)

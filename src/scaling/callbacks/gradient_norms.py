@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ MEASURED = (
     "param_norm",
 )
 AVERAGED = [name for name in MEASURED if "norm" in name]
+Layout = tuple[int, int, int, tuple[str, ...]]  # of a row: tensors, clamped norms, losses, reported
 
 
 class GradientNorms(L.Callback):
@@ -38,6 +40,9 @@ class GradientNorms(L.Callback):
     decay (AdamW, or SGD without momentum) took, which is `decay_norm`; where decay runs through
     the optimizer's state it cannot be told apart, so `update_norm` holds both and `decay_norm` is
     missing. Steps that a gradient scaler skipped are marked, not counted as clipped.
+
+    A module may offer `reported`, scalar tensors of the step just taken by name, the same names at
+    every step: they become columns. One named `skipped` marks a step that moved nothing.
 
     It watches and never steers: final weights are bit-identical with and without it. Numbers stay
     on the device and are copied once every `flush_every` steps. Its cost, one copy of the
@@ -87,8 +92,8 @@ class GradientNorms(L.Callback):
             keep=int(self.resumed["rows"]),
         )
         self.pending = []
-        self.known: list[tuple[int, float, list[float]]] = []  # step, lr, shares of decay
-        self.layout = (0, 0, 0)  # tensors, norms after clipping by value, losses in each
+        self.known: list[tuple[int, int, float, list[float]]] = []  # step, epoch, lr, decay shares
+        self.layout: Layout = (0, 0, 0, ())
         self.losses: list[Tensor] = []  # of the micro-batches since the last step
         self.clamped: list[Tensor] = []  # norm after clipping by value
         self.step: Step | None = None  # a step that has begun
@@ -112,7 +117,7 @@ class GradientNorms(L.Callback):
             self.losses.append(loss.detach())
         if self.step is not None:  # micro-batches that do not step end here too
             with torch.no_grad():
-                self._after_step(trainer, self.step)
+                self._after_step(trainer, self.step, getattr(module, "reported", {}))
             if len(self.pending) >= self.flush_every:
                 self._flush(trainer)
         self.seconds += time.perf_counter() - entered
@@ -168,16 +173,17 @@ class GradientNorms(L.Callback):
             self.clamped.append(clamped_norm(self.step.gradients, float(clip)))
         self.lr = float(optimizer.param_groups[0]["lr"])
 
-    def _after_step(self, trainer: L.Trainer, step: Step) -> None:
+    def _after_step(self, trainer: L.Trainer, step: Step, reported: Mapping[str, Tensor]) -> None:
         """The step's numbers, still on the device; totals are taken when they are copied."""
         each = (step.norms, step.updates, step.weights)
-        row = torch.cat([*each, *(value.float()[None] for value in (*self.clamped, *self.losses))])
-        layout = (len(step.norms), len(self.clamped), len(self.losses))
+        scalars = (*self.clamped, *self.losses, *reported.values())
+        row = torch.cat([*each, *(value.float()[None] for value in scalars)])
+        layout = (len(step.norms), len(self.clamped), len(self.losses), tuple(reported))
         if self.pending and layout != self.layout:
             self._flush(trainer)
         self.layout = layout
         self.pending.append(row)
-        self.known.append((step.number, self.lr, step.shares))
+        self.known.append((step.number, trainer.current_epoch, self.lr, step.shares))
         self.losses, self.step = [], None
 
     def _flush(self, trainer: L.Trainer) -> None:
@@ -185,15 +191,17 @@ class GradientNorms(L.Callback):
         if not self.pending or self.recorder is None:
             return
         measured = torch.stack(self.pending).cpu().numpy()
-        step, lr, shares = (np.array(values) for values in zip(*self.known, strict=True))
+        step, epoch, lr, shares = (np.array(values) for values in zip(*self.known, strict=True))
         with np.errstate(invalid="ignore", over="ignore"):  # of a run that diverges
             columns = self._totals(trainer, measured, shares)
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         skipped = ~np.isfinite(columns["grad_norm_pre_clip"]) & (scaler is not None)
+        skipped |= columns.pop("skipped", np.zeros(len(step))) > 0
         clipped = (columns["clip_coefficient"] < 1) & ~skipped
         for name in ("update_norm", "decay_norm"):
             columns[name] = np.where(skipped, 0, columns[name])  # nothing moved
-        table = {"step": step, "lr": lr, **columns, "clipped": clipped, "skipped": skipped}
+        table = {"step": step, "epoch": epoch, "lr": lr, **columns}
+        table |= {"clipped": clipped, "skipped": skipped}
         self.recorder.extend(table)
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         for logger in trainer.loggers:
@@ -205,10 +213,10 @@ class GradientNorms(L.Callback):
     def _totals(
         self, trainer: L.Trainer, measured: np.ndarray, shares: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """The columns `MEASURED` of steps of one layout, from their norms of each tensor."""
-        tensors, clamped, losses = self.layout
-        ends = np.cumsum([tensors, tensors, tensors, clamped])
-        norms, updates, weights, clamps, values = np.split(measured, ends, axis=1)
+        """The columns `MEASURED` of steps of one layout, and what the module reported of them."""
+        tensors, clamped, losses, names = self.layout
+        ends = np.cumsum([tensors, tensors, tensors, clamped, losses])
+        norms, updates, weights, clamps, values, reported = np.split(measured, ends, axis=1)
         pre = _total(norms)
         clip = trainer.gradient_clip_val
         if clip is None or clip <= 0:  # Lightning's two ways to say no clipping
@@ -227,6 +235,7 @@ class GradientNorms(L.Callback):
             "update_norm": _total(updates),
             "decay_norm": _total(weights * shares),
             "param_norm": _total(weights),
+            **dict(zip(names, reported.T, strict=True)),
         }
 
     def _close(self, trainer: L.Trainer) -> None:

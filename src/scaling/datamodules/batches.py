@@ -54,6 +54,18 @@ class Batches:
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
+    def updates(self, epochs: int) -> int:
+        """Optimizer steps of so many epochs."""
+        return epochs * self.steps
+
+    def updates_for(self, examples: int) -> int:
+        """Optimizer steps in which about so many examples are seen; at least one."""
+        return max(1, round(examples / self.batch))
+
+    def examples(self, updates: int) -> int:
+        """Examples seen in so many optimizer steps."""
+        return updates * self.batch
+
     def __len__(self) -> int:
         return self.steps * self.microbatches
 

@@ -1,0 +1,83 @@
+"""Stop an adaptation that collapses or no longer improves; or say when that would have been."""
+
+import math
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.trainer.states import TrainerFn
+
+
+class EarlyStop(L.Callback):
+    """Look at the validation after each epoch, and stop by one of two rules, or only watch.
+
+    - Collapse: the metric `guard` is below `least`, once more than `after` epochs are over. A
+      measure that collapses, such as the entropy of the mean prediction, falls below it for good.
+    - Patience: the metric `loss` has not been below its minimum for `patience` epochs.
+
+    With `observe_only` training goes on; `columns` says all the same which rule would have stopped
+    it first, and when. A run that is stopped is as long as a rule that looks at it makes it: means
+    over runs then lack those that left.
+
+    Args:
+        loss: name of a metric that is to fall.
+        patience: epochs without a new minimum.
+        guard: name of a metric that must stay above `least`.
+        least: see there.
+        after: epochs that must be over before the guard counts.
+        observe_only: whether it only watches.
+
+    Raises:
+        ValueError: for numbers of epochs that are not positive, or a metric that nobody logs.
+    """
+
+    def __init__(
+        self, *, loss: str, patience: int, guard: str, least: float, after: int, observe_only: bool
+    ):
+        if patience < 1:
+            raise ValueError(f"patience={patience} must be at least 1 epoch")
+        if after < 0:
+            raise ValueError(f"after={after} must be a number of epochs, at least 0")
+        if not math.isfinite(least):
+            raise ValueError(f"least={least} must be finite")
+        self.loss, self.patience = loss, patience
+        self.guard, self.least, self.after = guard, least, after
+        self.observe_only = observe_only
+        self.best, self.waited, self.epochs = math.inf, 0, 0
+        self.stopped: dict[str, float] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in ("best", "waited", "epochs", "stopped")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        loss, guard = (self._metric(trainer, name) for name in (self.loss, self.guard))
+        self.epochs += 1
+        self.waited = 0 if loss < self.best else self.waited + 1
+        self.best = min(loss, self.best)
+        collapse = self.epochs > self.after and guard < self.least
+        impatient = self.waited >= self.patience
+        if (collapse or impatient) and not self.stopped:
+            self.stopped = {
+                "stopped_pass": float(self.epochs),
+                "stopped_by_collapse": float(collapse),
+                "stopped_by_patience": float(impatient),
+            }
+        if self.stopped and not self.observe_only:
+            trainer.should_stop = True
+
+    def columns(self) -> dict[str, float]:
+        """After which epoch, counted from 1, a rule stopped or would have, and which of them.
+
+        Without any, `stopped_pass` is missing and the others are 0.
+        """
+        return {"stopped_by_collapse": 0.0, "stopped_by_patience": 0.0} | self.stopped
+
+    def _metric(self, trainer: L.Trainer, name: str) -> float:
+        if name not in trainer.callback_metrics:
+            known = ", ".join(sorted(trainer.callback_metrics))
+            raise ValueError(f"no metric {name} to stop by; there are {known}")
+        return float(trainer.callback_metrics[name])

@@ -1,0 +1,105 @@
+"""Batches of windows that are adapted on: every window once in each pass."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+from torch import Tensor
+
+
+class Passes:
+    """One pass over all windows after another; the last, shorter batch of a pass is kept.
+
+    Batch i of pass p is `fetch(order(p)[i * size(p) : (i + 1) * size(p)])`: nothing is drawn while
+    iterating. Other than in training a batch is kept although it is shorter, because each window of
+    a query is to be adapted on as often as all others.
+
+    Args:
+        fetch: rows of the query, as a batch.
+        order: pass -> row of each window.
+        windows: length of every `order`.
+        sizes: windows per batch of each pass, and that of the last one for all that follow.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[Tensor], tuple[Tensor, ...]],
+        *,
+        order: Callable[[int], Tensor],
+        windows: int,
+        sizes: Sequence[int],
+    ):
+        self.fetch, self.order, self.windows, self.sizes = fetch, order, windows, sizes
+        self.epoch = self.start = self.given = 0
+
+    @property
+    def sampler(self) -> "Passes":
+        """Where Lightning looks for `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    @property
+    def steps(self) -> int:
+        """Updates of the first pass, and of all others unless batches grow."""
+        return self.updates(1)
+
+    def updates(self, passes: int) -> int:
+        """Updates of so many passes, from the first one on."""
+        return sum(math.ceil(self.windows / self.size(p)) for p in range(passes))
+
+    def updates_for(self, examples: int) -> int:
+        """Updates in which so many windows are adapted on, or a few more; at least one."""
+        passes, rest = divmod(examples, self.windows)
+        return max(1, self.updates(passes) + math.ceil(rest / self.size(passes)))
+
+    def examples(self, updates: int) -> int:
+        """Windows adapted on in so many updates."""
+        passes = 0
+        while updates >= (of_pass := math.ceil(self.windows / self.size(passes))):
+            updates -= of_pass
+            passes += 1
+        return passes * self.windows + updates * self.size(passes)
+
+    def size(self, number: int) -> int:
+        """Windows per batch of a pass."""
+        return self.sizes[min(number, len(self.sizes) - 1)]
+
+    def __len__(self) -> int:
+        return math.ceil(self.windows / self.size(self.epoch))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        parts = self.order(self.epoch).split(self.size(self.epoch))
+        self.given, self.start = self.start, 0  # the next pass starts at its beginning
+        for part in parts[self.given :]:
+            self.given += 1
+            yield self.fetch(part)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where Lightning's checkpoints find how far into its pass a run is, in updates."""
+        return {"given": self.given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.start = state["given"]
+
+
+def doubling(batch: int, growth: int, passes: int) -> tuple[int, ...]:
+    """The batch of each pass, when it doubles from `batch` to `growth`.
+
+    The passes are divided into as many stretches as there are sizes, as equal as they can be: with
+    d doublings pass p has batch 2^floor(p (d + 1) / passes).
+
+    Raises:
+        ValueError: if `growth` is not reached by doubling, or the passes are too few.
+    """
+    doublings = (growth // batch).bit_length() - 1
+    if doublings < 1 or growth != batch * 2**doublings:
+        raise ValueError(
+            f"data.growth={growth} must be batch={batch} doubled at least once, such as {2 * batch}"
+        )
+    if passes <= doublings:
+        raise ValueError(
+            f"data.growth_passes={passes} must be at least {doublings + 1}; a batch that doubles "
+            f"{doublings} times has as many sizes"
+        )
+    return tuple(batch * 2 ** (number * (doublings + 1) // passes) for number in range(passes))

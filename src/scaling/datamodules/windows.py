@@ -1,0 +1,212 @@
+"""Windows of time series: to train a source model on, or to adapt it on without labels."""
+
+import math
+from typing import Any
+
+import lightning as L
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from scaling.datamodules.batches import Batches, InOrder
+from scaling.datamodules.passes import Passes, doubling
+from scaling.datamodules.populations import Labeled, Population
+from scaling.datamodules.sizes import Sizes
+from scaling.datamodules.window_scores import window_scores
+from scaling.seeds import generator_for
+
+SCORED_BATCH = 1_000  # windows at a time in evaluations; of no influence on any number
+TRAIN_ON = ("source", "query")
+
+
+class Windows(L.LightningDataModule):
+    """Tell which class a window is of, before and after a shift.
+
+    With `train_on=source` the windows of all clients, pooled, are trained on with their labels;
+    `val` is the source, windows of the same distribution that nobody trains on, and `test` the
+    held-out windows after the shift.
+
+    With `train_on=query` the query is adapted on: batches are `(windows,)`, without labels, in
+    training and in the splits that are evaluated: `val`, held-out windows of the same shift,
+    `query` and `source`. The labels stay here; `scores` compares logits with them. An epoch is a
+    pass over all windows of the query, whose last batch is shorter where it must be.
+
+    With `growth` the batch doubles from `batch` to `growth` within `growth_passes` (`doubling`).
+
+    Args:
+        batch: windows per optimizer step; of the first pass, if it grows.
+        microbatches: equal parts of a batch, for gradient accumulation; 1 on a query.
+        seed: draws the order of each epoch or pass.
+        path: of the data's file; null looks into $SCALING_DATA, or is right for drawn data.
+        train_on: `source` or `query`.
+        fold: which query, from 0.
+        growth: batch of the last passes; null leaves it as it is.
+        growth_passes: number of passes over which it grows.
+        population: gives a `Population` for a path and a fold by `draw`, and its `fingerprint`.
+
+    Raises:
+        ValueError: naming the key whose value, or whose file, cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch: int,
+        microbatches: int,
+        seed: int,
+        path: str | None,
+        train_on: str,
+        fold: int,
+        growth: int | None,
+        growth_passes: int,
+        population: Any,
+    ):
+        super().__init__()
+        if train_on not in TRAIN_ON:
+            raise ValueError(f"data.train_on={train_on} must be one of {', '.join(TRAIN_ON)}")
+        if fold < 0:
+            raise ValueError(f"data.fold={fold} must be at least 0")
+        if train_on == "query" and microbatches != 1:
+            raise ValueError(
+                f"trainer.accumulate_grad_batches={microbatches} must be 1 on a query; the "
+                "diversity of a batch is no mean over its parts"
+            )
+        if growth is not None and train_on != "query":
+            raise ValueError(f"data.growth={growth} must be null unless data.train_on=query")
+        self.sizes = None if growth is None else doubling(batch, growth, growth_passes)
+        self.batch, self.microbatches, self.seed, self.path = batch, microbatches, seed, path
+        self.train_on, self.fold, self.populations = train_on, fold, population
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the data's content, wherever it lies."""
+        found: str = self.populations.fingerprint(self.path)
+        return found
+
+    def prepare(self) -> Sizes:
+        """Draw or load the windows, look for leaks, and say how large windows are.
+
+        Raises:
+            ValueError: if the windows to train or adapt on do not fill one batch, or leak.
+        """
+        self._population: Population = self.populations.draw(self.path, self.fold)
+        trained = self._population.pooled
+        if self.train_on == "query":
+            self.batches: Batches | Passes = self._passes(self._population.query.windows)
+        else:
+            self.batches = Batches(
+                lambda rows: (trained.windows[rows], trained.labels[rows]),
+                order=lambda epoch: self._order(len(trained.labels), epoch),
+                examples=len(trained.labels),
+                batch=self.batch,
+                microbatches=self.microbatches,
+            )
+        length, features = trained.windows.shape[1:]
+        return Sizes(features, self._population.classes, length)
+
+    @property
+    def clients(self) -> tuple[Labeled, ...]:
+        """What each client trains a source model on."""
+        return self._population.clients
+
+    @property
+    def source(self) -> Labeled:
+        """Windows of all clients' distribution, and their labels; nobody trains on them."""
+        return self._population.source
+
+    @property
+    def clients_fingerprint(self) -> str:
+        """Identity of the clients' windows and labels, the same for all folds of a population."""
+        return self._population.clients_fingerprint
+
+    @property
+    def query(self) -> Float[Tensor, "n length features"]:
+        """All windows that are adapted on."""
+        return self._population.query.windows
+
+    def columns(self) -> dict[str, int | float]:
+        """What needs no model: sizes, what leaks were looked for, and what is trivially reached.
+
+        Losses in nats: `uniform_loss`, and `unigram_loss`, that of the frequencies of the clients'
+        labels, each with one more, on `val`. `best_accuracy` is the most that a classifier can
+        reach on the query's distribution, where that is known.
+        """
+        population, classes = self._population, self._population.classes
+        counts = torch.bincount(population.pooled.labels, minlength=classes) + 1.0
+        unigram = (counts / counts.sum()).log()
+        found: dict[str, int | float] = {
+            "fold": self.fold,
+            "classes": classes,
+            "clients": len(population.clients),
+            "client_windows": len(population.pooled.labels),
+            "source_windows": len(population.source.labels),
+            "query_windows": len(population.query.labels),
+            "heldout_windows": len(population.heldout.labels),
+            "uniform_loss": math.log(classes),
+            "unigram_loss": -unigram[self._splits()["val"].labels].mean().item(),
+        }
+        if population.best_accuracy is not None:
+            found["best_accuracy"] = population.best_accuracy
+        if population.best_accuracy_se is not None:
+            found["best_accuracy_se"] = population.best_accuracy_se
+        return found | population.checks
+
+    def scores(self, split: str, logits: Float[Tensor, "n classes"]) -> dict[str, float]:
+        """How well logits predict the labels of a split (`window_scores`); only this leaves them.
+
+        Args:
+            split: `val`, `query` or `source`; `val` or `test` where the source is trained on.
+            logits: of all windows of the split, in the order of its loader.
+        """
+        return window_scores(logits, self._splits()[split].labels.to(logits.device))
+
+    def setup(self, stage: str) -> None:
+        self.prepare()
+        if (
+            self.sizes and self.trainer is not None
+        ):  # else all passes would have the first one's length
+            self.trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]
+
+    def train_dataloader(self) -> Batches | Passes:
+        if self.sizes and self.trainer is not None:
+            self.batches.set_epoch(self.trainer.current_epoch)  # Lightning asks for its length now
+        return self.batches
+
+    def val_dataloader(self) -> dict[str, InOrder]:
+        """The windows of each split; with labels only where the source is trained on."""
+        labeled = self.train_on == "source"
+        return {
+            name: _in_order(split if labeled else (split.windows,))
+            for name, split in self._splits().items()
+        }
+
+    def _splits(self) -> dict[str, Labeled]:
+        source, query, heldout = (
+            getattr(self._population, name) for name in ("source", "query", "heldout")
+        )
+        if self.train_on == "source":
+            return {"val": source, "test": heldout}
+        return {"val": heldout, "query": query, "source": source}
+
+    def _passes(self, windows: Float[Tensor, "n length features"]) -> Passes:
+        largest = self.batch if self.sizes is None else self.sizes[-1]
+        if largest > len(windows):
+            key = f"batch={largest}" if self.sizes is None else f"data.growth={largest}"
+            raise ValueError(
+                f"{key} exceeds the {len(windows)} windows of the query; choose at most "
+                f"{len(windows)}"
+            )
+        return Passes(
+            lambda rows: (windows[rows],),
+            order=lambda number: self._order(len(windows), number),
+            windows=len(windows),
+            sizes=self.sizes or (self.batch,),
+        )
+
+    def _order(self, windows: int, epoch: int) -> Integer[Tensor, " windows"]:
+        return torch.randperm(windows, generator=generator_for("order", self.seed, epoch))
+
+
+def _in_order(parts: tuple[Tensor, ...]) -> InOrder:
+    rows = torch.arange(len(parts[0]))
+    return InOrder(lambda some: tuple(part[some] for part in parts), rows, batch=SCORED_BATCH)

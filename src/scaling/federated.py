@@ -1,0 +1,170 @@
+"""Train one model by a federation of clients."""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from scaling.clients import Labeled, Work, arrays_of, replaced, scores, statistics
+from scaling.flower.settings import STRATEGIES, Federation
+from scaling.seeds import seed_for
+
+if TYPE_CHECKING:
+    from scaling.flower.strategies import Recording
+
+FAILURES: dict[str, type] = {"round": int, "client": int, "reason": str}
+
+
+class Source(NamedTuple):
+    """A model trained by clients, and how that went."""
+
+    state: dict[str, Tensor]  # of the network
+    history: pd.DataFrame  # of each round, and of 0 before training: round, train_loss,
+    # answered, source_loss, source_accuracy; on windows that nobody trains on
+    failures: pd.DataFrame  # round, client, reason
+
+
+def train(
+    build: Callable[[], nn.Module],
+    *,
+    clients: Sequence[Labeled],
+    scored: Labeled,
+    federation: Federation,
+    seed: int,
+) -> Source:
+    """Train a model by federated averaging, all clients in every round.
+
+    A function of its arguments alone: initial weights, orders and dropout follow from `seed`, and
+    torch computes on one thread, so that sums do not depend on the machine; the small networks that
+    this is meant for gain nothing by more.
+
+    What is averaged, by the clients' numbers of windows, are weights and, plainly whatever the
+    strategy, the running means and variances of BatchNorm; so the variance between the clients'
+    means is missing in the latter. Whole numbers, such as its count of batches, keep their initial
+    values.
+
+    Args:
+        build: makes the network, which offers `losses(batch)` and `losses_and_logits(batch)`.
+        clients: windows and labels of each, for training.
+        scored: source windows and labels that nobody trains on, for `history`.
+        federation: how to train.
+        seed: of the run.
+
+    Raises:
+        ValueError: if a client has no windows, windows do not fit together or are not finite; or
+            if Flower is not installed.
+        RuntimeError: if no client answers in a round.
+    """
+    check(clients, scored)
+    rounds, strategies = _flower()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for("weights", seed))
+        net = build()
+    evaluated: list[dict[str, float]] = []
+    bar = tqdm(total=federation.rounds, unit="round", desc="source", disable=None)
+    with bar, _one_thread():
+
+        def watch(server_round: int, arrays: dict[str, np.ndarray]) -> None:
+            found = scores(replaced(net, arrays), *scored)
+            line = {f"source_{name}": score for name, score in found.items()}
+            evaluated.append({"round": server_round, **line})
+            bar.update(server_round - bar.n)
+            bar.set_postfix_str(f"accuracy {found['accuracy']:.3f}", refresh=False)
+
+        outcome = rounds.run(
+            partial(_strategy, strategies, federation, len(clients), statistics(net)),
+            Work(net, tuple(clients), federation, seed),
+            arrays_of(net),
+            clients=len(clients),
+            rounds=federation.rounds,
+            backend=federation.backend,
+            watch=watch,
+        )
+    history = pd.DataFrame(evaluated)
+    history.insert(1, "train_loss", history["round"].map(outcome.losses))
+    history.insert(2, "answered", history["round"].map(outcome.answered | {0: 0}))
+    failures = pd.DataFrame(outcome.failures, columns=list(FAILURES)).astype(FAILURES)
+    source = Source(dict(replaced(net, outcome.arrays).state_dict()), history, failures)
+    warn(source, federation.rounds)
+    return source
+
+
+def warn(source: Source, rounds: int) -> None:
+    """Name each client that was missing in the average of a round."""
+    for client, lines in source.failures.groupby("client"):
+        which = ", ".join(map(str, lines["round"]))
+        warnings.warn(
+            f"client {client} is missing in the average of round {which} of {rounds}: "
+            f"{lines['reason'].iloc[0]}",
+            stacklevel=3,
+        )
+
+
+def check(clients: Sequence[Labeled], scored: Labeled) -> None:
+    """Stop before anything is trained on windows that cannot be trained on.
+
+    Raises:
+        ValueError: naming the client.
+    """
+    if not clients:
+        raise ValueError("a federation needs at least 1 client; raise the data's clients")
+    named = {f"client {i}": client for i, client in enumerate(clients)} | {"scored": scored}
+    shape = scored[0].shape[1:]
+    for name, (windows, labels) in named.items():
+        if not len(windows):
+            raise ValueError(f"{name} has no windows; choose fewer clients, or less skewed ones")
+        if len(windows) != len(labels):
+            raise ValueError(f"{name} has {len(windows)} windows and {len(labels)} labels")
+        if windows.shape[1:] != shape:
+            raise ValueError(
+                f"{name} has windows of shape {tuple(windows.shape[1:])}, and scored of "
+                f"{tuple(shape)}; all must be alike"
+            )
+        if not windows.isfinite().all():
+            raise ValueError(f"{name} has NaN or infinite features; remove or repair its windows")
+
+
+def _strategy(
+    strategies: Any, settings: Federation, clients: int, statistics: list[str]
+) -> "Recording":
+    kinds = {
+        "fedavg": strategies.Average,
+        "fedprox": strategies.Proximal,
+        "fedadam": strategies.Adaptive,
+    }
+    own = {key: getattr(settings, key) for key in STRATEGIES[settings.strategy]}
+    if "server_lr" in own:
+        own["eta"] = own.pop("server_lr")
+    made: Recording = kinds[settings.strategy](clients=clients, statistics=statistics, **own)
+    return made
+
+
+def _flower() -> tuple[Any, Any]:
+    """The modules that import Flower, which is not always installed."""
+    try:
+        from scaling.flower import rounds, strategies
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] == "flwr":
+            raise ValueError(
+                "federated training needs Flower, which is not installed; pip install "
+                "'scaling[federated]'"
+            ) from error
+        raise
+    return rounds, strategies
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,64 @@
+"""What a run fits: a network on labeled examples, or its adaptation to a query without labels."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from scaling import sources
+from scaling.cells import build
+from scaling.models.adapter import Adapter
+from scaling.models.learner import Learner
+from scaling.seeds import seed_for
+
+SOURCES = Path("multirun", ".sources")  # models that clients trained, shared by all studies
+
+
+def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) -> L.LightningModule:
+    """The module of a run, its network untrained.
+
+    Args:
+        settings: the run's config.
+        data: the datamodule, prepared.
+        sizes: what the data say of a network's sizes.
+        steps: optimizer steps of the run.
+
+    Raises:
+        ValueError: for values that only the network, the optimizer or the schedule can judge.
+    """
+    torch.manual_seed(seed_for("weights", settings["seed"]))
+    net = build(settings["model"], **asdict(sizes))
+    schedule = build(settings["schedule"], steps=steps, batch=settings["batch"])
+    ways = {"optimizer": build(settings["optimizer"]), "schedule": schedule}
+    if settings["adaptation"] is None:
+        return Learner(net, seed=settings["seed"], **ways)
+    build(settings["federation"])  # so that what it refuses is refused now
+    adapter: Adapter = build(settings["adaptation"], net=net, sizes=data.batches.size, **ways)
+    return adapter
+
+
+def begin(settings: Mapping[str, Any], data: Any, module: L.LightningModule) -> dict[str, float]:
+    """Train what is adapted, unless it was trained before; gives columns of the row about it."""
+    if not isinstance(module, Adapter):
+        return {}
+    sizes = asdict(data.prepare())
+    found = sources.source(
+        partial(build, settings["model"], **sizes),
+        clients=data.clients,
+        scored=data.source,
+        federation=build(settings["federation"]),
+        seed=settings["seed"],
+        model={**settings["model"], **sizes},
+        cache=SOURCES,
+    )
+    module.load_source(found.state)
+    return {"federation_failures": len(found.failures)}
+
+
+def adapts(module: L.LightningModule) -> bool:
+    """Whether a run is of interest before its first update, too."""
+    return isinstance(module, Adapter)

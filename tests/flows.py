@@ -1,0 +1,14 @@
+"""Small synthetic populations for tests."""
+
+from omegaconf import OmegaConf
+
+from scaling import config
+from scaling.datamodules.flows import Flows
+
+
+def flows(**changes) -> Flows:
+    """As in its config, and smaller."""
+    settings = OmegaConf.to_container(OmegaConf.load(config.FOLDER / "data" / "flows.yaml"))
+    smaller = {"seed": 0, "client_windows": 300, "source_windows": 60, "best_windows": 500}
+    node = settings["population"] | smaller | changes
+    return Flows(**{key: value for key, value in node.items() if key != "_target_"})
