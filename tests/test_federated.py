@@ -97,7 +97,9 @@ def test_an_average_of_equals_is_the_same():
 
 
 @pytest.mark.parametrize(
-    "build", [Softmax, tcn, partial(tcn, "batch"), partial(tcn, "layer", dropout=0.3)], ids=str
+    "build",
+    [Softmax, tcn, partial(tcn, "batch"), partial(tcn, "layer", dropout=0.3)],
+    ids=["softmax", "group", "batch", "dropout"],
 )
 def test_flowers_average_equals_a_plain_loop_to_float_precision(build):
     same(trained(build), plain(build))

@@ -282,7 +282,6 @@ def _known_warnings() -> Iterator[None]:
         for message in (
             "Detected call of `lr_scheduler.step",  # where a scaler skipped the first steps
             "The number of training batches",  # is smaller than the logging interval
-            "Found .* module.s. in eval mode at the start",  # adaptation takes no dropout
             ".*treespec, LeafSpec.* is deprecated",  # Lightning 2.6 with torch 2.13
         ):
             warnings.filterwarnings("ignore", message)

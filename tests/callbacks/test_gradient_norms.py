@@ -333,3 +333,29 @@ def test_every_validation_is_a_line_and_none_is_doubled(tmp_path):
     assert table["step"].tolist() == [3, 6]
     assert table["epoch"].tolist() == [0, 1]
     assert table["val_loss"].iloc[-1] == pytest.approx(trainer.callback_metrics["val_loss"].item())
+
+
+class Reporting(Foreign):
+    """Says more of each step, and calls every third one skipped."""
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)["loss"]
+        skipped = torch.tensor(float(batch_idx % 3 == 2))
+        self.reported = {"twice": 2 * loss.detach(), "skipped": skipped}
+        return loss
+
+
+@pytest.mark.parametrize("flush_every", [1, 3, 50])
+def test_what_a_module_reports_of_a_step_becomes_columns(tmp_path, flush_every):
+    norms = GradientNorms(flush_every=flush_every)
+    fit(Reporting(), None, tmp_path, [norms], max_steps=8)
+    table = read_parts(tmp_path / "steps")
+    assert table["twice"].tolist() == pytest.approx((2 * table["train_loss"]).tolist())
+    assert np.flatnonzero(table["skipped"]).tolist() == [2, 5]
+    assert (table["update_norm"][table["skipped"]] == 0).all()
+    assert norms.columns()["skipped_steps"] == 2
+
+
+def test_every_step_knows_its_epoch(tmp_path):
+    fit(Foreign(), None, tmp_path, [GradientNorms(flush_every=3)], max_steps=12)
+    assert read_parts(tmp_path / "steps")["epoch"].tolist() == [0] * 8 + [1] * 4

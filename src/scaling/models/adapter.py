@@ -125,8 +125,11 @@ class Adapter(L.LightningModule):
     def on_fit_start(self) -> None:
         if not self.windows:
             self._restate()
-        set_modes(self.net, batch_statistics=self.statistics == "batch")
         self.anchor = {name: self.source[name].to(self.device) for name in self.adapted}
+        self.net.train()  # until Lightning has looked for modules that were left in evaluation
+
+    def on_train_start(self) -> None:
+        set_modes(self.net, batch_statistics=self.statistics == "batch")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         factor = growth.scaled_lr(
