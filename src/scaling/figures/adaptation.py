@@ -63,7 +63,7 @@ def accuracy_over_passes(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
     }
 
     def draw(block: pd.DataFrame, axes: Axes, key: str) -> None:
-        _courses(block, lines, axes, key, factor=100)
+        _courses(block, lines, axes, key, factor=100.0)
         axes.set_ylabel(f"accuracy {names[key]} (%)")
 
     return _beside(table, draw, tuple(names))
@@ -133,7 +133,7 @@ def _ends(block: pd.DataFrame, split: str, *, gained: bool) -> np.ndarray:
 
 
 def _courses(
-    block: pd.DataFrame, lines: pd.DataFrame, axes: Axes, key: str, factor: float = 1
+    block: pd.DataFrame, lines: pd.DataFrame, axes: Axes, key: str, factor: float = 1.0
 ) -> None:
     """The mean over units of each arm by pass, each unit as it was when it stopped."""
     for arm, color in colors_of(block).items():

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from scaling.figures.adaptation import BESIDE, colors_of
 from scaling.figures.panels import STYLE
@@ -48,6 +49,7 @@ def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
             upper.set_title("\n".join(filter(None, (title, f"batch {arm}"))), loc="left", pad=6)
             upper.tick_params(labelbottom=False)
             lower.set_xlabel("pass")
+            lower.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             if column == 0:
                 upper.set_ylabel("gradient norm")
                 lower.set_ylabel("at risk")
