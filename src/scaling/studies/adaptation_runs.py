@@ -29,8 +29,9 @@ def adapted(rows: pd.DataFrame) -> pd.DataFrame:
     An arm is a batch size, or two where it grows: `16 to 64`. A unit is a query of a seed's
     population: a fold and a seed.
     """
-    mine = rows["query_accuracy"].notna() if "query_accuracy" in rows else False
-    own = rows[(rows["status"] == "done") & mine]
+    if "query_accuracy" not in rows:
+        return rows.iloc[:0]
+    own = rows[(rows["status"] == "done") & rows["query_accuracy"].notna()]
     fold = own.get("data.fold", own["fold"]).fillna(0).astype(int)
     last = own.get("data.growth", pd.Series(np.nan, own.index)).astype(float)
     arm = [
@@ -50,12 +51,13 @@ def passes(evidence: Evidence) -> pd.DataFrame:
     standard deviation over mini-batches of the norm before clipping, in the pass that ended there.
     Tables that were kept with them are taken at their word.
     """
-    names = adapted(evidence.rows)[[*RUN, "arm", "unit", "fold", "seed", "batch"]]
+    rows = adapted(evidence.rows)
     epochs = evidence.epochs
-    if names.empty or "passes" not in epochs:
+    if rows.empty or "passes" not in epochs:
         return pd.DataFrame()
-    epochs = epochs.drop(columns=[key for key in ("arm", "unit") if key in epochs])
-    lines = epochs.astype(dict.fromkeys(RUN, "object")).merge(names, on=RUN)
+    named = rows[[*RUN, "arm", "unit", "fold", "seed", "batch"]]
+    epochs = epochs[[key for key in epochs if key in RUN or key not in named]]
+    lines = epochs.astype(dict.fromkeys(RUN, "object")).merge(named, on=RUN)
     lines = lines.sort_values([*RUN, "step"]).reset_index(drop=True)
     if "batch_norm" in lines or evidence.steps.empty:
         return lines
