@@ -29,6 +29,8 @@ PLAIN = {
     "callbacks": {},
     "trainer": {"_target_": "t", "accelerator": "auto", "devices": 1, "precision": "32-true"},
     "logger": {"_target_": "l"},
+    "adaptation": None,
+    "federation": None,
 }
 
 
@@ -83,6 +85,8 @@ def test_what_cannot_change_a_result_is_not_part_of_the_identity(same):
         {"schedule": {"_target_": "other"}},
         {"trainer__precision": "bf16-mixed"},
         {"fingerprint": "other text"},
+        {"adaptation": {"adapt": "all"}},
+        {"federation": {"rounds": 1}},
     ],
     ids=str,
 )
@@ -147,3 +151,46 @@ def test_a_fused_optimizer_is_refused_where_lightning_would_not_clip_for_it(prec
 def test_the_duration_in_force():
     assert config.protocol(plain()) == ("steps", 300)
     assert config.protocol(plain(examples=64)) == ("examples", 64)
+
+
+ADAPTING = {
+    "data": {"fold": 0, "train_on": "query"},
+    "adaptation": {"adapt": "norm", "objective": {"weight": 0.0}},
+    "federation": {"rounds": 15, "backend": "in_process"},
+}
+
+
+def test_what_changes_a_source_or_its_adaptation_changes_the_identity():
+    def of(**changes):
+        return digest(**ADAPTING | changes)
+
+    assert of(federation={"rounds": 15, "backend": "ray"}) == of()
+    assert of(federation={"rounds": 16, "backend": "in_process"}) != of()
+    assert of(adaptation={"adapt": "norm", "objective": {"weight": 1.0}}) != of()
+    assert of(data={"fold": 1, "train_on": "query"}) != of()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"adaptation": None, "federation": None}, "data.train_on=query needs an adaptation"),
+        ({"adaptation": None}, "federation trains the source model of an adaptation, and there is"),
+        ({"federation": None}, "adaptation needs a federation, such as federation=default"),
+        ({"data": {"path": None}}, "adaptation needs data with a query"),
+        ({"data": {"fold": 0, "train_on": "source"}}, "data.train_on=source must be query with"),
+        ({"trainer": {"precision": "16-mixed"}}, "trainer.precision=16-mixed must be 32-true"),
+    ],
+)
+def test_groups_that_do_not_go_together_are_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        config.check_groups(plain(**ADAPTING | changes))
+
+
+def test_groups_that_go_together_pass():
+    config.check_groups(plain())
+    config.check_groups(plain(**ADAPTING))
+
+
+def test_runs_without_adaptation_keep_the_identity_that_they_had_before_there_was_one():
+    canonical = config.canonical(plain(), "text")
+    assert not {"adaptation", "federation"} & canonical.keys()

@@ -14,6 +14,7 @@ GROUPS = {
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 EXPERIMENTS = sorted(file.stem for file in (config.FOLDER / "experiment").glob("*.yaml"))
 HEADER = ("Question:", "Data:", "Command:", "Cost:", "Expected:")
+ADAPTS = ("model=tcn", "data=flows", "adaptation=entropy")
 SIZES = {"phase_2": 49, "phase_2_5": 20, "phase_3a": 10, "phase_3b": 9, "joint": 180}
 STEPS = {"phase_2": 5000, "phase_2_5": 10_000, "phase_3a": 5000, "phase_3b": 5000, "joint": 5000}
 PARAMETERS = {"phase_2": 200e3, "phase_2_5": 800e3, "phase_3a": 800e3, "phase_3b": 800e3}
@@ -134,7 +135,16 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         "warmup_cosine": ["schedule.warmup_steps=2"],
         "warmup_stable_decay": ["schedule.warmup_steps=2"],
     }
-    ended = command(f"{group}={option}", *more.get(option, []))
+    adapts = ["model=tcn", "data=flows", "adaptation=entropy", "federation.rounds=1"]
+    of_group = {
+        "adaptation": ["model=tcn", "data=flows", "federation.rounds=1"],
+        "federation": adapts,
+        "callbacks": adapts if option == "adaptation" else [],
+        "match": {"passes": ["steps=null", "epochs=1"], "samples": ["steps=null", "examples=64"]},
+    }
+    wanted = of_group.get(group, more)
+    typed = wanted if isinstance(wanted, list) else wanted.get(option, [])
+    ended = command(f"{group}={option}", *typed)
     assert ended.code == 0, ended.err
     (row,) = results.read("multirun").itertuples()
     assert row.status == "done"
@@ -156,6 +166,27 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         (["+model.inputs=10"], "model.inputs=10 must be left out"),
         (["callbacks.layer_gradients.every=0"], "callbacks.layer_gradients.every=0 must be at"),
         (["schedule=warmup_cosine", "schedule.warmup_steps=7"], "is a warm-up of 7 steps in a run"),
+        (["model=mlp", "data=flows"], "model=mlp takes one vector per example, not 30 in a row"),
+        ([*ADAPTS, "model=mlp"], "model=mlp takes one vector per example, not 30 in a row"),
+        ([*ADAPTS, "batch=800"], "batch=800 exceeds the 750 windows of the query"),
+        ([*ADAPTS, "batch=64", "data.growth=1024"], "data.growth=1024 exceeds the 750 windows"),
+        ([*ADAPTS, "model.normalisation=none"], "adaptation.adapt=norm finds no normalisation"),
+        ([*ADAPTS, "data=pydoc"], "adaptation needs data with a query, such as data=flows"),
+        ([*ADAPTS, "data.train_on=source"], "data.train_on=source must be query with an adapt"),
+        ([*ADAPTS, "~federation"], "adaptation needs a federation, such as federation=default"),
+        ([*ADAPTS, "federation.rounds=0"], "federation.rounds=0 must be at least 1"),
+        ([*ADAPTS, "data.population.clients=2000"], "clients=2000 must be at most client_windows"),
+        ([*ADAPTS, "trainer.accumulate_grad_batches=2"], "accumulate_grad_batches=2 must be 1 on"),
+        ([*ADAPTS, "trainer.precision=16-mixed"], "trainer.precision=16-mixed must be 32-true or"),
+        ([*ADAPTS, "adaptation.lr_reference=0"], "reference=0 must be at least 1"),
+        ([*ADAPTS, "+adaptation.net=3"], "adaptation.net=3 must be left out"),
+        ([*ADAPTS, "adaptation.objective.margin=0"], "adaptation.objective.margin=0.0 must be pos"),
+        ([*ADAPTS, "callbacks.early_stop.patience=0"], "callbacks.early_stop.patience=0 must be"),
+        ([*ADAPTS[:2], "data.train_on=query"], "data.train_on=query needs an adaptation"),
+        (
+            [*ADAPTS[:2], "federation=default"],
+            "federation trains the source model of an adaptation",
+        ),
     ],
 )
 def test_what_no_experiment_can_mean_is_one_message(command, folder, typed, said):

@@ -12,6 +12,7 @@ TIMES = (  # taken with a clock
     *("seconds", "statistics_percent", "layer_statistics_percent"),
     "layer_epoch_statistics_percent",
 )
+COSTS = ["pass_seconds", "pass_memory_mib"]
 STUDY = Path("multirun", "scratch")
 ALWAYS = (
     *("save_every=0", "model.dropout=0.2", "callbacks.gradient_norms.flush_every=4"),
@@ -23,6 +24,19 @@ ALWAYS_MLP = (
     *("save_every=0", "data=digits", "data.label_noise=0.4", "callbacks.layer_gradients.every=2"),
     *("callbacks.layer_gradients.flush_every=2", "callbacks.gradient_norms.flush_every=4"),
     *("callbacks=layer_epochs", "callbacks.layer_epochs.flush_every=3"),
+)
+ALWAYS_ADAPTING = (
+    *("save_every=0", "data=flows", "callbacks.layer_gradients.every=2"),
+    *("callbacks.layer_gradients.flush_every=2", "callbacks.gradient_norms.flush_every=4"),
+    "+callbacks.layer_epochs._target_=scaling.callbacks.layer_epochs.LayerEpochs",
+    "+callbacks.layer_epochs.flush_every=3",
+    *(
+        "callbacks.query_gradient.every=1",
+        "federation.rounds=1",
+        "data.population.query_windows=48",
+    ),
+    *("data.population.client_windows=100", "data.population.heldout_windows=40"),
+    *("data.population.source_windows=40", "data.population.best_windows=50"),
 )
 
 
@@ -36,16 +50,18 @@ def deaths(monkeypatch):
 
     A negative step is one after which it dies while it validates.
     """
+    from scaling.models.adapter import Adapter
     from scaling.models.learner import Learner
 
     steps, ended = [], []
-    begin, end = Learner.on_train_batch_start, train._fit
+    begin = {kind: kind.on_train_batch_start for kind in (Adapter, Learner)}
+    end = train._fit
 
     def dying(self, batch, batch_idx):
         if steps and self.trainer.global_step == steps[0]:
             steps.pop(0)
             raise Killed
-        begin(self, batch, batch_idx)
+        begin[type(self)](self, batch, batch_idx)
 
     def dying_late(self):
         if steps and -self.trainer.global_step == steps[0]:
@@ -70,8 +86,9 @@ def deaths(monkeypatch):
         write(row, folder)
 
     write = results.write
-    monkeypatch.setattr(Learner, "on_train_batch_start", dying)
-    monkeypatch.setattr(Learner, "on_validation_start", dying_late, raising=False)
+    for kind in begin:
+        monkeypatch.setattr(kind, "on_train_batch_start", dying)
+        monkeypatch.setattr(kind, "on_validation_start", dying_late, raising=False)
     monkeypatch.setattr(train, "_fit", fit)
     monkeypatch.setattr(results, "write", no_row)
     return steps, ended
@@ -79,7 +96,8 @@ def deaths(monkeypatch):
 
 def outcome(command, deaths, at: list[int], *arguments: str):
     """Weights, tables and row of a run that died before each of these steps and was resumed."""
-    always = ALWAYS_MLP if "model=mlp" in arguments else ALWAYS
+    own = {"model=mlp": ALWAYS_MLP, "model=tcn": ALWAYS_ADAPTING}
+    always = next((own[typed] for typed in arguments if typed in own), ALWAYS)
     Path("text.txt").write_text("To be, or not to be, that is the question. " * 22)  # 946
     steps, ended = deaths
     steps[:] = at
@@ -88,10 +106,10 @@ def outcome(command, deaths, at: list[int], *arguments: str):
             command(*always, *arguments)
     assert command(*always, *arguments).code == 0
     assert not steps
-    weights = [parameter.clone() for parameter in ended[-1].parameters()]
-    row = results.read(STUDY).drop(columns=list(TIMES))
+    weights = [tensor.clone() for tensor in ended[-1].state_dict().values()]
+    row = results.read(STUDY).drop(columns=list(TIMES)).drop(columns=COSTS, errors="ignore")
     reads = (results.steps, results.epochs, results.layers, results.layer_epochs)
-    tables = [read(STUDY) for read in reads]
+    tables = [read(STUDY).drop(columns=COSTS, errors="ignore") for read in reads]
     assert all(len(table) for table in tables)
     return weights, *tables, row
 
@@ -103,6 +121,15 @@ CASES = {
     "epochs": ["steps=null", "epochs=3", "batch=16"],  # of 3 steps each
     "an end in the middle of an epoch": ["steps=8", "batch=16"],
     "epochs of one step": ["steps=null", "epochs=5", "batch=40"],
+    "adaptation": [
+        *("model=tcn", "adaptation=study", "steps=null", "epochs=3"),  # of 3 steps each
+        *("adaptation.reset_above=0.1", "adaptation.pull=0.1", "batch=16"),
+    ],
+    "a batch that grows, and its own statistics": [
+        *("model=tcn", "adaptation=information_maximisation", "model.normalisation=batch"),
+        *("adaptation.statistics=batch", "adaptation.lr_rule=sqrt", "steps=null", "epochs=3"),
+        *("batch=8", "data.growth=16", "data.growth_passes=2"),  # of 6, 3 and 3 steps
+    ],
     "images": ["model=mlp", "steps=null", "epochs=3", "batch=300"],  # of 3 steps each
 }
 
@@ -111,7 +138,10 @@ CASES = {
 def test_a_killed_run_ends_as_if_left_alone(command, deaths, case, tmp_path, monkeypatch):
     alone = outcome(command, deaths, [], *CASES[case])
     total = len(alone[1])
-    for at in ([1], [2], [3], [total - 1], [-total], [1, 2], [2, 4], [1, -total]):
+    deadly = [[1], [3], [total - 1], [1, -total]]
+    if "model=tcn" not in CASES[case]:  # which trains a source each time
+        deadly += [[2], [-total], [1, 2], [2, 4]]
+    for at in deadly:
         place = tmp_path / str(at)
         place.mkdir()
         monkeypatch.chdir(place)

@@ -118,8 +118,8 @@ def check_groups(config: Mapping[str, Any]) -> None:
     if not adapts:
         if federates:
             raise ValueError(
-                "federation trains the source model of an adaptation, and adaptation=null; give "
-                "an adaptation, or federation=null"
+                "federation trains the source model of an adaptation, and there is none; give one, "
+                "such as adaptation=entropy, or leave federation out"
             )
         if data.get("train_on") == "query":
             raise ValueError(
@@ -130,7 +130,7 @@ def check_groups(config: Mapping[str, Any]) -> None:
     if "fold" not in data:
         raise ValueError(
             "adaptation needs data with a query, such as data=flows, data=unsw_nb15 or "
-            "data=nsl_kdd; with other data set adaptation=null"
+            "data=nsl_kdd; with other data leave adaptation out"
         )
     if data["train_on"] != "query":
         raise ValueError(
@@ -138,8 +138,8 @@ def check_groups(config: Mapping[str, Any]) -> None:
         )
     if not federates:
         raise ValueError(
-            "federation=null must be an option of that group, such as federation=default; it "
-            "trains the model that is adapted"
+            "adaptation needs a federation, such as federation=default, which trains the model "
+            "that is adapted"
         )
     precision = str((config.get("trainer") or {}).get("precision", "32"))
     if precision in ("16", "16-mixed"):

@@ -74,7 +74,9 @@ def hyperparameters(
         "clip_on": int(bites),
         "seed": settings["seed"],
     }
-    for group in ("model", "data", "optimizer", "schedule"):
+    for group in ("model", "data", "optimizer", "schedule", "adaptation", "federation"):
+        if settings.get(group) is None:
+            continue
         found[f"settings/{group}"] = choices[group]
         for key, value in settings[group].items():
             if value is not None and not key.startswith("_") and key not in found:

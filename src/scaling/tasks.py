@@ -1,5 +1,6 @@
 """What a run fits: a network on labeled examples, or its adaptation to a query without labels."""
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -15,6 +16,10 @@ from scaling.models.adapter import Adapter
 from scaling.models.learner import Learner
 from scaling.seeds import seed_for
 
+EXTRAS = {  # packages that a backend needs, and the extra that brings each
+    "in_process": {"flwr": "federated"},
+    "ray": {"flwr": "federated", "ray": "federated-ray"},
+}
 SOURCES = Path("multirun", ".sources")  # models that clients trained, shared by all studies
 
 
@@ -36,7 +41,8 @@ def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) ->
     ways = {"optimizer": build(settings["optimizer"]), "schedule": schedule}
     if settings["adaptation"] is None:
         return Learner(net, seed=settings["seed"], **ways)
-    build(settings["federation"])  # so that what it refuses is refused now
+    federation = build(settings["federation"])  # so that what it refuses is refused now
+    _check_installed(federation.backend)
     adapter: Adapter = build(settings["adaptation"], net=net, sizes=data.batches.size, **ways)
     return adapter
 
@@ -56,9 +62,19 @@ def begin(settings: Mapping[str, Any], data: Any, module: L.LightningModule) -> 
         cache=SOURCES,
     )
     module.load_source(found.state)
-    return {"federation_failures": len(found.failures)}
+    return {"federation_failures": float(len(found.failures))}
 
 
 def adapts(module: L.LightningModule) -> bool:
     """Whether a run is of interest before its first update, too."""
     return isinstance(module, Adapter)
+
+
+def _check_installed(backend: str) -> None:
+    """Refuse a federation whose packages are missing, without the time that importing them takes."""
+    for package, extra in EXTRAS[backend].items():
+        if importlib.util.find_spec(package) is None:
+            raise ValueError(
+                f"federation.backend={backend} needs {package}, which is not installed; pip "
+                f"install 'scaling[{extra}]'"
+            )

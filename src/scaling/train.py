@@ -154,9 +154,9 @@ def _fit(
     observers: list[Any] = [part for part in (module, *callbacks) if hasattr(part, "columns")]
     (saver,) = [callback for callback in callbacks if isinstance(callback, Resumable)]
     shown = hparams.hyperparameters(cell.config, cell.choices, config.clip(cell.config))
+    measured |= tasks.begin(cell.config, data, module)
     hparams.begin(trainer.loggers, shown)
     try:
-        measured |= tasks.begin(cell.config, data, module)
         path = None if resumed is None else folder / CHECKPOINT
         with _known_warnings():
             if resumed is None and tasks.adapts(module):

@@ -99,12 +99,21 @@ class Adapter(L.LightningModule):
         self.lr_rule, self.lr_reference, self.sizes = lr_rule, lr_reference, sizes
         self.optimizer, self.schedule = optimizer, schedule
         self.source = copy.deepcopy(net.state_dict())
-        self.windows = self.skipped = self.resets = 0  # adapted on; updates without any; so far
-        self.known: dict[str, float] = {}  # columns of the row that later passes do not change
+        self.windows = self.taken = 0  # adapted on so far, and updates
+        self.skipped = self.resets = 0
+        self.known: dict[
+            str, int | float
+        ] = {}  # columns of the row that later passes do not change
         self.updates: list[Tensor] = []  # loss, entropy, diversity of those of this pass
         self.evaluated: dict[int, list[Tensor]] = {}  # logits by loader
         self.reported: dict[str, Tensor] = {}
         self.collapsed = False  # in the last evaluation
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Adapter":
+        """Moves, such as that to a device, take the source along."""
+        self.source = {name: fn(tensor) for name, tensor in self.source.items()}
+        super()._apply(fn, recurse)
+        return self
 
     def load_source(self, state: Mapping[str, Tensor]) -> None:
         """Take other weights and statistics for the source, as long as nothing is adapted."""
@@ -125,7 +134,6 @@ class Adapter(L.LightningModule):
     def on_fit_start(self) -> None:
         if not self.windows:
             self._restate()
-        self.anchor = {name: self.source[name].to(self.device) for name in self.adapted}
         self.net.train()  # until Lightning has looked for modules that were left in evaluation
 
     def on_train_start(self) -> None:
@@ -146,6 +154,7 @@ class Adapter(L.LightningModule):
     def training_step(self, batch: tuple[Tensor], batch_idx: int) -> Float[Tensor, ""]:
         (windows,) = batch
         self.windows += len(windows)
+        self.taken += 1
         self.terms = self.objective.terms(self.net.logits(windows).log_softmax(dim=1))
         loss = self.objective.loss(self.terms)
         if self.pull:
@@ -236,26 +245,27 @@ class Adapter(L.LightningModule):
             self.known["reset_passes"] = self.passes
             self.reset()
 
-    def columns(self) -> dict[str, float]:
+    def columns(self) -> dict[str, int | float]:
         """This module's part of the row.
 
         `before_*` is the source model, `statistics_*` the same with statistics of batch
         normalisation re-estimated on the query and nothing else, `oracle_*` the evaluation that the
         labels of the query would choose, after `oracle_passes`. `windows_per_update` is counted.
         """
-        updates = max(1, self.trainer.global_step)
+        if not self.taken:
+            return dict(self.known)
         counted = {
             "adapted_parameters": sum(p.numel() for p in self.adapted.values()),
             "skipped_updates": self.skipped,
             "resets": self.resets,
-            "windows_per_update": self.windows / updates,
+            "windows_per_update": self.windows / self.taken,
             "passes": self.passes,
         }
         return self.known | counted
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["adapter"] = {
-            **{key: getattr(self, key) for key in ("windows", "skipped", "resets")},
+            **{key: getattr(self, key) for key in ("windows", "taken", "skipped", "resets")},
             "known": dict(self.known),
             "updates": [update.tolist() for update in self.updates],
         }
@@ -289,7 +299,8 @@ class Adapter(L.LightningModule):
         return [a + b for a, b in zip(both, away, strict=True)]
 
     def _pull(self) -> Tensor:
-        return self.pull * adapted.squared_distance(self.adapted, self.anchor)
+        source = {name: self.source[name] for name in self.adapted}
+        return self.pull * adapted.squared_distance(self.adapted, source)
 
     def _restate(self) -> None:
         if self.statistics == "query":

@@ -1,0 +1,131 @@
+"""What a run fits, from the command line to its row: windows with labels, or a query without."""
+
+from pathlib import Path
+
+import pytest
+
+from scaling import config, results, tasks
+
+FEW = (
+    *("model=tcn", "data=flows", "steps=null", "federation.rounds=1", "lr=1e-3"),
+    *("data.population.query_windows=48", "data.population.client_windows=100"),
+    *("data.population.heldout_windows=40", "data.population.source_windows=40"),
+    "data.population.best_windows=50",
+)
+STUDY = Path("multirun", "scratch")
+
+
+def sources() -> list[Path]:
+    return sorted(Path("multirun", ".sources").glob("*/source.pt"))
+
+
+def test_folds_batches_and_learning_rates_share_a_source_and_seeds_do_not(command):
+    ended = command(
+        "-m", *FEW, "adaptation=entropy", "epochs=1", "batch=8,16", "data.fold=0,1", "lr=1e-3,1e-2"
+    )
+    assert ended.code == 0, ended.err
+    assert len(sources()) == 1
+    ended = command("-m", *FEW, "adaptation=entropy", "epochs=1", "seed=1")
+    assert ended.code == 0, ended.err
+    assert len(sources()) == 2
+    rows = results.read(STUDY)
+    before = rows[rows["seed"] == 0].groupby("fold")["before_source_loss"]
+    assert (before.nunique() == 1).all()
+    assert rows.groupby("fold")["before_query_loss"].nunique().tolist() == [2, 1]  # seed 1, fold 0
+    assert rows[rows["seed"] == 0]["before_source_loss"].nunique() == 1
+
+
+def test_the_row_of_an_adaptation_has_what_it_was_and_what_it_came_to(command):
+    assert command(*FEW, "adaptation=study", "epochs=3", "batch=16").code == 0
+    (row,) = results.read(STUDY).to_dict("records")
+    assert row["status"] == "done"
+    assert row["protocol"] == "epochs"
+    for split in ("query", "val", "source"):
+        for name in ("accuracy", "f1", "mcc", "loss"):
+            assert f"{split}_{name}" in row
+            assert f"before_{split}_{name}" in row
+    assert row["steps"] == 9
+    assert row["examples"] == 144
+    assert row["windows_per_update"] == 16
+    assert row["passes"] == 3
+    assert row["oracle_query_accuracy"] >= max(row["query_accuracy"], row["before_query_accuracy"])
+    assert row["query_windows"] == 48
+    assert 0 < row["best_accuracy"] <= 1
+    assert row["pass_seconds"] > 0
+    assert row["federation_failures"] == row["skipped_updates"] == row["resets"] == 0
+    epochs = results.epochs(STUDY)
+    assert epochs["passes"].tolist() == [0, 1, 2, 3]
+    assert epochs["query_accuracy"].iloc[-1] == pytest.approx(row["query_accuracy"])
+    assert epochs["query_accuracy"].iloc[0] == pytest.approx(row["before_query_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "steps", "windows"),
+    [
+        (["epochs=2", "batch=20"], 6, [20, 20, 8, 20, 20, 8]),
+        (["steps=4", "batch=20"], 4, [20, 20, 8, 20]),
+        (["examples=60", "batch=20"], 4, [20, 20, 8, 20]),
+        (
+            ["epochs=3", "batch=12", "data.growth=24", "data.growth_passes=2"],
+            8,
+            [12, 12, 12, 12, 24, 24, 24, 24],
+        ),
+    ],
+)
+def test_every_duration_and_batch_reaches_the_updates(command, typed, steps, windows):
+    assert command(*FEW, "adaptation=entropy", *typed).code == 0
+    row = results.read(STUDY).iloc[0]
+    assert row["steps"] == steps
+    assert row["examples"] == sum(windows)
+    assert results.steps(STUDY)["windows"].tolist() == windows
+
+
+def test_nothing_is_trained_before_it_is_asked_for(command):
+    assert command(*FEW, "adaptation=entropy", "epochs=1", "dry_run=true").code == 0
+    assert not Path("multirun").exists()
+
+
+def test_without_adaptation_the_windows_of_all_clients_are_trained_on(command):
+    typed = [t for t in FEW if not t.startswith("federation")]
+    assert command(*typed, "epochs=2", "batch=20").code == 0
+    row = results.read(STUDY).iloc[0]
+    assert row["steps"] == 10
+    assert row["client_windows"] == 100
+    assert {"val_accuracy", "test_accuracy"} <= set(row.dropna().index)
+    assert not sources()
+
+
+def test_a_stop_ends_a_run_unless_it_only_observes(command):
+    typed = [*FEW, "adaptation=entropy", "epochs=6", "lr=1e-6", "callbacks.early_stop.least=1.0"]
+    ended = command("-m", *typed, "callbacks.early_stop.after=2",
+                    "callbacks.early_stop.observe_only=true,false")  # fmt: skip
+    assert ended.code == 0, ended.err
+    rows = results.read(STUDY).set_index("callbacks.early_stop.observe_only")
+    assert rows["passes"].to_dict() == {True: 6, False: 3}
+    assert (rows["stopped_pass"] == 3).all()
+    assert (rows["stopped_by_collapse"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "value"),
+    [("passes", "epochs", 50), ("updates", "steps", 600), ("samples", "examples", 37_500)],
+)
+def test_what_batch_sizes_have_in_common_is_a_choice(command, monkeypatch, option, key, value):
+    from scaling import sweep
+
+    seen = []
+    monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
+    assert command("experiment=ttt_batch", f"match={option}", small=False).code == 0
+    assert {config.protocol(cell.config) for cell in seen} == {(key, value)}
+    assert len(seen) == 105
+    grown = [cell for cell in seen if cell.config["data"]["growth"]]
+    assert {(c.config["batch"], c.config["data"]["growth"]) for c in grown} == {(16, 64)}
+    assert len(grown) == 15
+
+
+def test_a_federation_without_its_packages_is_refused_before_anything(command, monkeypatch):
+    monkeypatch.setitem(tasks.EXTRAS, "in_process", {"no_such_package": "federated"})
+    ended = command(*FEW, "adaptation=entropy", "epochs=1")
+    assert ended.code == 2
+    assert "needs no_such_package, which is not installed; pip install 'scaling[fed" in ended.err
+    assert not Path("multirun").exists()
