@@ -130,10 +130,11 @@ def _unasked(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _repeated(rows: pd.DataFrame) -> Iterator[str]:
-    """Cells that one seed ran more than once, and to different losses."""
+    """Cells that one seed ran more than once, and to different losses; folds are no repeats."""
     spreads = []
+    keys = ["batch", "lr", "seed", *(["fold"] if "fold" in rows else [])]
     for _, block in results.settings(rows[rows["status"] == "done"]):
-        losses = block.groupby(["batch", "lr", "seed"])["val_loss"]
+        losses = block.groupby(keys, dropna=False)["val_loss"]
         spreads += [spread for spread in losses.max() - losses.min() if spread > 0]
     if spreads:
         yield (

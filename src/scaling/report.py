@@ -14,9 +14,9 @@ import pandas as pd
 from scaling import cautions, kept, plans, results, summaries
 from scaling.claims import Verdict
 from scaling.evidence import Evidence
-from scaling.studies import clipping, laws, noise, trainability, tuning
+from scaling.studies import adaptation, clipping, laws, noise, trainability, tuning
 
-STUDIES = (laws, clipping, tuning, trainability, noise)
+STUDIES = (laws, clipping, tuning, trainability, adaptation, noise)
 
 
 def verdicts(evidence: Evidence) -> dict[str, list[str]]:
@@ -127,7 +127,9 @@ def keep(folders: list[Path], place: Path) -> None:
             found: pd.DataFrame = study.measures(evidence)
             new = [key for key in found if key not in rows]
             rows = rows.merge(found[["study", "run", *new]], on=["study", "run"], how="left")
-    longer = {"epochs": evidence.epochs, "layer_epochs": evidence.layer_epochs}
+    passes = adaptation.passes(evidence)  # epochs, with what the steps say of each
+    epochs = passes if len(passes) else evidence.epochs
+    longer = {"epochs": epochs, "layer_epochs": evidence.layer_epochs}
     kept.write(place, rows, longer)
 
 
@@ -144,6 +146,9 @@ def _drawings(evidence: Evidence) -> dict[str, tuple[Callable[..., Any], Sequenc
     if len(evidence.layer_epochs):
         for name, draw in figures.OF_LAYERS.items():
             found[name] = (draw, (rows, evidence.layer_epochs))
+    if adaptation.applies(evidence):
+        for name, draw in figures.OF_ADAPTATION.items():
+            found[name] = (draw, (adaptation.measures(evidence), adaptation.passes(evidence)))
     return found
 
 

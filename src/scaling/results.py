@@ -207,7 +207,7 @@ def provenance(*folders: str | Path) -> dict[str, str]:
 def settings(
     rows: pd.DataFrame, *, together: Sequence[str] = ()
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Blocks of rows that differ only in batch, lr and seed, each under what sets it apart.
+    """Blocks of rows that differ only in batch, lr, seed and fold, each under what sets it apart.
 
     Args:
         rows: as `read` gives them; damaged ones belong to no block.
@@ -217,6 +217,7 @@ def settings(
     rows = rows[rows["status"] != "corrupt"]
     choices = ("model", "data", "optimizer", "protocol", "duration", "clip")
     nested = [key for key in map(str, rows) if "." in key and not key.startswith("logger.")]
+    nested = [key for key in nested if not key.endswith(".fold")]
     keys: list[str] = []
     apart = [key for key in (*choices, *nested) if not {key, key.partition(".")[0]} & {*together}]
     for key in apart:

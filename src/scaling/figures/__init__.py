@@ -6,6 +6,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from scaling import results
+from scaling.figures.adaptation import (
+    accuracy_by_batch,
+    accuracy_over_passes,
+    entropy_and_diversity,
+)
+from scaling.figures.adaptation_norms import adaptation_norms
 from scaling.figures.curves import norm_curves
 from scaling.figures.layers import NOISE, accuracy_over_noise, batch_norms, layer_map, layer_norms
 from scaling.figures.maps import clip_frequency, loss_heatmap
@@ -15,12 +21,17 @@ from scaling.figures.tuning import lr_sensitivity, steps_and_examples
 
 __all__ = [
     "ALL",
+    "OF_ADAPTATION",
     "OF_LAYERS",
     "OVER_CLIP",
     "OVER_LR",
+    "accuracy_by_batch",
     "accuracy_over_noise",
+    "accuracy_over_passes",
+    "adaptation_norms",
     "batch_norms",
     "clip_frequency",
+    "entropy_and_diversity",
     "gradient_norm",
     "layer_map",
     "layer_norms",
@@ -53,6 +64,12 @@ OF_LAYERS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Figure]] = {
     "layer_norms": layer_norms,
     "layer_map": layer_map,
     "batch_norms": batch_norms,
+}
+OF_ADAPTATION: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Figure]] = {
+    "adaptation_norms": adaptation_norms,
+    "entropy_and_diversity": entropy_and_diversity,
+    "accuracy_by_batch": accuracy_by_batch,
+    "accuracy_over_passes": accuracy_over_passes,
 }
 MEASURED = {  # what a figure needs beside the loss
     "clip_frequency": "clip_percent",

@@ -1,0 +1,137 @@
+"""The published study's tables of adaptation, each beside its honest counterpart."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from scaling.intervals import wilson_interval
+from scaling.significance import mcnemar
+from scaling.studies import norm_tables, norm_trends
+from scaling.studies.adaptation_runs import arms, blocks
+from scaling.studies.over_clusters import (
+    LEVEL,
+    between_arms,
+    gain_or_harm,
+    gains,
+    over_clusters,
+    word,
+)
+
+REFERENCE = "32"  # the study's batch, if there is one
+MEASURES = (
+    "query_accuracy", "val_accuracy", "query_entropy", "equal_query_accuracy", "equal_val_accuracy",
+    "equal_query_entropy", "norm_slope", "norm_jitter", "norm_scatter", "pass_seconds",
+)  # fmt: skip
+
+
+def tables(table: pd.DataFrame, lines: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Every table over all settings, those that are empty left out.
+
+    Args:
+        table: as `adaptation_runs.measures` gives it.
+        lines: of these runs, as `adaptation_runs.passes` gives them.
+    """
+    made: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
+        "adaptation_accuracy": accuracies,
+        "adaptation_updates": updates,
+        "batch_against_batch": batch_against_batch,
+        "norm_trends": norm_trends.trends,
+        "norm_by_pass": norm_tables.by_pass,
+        "norm_early_late": norm_tables.early_late,
+        "norm_threshold": norm_tables.distances,
+    }
+    found = {}
+    for name, make in made.items():
+        parts = [make(block, lines).assign(setting=title) for title, block in blocks(table)]
+        whole = pd.concat([part for part in parts if len(part)] or [pd.DataFrame()])
+        if len(whole):
+            found[name] = whole[["setting", *(key for key in whole if key != "setting")]]
+    return found
+
+
+def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of each arm on each split before and after, with intervals over what is independent.
+
+    `gain_low` and `gain_high` are for one arm by itself, `p_holm` is corrected for all; `verdict`
+    is gain, harm or cannot tell. Beside them, what a single evaluation would give: the Wilson
+    interval of one run's windows (`one_run_low`, `one_run_high`), which says nothing of other
+    queries; and the median over runs of the smallest p that McNemar's test of their counts can have
+    (`mcnemar_at_best`): as if no window had been lost where some were won.
+
+    Args:
+        block: runs of a setting.
+        lines: not needed.
+    """
+    found = []
+    for split, size in {"query": "query", "val": "heldout", "source": "source"}.items():
+        each, key = gains(block, split), f"{split}_accuracy"
+        for arm in arms(block):
+            runs, one = block[block["arm"] == arm], each[arm]
+            after = over_clusters(block, runs.set_index("unit")[key])
+            line = {"arm": arm, "windows": split, "before": runs[f"before_{key}"].mean()}
+            line |= {"after": runs[key].mean(), "low": after.low, "high": after.high}
+            line |= {"gain": one.difference, "gain_low": one.low, "gain_high": one.high}
+            line |= {"p_holm": one.p_holm, "verdict": gain_or_harm(one)}
+            if f"{size}_windows" in runs:
+                line |= _single(runs, key, runs[f"{size}_windows"])
+            found.append(line)
+    return pd.DataFrame(found)
+
+
+def _single(runs: pd.DataFrame, key: str, windows: pd.Series) -> dict[str, float]:
+    """What the counts of single runs could say."""
+    many = int(windows.median())
+    one = wilson_interval(round(runs[key].mean() * many), many, level=LEVEL)
+    moved = ((runs[key] - runs[f"before_{key}"]) * windows).round().astype(int)
+    at_best = moved.map(lambda count: mcnemar(abs(count), 0)).median()
+    return {"one_run_low": one.low, "one_run_high": one.high, "mcnemar_at_best": at_best}
+
+
+def updates(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    """The study's table of updates per pass, and with how many updates arms are compared.
+
+    Args:
+        block: runs of a setting.
+        lines: not needed.
+    """
+    found = []
+    for arm in arms(block):
+        runs = block[block["arm"] == arm]
+        line = {"arm": arm, "passes": runs["end"].max(), "updates": runs["updates"].max()}
+        line["updates_per_pass"] = line["updates"] / line["passes"] if line["passes"] else 0
+        equal = runs["equal_updates"].iloc[0]
+        line |= {
+            "equal_updates": equal,
+            "passes_for_equal": line["passes"] * equal / line["updates"],
+        }
+        found.append(line)
+    return pd.DataFrame(found)
+
+
+def reference(block: pd.DataFrame) -> str:
+    """The arm that others are compared with."""
+    names = arms(block)
+    return REFERENCE if REFERENCE in names else names[0]
+
+
+def batch_against_batch(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    """Each arm less batch 32, or the smallest there is, paired by fold and seed; Holm over arms.
+
+    Measures named `equal_` compare after equally many updates, the others after as many passes.
+
+    Args:
+        block: runs of a setting.
+        lines: not needed.
+    """
+    if block["arm"].nunique() < 2:
+        return pd.DataFrame()
+    found = []
+    for measure in (key for key in MEASURES if key in block and block[key].notna().any()):
+        for one in between_arms(block, measure, reference(block)):
+            found.append(
+                {"measure": measure, "arm": one.b, "against": one.a, "pairs": one.pairs,
+                 "clusters": one.seeds, "difference": one.difference, "low": one.low,
+                 "high": one.high, "p_holm": one.p_holm, "verdict": word(one),
+                 "smallest_detectable": one.smallest_detectable}
+            )  # fmt: skip
+    return pd.DataFrame(found)

@@ -1,0 +1,344 @@
+"""The published statements on adaptation hold, fail, or stay open where runs are made so."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from adaptations import evidence
+from folds import leaving
+from rows import write_sweep
+
+from scaling import report, results
+from scaling.evidence import Evidence
+from scaling.studies import adaptation, adaptation_tables, norm_trends
+from scaling.studies.adaptation_runs import arms, blocks, norms
+from scaling.studies.over_clusters import change_of_norm, cluster_of, gains, word
+from scaling.trends import fold_trend
+
+TIMES = "A pass takes less time at larger batches"
+REVERSAL = "The gradient norm rises at batch 32 and falls at batch 64"
+BETTER = "Adaptation at larger batches is more accurate on the query"
+HELPS = "Adaptation is more accurate than its source on the query, on average over batch sizes"
+STEADY = [f"Larger batches give steadier {name} {how}"
+          for name in ("gradient norms", "entropy", "diversity")
+          for how in ("from pass to pass", "over the mini-batches of a pass")]  # fmt: skip
+
+
+def words(given: Evidence) -> dict[str, str]:
+    return {verdict.sentence: verdict.word for _, verdict in adaptation.verdicts(given)}
+
+
+def said(given: Evidence, begin: str) -> list[str]:
+    lines = [line.partition(": ")[2] for line in adaptation.sentences(given)]
+    return [line for line in lines if line.startswith(begin)]
+
+
+def test_measures_are_those_of_the_tables():
+    given = evidence(
+        seeds=1, folds=1, batches=(16,), gain=lambda run: 0.1, slope=lambda run: 0.6,
+        entropy=lambda run: 0.4, spread=lambda run: 1e-9,
+    )  # fmt: skip
+    (row,) = adaptation.measures(given).itertuples()
+    assert (row.arm, row.fold, row.end, row.updates) == ("16", 0, 12, 96)
+    assert row.query_gain == pytest.approx(0.1, abs=0.01)
+    assert row.query_gain == pytest.approx(row.query_accuracy - row.before_query_accuracy)
+    assert row.forgetting == pytest.approx(row.before_source_accuracy - row.source_accuracy)
+    assert (row.entropy_fall, row.fall_rate) == pytest.approx((0.6, 0.05))
+    assert (row.norm_slope, row.norm_span) == pytest.approx((0.05, 11))
+    assert (row.query_norm_slope, row.query_norm_span) == pytest.approx((0.05, 12))
+    assert row.norm_jitter == pytest.approx(0, abs=1e-7)
+
+
+def test_an_update_belongs_to_the_pass_in_which_it_was_taken():
+    lines = adaptation.passes(given := evidence(seeds=1, folds=1, batches=(32,), passes=3))
+    steps = given.steps["grad_norm_pre_clip"].to_numpy()
+    table = norms(lines, "batch_norm")
+    assert table["step"].to_list() == [0, 1, 2]
+    slow = [steps[4 * p : 4 * p + 4].mean() for p in range(3)]  # 128 windows, 4 updates a pass
+    assert table["gradient_norm"].to_list() == pytest.approx(slow)
+    assert math.isnan(lines["batch_norm"].iloc[0])
+    assert lines["batch_norm_sd"].iloc[1] == pytest.approx(steps[:4].std(ddof=1))
+    assert norms(lines, "query_grad_norm")["step"].to_list() == [0, 3]
+
+
+def test_skipped_updates_have_no_norm():
+    given = evidence(seeds=1, folds=1, batches=(32,), passes=3)
+    given.steps.loc[1, "grad_norm_pre_clip"] = 0.0
+    kept = given.steps["grad_norm_pre_clip"][[0, 2, 3]]
+    assert adaptation.passes(given)["batch_norm"].iloc[1] == pytest.approx(kept.mean())
+
+
+def test_each_statement_is_judged_by_itself():
+    good = evidence(
+        gain=lambda run: 0.01 * math.log2(run["batch"]),
+        slope=lambda run: 1.0 if run["batch"] == 32 else -1.0,
+        spread=lambda run: 1 / run["batch"] ** 2,
+        seconds=lambda run: 1 / run["batch"] + 0.001 * run["seed"],
+        entropy=lambda run: 0.9 - 0.1 * math.log2(run["batch"]),
+    )
+    assert set(words(good).values()) == {"holds"}
+    bad = evidence(
+        gain=lambda run: -0.01 * math.log2(run["batch"]),
+        slope=lambda run: -1.0 if run["batch"] == 32 else 1.0,
+        spread=lambda run: run["batch"] ** 2 / 1e5,
+        seconds=lambda run: run["batch"] + run["seed"],
+        entropy=lambda run: 0.1 * math.log2(run["batch"]),
+    )
+    judged = words(bad)
+    later = [sentence for sentence in judged if sentence.endswith("after equally many updates")]
+    assert len(later) == 2
+    assert {judged[s] for s in judged if s not in later} == {"fails"}
+
+
+def test_runs_that_differ_by_noise_tell_nothing():
+    rng = np.random.default_rng(2)
+    noise = evidence(
+        spread=lambda run: 0.1 * math.exp(0.3 * rng.standard_normal()),
+        seconds=lambda run: math.exp(0.1 * rng.standard_normal()),
+        entropy=lambda run: 0.5 + 0.05 * rng.standard_normal(),
+        gain=lambda run: 0.01 * rng.standard_normal(),
+    )
+    judged = words(noise)
+    for sentence in (REVERSAL, BETTER, HELPS, TIMES, STEADY[2]):
+        assert judged[sentence] == "cannot tell", sentence
+
+
+def test_both_batches_must_turn_for_the_trend_to_be_reversed():
+    for slopes in ({32: 1.0, 64: 1.0}, {32: -1.0, 64: -1.0}):
+        one_only = evidence(slope=lambda run, s=slopes: s.get(run["batch"], 0.0))
+        assert words(one_only)[REVERSAL] == "fails"
+    without = words(evidence(batches=(16, 32)))
+    assert without[REVERSAL] == "cannot tell"
+
+
+def test_the_same_after_as_many_updates_need_not_hold():
+    """Each update moves as much: what small batches win by is their number of updates."""
+    given = evidence(entropy=lambda run: 1 - 0.5 * 16 / run["batch"])
+    judged = words(given)
+    assert judged["Larger batches end at a lower entropy of the query"] == "fails"
+    assert judged[
+        "Larger batches have a lower entropy of the query after equally many updates"
+    ] == "cannot tell"  # fmt: skip
+    table = adaptation.measures(given)
+    assert (table["equal_updates"] == 24).all()
+    assert table["equal_query_entropy"].to_numpy() == pytest.approx(1 - 0.5 / 4)
+
+
+def test_too_few_seeds_tell_nothing():
+    given = evidence(seeds=2, gain=lambda run: 0.05, slope=lambda run: 1.0 * (run["batch"] == 32),
+                     seconds=lambda run: 1 / run["batch"])  # fmt: skip
+    assert set(words(given).values()) == {"cannot tell"}
+    assert set(adaptation.tables(given)["adaptation_accuracy"]["verdict"]) == {"cannot tell"}
+    assert set(adaptation.tables(given)["batch_against_batch"]["verdict"]) == {"cannot tell"}
+    assert set(adaptation.tables(given)["norm_trends"]["verdict"]) == {"cannot tell"}
+    assert not any("; gain)" in line for line in adaptation.sentences(given))
+
+
+def test_an_adaptation_that_changes_nothing_is_no_gain():
+    given = evidence(gain=lambda run: 0.0)
+    for split in ("query", "val"):
+        given.epochs[f"{split}_accuracy"] = 0.5
+    assert words(given)[HELPS] == "cannot tell"
+    assert words(given)[BETTER] == "cannot tell"
+    (line,) = said(given, "accuracy on the query, after less before")
+    assert line.count("cannot tell") == 3
+
+
+def test_a_gain_and_a_harm_are_called_so():
+    given = evidence(gain=lambda run: {16: 0.03, 32: -0.03, 64: 0.0}[run["batch"]])
+    (line,) = said(given, "accuracy on the query, after less before")
+    calls = [part.rpartition("; ")[2].rstrip(")") for part in line.split("); ")]
+    assert calls == ["gain", "harm", "cannot tell"]
+    (line,) = said(given, "accuracy on the query less that of batch 32")
+    assert [part.rpartition("; ")[2].rstrip(")") for part in line.split("); ")] == ["more", "more"]
+
+
+def test_without_a_gain_one_is_called_in_few_draws():
+    """Seven arms of noise around the source, corrected for each other."""
+    rng = np.random.default_rng(1)
+    given = evidence(seeds=5, folds=2, batches=(8, 16, 32, 64), passes=2)
+    table = adaptation.measures(given)
+    called = 0
+    for _ in range(60):
+        noise = rng.normal(0, 0.01, len(table))
+        drawn = table.assign(query_accuracy=table["before_query_accuracy"] + noise)
+        called += any(word(one) != "cannot tell" for one in gains(drawn, "query").values())
+    assert called <= 8  # 5 % of 60 are 3
+
+
+def test_seeds_are_independent_unless_they_share_the_windows_of_a_fold():
+    own, shared = (
+        adaptation.measures(evidence(shared=shared, passes=2)) for shared in (False, True)
+    )
+    assert (cluster_of(own), cluster_of(shared)) == ("seed", "fold")
+    assert cluster_of(own[own["seed"] == 0]) == "fold"
+    assert "over 4 seeds, whose folds share clients" in said(evidence(passes=2), "12 queries")[0]
+    alone = evidence(seeds=1, folds=5, gain=lambda run: 0.05)
+    assert words(alone)[HELPS] == "holds"
+    assert "over 5 folds, of one seed's population" in said(alone, "5 queries")[0]
+
+
+def test_folds_of_a_seed_are_no_further_replicates():
+    """What a seed's source gains, all its folds gain: the interval is that of the seeds' means."""
+    given = evidence(seeds=4, folds=3, batches=(16,), gain=lambda run: 0.02 * run["seed"])
+    table = adaptation.measures(given)
+    one = gains(table, "query")["16"]
+    means = table.groupby("seed")["query_gain"].mean()
+    assert (one.seeds, one.pairs) == (4, 12)
+    assert one.difference == pytest.approx(means.mean())
+    reach = 3.182446 * means.std(ddof=1) / 2  # t with 3 degrees of freedom
+    assert one.high - one.difference == pytest.approx(reach, rel=1e-5)
+
+
+def from_folds(tables: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Runs of one batch and seed with the norms of these folds."""
+    given = evidence(seeds=1, folds=len(tables[0]["fold"].unique()), batches=(64,), passes=50)
+    lines = adaptation.passes(given).drop(columns="batch_norm")
+    own = tables[0].assign(passes=tables[0]["step"] + 1.0, batch_norm=tables[0]["gradient_norm"])
+    known = lines.merge(own[["fold", "passes", "batch_norm"]], on=["fold", "passes"], how="left")
+    last = own.groupby("fold")["passes"].max()
+    known = known[known["passes"] <= known["fold"].map(last)]
+    found = Evidence(given.rows)
+    vars(found).update(epochs=known, steps=pd.DataFrame())
+    return adaptation.measures(found), adaptation.passes(found)
+
+
+def test_the_trend_of_lone_folds_is_that_of_the_trends_module():
+    own = leaving(np.random.default_rng(3), folds=5, leave=1, log_change=0.3)
+    block, lines = from_folds([own])
+    table = norm_trends.trends(block, lines)
+    row = table[table["norm_of"] == "mini-batches"].iloc[0]
+    found = fold_trend(own)
+    ends = [found.change, found.low, found.high, found.survivors_change, found.completers_change,
+            found.riskset_change, found.at_risk.iloc[0], found.at_risk.iloc[-1]]  # fmt: skip
+    shown = ["change", "low", "high", "survivors", "completers", "riskset", "at_risk", "stayed"]
+    assert row[shown].to_list() == pytest.approx(ends)
+    assert (row["verdict"], bool(row["conflict"])) == (found.verdict, found.conflict)
+
+
+def test_a_conflict_is_warned_of():
+    """The highest folds leave: the mean of those there falls, and no fold does."""
+    given = evidence(
+        batches=(64,), slope=lambda run: 0.3, level=lambda run: 3.0 if run["fold"] == 0 else 1.0,
+        stop=lambda run: 3 if run["fold"] == 0 else None, spread=lambda run: 0.02,
+    )  # fmt: skip
+    batches, query = said(given, "Warning")
+    assert "at batch 64 the norm of mini-batches" in batches
+    assert "at batch 64 the norm of the whole query" in query
+    assert batches.endswith("(8 of 12 stayed to the end)")
+    row = adaptation.tables(given)["norm_trends"].iloc[0]
+    assert row["survivors"] < 0 < row["completers"]
+    assert row["verdict"] == "rises"
+    assert not said(evidence(batches=(64,), slope=lambda run: 0.3), "Warning")
+
+
+def test_early_stops_are_told_with_cause_and_time():
+    def stop(run: dict) -> int | None:
+        return 3 + run["seed"] if run["batch"] == 16 and run["fold"] else None
+
+    (line,) = said(evidence(stop=stop), "8 of 36 runs")
+    assert (
+        line == "8 of 36 runs stopped early, 8 by collapse, after 3 to 6 passes: batch 16 8 of 12"
+    )
+    (line,) = said(evidence(stop=stop, observe_only=True), "8 of 36 runs")
+    assert "would have stopped early (observed only: they went on)" in line
+    assert not said(evidence(), "0 of")
+
+
+def test_the_oracle_is_called_one():
+    (line,) = said(evidence(gain=lambda run: -0.05), "an oracle")
+    assert line.endswith("that choice takes labels, so it is no result")
+
+
+def test_the_studys_tables_stand_beside_their_honest_counterparts():
+    given = evidence(
+        growth=64, passes=30, slope=lambda run: 0.3, spread=lambda run: 0.02,
+        level=lambda run: 3.0 if run["fold"] == 0 else 1.0,
+        stop=lambda run: 5 if run["fold"] == 0 and run["batch"] == 64 else None,
+    )  # fmt: skip
+    found = adaptation.tables(given)
+    updates = found["adaptation_updates"].set_index("arm")
+    assert updates.index.to_list() == ["16", "32", "64", "16 to 64"]
+    assert updates["updates_per_pass"].to_list() == [8, 4, 2, 8]
+    assert updates["passes_for_equal"].to_list() == pytest.approx([7.5, 15, 30, 7.5])
+    by_pass = found["norm_by_pass"]
+    own = by_pass[by_pass["arm"] == "64"]
+    assert own["pass"].to_list() == [0, 10, 20, 29]
+    assert own["at_risk"].to_list() == [12, 8, 8, 8]
+    last = own.iloc[-1]
+    assert last["change"] < 0 < last["riskset_change"] < last["completers_change"]
+    thirds = found["norm_early_late"].set_index("arm").loc["64"]
+    assert thirds["change"] < 0 < thirds["paired_change"]
+    assert thirds["pairs"] == 8
+    distances = found["norm_threshold"].set_index("arm").loc["64"]
+    assert (distances["reached"], distances["queries"]) == (0, 12)
+    assert distances["distance_of_all"] > distances["distance_of_those_left"] > 1
+    pairs = found["batch_against_batch"]
+    assert set(pairs["against"]) == {"32"}
+    assert {"query_accuracy", "equal_query_accuracy", "norm_jitter"} <= set(pairs["measure"])
+
+
+def test_single_evaluations_are_shown_to_say_little():
+    row = adaptation.tables(evidence(gain=lambda run: 0.02))["adaptation_accuracy"].iloc[0]
+    assert row["one_run_high"] - row["one_run_low"] > 0.1  # of 128 windows
+    assert row["mcnemar_at_best"] > 0.05  # 2 or 3 windows
+    assert row["p_holm"] < 0.05
+
+
+def test_learning_rates_are_settings_and_none_is_chosen_by_labels():
+    low, high = evidence(passes=2), evidence(passes=2)
+    rows = pd.concat([low.rows, high.rows.assign(lr=0.1, run="x" + high.rows["run"])])
+    given = Evidence(rows)
+    renamed = high.epochs.assign(run="x" + high.epochs["run"])
+    vars(given).update(epochs=pd.concat([low.epochs, renamed]), steps=pd.DataFrame())
+    titles = [title for title, _ in blocks(adaptation.measures(given))]
+    assert titles == ["lr=0.001", "lr=0.1"]
+
+
+def test_diverged_runs_are_counted_and_left_out():
+    given = evidence()
+    given.rows.loc[0, "status"] = "diverged"
+    first = next(iter(adaptation.sentences(given)))
+    assert first == "Adaptation: 1 runs diverged and are left out of all that follows"
+    assert len(adaptation.measures(given)) == 35
+
+
+def test_a_sweep_without_adaptation_is_not_asked(tmp_path):
+    plain = Evidence.of(write_sweep(tmp_path / "plain"))
+    assert not adaptation.applies(plain)
+    assert adaptation.applies(given := evidence(passes=2))
+    assert not adaptation.applies(Evidence(given.rows))
+
+
+def test_arms_come_in_the_order_of_their_batches():
+    table = adaptation.measures(evidence(batches=(8, 16, 128), growth=64, passes=2))
+    assert arms(table) == ["8", "16", "128", "8 to 64"]
+    assert adaptation_tables.reference(table) == "8"
+
+
+def test_kept_rows_say_the_same(tmp_path, monkeypatch):
+    given = evidence(seeds=3, folds=2, batches=(16, 32), growth=64, gain=lambda run: 0.02)
+    monkeypatch.setattr(Evidence, "of", classmethod(lambda *folders: given))
+    report.keep([], tmp_path / "kept")
+    monkeypatch.undo()
+    kept = Evidence.of(tmp_path / "kept")
+    assert kept.steps.empty
+    assert words(kept) == words(given)
+    for name, table in adaptation.tables(given).items():
+        pd.testing.assert_frame_equal(
+            adaptation.tables(kept)[name], table, check_dtype=False, rtol=2e-3, atol=0.01
+        )
+
+
+def test_runs_of_folds_are_one_setting():
+    rows = evidence(seeds=1, passes=1).rows
+    titles = [title for title, _ in results.settings(rows.assign(fold=rows["data.fold"]))]
+    assert titles == [""]
+
+
+def test_the_interval_of_a_norm_needs_three_replicates():
+    table = adaptation.measures(evidence(seeds=2, slope=lambda run: 1.0))
+    found = change_of_norm(table[table["arm"] == "16"], "norm")
+    assert found.value == pytest.approx(11 / 12, rel=0.1)
+    assert math.isnan(found.low)
