@@ -166,8 +166,6 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         (["+model.inputs=10"], "model.inputs=10 must be left out"),
         (["callbacks.layer_gradients.every=0"], "callbacks.layer_gradients.every=0 must be at"),
         (["schedule=warmup_cosine", "schedule.warmup_steps=7"], "is a warm-up of 7 steps in a run"),
-        (["model=mlp", "data=flows"], "model=mlp takes one vector per example, not 30 in a row"),
-        ([*ADAPTS, "model=mlp"], "model=mlp takes one vector per example, not 30 in a row"),
         ([*ADAPTS, "batch=800"], "batch=800 exceeds the 750 windows of the query"),
         ([*ADAPTS, "batch=64", "data.growth=1024"], "data.growth=1024 exceeds the 750 windows"),
         ([*ADAPTS, "model.normalisation=none"], "adaptation.adapt=norm finds no normalisation"),

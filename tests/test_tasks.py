@@ -129,3 +129,19 @@ def test_a_federation_without_its_packages_is_refused_before_anything(command, m
     assert ended.code == 2
     assert "needs no_such_package, which is not installed; pip install 'scaling[fed" in ended.err
     assert not Path("multirun").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["adaptation=entropy"]])
+def test_a_model_of_vectors_is_refused_windows(command, more):
+    ended = command("model=mlp", "data=flows", *more, small=False)
+    assert ended.code == 2
+    assert "model=mlp takes one vector per example, not 30 in a row" in ended.err
+    assert not Path("multirun").exists()
+
+
+def test_an_adaptation_that_diverges_is_a_result(command):
+    ended = command(*FEW, "adaptation=study", "epochs=3", "lr=1e30", "clip=inf", "optimizer=sgd")
+    assert ended.code == 0, ended.err
+    row = results.read(STUDY).iloc[0]
+    assert row["status"] == "diverged"
+    assert row["before_query_accuracy"] > 0

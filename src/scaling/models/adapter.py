@@ -12,13 +12,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from scaling import adapted, growth
+from scaling.models.history import History
 from scaling.models.learner import optimization
 from scaling.models.predictions import prediction_measures
 from scaling.models.statistics import estimate, normalises_batches, set_modes
 from scaling.objectives import Objective, Terms
 
 STATISTICS = ("source", "query", "batch")
-SPLITS = ("val", "query", "source")
 
 
 class Adapter(L.LightningModule):
@@ -101,10 +101,7 @@ class Adapter(L.LightningModule):
         self.source = copy.deepcopy(net.state_dict())
         self.windows = self.taken = 0  # adapted on so far, and updates
         self.skipped = self.resets = 0
-        self.known: dict[
-            str, int | float
-        ] = {}  # columns of the row that later passes do not change
-        self.updates: list[Tensor] = []  # loss, entropy, diversity of those of this pass
+        self.history = History()
         self.evaluated: dict[int, list[Tensor]] = {}  # logits by loader
         self.reported: dict[str, Tensor] = {}
         self.collapsed = False  # in the last evaluation
@@ -166,9 +163,7 @@ class Adapter(L.LightningModule):
             "diversity_weight": self.terms.weight,
             "kept": self.terms.kept,
         }
-        self.updates.append(
-            torch.stack([loss.detach(), self.terms.mean_entropy, self.terms.diversity_share])
-        )
+        self.history.update(loss, self.terms.mean_entropy, self.terms.diversity_share)
         return loss
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -217,32 +212,20 @@ class Adapter(L.LightningModule):
         found = {"passes": self.passes, **self._scores(logits)}
         predicted = prediction_measures(logits["query"].log_softmax(dim=1))
         found |= {f"query_{name}": value for name, value in predicted.items()}
-        if not self.windows:
-            self.known |= {f"before_{name}": found[name] for name in found if name != "passes"}
-            if normalises_batches(self.net):
-                self.known |= self._statistics_only(loaders)
-        if found["query_accuracy"] > self.known.get("oracle_query_accuracy", -1.0):
-            self.known |= {"oracle_passes": found["passes"]}
-            self.known |= {f"oracle_{s}_accuracy": found[f"{s}_accuracy"] for s in SPLITS}
-        if self.updates:
-            steps = torch.stack(self.updates)
-            names = ("loss", "entropy", "diversity")
-            found |= {
-                f"pass_{n}": x for n, x in zip(names, steps.mean(dim=0).tolist(), strict=True)
-            }
-            if len(steps) > 1:
-                spread = steps.std(dim=0).tolist()
-                found |= {f"pass_{n}_sd": x for n, x in zip(names, spread, strict=True)}
+        if not self.windows and normalises_batches(self.net):
+            self.history.known |= self._statistics_only(loaders)
+        self.history.evaluation(found)
+        found |= self.history.of_pass()
         found["resets"] = float(self.resets)
         self.collapsed = predicted["largest_share"] > (self.reset_above or 1.0)
         self.log_dict(found)
 
     def on_train_epoch_end(self) -> None:
-        self.updates.clear()
+        self.history.updates.clear()
         if self.collapsed:
             self.collapsed = False
             self.resets += 1
-            self.known["reset_passes"] = self.passes
+            self.history.known["reset_passes"] = self.passes
             self.reset()
 
     def columns(self) -> dict[str, int | float]:
@@ -253,7 +236,7 @@ class Adapter(L.LightningModule):
         labels of the query would choose, after `oracle_passes`. `windows_per_update` is counted.
         """
         if not self.taken:
-            return dict(self.known)
+            return dict(self.history.known)
         counted = {
             "adapted_parameters": sum(p.numel() for p in self.adapted.values()),
             "skipped_updates": self.skipped,
@@ -261,18 +244,17 @@ class Adapter(L.LightningModule):
             "windows_per_update": self.windows / self.taken,
             "passes": self.passes,
         }
-        return self.known | counted
+        return self.history.known | counted
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["adapter"] = {
             **{key: getattr(self, key) for key in ("windows", "taken", "skipped", "resets")},
-            "known": dict(self.known),
-            "updates": [update.tolist() for update in self.updates],
+            "history": self.history.state_dict(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = dict(checkpoint["adapter"])
-        self.updates = [torch.tensor(update) for update in state.pop("updates")]
+        self.history.load_state_dict(state.pop("history"))
         vars(self).update(state)
 
     def configure_optimizers(self) -> Any:
