@@ -105,16 +105,12 @@ class Flows:
             raise ValueError(f"data.path={path} must be null; these data are drawn, not read")
         return VERSION
 
-    @lru_cache(maxsize=8)  # noqa: B019 - a population is kept by its settings, of which it consists
+    @lru_cache(maxsize=32)  # noqa: B019 - a population is kept by its settings, of which it consists
     def draw(self, path: str | None, fold: int) -> Population:
-        """The population of a fold; kept in memory."""
+        """The population of a fold; kept in memory, where all folds of a sweep have room."""
         self.fingerprint(path)
+        clients, source = self.before()
         model = self.model()
-        pooled = self._windows(model, self.known_shares(), self.client_windows, CLIENTS)
-        draws = np.random.default_rng(seed_for("data", self.seed, CLIENTS))
-        members = dirichlet_partition(pooled.labels.numpy(), self.clients, self.alpha, draws)
-        clients = tuple(Labeled(*(part[torch.from_numpy(m)] for part in pooled)) for m in members)
-        source = self._windows(model, self.known_shares(), self.source_windows, SOURCE)
         both = self.query_windows + self.heldout_windows
         shifted = self.shift(self._windows(model, self.query_shares(), both, SHIFTED, fold))
         query, heldout = (
@@ -123,6 +119,16 @@ class Flows:
         )
         drawn = Population(clients, source, query, heldout, self.classes, *self.best(), {})
         return replace(drawn, checks=leaks(drawn.parts()))
+
+    @lru_cache(maxsize=8)  # noqa: B019 - as above; all folds share them
+    def before(self) -> tuple[tuple[Labeled, ...], Labeled]:
+        """The windows of each client, and of the source, before the drift."""
+        model = self.model()
+        pooled = self._windows(model, self.known_shares(), self.client_windows, CLIENTS)
+        draws = np.random.default_rng(seed_for("data", self.seed, CLIENTS))
+        members = dirichlet_partition(pooled.labels.numpy(), self.clients, self.alpha, draws)
+        clients = tuple(Labeled(*(part[torch.from_numpy(m)] for part in pooled)) for m in members)
+        return clients, self._windows(model, self.known_shares(), self.source_windows, SOURCE)
 
     def model(self) -> Oscillators:
         """The classes, as they are before the drift."""

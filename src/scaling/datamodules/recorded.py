@@ -88,7 +88,7 @@ class Recorded:
         """
         return SOURCES[self.source].fingerprint(path)
 
-    @lru_cache(maxsize=8)  # noqa: B019 - kept by its settings; the file has one content
+    @lru_cache(maxsize=32)  # noqa: B019 - kept by its settings; the file has one content
     def draw(self, path: str | None, fold: int) -> Population:
         """The population of a fold; kept in memory.
 
