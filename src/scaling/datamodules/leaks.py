@@ -10,7 +10,8 @@ from torch import Tensor
 
 from scaling.datamodules.populations import Labeled
 
-SORTED = -6.0  # standard deviations; by chance one part in 10^9 has so few runs of labels
+SORTED = -6.0  # standard deviations; by chance one part in 10^6 has so few runs of labels
+ENOUGH = 5.0  # runs, their standard deviation, below which their number is far from normal
 IN_SEQUENCE = 0.2  # share of steps to the very next record of the file
 
 
@@ -25,7 +26,8 @@ def leaks(
       that overlap, and duplicates that were divided.
     - `leak_label_order`: of the part whose labels come most in order, how many standard deviations
       its number of runs of equal labels is above that of a random order; far below 0 where windows
-      are sorted by label. (The runs test of Wald and Wolfowitz for several classes.)
+      are sorted by label. A part that is small, or almost of one label, says nothing and counts
+      as 0. (The runs test of Wald and Wolfowitz, for several classes.)
     - `leak_file_order`: the largest share, over the parts, of steps inside a window that lead to
       the record that is next in the file.
 
@@ -101,14 +103,15 @@ def _repeated(contents: Iterator[tuple[str, list[bytes]]], what: str) -> str | N
 
 
 def _label_order(labels: Integer[Tensor, " n"]) -> float:
-    """Runs of equal labels above expectation, in standard deviations; 0 if all orders are alike."""
+    """Runs of equal labels above expectation, in standard deviations; 0 if too few to say."""
     n, counts = len(labels), torch.bincount(labels).double()
     squares, cubes = (counts**2).sum().item(), (counts**3).sum().item()
     variance = squares * (squares + n * (n + 1)) - 2 * n * cubes - n**3
-    if n < 2 or variance <= 0:
+    deviation = (max(variance, 0.0) / (n**2 * max(n - 1, 1))) ** 0.5
+    if deviation < ENOUGH:
         return 0.0
     runs = 1 + (labels[1:] != labels[:-1]).sum().item()
-    return (runs - (n * (n + 1) - squares) / n) / (variance / (n**2 * (n - 1))) ** 0.5
+    return (runs - (n * (n + 1) - squares) / n) / deviation
 
 
 def _in_sequence(positions: Integer[np.ndarray, "windows length"]) -> float:
