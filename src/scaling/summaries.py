@@ -6,7 +6,7 @@ import pandas as pd
 
 from scaling import cautions, results
 
-LEGEND = "* best of its batch   ! surely worse than single letters (unigram)   (%) steps clipped"
+LEGEND = "* best of its batch   ! surely worse than frequencies (unigram)   (%) steps clipped"
 
 
 def table(rows: pd.DataFrame, *, with_cautions: bool = True) -> str:

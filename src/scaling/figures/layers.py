@@ -1,6 +1,7 @@
 """Gradients layer by layer over the epochs of a run, and what a net made of its labels."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from scaling.figures.panels import blank, panels, spread
 from scaling.tried import at_best
 
 NOISE = "data.label_noise"
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
 SCORES = {  # column -> what it is called, marker
     "train_accuracy_clean": ("training labels left alone", "o"),
     "test_accuracy": ("test", "s"),
@@ -23,9 +25,9 @@ SCORES = {  # column -> what it is called, marker
 def layer_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
     """Gradient norm of each weight matrix over the epochs, first layer dark, classifier light.
 
-    Lines are means over mini-batches and seeds; bands reach from the 5 % to the 95 % quantile of
-    the mini-batches of an epoch, averaged over seeds. Norms of unequal layers do not compare in
-    size (see the map of their RMS), only in course.
+    Lines are means over mini-batches and seeds; the bands of the first layer and the classifier
+    reach from the 5 % to the 95 % quantile of the mini-batches of an epoch, averaged over seeds.
+    Norms of unequal layers do not compare in size (see the map of their RMS), only in course.
 
     Args:
         rows: as `scaling.results.read` gives them.
@@ -34,16 +36,18 @@ def layer_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
 
     def draw(own: pd.DataFrame, axes: Axes) -> None:
         means = own.groupby(["layer", "epoch"], sort=False)[["mean", "q05", "q95"]].mean()
-        for name, color in _shades(own):
+        shades = _shades(own)
+        for name, color in shades:
             course = means.loc[name].sort_index()
             axes.plot(course.index, course["mean"], color=color, linewidth=1.5, label=name)
-            axes.fill_between(
-                course.index, course["q05"], course["q95"], color=color, alpha=0.15, linewidth=0
-            )
+            if name in (shades[0][0], shades[-1][0]):
+                axes.fill_between(
+                    course.index, course["q05"], course["q95"], color=color, alpha=0.2, linewidth=0
+                )
         axes.set_yscale("log")
         axes.set_xlabel("epoch")
         axes.set_ylabel("gradient norm of a mini-batch")
-        axes.legend(ncols=2, framealpha=0.8)
+        axes.legend(**BESIDE)
 
     return _of_weights(rows, layer_epochs, draw)
 
@@ -95,7 +99,7 @@ def batch_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
         axes.set_yscale("log")
         axes.set_xlabel("epoch")
         axes.set_ylabel("mini-batch norm over the epoch's mean")
-        axes.legend(framealpha=0.8)
+        axes.legend(**BESIDE)
 
     return _of_weights(rows, layer_epochs, draw)
 
@@ -112,6 +116,10 @@ def accuracy_over_noise(rows: pd.DataFrame) -> Figure:
 
     def draw(block: pd.DataFrame, axes: Axes) -> None:
         done = block[block["status"] == "done"]
+        if "train_accuracy" in done:  # without noise, all labels are left alone
+            clean = done.get("train_accuracy_clean", done["train_accuracy"])
+            all_clean = done["train_accuracy"].where(done[NOISE] == 0, clean)
+            done = done.assign(train_accuracy_clean=all_clean)
         colors = sns.color_palette("colorblind", len(SCORES))
         for (column, (name, marker)), color in zip(SCORES.items(), colors, strict=True):
             known = done[done[column].notna()] if column in done else done.iloc[:0]
@@ -125,7 +133,7 @@ def accuracy_over_noise(rows: pd.DataFrame) -> Figure:
         axes.set_ylim(0, 102)
         axes.set_xlabel("wrong training labels (%)")
         axes.set_ylabel("accuracy (%)")
-        axes.legend(framealpha=0.8)
+        axes.legend(**BESIDE)
 
     return panels(at_best(rows), draw, (NOISE,))
 

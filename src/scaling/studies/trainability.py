@@ -101,6 +101,11 @@ def _at_most_noise(block: pd.DataFrame, measure: str) -> Estimate:
     return over_seeds(block[block["data.label_noise"] == block["data.label_noise"].max()], measure)
 
 
+def _orthogonal(block: pd.DataFrame, measure: str) -> Estimate:
+    """A measure, of either sign, under orthogonal initialisation."""
+    return over_seeds(block[block["model.init"] == "orthogonal"], measure, positive=False)
+
+
 WITHIN = (
     noted(1, "Mean gradient norms differ by more than a factor of 2 between weight matrices",
            (2.0, math.inf), over_seeds, "norm_range"),
@@ -138,6 +143,8 @@ ACROSS: dict[str, tuple[Claim, ...]] = {
                BELOW, against, "first_scatter", of="orthogonal", to="he", **INIT),
         noted(5, "Orthogonal gradients scatter less at first than Xavier's",
                BELOW, against, "first_scatter", of="orthogonal", to="xavier", **INIT),
+        noted(5, "Early gradients decay over the epochs from an orthogonal start, too",
+              FALLS, _orthogonal, "first_decay"),
     ),
     "optimizer": optimizers.CLAIMS,
     "data.label_noise": (
