@@ -32,7 +32,7 @@ SMALL = (
     *("steps=6", "model.d_model=16", "model.layers=2", "model.heads=2"),
     *("data.context=16", "data.val_windows=8", "workers=0"),
 )
-SMALL_WINDOWS = ("steps=6", "model.width=8", "workers=0")
+SMALL_SEQUENCE = ("steps=6", "model.width=8", "workers=0")
 SMALL_MLP = ("steps=6", "model.depth=2", "model.width=8", "data.scored_examples=50", "workers=0")
 
 
@@ -68,8 +68,8 @@ def command(folder, monkeypatch, capfd) -> Callable[..., Ended]:
     from scaling import sweep
 
     def run(*arguments: str, small: bool = True) -> Ended:
-        chosen = {"model=mlp": SMALL_MLP, "model=tcn": SMALL_WINDOWS, "model=gru": SMALL_WINDOWS}
-        sizes = next((chosen[typed] for typed in arguments if typed in chosen), SMALL)
+        sequence = {"model=tcn", "model=gru"} & set(arguments)
+        sizes = SMALL_MLP if "model=mlp" in arguments else SMALL_SEQUENCE if sequence else SMALL
         flags = [argument for argument in arguments if argument.startswith("-")]
         typed = [argument for argument in arguments if not argument.startswith("-")]
         monkeypatch.setattr(sys, "argv", ["train", *flags, *(sizes if small else ()), *typed])
