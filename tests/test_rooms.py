@@ -29,7 +29,7 @@ FORBIDDEN = {
     "gradients.py": HYDRA | LIGHTNING | {"scaling"},
     "adaptation.py": HYDRA | LIGHTNING | {"scaling"},
     "adapted.py": HYDRA | LIGHTNING | {"scaling"},
-    "growth.py": HYDRA | LIGHTNING | {"scaling", "torch"},
+    "lr_rules.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "ngrams.py": HYDRA | LIGHTNING | {"scaling"},
     "federation.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "datamodules/oscillators.py": HYDRA | LIGHTNING | {"scaling"},

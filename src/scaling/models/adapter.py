@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from scaling import adapted, growth
+from scaling import adapted, lr_rules
 from scaling.models.history import History
 from scaling.models.learner import optimization
 from scaling.models.predictions import prediction_measures
@@ -88,7 +88,7 @@ class Adapter(L.LightningModule):
             raise ValueError(f"adaptation.reset_above={reset_above} must lie between 0 and 1")
         try:
             self.adapted = adapted.adapted_parameters(net, adapt)
-            growth.scaled_lr(1.0, batch=sizes(0), reference=lr_reference, rule=lr_rule)
+            lr_rules.scaled_lr(1.0, batch=sizes(0), reference=lr_reference, rule=lr_rule)
         except ValueError as error:  # which does not know where its keys stand in a config
             raise ValueError(f"adaptation.{error}") from error
         self.net: Any = net.requires_grad_(False)
@@ -137,7 +137,7 @@ class Adapter(L.LightningModule):
         set_modes(self.net, batch_statistics=self.statistics == "batch")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        factor = growth.scaled_lr(
+        factor = lr_rules.scaled_lr(
             1.0,
             batch=self.sizes(self.current_epoch),
             reference=self.lr_reference,
