@@ -22,6 +22,8 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 EVENTS = "events.out.tfevents."
 EVERY = 10.0  # seconds between two looks for new runs
+GLANCE = 0.5  # seconds in which Ctrl-C is noticed
+PATIENCE = 5.0  # seconds that TensorBoard has to end
 
 
 def sortable(names: Sequence[str]) -> list[str]:
@@ -122,22 +124,34 @@ def main() -> int:
             return 2
         print(f"{number} runs; Ctrl-C ends", flush=True)
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", place, *more]
-        with subprocess.Popen(command) as board:
+        board = subprocess.Popen(command)
+        try:
+            return _follow(board, given.folders, Path(place))
+        finally:
+            board.terminate()
             try:
-                return _follow(board, given.folders, Path(place))
-            except KeyboardInterrupt:
-                return 0
-            finally:
-                board.terminate()
+                board.wait(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                board.kill()
+                board.wait()
 
 
 def _follow(board: subprocess.Popen[bytes], folders: Sequence[Path], place: Path) -> int:
-    """Look for new runs while TensorBoard is open; gives its exit code."""
-    while True:
+    """Look for new runs until Ctrl-C or TensorBoard's end; gives its exit code, or 0.
+
+    Ctrl-C sets a mark and raises nothing: an exception may come where Python drops it.
+    """
+    interrupts: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    looked = time.monotonic()
+    while not interrupts:
         try:
-            return board.wait(timeout=EVERY)
+            return board.wait(timeout=GLANCE)
         except subprocess.TimeoutExpired:
-            link(folders, place)
+            if time.monotonic() - looked > EVERY:
+                link(folders, place)
+                looked = time.monotonic()
+    return 0
 
 
 if __name__ == "__main__":
