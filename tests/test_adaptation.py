@@ -12,7 +12,6 @@ from scaling.adaptation import (
     class_shares,
     class_weighted_entropy,
     class_weights,
-    collapsed,
     diversity_loss,
     diversity_share,
     entropies,
@@ -176,18 +175,6 @@ def test_classes_are_counted_and_their_entropy_taken():
     assert class_shares(log_probs).tolist() == [0.75, 0, 0.25]
     slow = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(3)
     assert class_entropy(log_probs).item() == pytest.approx(slow)
-
-
-def test_a_collapse_is_one_class_or_few():
-    limits = {"largest_share": 0.9, "least_entropy": 0.5}
-    assert collapsed(sure(*[0] * 19, 1), **limits)
-    assert not collapsed(sure(0, 1, 2), **limits)
-    few = sure(*[0, 1] * 10, classes=10)
-    assert collapsed(few, **limits)
-    assert not collapsed(few, largest_share=0.9, least_entropy=0.0)
-    assert not collapsed(sure(0, 0), largest_share=1.0, least_entropy=0.0)
-    with pytest.raises(ValueError, match="largest_share=90.0 must lie between 0 and 1"):
-        collapsed(few, largest_share=90.0, least_entropy=0.5)
 
 
 @pytest.mark.parametrize("loss", [normalised_diversity_loss, class_entropy, diversity_share])

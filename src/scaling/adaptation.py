@@ -119,30 +119,6 @@ def class_entropy(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor,
     return torch.special.entr(class_shares(log_probs)).sum() / _most(log_probs)
 
 
-def collapsed(
-    log_probs: Float[Tensor, "examples classes"], *, largest_share: float, least_entropy: float
-) -> bool:
-    """Whether nearly all examples are given to one class, or to few.
-
-    To be asked of the whole query: a mini-batch may be of one class by chance. A query that is
-    itself of few classes looks the same.
-
-    Args:
-        log_probs: of the whole query.
-        largest_share: of one class, above which it is a collapse; 1 never is.
-        least_entropy: `class_entropy` below which it is one; 0 never is.
-
-    Raises:
-        ValueError: for limits outside 0 to 1, or a single class, which has no entropy.
-    """
-    limits = {"largest_share": largest_share, "least_entropy": least_entropy}
-    for key, value in limits.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f"{key}={value} must lie between 0 and 1, as a share does")
-    one = bool(class_shares(log_probs).max() > largest_share)
-    return one or bool(class_entropy(log_probs) < least_entropy)
-
-
 def _most(log_probs: Float[Tensor, "examples classes"]) -> float:
     """The largest entropy, log K."""
     if log_probs.shape[1] < 2:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from scaling import adapted, lr_rules
+from scaling.gradients import cosine, total_norm
 from scaling.models.history import History
 from scaling.models.learner import optimization
 from scaling.models.predictions import prediction_measures
@@ -169,12 +170,10 @@ class Adapter(L.LightningModule):
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Set the gradient to the sum of those of the terms, and report how these relate."""
         first, second = self._gradients(self.terms)
-        norms = torch.stack(torch._foreach_norm([*first, *second])).view(2, -1).norm(dim=1)
-        product = torch.stack([(a * b).sum() for a, b in zip(first, second, strict=True)]).sum()
         self.reported |= {
-            "entropy_grad_norm": norms[0],
-            "diversity_grad_norm": norms[1],
-            "gradient_cosine": product / norms.prod(),
+            "entropy_grad_norm": total_norm(list(first)),
+            "diversity_grad_norm": total_norm(list(second)),
+            "gradient_cosine": cosine(list(first), list(second)),
         }
         for parameter, gradient in zip(
             self.adapted.values(), self._summed(self.terms, first, second), strict=True
@@ -197,7 +196,7 @@ class Adapter(L.LightningModule):
                 self.net.logits(windows.to(self.device)).log_softmax(dim=1)
             )
             gradients = self._summed(terms, *self._gradients(terms))
-        return float(torch.stack(torch._foreach_norm(gradients)).norm())
+        return float(total_norm(gradients))
 
     def validation_step(
         self, batch: tuple[Tensor], batch_idx: int, dataloader_idx: int = 0
