@@ -55,6 +55,7 @@ def evidence(
                 change = 0.0 if split == "source" else gain(run) * part
                 noise = 0.002 * rng.standard_normal() * (done > 0)
                 line |= {f"{split}_accuracy": source + change + noise}
+                line |= {f"{split}_won": 3 + round(change * WINDOWS), f"{split}_lost": 3.0}
                 line |= {f"{split}_{key}": source for key in ("f1", "mcc", "loss")}
             line |= {"query_entropy": 1 + (entropy(run) - 1) * part, "query_diversity": 0.9}
             line |= {"query_confidence": 0.8, "query_largest_share": 0.3, "resets": 0.0}
@@ -68,7 +69,8 @@ def evidence(
             epochs.append(line)
             for _ in range(math.ceil(WINDOWS / batch) if done < end else 0):
                 luck = math.exp(wide * rng.standard_normal())
-                steps.append(name | {"step": taken, "grad_norm_pre_clip": norm * luck})
+                step = {"step": taken, "grad_norm_pre_clip": norm * luck}
+                steps.append(name | step | {"gradient_cosine": -0.2 + wide * (luck - 1) / 9})
                 taken += 1
         mine = [line for line in epochs if line["run"] == name["run"]]
         best = max(mine, key=lambda line: line["query_accuracy"])
@@ -81,7 +83,7 @@ def evidence(
                "val_accuracy": mine[-1]["val_accuracy"],
                "val_loss": 0.5, "digest": name["run"],
                "best_accuracy": 0.97, "statistics_query_accuracy": source + 0.01,
-               "unigram_loss": 1.6 + 0.01 * fold + (0 if shared else 0.001 * seed),
+               "query_checksum": 10 * fold + (0 if shared else seed),
                "query_windows": WINDOWS, "heldout_windows": WINDOWS, "source_windows": WINDOWS,
                "oracle_query_accuracy": best["query_accuracy"], "oracle_passes": best["passes"],
                "stopped_pass": math.nan if rule is None else rule,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from factorial import sweep
 
-from scaling.pairing import as_seeds, pairing
+from scaling.pairing import pairing
 
 
 def test_each_run_lies_at_its_seed_cell_and_level():
@@ -54,25 +54,3 @@ def test_a_column_that_is_missing_is_named():
         pairing(rows, "clip", "test_loss")
     with pytest.raises(ValueError, match="must have a column seed"):
         pairing(rows.drop(columns="seed"), "clip", "val_loss")
-
-
-def test_folds_and_seeds_together_are_the_replicates():
-    draws = np.random.default_rng(0)
-    folds = [sweep(lambda _: float(draws.normal())).assign(fold=fold) for fold in range(5)]
-    rows = pd.concat(folds, ignore_index=True)
-    found = pairing(as_seeds(rows, "fold", "seed"), "clip", "val_loss")
-    assert found.shared == ["batch", "lr"]
-    assert found.values.shape == (15, 4, 2)
-    assert np.isfinite(found.values).all()
-    own = rows[(rows["fold"] == 3) & (rows["seed"] == 1)].reset_index(drop=True)
-    alone = pairing(own, "clip", "val_loss")
-    assert (found.values == alone.values).all(axis=(1, 2)).sum() == 1
-
-
-def test_the_runs_of_a_fold_are_averaged_where_folds_are_the_replicates():
-    folds = [sweep(lambda cell: float(cell.seed)).assign(fold=fold) for fold in "ab"]
-    found = pairing(as_seeds(pd.concat(folds), "fold"), "clip", "val_loss")
-    assert found.values.shape == (2, 4, 2)
-    assert np.unique(found.values).tolist() == [1.0]
-    with pytest.raises(ValueError, match="no column fold"):
-        as_seeds(sweep(lambda cell: cell.seed), "fold", "seed")

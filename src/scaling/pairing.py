@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.columns import need
 from scaling.replicates import listed, outcomes, settings
 
 
@@ -69,23 +68,3 @@ def pairing(rows: pd.DataFrame, key: str, measure: str) -> Pairing:
         key, levels, shared, kept.assign(cell=cell).drop_duplicates("cell")[shared],
         total / np.where(count > 0, count, np.nan), count > 0, [n for n in said if said[n]],
     )  # fmt: skip
-
-
-def as_seeds(rows: pd.DataFrame, *keys: str) -> pd.DataFrame:
-    """Rows whose seed is a number for each combination of `keys`, which are then left out.
-
-    So `effect_of(as_seeds(rows, "fold", "seed"), "batch")` compares batch sizes paired by fold and
-    seed, each combination a draw of its own. Where folds share what a seed drew, or seeds a fold,
-    they are not, and intervals come out too narrow; `as_seeds(rows, "fold")` has the folds for
-    replicates, and runs of one fold are averaged.
-
-    Args:
-        rows: as `scaling.results.read` gives them.
-        keys: every column that tells the replicates apart, such as fold and seed.
-
-    Raises:
-        ValueError: for a missing column.
-    """
-    need(rows, *keys)
-    seed = rows.groupby(list(keys), dropna=False).ngroup()
-    return rows.drop(columns=[*keys]).assign(seed=seed)

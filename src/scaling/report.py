@@ -141,12 +141,13 @@ def _drawings(evidence: Evidence) -> dict[str, tuple[Callable[..., Any], Sequenc
     found: dict[str, Any] = {n: (draw, (rows,)) for n, draw in figures.that_show(rows).items()}
     if len(evidence.steps):
         found["norm_curves"] = (figures.norm_curves, (rows, evidence.steps))
-    if tuning.races(evidence):
+    adapted = adaptation.applies(evidence)
+    if tuning.races(evidence) and not adapted:  # whose loss is not what a run is after
         found["steps_and_examples"] = (figures.steps_and_examples, (rows, evidence.steps))
     if len(evidence.layer_epochs):
         for name, draw in figures.OF_LAYERS.items():
             found[name] = (draw, (rows, evidence.layer_epochs))
-    if adaptation.applies(evidence):
+    if adapted:
         for name, draw in figures.OF_ADAPTATION.items():
             found[name] = (draw, (adaptation.measures(evidence), adaptation.passes(evidence)))
     return found

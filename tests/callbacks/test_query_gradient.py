@@ -32,6 +32,17 @@ def test_it_is_that_of_the_loss_on_all_windows_at_once(tmp_path):
     assert found.iloc[0] == pytest.approx(slow(net(), windows), rel=1e-4)
 
 
+def test_the_last_pass_that_is_planned_is_measured(tmp_path):
+    windows = data()
+    steps = windows.prepare() and windows.batches.updates(3)
+    fit(
+        adapter(), windows, tmp_path, [QueryGradient(every=2), Evaluations()],
+        before=True, max_epochs=-1, max_steps=steps,
+    )  # fmt: skip
+    found = read_parts(tmp_path / "epochs")["query_grad_norm"]
+    assert np.isfinite(found).tolist() == [True, False, True, True]
+
+
 def test_weights_and_statistics_are_the_same_with_and_without_it(tmp_path):
     ended = []
     for callbacks in ([QueryGradient(every=1)], []):

@@ -42,6 +42,7 @@ def test_courses_keep_a_run_that_stopped_as_it_was(tables):
     assert list(mark.get_xdata()) == [5]
     assert [axes.get_ylabel() for axes in figures.entropy_and_diversity(*tables).axes] == [
         "mean entropy of predictions (nats)", "diversity H(pbar) / log K",
+        "cosine between the gradients of both terms",
     ]  # fmt: skip
 
 
@@ -56,6 +57,14 @@ def test_accuracies_stand_beside_what_needs_no_adapting(tables):
     assert levels["source model, query"] == pytest.approx(before)
     assert levels["best possible"] == pytest.approx(97)
     assert right.get_ylabel() == "accuracy gained over the source (points)"
+
+
+def test_no_interval_goes_beyond_what_an_accuracy_can_be():
+    given = evidence(seeds=3, folds=1, gain=lambda run: 0.1 * run["seed"])
+    left, _ = figures.accuracy_by_batch(adaptation.measures(given), adaptation.passes(given)).axes
+    ends = np.concatenate([bar.lines[2][0].get_segments() for bar in left.containers])[:, :, 1]
+    assert ends.max() == 100
+    assert ends.min() >= 0
 
 
 def test_legends_cover_no_data(tables):

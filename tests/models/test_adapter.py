@@ -181,8 +181,8 @@ def test_the_state_before_and_after_each_pass_is_in_one_table(tmp_path):
     assert table["passes"].tolist() == [0, 1, 2]
     population, columns = windows._population, module.columns()
     parts = {"query": population.query, "val": population.heldout, "source": population.source}
-    for row, model in ((0, net()), (-1, module.net)):
-        for split, part in parts.items():
+    for split, part in parts.items():
+        for row, model in ((0, net()), (-1, module.net)):
             with torch.no_grad():
                 want = window_scores(model.eval().logits(part.windows), part.labels)
             for name, value in want.items():
@@ -190,6 +190,11 @@ def test_the_state_before_and_after_each_pass_is_in_one_table(tmp_path):
                 assert got == pytest.approx(value, rel=1e-5, abs=1e-6)
                 if row == 0:
                     assert columns[f"before_{split}_{name}"] == pytest.approx(value, rel=1e-5)
+        won = table[f"{split}_won"] - table[f"{split}_lost"]
+        gained = table[f"{split}_accuracy"] - table[f"{split}_accuracy"].iloc[0]
+        np.testing.assert_allclose(won, gained * len(part.labels), atol=1e-4)
+    assert table[["query_won", "query_lost"]].iloc[0].tolist() == [0, 0]
+    assert table[["query_won", "query_lost"]].iloc[-1].min() > 0
     best = table["query_accuracy"].max()
     assert columns["oracle_query_accuracy"] == pytest.approx(best)
     first = table.loc[table["query_accuracy"].idxmax()]

@@ -233,6 +233,12 @@ def test_a_conflict_is_warned_of():
     assert not said(evidence(batches=(64,), slope=lambda run: 0.3), "Warning")
 
 
+def test_the_angle_between_the_terms_is_told_with_its_interval():
+    (line,) = said(evidence(), "cosine between the gradients of entropy and diversity")
+    assert "batch 16 -0.20 (-0.2" in line
+    assert line.count(" to ") == 3
+
+
 def test_early_stops_are_told_with_cause_and_time():
     def stop(run: dict) -> int | None:
         return 3 + run["seed"] if run["batch"] == 16 and run["fold"] else None
@@ -282,7 +288,8 @@ def test_the_studys_tables_stand_beside_their_honest_counterparts():
 def test_single_evaluations_are_shown_to_say_little():
     row = adaptation.tables(evidence(gain=lambda run: 0.02))["adaptation_accuracy"].iloc[0]
     assert row["one_run_high"] - row["one_run_low"] > 0.1  # of 128 windows
-    assert row["mcnemar_at_best"] > 0.05  # 2 or 3 windows
+    assert row["won"] - row["lost"] == pytest.approx(0.02 * 128, abs=0.5)
+    assert row["mcnemar"] > 0.05  # 2 or 3 windows
     assert row["p_holm"] < 0.05
 
 

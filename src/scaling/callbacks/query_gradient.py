@@ -9,10 +9,11 @@ from lightning.pytorch.trainer.states import TrainerFn
 class QueryGradient(L.Callback):
     """Log `query_grad_norm`, the L2 norm of the gradient on all windows taken as one batch.
 
-    It is measured before the first pass, after each pass that `every` divides, and in the last
-    validation; elsewhere it is nan. Norms of mini-batches are larger, for they hold the noise of
-    drawing few windows, and the diversity of a small batch is another quantity; no formula takes
-    both out. It costs as much as an update on the whole query and moves nothing.
+    It is measured before the first pass, after each pass that `every` divides, after the last one
+    that is planned, and in the validation that ends a run; elsewhere it is nan. Norms of
+    mini-batches are larger, for they hold the noise of drawing few windows, and the diversity of a
+    small batch is another quantity; no formula takes both out. It costs as much as an update on the
+    whole query and moves nothing.
 
     The module offers `gradient_norm(windows)` and `passes`, the datamodule `query`.
 
@@ -27,7 +28,8 @@ class QueryGradient(L.Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         found = math.nan
-        if trainer.state.fn != TrainerFn.FITTING or module.passes % self.every == 0:  # type: ignore[operator]
+        last = trainer.state.fn != TrainerFn.FITTING or trainer.global_step == trainer.max_steps
+        if last or module.passes % self.every == 0:  # type: ignore[operator]
             found = module.gradient_norm(trainer.datamodule.query)  # type: ignore
             for logger in trainer.loggers:
                 logger.log_metrics({"query_grad_norm": found}, step=trainer.global_step)

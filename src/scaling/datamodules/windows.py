@@ -1,6 +1,7 @@
 """Windows of time series: to train a source model on, or to adapt it on without labels."""
 
 import math
+import zlib
 from typing import Any
 
 import lightning as L
@@ -12,7 +13,7 @@ from scaling.datamodules.batches import Batches, InOrder
 from scaling.datamodules.passes import Passes, doubling
 from scaling.datamodules.populations import Labeled, Population
 from scaling.datamodules.sizes import Sizes
-from scaling.datamodules.window_scores import window_scores
+from scaling.datamodules.window_scores import window_changes, window_scores
 from scaling.seeds import generator_for
 
 SCORED_BATCH = 1_000  # windows at a time in evaluations; of no influence on any number
@@ -129,7 +130,8 @@ class Windows(L.LightningDataModule):
 
         Losses in nats: `uniform_loss`, and `unigram_loss`, that of the frequencies of the clients'
         labels, each with one more, on `val`. `best_accuracy` is the most that a classifier can
-        reach on the query's distribution, where that is known.
+        reach on the query's distribution, where that is known. `query_checksum` (CRC-32) tells
+        whether two runs adapted on the same windows.
         """
         population, classes = self._population, self._population.classes
         counts = torch.bincount(population.pooled.labels, minlength=classes) + 1.0
@@ -142,6 +144,7 @@ class Windows(L.LightningDataModule):
             "source_windows": len(population.source.labels),
             "query_windows": len(population.query.labels),
             "heldout_windows": len(population.heldout.labels),
+            "query_checksum": zlib.crc32(population.query.windows.contiguous().numpy()),
             "uniform_loss": math.log(classes),
             "unigram_loss": -unigram[self._splits()["val"].labels].mean().item(),
         }
@@ -152,13 +155,25 @@ class Windows(L.LightningDataModule):
         return found | population.checks
 
     def scores(self, split: str, logits: Float[Tensor, "n classes"]) -> dict[str, float]:
-        """How well logits predict the labels of a split (`window_scores`); only this leaves them.
+        """How well logits predict the labels of a split (`window_scores`).
 
         Args:
             split: `val`, `query` or `source`; `val` or `test` where the source is trained on.
             logits: of all windows of the split, in the order of its loader.
         """
         return window_scores(logits, self._splits()[split].labels.to(logits.device))
+
+    def changes(
+        self, split: str, before: Integer[Tensor, " n"], after: Integer[Tensor, " n"]
+    ) -> dict[str, int]:
+        """How many windows of a split became right or wrong (`window_changes`).
+
+        Args:
+            split: as for `scores`.
+            before: class that each window was given to, in the order of its loader.
+            after: class that it is given to now.
+        """
+        return window_changes(before, after, self._splits()[split].labels.to(after.device))
 
     def setup(self, stage: str) -> None:
         self.prepare()

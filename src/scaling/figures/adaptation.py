@@ -25,10 +25,12 @@ SPLITS = {"query": ("query", "o"), "val": ("held-out", "s")}
 
 
 def entropy_and_diversity(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
-    """Entropy of the query's predictions, and H(pbar) / log K, after each pass.
+    """Entropy of the query's predictions, H(pbar) / log K, and how their gradients agree.
 
-    Means over folds and seeds, on the whole query; a run that stopped stays as it was, so that no
-    mean changes because a run left. Triangles mark where runs stopped.
+    Means over folds and seeds, the first two on the whole query after each pass; a run that stopped
+    stays as it was, so that no mean changes because a run left. Triangles mark where runs stopped.
+    The cosine is between the gradients of both terms, on the mini-batches of the pass that ended
+    there: below 0 each undoes in part what the other does.
 
     Args:
         table: as `scaling.studies.adaptation.measures` gives them.
@@ -37,13 +39,14 @@ def entropy_and_diversity(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
     names = {
         "query_entropy": "mean entropy of predictions (nats)",
         "query_diversity": "diversity H(pbar) / log K",
+        "gradient_cosine": "cosine between the gradients of both terms",
     }
 
     def draw(block: pd.DataFrame, axes: Axes, key: str) -> None:
         _courses(block, lines, axes, key)
         axes.set_ylabel(names[key])
 
-    return _beside(table, draw, tuple(names))
+    return _beside(table, draw, tuple(key for key in names if key in lines))
 
 
 def accuracy_over_passes(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
@@ -127,7 +130,7 @@ def _ends(block: pd.DataFrame, split: str, *, gained: bool) -> np.ndarray:
         ends = []
         for arm in names:
             runs = block[block["arm"] == arm].set_index("unit")[key]
-            one = over_clusters(block, runs)
+            one = over_clusters(block, runs, within=(0.0, 1.0))
             ends.append((float(runs.mean()), one.low, one.high))
     return 100 * np.array(ends)
 

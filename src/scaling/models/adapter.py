@@ -27,7 +27,8 @@ class Adapter(L.LightningModule):
 
     A batch is `(windows,)`. An epoch is a pass over the query; after each, and before the first,
     the splits `val` (held-out windows of the same shift), `query` and `source` are evaluated. Their
-    labels stay in the datamodule, whose `scores(split, logits)` is all that is asked of it.
+    labels stay in the datamodule, which is asked for `scores(split, logits)`, and for the `changes`
+    of a split since before the first pass.
 
     Gradients of the two terms of the objective are taken apart, so that the cosine between them is
     known; their weighted sum, with the pull, is the gradient that everybody sees. `reported` has
@@ -208,7 +209,7 @@ class Adapter(L.LightningModule):
         loaders: Any = self.trainer.val_dataloaders
         logits = {name: torch.cat(self.evaluated[i]) for i, name in enumerate(loaders)}
         self.evaluated.clear()
-        found = {"passes": self.passes, **self._scores(logits)}
+        found = {"passes": self.passes, **self._scores(logits), **self._changes(logits)}
         predicted = prediction_measures(logits["query"].log_softmax(dim=1))
         found |= {f"query_{name}": value for name, value in predicted.items()}
         if not self.windows and normalises_batches(self.net):
@@ -294,6 +295,22 @@ class Adapter(L.LightningModule):
             for split, values in logits.items()
             for name, score in data.scores(split, values).items()
         }
+
+    def _changes(self, logits: Mapping[str, Tensor]) -> dict[str, float]:
+        """`*_won` and `*_lost` of each split, in windows, since before the first pass.
+
+        Nothing, if nothing was evaluated then.
+        """
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        classes = {split: values.argmax(dim=1) for split, values in logits.items()}
+        if not self.windows:
+            self.history.classes = {split: found.tolist() for split, found in classes.items()}
+        found = {}
+        for split, before in self.history.classes.items():
+            after = classes[split]
+            counts = data.changes(split, after.new_tensor(before), after)
+            found |= {f"{split}_{name}": float(count) for name, count in counts.items()}
+        return found
 
     def _statistics_only(self, loaders: Mapping[str, Iterable[tuple[Tensor]]]) -> dict[str, float]:
         net = copy.deepcopy(self.net)

@@ -15,6 +15,7 @@ class History:
 
     def __init__(self) -> None:
         self.known: dict[str, int | float] = {}  # columns of the row
+        self.classes: dict[str, list[int]] = {}  # by split: what each window was given to at first
         self.updates: list[Float[Tensor, " averaged"]] = []  # of this pass, on their device
 
     def update(self, *values: Float[Tensor, ""]) -> None:
@@ -28,7 +29,11 @@ class History:
         of several the first.
         """
         if not found["passes"]:
-            self.known |= {f"before_{key}": x for key, x in found.items() if key != "passes"}
+            self.known |= {
+                f"before_{key}": x
+                for key, x in found.items()
+                if key != "passes" and not key.endswith(("_won", "_lost"))
+            }
         if found["query_accuracy"] > self.known.get("oracle_query_accuracy", -1.0):
             accuracies = {key: x for key, x in found.items() if key.endswith("_accuracy")}
             self.known |= {f"oracle_{key}": x for key, x in accuracies.items()}
@@ -47,8 +52,9 @@ class History:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        return {"known": dict(self.known), "updates": [row.tolist() for row in self.updates]}
+        updates = [row.tolist() for row in self.updates]
+        return {"known": dict(self.known), "classes": dict(self.classes), "updates": updates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.known = dict(state["known"])
+        self.known, self.classes = dict(state["known"]), dict(state["classes"])
         self.updates = [torch.tensor(row) for row in state["updates"]]

@@ -70,6 +70,7 @@ def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
     if block["arm"].nunique() > 1:
         yield _compared(block)
     yield from norm_trends.sentences(norm_trends.trends(block, lines))
+    yield from _terms(block)
     yield from _stops(block)
     yield from _oracle(block)
 
@@ -108,6 +109,22 @@ def _levels(block: pd.DataFrame) -> str:
     known = {name: block[key].mean() for name, key in levels.items() if key in block}
     said = ", ".join(f"{name} {100 * x:.2f} %" for name, x in known.items() if not math.isnan(x))
     return f"accuracy on the query without it: {said}"
+
+
+def _terms(block: pd.DataFrame) -> Iterator[str]:
+    """Whether the gradients of entropy and diversity pull the same way."""
+    if "gradient_cosine" not in block or block["gradient_cosine"].isna().all():
+        return
+    each = []
+    for arm in arms(block):
+        own = block[block["arm"] == arm].set_index("unit")["gradient_cosine"]
+        one = over_clusters(block, own, within=(-1.0, 1.0))
+        ends = "no interval" if math.isnan(one.low) else f"{one.low:+.2f} to {one.high:+.2f}"
+        each.append(f"batch {arm} {own.mean():+.2f} ({ends})")
+    yield (
+        "cosine between the gradients of entropy and diversity loss, mean over updates and passes: "
+        + "; ".join(each)
+    )
 
 
 def _stops(block: pd.DataFrame) -> Iterator[str]:

@@ -18,6 +18,8 @@ ENDS = (
     *(f"{split}_{score}" for split in ("query", "val", "source") for score in SCORED),
     *("query_entropy", "query_diversity", "query_confidence", "query_largest_share"),
 )
+COUNTED = tuple(f"{split}_{way}" for split in ("query", "val", "source") for way in ("won", "lost"))
+TERMS = ("gradient_cosine", "entropy_grad_norm", "diversity_grad_norm", "diversity_weight")
 AT_EQUAL = ("query_entropy", "query_accuracy", "val_accuracy")
 MEASURED = "norm_jitter"  # a column that only `measures` makes
 FOLDS = ("data.fold", "data.growth", "data.growth_passes")  # said by `fold` and `arm`
@@ -48,8 +50,9 @@ def passes(evidence: Evidence) -> pd.DataFrame:
     """Evaluations of adapted runs, with the norms of the updates since the one before.
 
     `passes` counts those before an evaluation. `batch_norm` and `batch_norm_sd` are mean and
-    standard deviation over mini-batches of the norm before clipping, in the pass that ended there.
-    Tables that were kept with them are taken at their word.
+    standard deviation over mini-batches of the norm before clipping, in the pass that ended there;
+    `TERMS` are means over the same mini-batches. Tables that were kept with them are taken at their
+    word.
     """
     rows = adapted(evidence.rows)
     epochs = evidence.epochs
@@ -61,7 +64,8 @@ def passes(evidence: Evidence) -> pd.DataFrame:
     lines = lines.sort_values([*RUN, "step"]).reset_index(drop=True)
     if "batch_norm" in lines or evidence.steps.empty:
         return lines
-    steps = evidence.steps[[*RUN, "step", "grad_norm_pre_clip"]].astype(
+    known = [key for key in TERMS if key in evidence.steps]
+    steps = evidence.steps[[*RUN, "step", "grad_norm_pre_clip", *known]].astype(
         dict.fromkeys(RUN, "object")
     )
     steps = steps[steps["grad_norm_pre_clip"] > 0]  # 0 where an update was skipped
@@ -73,8 +77,10 @@ def passes(evidence: Evidence) -> pd.DataFrame:
 def _norms(lines: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
     """Norms of the updates between the evaluations of a run; update i has i before it."""
     ended = np.searchsorted(lines["step"], steps["step"], side="right")
-    table = steps["grad_norm_pre_clip"].groupby(ended).agg(["mean", "std"])
-    table = table[table.index < len(lines)].set_axis(["batch_norm", "batch_norm_sd"], axis=1)
+    norms = steps["grad_norm_pre_clip"].groupby(ended).agg(["mean", "std"])
+    norms = norms.set_axis(["batch_norm", "batch_norm_sd"], axis=1)
+    table = norms.join(steps[[key for key in TERMS if key in steps]].groupby(ended).mean())
+    table = table[table.index < len(lines)]
     return table.set_axis(lines.index[table.index])
 
 
@@ -100,7 +106,8 @@ def measures(evidence: Evidence) -> pd.DataFrame:
     `forgetting` the accuracy lost on the source. `entropy_fall` is that of the query's mean
     entropy, in nats, and `fall_rate` the same per pass. `*_scatter` is over the mini-batches of a
     pass, a standard deviation (of norms, over their mean), averaged over passes; `*_jitter` the
-    standard deviation of changes from one pass to the next (of norms, of their log). `norm_slope`
+    standard deviation of changes from one pass to the next (of norms, of their log). `TERMS` are
+    means over passes, `COUNTED` windows that became right or wrong in all of them. `norm_slope`
     is the Theil-Sen slope of the log norm per pass over `norm_span` passes, `query_norm_slope` that
     of the whole query's. `equal_*` is after `equal_updates`, as many as every arm of the setting
     has; a run that had stopped is as it was then.
@@ -126,6 +133,8 @@ def _of_run(lines: pd.DataFrame) -> dict[str, float]:
     known = [key for key in ENDS if key in lines]
     found = {key: last[key] for key in known} | {f"before_{key}": first[key] for key in known}
     found |= {"end": last["passes"], "updates": last["step"]}
+    found |= {key: last[key] for key in COUNTED if key in lines}
+    found |= {key: lines[key].mean() for key in TERMS if key in lines}
     for split in ("query", "val"):
         found[f"{split}_gain"] = last[f"{split}_accuracy"] - first[f"{split}_accuracy"]
     found["forgetting"] = first["source_accuracy"] - last["source_accuracy"]

@@ -55,8 +55,8 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     `gain_low` and `gain_high` are for one arm by itself, `p_holm` is corrected for all; `verdict`
     is gain, harm or cannot tell. Beside them, what a single evaluation would give: the Wilson
     interval of one run's windows (`one_run_low`, `one_run_high`), which says nothing of other
-    queries; and the median over runs of the smallest p that McNemar's test of their counts can have
-    (`mcnemar_at_best`): as if no window had been lost where some were won.
+    queries; and `mcnemar`, the median over runs of the p-value of McNemar's test of the windows
+    that became right (`won`) and wrong (`lost`, both means over runs).
 
     Args:
         block: runs of a setting.
@@ -67,24 +67,28 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
         each, key = gains(block, split), f"{split}_accuracy"
         for arm in arms(block):
             runs, one = block[block["arm"] == arm], each[arm]
-            after = over_clusters(block, runs.set_index("unit")[key])
+            after = over_clusters(block, runs.set_index("unit")[key], within=(0.0, 1.0))
             line = {"arm": arm, "windows": split, "before": runs[f"before_{key}"].mean()}
             line |= {"after": runs[key].mean(), "low": after.low, "high": after.high}
             line |= {"gain": one.difference, "gain_low": one.low, "gain_high": one.high}
             line |= {"p_holm": one.p_holm, "verdict": gain_or_harm(one)}
             if f"{size}_windows" in runs:
-                line |= _single(runs, key, runs[f"{size}_windows"])
+                line |= _single(runs, split, runs[f"{size}_windows"])
             found.append(line)
     return pd.DataFrame(found)
 
 
-def _single(runs: pd.DataFrame, key: str, windows: pd.Series) -> dict[str, float]:
-    """What the counts of single runs could say."""
+def _single(runs: pd.DataFrame, split: str, windows: pd.Series) -> dict[str, float]:
+    """What the counts of single runs say."""
     many = int(windows.median())
-    one = wilson_interval(round(runs[key].mean() * many), many, level=LEVEL)
-    moved = ((runs[key] - runs[f"before_{key}"]) * windows).round().astype(int)
-    at_best = moved.map(lambda count: mcnemar(abs(count), 0)).median()
-    return {"one_run_low": one.low, "one_run_high": one.high, "mcnemar_at_best": at_best}
+    one = wilson_interval(round(runs[f"{split}_accuracy"].mean() * many), many, level=LEVEL)
+    found = {"one_run_low": one.low, "one_run_high": one.high}
+    if f"{split}_won" not in runs:
+        return found
+    counts = runs[[f"{split}_won", f"{split}_lost"]].dropna().astype(int)
+    p = [mcnemar(won, lost) for won, lost in counts.itertuples(index=False)]
+    won, lost = counts.mean()
+    return found | {"won": won, "lost": lost, "mcnemar": pd.Series(p, dtype=float).median()}
 
 
 def updates(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:

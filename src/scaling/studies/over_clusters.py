@@ -18,15 +18,14 @@ def cluster_of(block: pd.DataFrame) -> str:
     """Which column holds what is independent: `seed` or `fold`.
 
     Folds of a seed share clients and source model, so that seeds are independent where each draws
-    its own. Where folds have the same windows for all seeds, folds are; the loss of the clients'
-    label frequencies tells, which changes with the windows. With one seed it is folds as well, and
-    what is said holds for that seed's population.
+    its own. Where folds have the same windows for all seeds, as their checksums tell, folds are.
+    With one seed it is folds as well, and what is said holds for that seed's population.
     """
     if block["seed"].nunique() < 2:
         return "fold"
-    if "unigram_loss" not in block or block["fold"].nunique() < 2:
+    if "query_checksum" not in block or block["fold"].nunique() < 2:
         return "seed"
-    distinct = block.groupby("fold")["unigram_loss"].nunique(dropna=False)
+    distinct = block.groupby("fold")["query_checksum"].nunique(dropna=False)
     return "fold" if (distinct == 1).all() else "seed"
 
 
@@ -44,13 +43,21 @@ def replicates(block: pd.DataFrame) -> str:
     return f"{units} queries; intervals over {many} {unit}s, {why[unit, several]}"
 
 
-def over_clusters(block: pd.DataFrame, values: pd.Series, *, positive: bool = False) -> Estimate:
+def over_clusters(
+    block: pd.DataFrame,
+    values: pd.Series,
+    *,
+    positive: bool = False,
+    within: tuple[float, float] = (-math.inf, math.inf),
+) -> Estimate:
     """The mean of a number of each unit, by a t interval over the means of clusters.
 
     Args:
         block: runs of a setting.
         values: by unit.
         positive: take the mean of logs, as for factors.
+        within: where the number can lie at all; what an interval has beyond is cut off, by which
+            it holds the truth as often as before.
     """
     unit = cluster_of(block)
     owners = block.drop_duplicates("unit").set_index("unit")[unit]
@@ -66,6 +73,7 @@ def over_clusters(block: pd.DataFrame, values: pd.Series, *, positive: bool = Fa
     found = t_interval(means.to_numpy(float), level=LEVEL, fewest=FEWEST)
     ends = (found.value, found.low, found.high)
     value, low, high = (math.exp(end) for end in ends) if positive else ends
+    low, high = max(low, within[0]), min(high, within[1])
     shown = f"{value:.3g}, 95 % interval {low:.3g} to {high:.3g} over {len(means)} {unit}s"
     return Estimate(value, low, high, shown, f"more {unit}s")
 
