@@ -5,7 +5,42 @@ from collections.abc import Callable, Iterator, Sequence
 from torch import Tensor
 
 
-class Batches:
+class Epochs:
+    """What Lightning asks of batches: which epoch it is, and how far into it a checkpoint was.
+
+    Args:
+        fetch: rows of the data set, as a batch.
+        order: epoch -> row of each example, in the order of training.
+    """
+
+    def __init__(self, fetch: Callable[[Tensor], Sequence[Tensor]], order: Callable[[int], Tensor]):
+        self.fetch, self.order = fetch, order
+        self.epoch = self.start = self.given = 0
+
+    @property
+    def sampler(self) -> "Epochs":
+        """Where Lightning looks for `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def rest(self, parts: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
+        """The batches of an epoch whose rows are `parts`, from where a checkpoint was."""
+        self.given, self.start = self.start, 0  # the next epoch starts at its beginning
+        for part in parts[self.given :]:
+            self.given += 1
+            yield self.fetch(part)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where Lightning's checkpoints find how many of its parts an epoch has given."""
+        return {"given": self.given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.start = state["given"]
+
+
+class Batches(Epochs):
     """One epoch of batches after another, gathered from tensors in memory.
 
     Batch i of epoch e is `fetch(order(e)[i * batch : (i + 1) * batch])`: nothing is drawn while
@@ -41,18 +76,9 @@ class Batches:
             raise ValueError(
                 f"trainer.accumulate_grad_batches={microbatches} must divide batch={batch}"
             )
-        self.fetch, self.order = fetch, order
-        self.epoch = self.start = self.given = 0
+        super().__init__(fetch, order)
         self.batch, self.microbatches = batch, microbatches
         self.steps = examples // batch
-
-    @property
-    def sampler(self) -> "Batches":
-        """Where Lightning looks for `set_epoch`."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
 
     def updates(self, epochs: int) -> int:
         """Optimizer steps of so many epochs."""
@@ -71,18 +97,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[Sequence[Tensor]]:
         rows = self.order(self.epoch)[: self.steps * self.batch]
-        parts = rows.split(self.batch // self.microbatches)
-        self.given, self.start = self.start, 0  # the next epoch starts at its beginning
-        for part in parts[self.given :]:
-            self.given += 1
-            yield self.fetch(part)
-
-    def state_dict(self) -> dict[str, int]:
-        """Where Lightning's checkpoints find how far into its epoch a run is, in microbatches."""
-        return {"given": self.given}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.start = state["given"]
+        yield from self.rest(rows.split(self.batch // self.microbatches))
 
 
 class InOrder:

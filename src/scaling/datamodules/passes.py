@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 
+from scaling.datamodules.batches import Epochs
 
-class Passes:
+
+class Passes(Epochs):
     """One pass over all windows after another; the last, shorter batch of a pass is kept.
 
     Batch i of pass p is `fetch(order(p)[i * size(p) : (i + 1) * size(p)])`: nothing is drawn while
@@ -22,22 +24,14 @@ class Passes:
 
     def __init__(
         self,
-        fetch: Callable[[Tensor], tuple[Tensor, ...]],
+        fetch: Callable[[Tensor], Sequence[Tensor]],
         *,
         order: Callable[[int], Tensor],
         windows: int,
         sizes: Sequence[int],
     ):
-        self.fetch, self.order, self.windows, self.sizes = fetch, order, windows, sizes
-        self.epoch = self.start = self.given = 0
-
-    @property
-    def sampler(self) -> "Passes":
-        """Where Lightning looks for `set_epoch`."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        super().__init__(fetch, order)
+        self.windows, self.sizes = windows, sizes
 
     @property
     def steps(self) -> int:
@@ -68,19 +62,8 @@ class Passes:
     def __len__(self) -> int:
         return math.ceil(self.windows / self.size(self.epoch))
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        parts = self.order(self.epoch).split(self.size(self.epoch))
-        self.given, self.start = self.start, 0  # the next pass starts at its beginning
-        for part in parts[self.given :]:
-            self.given += 1
-            yield self.fetch(part)
-
-    def state_dict(self) -> dict[str, int]:
-        """Where Lightning's checkpoints find how far into its pass a run is, in updates."""
-        return {"given": self.given}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.start = state["given"]
+    def __iter__(self) -> Iterator[Sequence[Tensor]]:
+        yield from self.rest(self.order(self.epoch).split(self.size(self.epoch)))
 
 
 def doubling(batch: int, growth: int, passes: int) -> tuple[int, ...]:

@@ -42,7 +42,7 @@ class Population:
         for name, labels in (("clients", self.pooled.labels), ("query", self.query.labels)):
             if len(labels.unique()) < 2:
                 raise ValueError(
-                    f"data: the {name} have windows of class {int(labels[0])} only, of "
+                    f"data: all windows of the {name} are of class {int(labels[0])}, of "
                     f"{self.classes} that there are; adaptation needs at least two classes"
                 )
 

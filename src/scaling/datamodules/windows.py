@@ -144,7 +144,7 @@ class Windows(L.LightningDataModule):
             "source_windows": len(population.source.labels),
             "query_windows": len(population.query.labels),
             "heldout_windows": len(population.heldout.labels),
-            "query_checksum": zlib.crc32(population.query.windows.contiguous().numpy()),
+            "query_checksum": zlib.crc32(population.query.windows.numpy().tobytes()),
             "uniform_loss": math.log(classes),
             "unigram_loss": -unigram[self._splits()["val"].labels].mean().item(),
         }

@@ -305,7 +305,7 @@ class Adapter(L.LightningModule):
         classes = {split: values.argmax(dim=1) for split, values in logits.items()}
         if not self.windows:
             self.history.classes = {split: found.tolist() for split, found in classes.items()}
-        found = {}
+        found: dict[str, float] = {}
         for split, before in self.history.classes.items():
             after = classes[split]
             counts = data.changes(split, after.new_tensor(before), after)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -13,26 +14,28 @@ NORMALISATIONS = ("group", "layer", "batch", "none")
 class SequenceClassifier(nn.Module, ABC):
     """Classify windows, each a number of time steps with the same features.
 
-    A network has `features`; their mean over time goes through dropout into `head`.
+    Features are embedded step by step; layers, of which a network has `layer`, follow one another;
+    the mean of the last one over time goes through dropout into `head`.
 
     Args:
-        name: of the model, for messages.
         inputs: features per time step.
         outputs: classes.
         length: time steps per window, at least 2.
         width: features of each layer.
         layers: number of layers, at least 1.
-        normalisation: see `normalised`.
+        normalisation: in every layer; see `normalised`.
         groups: of features, for `normalisation=group`.
-        dropout: share of features that are set to zero while training, in [0, 1).
+        dropout: share of features that are set to zero while training, in every layer and before
+            the head, in [0, 1).
 
     Raises:
         ValueError: naming the key whose value has no meaning.
     """
 
+    name: ClassVar[str]  # of the model, for messages
+
     def __init__(
         self,
-        name: str,
         *,
         inputs: int,
         outputs: int,
@@ -44,11 +47,11 @@ class SequenceClassifier(nn.Module, ABC):
         dropout: float,
     ):
         super().__init__()
-        self.name, self.inputs = name, inputs
+        self.inputs = inputs
         if length < 2:
             raise ValueError(
-                f"model={name} takes windows of several time steps, not single vectors; choose "
-                "data of windows, such as data=flows"
+                f"model={self.name} takes windows of several time steps, not single vectors; "
+                "choose data of windows, such as data=flows"
             )
         for key, value in {"width": width, "layers": layers, "groups": groups}.items():
             if value < 1:
@@ -64,12 +67,23 @@ class SequenceClassifier(nn.Module, ABC):
             raise ValueError(f"model.dropout={dropout} must lie in [0, 1); 0 turns it off")
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, outputs)
+        self.embedding = nn.Conv1d(inputs, width, 1)
+        self.blocks = nn.Sequential(
+            *(
+                self.layer(i, width, normalised(normalisation, width, groups), nn.Dropout(dropout))
+                for i in range(layers)
+            )
+        )
 
     @abstractmethod
+    def layer(self, number: int, width: int, norm: nn.Module, dropout: nn.Module) -> nn.Module:
+        """A layer, from 0; it keeps the shape (batch, width, length), and owns what it is given."""
+
     def features(
         self, windows: Float[Tensor, "batch length inputs"]
     ) -> Float[Tensor, "batch width length"]:
-        """What is known of each time step."""
+        """The last layer's output, of each time step."""
+        return self.blocks(self.embedding(windows.transpose(1, 2)))
 
     def forward(
         self, windows: Float[Tensor, "batch length inputs"]

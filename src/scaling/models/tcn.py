@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scaling.models.sequence import SequenceClassifier, normalised
+from scaling.models.sequence import SequenceClassifier
 
 KERNEL = 3  # time steps that a convolution sees
 
@@ -11,13 +11,10 @@ KERNEL = 3  # time steps that a convolution sees
 class Block(nn.Module):
     """One convolution, and a shortcut around it."""
 
-    def __init__(
-        self, width: int, *, dilation: int, normalisation: str, groups: int, dropout: float
-    ):
+    def __init__(self, width: int, *, dilation: int, norm: nn.Module, dropout: nn.Module):
         super().__init__()
         self.convolution = nn.Conv1d(width, width, KERNEL, padding="same", dilation=dilation)
-        self.norm = normalised(normalisation, width, groups)
-        self.dropout = nn.Dropout(dropout)
+        self.norm, self.dropout = norm, dropout
 
     def forward(
         self, x: Float[Tensor, "batch width length"]
@@ -33,60 +30,11 @@ class TCN(SequenceClassifier):
     is classified as a whole; a block has one, not two; features are averaged over time; and the
     normalisation is a choice.
 
-    Args:
-        inputs: features per time step.
-        outputs: classes.
-        length: time steps per window, at least 2.
-        width: features of each layer.
-        layers: number of convolutions.
-        normalisation: `group`, `layer`, `batch` or `none`, after each convolution.
-        groups: of features, for `normalisation=group`.
-        dropout: share of features set to zero while training, after each normalisation and before
-            the head.
-
-    Raises:
-        ValueError: naming the key whose value has no meaning.
+    Arguments and refusals are those of `SequenceClassifier`, whose normalisation follows each
+    convolution.
     """
 
-    def __init__(
-        self,
-        *,
-        inputs: int,
-        outputs: int,
-        length: int,
-        width: int,
-        layers: int,
-        normalisation: str,
-        groups: int,
-        dropout: float,
-    ):
-        super().__init__(
-            "tcn",
-            inputs=inputs,
-            outputs=outputs,
-            length=length,
-            width=width,
-            layers=layers,
-            normalisation=normalisation,
-            groups=groups,
-            dropout=dropout,
-        )
-        self.embedding = nn.Conv1d(inputs, width, 1)
-        self.blocks = nn.Sequential(
-            *(
-                Block(
-                    width,
-                    dilation=2**i,
-                    normalisation=normalisation,
-                    groups=groups,
-                    dropout=dropout,
-                )
-                for i in range(layers)
-            )
-        )
+    name = "tcn"
 
-    def features(
-        self, windows: Float[Tensor, "batch length inputs"]
-    ) -> Float[Tensor, "batch width length"]:
-        """The last layer's output."""
-        return self.blocks(self.embedding(windows.transpose(1, 2)))
+    def layer(self, number: int, width: int, norm: nn.Module, dropout: nn.Module) -> nn.Module:
+        return Block(width, dilation=2**number, norm=norm, dropout=dropout)
