@@ -26,7 +26,11 @@ class Epochs:
         self.epoch = epoch
 
     def rest(self, parts: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-        """The batches of an epoch whose rows are `parts`, from where a checkpoint was."""
+        """The batches of an epoch whose rows are `parts`, from where a checkpoint was.
+
+        For an `__iter__` that is itself a generator: only when its first batch is asked for is it
+        known which epoch this is, and whether a checkpoint was loaded.
+        """
         self.given, self.start = self.start, 0  # the next epoch starts at its beginning
         for part in parts[self.given :]:
             self.given += 1
