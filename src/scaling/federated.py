@@ -1,6 +1,8 @@
 """Train one model by a federation of clients."""
 
 import contextlib
+import multiprocessing
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -68,8 +70,7 @@ def train(
         torch.manual_seed(seed_for("weights", seed))
         net = build()
     evaluated: list[dict[str, float]] = []
-    bar = tqdm(total=federation.rounds, unit="round", desc="source", disable=None)
-    with bar, _one_thread():
+    with _bar(federation.rounds) as bar, _one_thread():
 
         def watch(server_round: int, arrays: dict[str, np.ndarray]) -> None:
             found = scores(replaced(net, arrays), *scored)
@@ -94,6 +95,13 @@ def train(
     source = Source(dict(replaced(net, outcome.arrays).state_dict()), history, failures)
     warn(source, federation.rounds)
     return source
+
+
+def _bar(rounds: int) -> "tqdm[Any]":
+    """A bar on a terminal; none in a worker, beside which others write to the same one."""
+    tqdm.set_lock(threading.RLock())  # tqdm's own is for several processes, and outlives a worker
+    hidden = True if multiprocessing.parent_process() else None
+    return tqdm(total=rounds, unit="round", desc="source", disable=hidden)
 
 
 def warn(source: Source, rounds: int) -> None:

@@ -272,9 +272,11 @@ def _gathered(folders: Sequence[str | Path]) -> pd.DataFrame:
         line, config = _line(run)
         lines.append(line)
         configs.append(config)
-    table = pd.DataFrame(lines)
-    for key in table.columns.difference(list(TEXT)):
-        table[key] = pd.to_numeric(table[key])
+    found = {
+        key: column if key in TEXT else pd.to_numeric(column)
+        for key, column in pd.DataFrame(lines).items()
+    }
+    table = pd.DataFrame(found)
     return table.join(_varying(configs, without=set(map(str, table)) | set(FIXED)))
 
 

@@ -37,14 +37,21 @@ class Planned(L.LightningModule):
         return torch.utils.data.DataLoader(torch.ones(1, 1))
 
 
-def trained(losses, guards, stop, folder, **settings) -> L.Trainer:
+def trained(losses, guards, stop, folder, limit=-1, **settings) -> L.Trainer:
     trainer = L.Trainer(
-        accelerator="cpu", max_epochs=len(losses), logger=False, callbacks=[stop],
+        accelerator="cpu", max_epochs=len(losses), max_steps=limit, logger=False, callbacks=[stop],
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
         num_sanity_val_steps=0, default_root_dir=folder,
     )  # fmt: skip
     trainer.fit(Planned(losses, guards), **settings)
     return trainer
+
+
+def test_the_last_pass_that_is_planned_stops_nothing(tmp_path):
+    for epochs, stopped in ((4, None), (5, 4)):
+        stop = EarlyStop(**SETTINGS | {"observe_only": True})
+        trained([1.0] * 12, [0.95] * 12, stop, tmp_path, limit=2 * epochs)
+        assert stop.columns().get("stopped_pass") == stopped
 
 
 FALLING = [1.0 - 0.05 * number for number in range(12)]

@@ -14,6 +14,8 @@ class EarlyStop(L.Callback):
       measure that collapses, such as the entropy of the mean prediction, falls below it for good.
     - Patience: the metric `loss` has not been below its minimum for `patience` epochs.
 
+    After the last epoch that is planned there is nothing to stop, and no rule is asked.
+
     With `observe_only` training goes on; `columns` says all the same which rule would have stopped
     it first, and when. A run that is stopped is as long as a rule that looks at it makes it: means
     over runs then lack those that left.
@@ -60,7 +62,8 @@ class EarlyStop(L.Callback):
         self.best = min(loss, self.best)
         collapse = self.epochs > self.after and guard < self.least
         impatient = self.waited >= self.patience
-        if (collapse or impatient) and not self.stopped:
+        over = trainer.global_step == trainer.max_steps  # as planned, whatever a rule says
+        if (collapse or impatient) and not self.stopped and not over:
             self.stopped = {
                 "stopped_pass": float(self.epochs),
                 "stopped_by_collapse": float(collapse),
