@@ -119,6 +119,18 @@ def test_what_needs_no_look_at_an_image_is_recorded():
     assert digits().columns()["corrupted_examples"] == 0
 
 
+def test_the_checksum_tells_which_labels_were_given():
+    def checksum(**changes) -> int:
+        return digits(**changes).columns()["labels_checksum"]
+
+    assert checksum(label_noise=0.4) == checksum(label_noise=0.4, batch=32)
+    assert (
+        len({checksum(label_noise=share, seed=seed) for share in (0.2, 0.4) for seed in (0, 1)})
+        == 4
+    )
+    assert checksum(label_noise=0.0, seed=0) == checksum(label_noise=0.0, seed=1)
+
+
 def test_unigram_loss_is_the_cross_entropy_of_counts():
     made = digits()
     train, val = made.splits.train_labels.tolist(), made.splits.val_labels.tolist()

@@ -1,6 +1,7 @@
 """Images of digits as vectors, split for training, validation and test, with label noise."""
 
 import math
+import zlib
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -92,10 +93,12 @@ class Images(L.LightningDataModule):
         return Sizes(self.splits.train.shape[1], handwriting.CLASSES, 1)
 
     def columns(self) -> dict[str, float]:
-        """What needs no look at an image, in nats, and the number of corrupted labels.
+        """What needs no look at an image: losses in nats, and what the training labels are.
 
         `unigram_loss` is that of the frequencies of the training labels, as given, each with one
-        more, on the validation labels.
+        more, on the validation labels. `corrupted_examples` counts the corrupted ones;
+        `labels_checksum` (CRC-32, of one byte for each label as given) tells whether two runs were
+        given the same.
         """
         counts = torch.bincount(self.labels.given, minlength=handwriting.CLASSES) + 1.0
         log_shares = (counts / counts.sum()).log()
@@ -103,6 +106,7 @@ class Images(L.LightningDataModule):
             "uniform_loss": math.log(handwriting.CLASSES),
             "unigram_loss": -log_shares[self.splits.val_labels].mean().item(),
             "corrupted_examples": int(self.labels.corrupted.sum()),
+            "labels_checksum": zlib.crc32(self.labels.given.to(torch.uint8).numpy().tobytes()),
         }
 
     def setup(self, stage: str) -> None:
