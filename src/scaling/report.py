@@ -80,7 +80,7 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     said, undone = verdicts(evidence), plans.lines(_missing(folders, rows))
     files = [out / "report.txt"]
     files[0].write_text(text(said, summaries.table(rows), undone) + "\n")
-    tables = {"rows": rows}
+    tables = {"rows": _measured(evidence)}
     for study in STUDIES:
         tables |= study.tables(evidence) if study.applies(evidence) else {}
     for name, table in tables.items():
@@ -121,16 +121,21 @@ def keep(folders: list[Path], place: Path) -> None:
         FileNotFoundError: if a folder holds no row.
     """
     evidence = Evidence.of(*folders)
+    passes = adaptation.passes(evidence)  # epochs, with what the steps say of each
+    epochs = passes if len(passes) else evidence.epochs
+    longer = {"epochs": epochs, "layer_epochs": evidence.layer_epochs}
+    kept.write(place, _measured(evidence), longer)
+
+
+def _measured(evidence: Evidence) -> pd.DataFrame:
+    """The rows, with what studies measured of each run, which they then find there."""
     rows = evidence.rows
     for study in STUDIES:
         if study.applies(evidence) and hasattr(study, "measures"):
             found: pd.DataFrame = study.measures(evidence)
             new = [key for key in found if key not in rows]
             rows = rows.merge(found[["study", "run", *new]], on=["study", "run"], how="left")
-    passes = adaptation.passes(evidence)  # epochs, with what the steps say of each
-    epochs = passes if len(passes) else evidence.epochs
-    longer = {"epochs": epochs, "layer_epochs": evidence.layer_epochs}
-    kept.write(place, rows, longer)
+    return rows
 
 
 def _drawings(evidence: Evidence) -> dict[str, tuple[Callable[..., Any], Sequence[pd.DataFrame]]]:

@@ -9,7 +9,8 @@ def at_best(rows: pd.DataFrame) -> pd.DataFrame:
     """The runs of each setting and batch size at the best of its learning rates.
 
     What is said of a setting over its seeds is said of these: runs at other learning rates are no
-    further seeds of it. Best is the lowest mean validation loss; where one was tried, it is that.
+    further seeds of it. Best is the lowest mean validation loss over the seeds that all learning
+    rates were tried with, or over all if there are none; where one was tried, it is that.
 
     Args:
         rows: as `scaling.results.read` gives them.
@@ -18,7 +19,15 @@ def at_best(rows: pd.DataFrame) -> pd.DataFrame:
     for _, block in results.settings(rows):
         several = block.groupby("batch")["lr"].transform("nunique") > 1
         if several.any():  # else no loss is asked for
-            best = {vertex.batch: vertex.argmin for vertex in optima.vertices(block[several])}
+            judged = block[several].groupby("batch", group_keys=False)[list(block)].apply(_alike)
+            best = {vertex.batch: vertex.argmin for vertex in optima.vertices(judged)}
             block = block[~several | (block["lr"] == block["batch"].map(best))]
         kept.append(block)
     return pd.concat(kept).sort_index() if kept else rows.iloc[:0]
+
+
+def _alike(block: pd.DataFrame) -> pd.DataFrame:
+    """The runs of a batch size whose seed was tried with every learning rate; else all of them."""
+    tried = block.groupby("seed")["lr"].nunique()
+    shared = block[block["seed"].isin(tried.index[tried == block["lr"].nunique()])]
+    return shared if len(shared) else block

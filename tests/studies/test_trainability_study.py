@@ -15,10 +15,14 @@ LAYERS = (
 )  # fmt: skip
 
 
-def evidence(seeds: int = 5, *, first=0.1, decay=-0.1, scatter=0.5, **settings) -> Evidence:
+def evidence(
+    seeds: int = 5, *, first=0.1, decay=-0.1, scatter=0.5, peak=0.0, ended=None, **settings
+) -> Evidence:
     """Runs of a net whose first layer's gradient has this RMS, decay and scatter.
 
-    A setting is a list of values; `first`, `decay`, `scatter` are numbers or functions of a run.
+    A setting is a list of values; `first`, `decay`, `scatter` are numbers or functions of a run,
+    `peak` how much the test accuracy of the middle is above the last, `ended` functions of a run
+    for what its row has at the end.
     """
     rng = np.random.default_rng(0)
     rows, layers, epochs, steps = [], [], [], []
@@ -35,7 +39,8 @@ def evidence(seeds: int = 5, *, first=0.1, decay=-0.1, scatter=0.5, **settings) 
         rows.append(run | {"batch": 64, "lr": 1e-3, "clip": np.inf, "seed": seed, "status": "done",
                            "model": "mlp", "data": "mnist", "optimizer": "adam", "duration": 5,
                            "protocol": "epochs", "val_accuracy": 0.97, "test_accuracy": 0.96,
-                           "train_accuracy": 0.99} | axis)  # fmt: skip
+                           "train_accuracy": 0.99, "val_loss": 0.1} | axis
+                    | {name: given(axis) for name, given in (ended or {}).items()})  # fmt: skip
         for epoch in range(5):
             for i, (layer, kind) in enumerate(LAYERS):
                 rms = luck * (1.0 if i > 1 else value["first"] * np.exp(value["decay"] * epoch))
@@ -43,10 +48,16 @@ def evidence(seeds: int = 5, *, first=0.1, decay=-0.1, scatter=0.5, **settings) 
                 layers.append(run | {
                     "epoch": epoch, "layer": layer, "kind": kind, "count": 10, "rms": rms,
                     "mean": 10 * rms, "variance": (10 * rms * value["scatter"]) ** 2,
-                    "coordinate_variance": rms**2, "size": 100,
+                    "coordinate_variance": rms**2, "size": 100, "update_to_weight": 1e-3,
                 })  # fmt: skip
             epochs.append(
-                run | {"epoch": epoch, "step": 10 * epoch, "val_accuracy": 0.9 + epoch / 100}
+                run
+                | {
+                    "epoch": epoch,
+                    "step": 10 * epoch,
+                    "val_accuracy": 0.9 + epoch / 100,
+                    "test_accuracy": 0.9 + peak * (epoch == 2),
+                }
             )
             steps += [run | {"step": 10 * epoch + i, "train_loss": 1.0} for i in range(10)]
     found = Evidence(pd.DataFrame(rows))
@@ -98,6 +109,100 @@ def test_depths_are_compared_over_paired_seeds():
     assert (words(less)[small], words(less)[faster]) == ("holds", "holds")
 
 
+FIRST, SCATTER, DECAY = "first", "scatter", "decay"
+PLANTED = [  # claim, key, value that is compared and with what, what is planted, how it must be
+    ("Early gradients are smaller in the deepest", "model.depth", 8, 2, FIRST, "smaller"),
+    ("They decay faster over the epochs", "model.depth", 8, 2, DECAY, "smaller"),
+    ("They scatter more in the first epoch", "model.depth", 8, 2, SCATTER, "larger"),
+    ("He keeps early gradients larger", "model.init", "he", "xavier", FIRST, "larger"),
+    ("Orthogonal gradients scatter less at first than He's", "model.init", "orthogonal", "he",
+     SCATTER, "smaller"),
+    ("Orthogonal gradients scatter less at first than Xavier's", "model.init", "orthogonal",
+     "xavier", SCATTER, "smaller"),
+    ("Early gradients decay faster under SGD than under Adam, at one", "optimizer", "sgd", "adam",
+     DECAY, "smaller"),
+    ("Early gradients scatter more under SGD than under Adam, at one", "optimizer", "sgd", "adam",
+     SCATTER, "larger"),
+    ("Momentum slows the decay of SGD, at one", "optimizer", "sgd_momentum", "sgd", DECAY,
+     "larger"),
+    ("Adam keeps early gradients larger than SGD, at one", "optimizer", "adam", "sgd", FIRST,
+     "larger"),
+    ("Test accuracy falls with label noise", "data.label_noise", 0.4, 0.0, "test_accuracy",
+     "smaller"),
+    ("The gap of training to test accuracy widens", "data.label_noise", 0.4, 0.0,
+     "train_accuracy", "larger"),
+]  # fmt: skip
+LEVELS = {"first": (0.1, 0.4), "scatter": (0.2, 0.8), "decay": (-0.4, -0.1),
+          "test_accuracy": (0.5, 0.9), "train_accuracy": (0.91, 0.99)}  # fmt: skip
+
+
+@pytest.mark.parametrize(("claim", "key", "of", "to", "measure", "which"), PLANTED)
+def test_a_claim_of_two_settings_holds_as_planted_and_fails_the_other_way(
+    claim, key, of, to, measure, which
+):
+    found = {}
+    for way in ("smaller", "larger"):
+        own, other = LEVELS[measure] if way == "smaller" else reversed(LEVELS[measure])
+
+        def planted(run, own=own, other=other):
+            return own if run[key] == of else other
+
+        measured = measure in (FIRST, SCATTER, DECAY)
+        given = {measure: planted} if measured else {"ended": {measure: planted}}
+        judged = words(evidence(**given, **{key: [of, to]}))
+        (found[way],) = [word for sentence, word in judged.items() if sentence.startswith(claim)]
+    opposite = {"smaller": "larger", "larger": "smaller"}[which]
+    assert (found[which], found[opposite]) == ("holds", "fails")
+
+
+@pytest.mark.parametrize(
+    ("claim", "holds", "fails"),
+    [
+        ("Training accuracy stays above 90 %", {"ended": {"train_accuracy": lambda _: 0.95}},
+         {"ended": {"train_accuracy": lambda _: 0.8}}),
+        ("Test accuracy falls by more than 1 % from its peak", {"peak": 0.05}, {"peak": 0.001}),
+        ("Gradients do not collapse", {"decay": 0.0}, {"decay": -2.0}),
+        ("Gradients do not collapse", {"decay": 0.0}, {"decay": -2000.0}),  # to nothing at all
+    ],
+)  # fmt: skip
+def test_a_claim_of_the_most_label_noise_can_hold_and_fail(claim, holds, fails):
+    for given, word in ((holds, "holds"), (fails, "fails")):
+        judged = words(evidence(**given, **{"data.label_noise": [0.0, 0.4]}))
+        assert [w for sentence, w in judged.items() if sentence.startswith(claim)] == [word]
+
+
+def test_a_run_in_two_folders_is_one_seed():
+    given = evidence(4)
+    rows = pd.concat([given.rows, given.rows.assign(study="again")], ignore_index=True)
+    twice = Evidence(rows)
+    for name in ("layer_epochs", "epochs", "steps"):
+        own = vars(given)[name]
+        vars(twice)[name] = pd.concat([own, own.assign(study="again")], ignore_index=True)
+    once, again = (
+        [verdict.numbers for _, verdict in trainability.verdicts(e)] for e in (given, twice)
+    )
+    assert once == again
+    assert "over 4 seeds" in once[0]
+
+
+def test_kept_and_new_runs_are_judged_together():
+    given = evidence(6)
+    kept = trainability.measures(evidence(6))
+    kept = kept[kept["seed"] < 3].assign(study="kept")
+    new = given.rows[given.rows["seed"] >= 3]
+    both = Evidence(pd.concat([kept, new], ignore_index=True))
+    vars(both).update({k: v for k, v in vars(given).items() if k not in ("rows", "folders")})
+    _, first = next(trainability.verdicts(both))
+    assert "over 6 seeds" in first.numbers
+
+
+def test_the_decay_of_every_layer_is_in_a_table():
+    table = trainability.tables(evidence(first=0.2, decay=-0.3))["layer_decay"]
+    assert table["layer"].to_list() == ["hidden.0.weight", "classifier.weight"]
+    assert table["decay"].to_list() == pytest.approx([-0.3, 0.0], abs=1e-9)
+    assert table["rms"].iloc[0] / table["rms"].iloc[1] == pytest.approx(0.2)
+
+
 def at_rates(scores: dict[str, dict[float, float]], **settings) -> Evidence:
     """Runs of optimizers at these learning rates only, with this validation accuracy at each.
 
@@ -121,8 +226,8 @@ def test_optimizers_are_compared_at_one_rate_and_each_at_its_best():
     assert judged["Adam keeps early gradients larger than SGD, each at its best lr"] == "holds"
     best, changed = (line for line in trainability.sentences(given) if "RMS" not in line)
     assert best == (
-        "Best lr of each optimizer, by validation accuracy of seeds 0, 1: "
-        "adam 0.001, sgd 0.1 (the largest tried)"
+        "Best lr of each optimizer, by validation loss of seeds 0, 1: "
+        "adam 0.001, sgd 0.1 (the largest tried, 0.47 nats below 0.001)"
     )
     assert changed.startswith("Tuning changes 1 of 4 verdicts on optimizers: ")
     assert '"Adam keeps early gradients larger than SGD" cannot tell at one lr' in changed
@@ -132,7 +237,7 @@ def test_seeds_that_compare_choose_no_rate():
     """The last three seeds would choose lr 0.001 for SGD, and the first two decide for 0.1."""
     given = at_rates({"sgd": {1e-3: 0.5, 1e-1: 0.6}, "adam": {1e-3: 0.97}})
     rows = given.rows
-    rows.loc[(rows["seed"] > 1) & (rows["lr"] == 1e-3), "val_accuracy"] = 0.99
+    rows.loc[(rows["seed"] > 1) & (rows["lr"] == 1e-3), "val_loss"] = 0.01
     assert list(optimizers.best_lrs(rows)["lr"]) == [1e-3, 1e-1]
 
 

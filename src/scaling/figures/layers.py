@@ -15,6 +15,7 @@ from scaling.tried import at_best
 NOISE = "data.label_noise"
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
 SCORES = {  # column -> what it is called, marker
+    "train_accuracy": ("training labels as given", "D"),
     "train_accuracy_clean": ("training labels left alone", "o"),
     "test_accuracy": ("test", "s"),
     "train_accuracy_corrupted": ("wrong labels, repeated", "^"),
@@ -64,7 +65,8 @@ def layer_map(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
 
     def draw(own: pd.DataFrame, axes: Axes) -> None:
         means = own.pivot_table(index="layer", columns="epoch", values="rms", sort=False)
-        means = means.reindex(columns=sorted(means)).transform(np.log10)
+        means = means.reindex(columns=sorted(means))
+        means = means.where(means > 0).transform(np.log10)  # a dead layer is left blank
         label = "log10 of the gradient's RMS"
         sns.heatmap(means, ax=axes, cmap="cividis", cbar_kws={"label": label})
         axes.set_xlabel("epoch")

@@ -14,7 +14,7 @@ RUN = ["study", "run"]
 MEASURES = (
     *("first_rms", "first_decay", "first_scatter", "norm_ratio", "rms_ratio", "norm_range"),
     *("scatter", "classifier_variance", "classifier_spread", "bias_variance", "bias_spread"),
-    *("worst_drop", "lowest", "collapse", "gap"),
+    *("depth_slope", "worst_drop", "peak_drop", "lowest", "collapse", "gap"),
 )
 EARLY, SHARE, STILL, STRETCH = 1, 0.1, 0.05, 3  # of the collapse detector
 
@@ -25,21 +25,28 @@ def measures(evidence: Evidence) -> pd.DataFrame:
 
     `first` is the first weight matrix, next to the input: `first_rms` its gradient's RMS in the
     first epoch, `first_decay` the slope of its log per epoch, `first_scatter` the coefficient of
-    variation of its mini-batch norms in the first epoch. `norm_ratio` and `rms_ratio` are those of
-    the first weight matrix to the last in the first epoch; `norm_range` is the largest mean norm of
-    a weight matrix over the smallest. Ratios of variances: `classifier_variance` and
-    `classifier_spread` are the classifier's to the largest of the others, over mini-batches and
-    over coordinates, `bias_variance` and `bias_spread` those of biases to weights of their layer.
-    `scatter` is a mean over epochs and weight matrices, `worst_drop` the largest loss of validation
-    accuracy from one epoch to the next, in percent, and `gap` training less test accuracy. `lowest`
-    is what is left of the first gradient's RMS, as the collapse detector scales it, `collapse` the
-    epoch of a collapse's onset.
+    variation of its mini-batch norms in the first epoch, their drift within that epoch included.
+    `depth_slope` is the slope of the log RMS per layer in the first epoch, `norm_ratio` and
+    `rms_ratio` those of the first weight matrix to the last in the first epoch; `norm_range` is the
+    largest mean norm of a weight matrix over the smallest. Ratios of variances:
+    `classifier_variance` and `classifier_spread` are the classifier's to the largest of the others,
+    over mini-batches and over coordinates, `bias_variance` and `bias_spread` those of biases to
+    weights of their layer. `scatter` is a mean over epochs and weight matrices. In percent of
+    accuracy: `worst_drop` is the largest loss on validation from one epoch to the next, `peak_drop`
+    the test accuracy of the best epoch less that of the last. `gap` is training less test accuracy,
+    `lowest` what is left of the first gradient's RMS, as the collapse detector scales it, and
+    `collapse` the epoch of a collapse's onset.
 
     Rows that were kept with these columns are taken at their word.
     """
     done = evidence.rows[evidence.rows["status"] == "done"]
-    if "first_rms" in done:  # a kept table has them
-        return done[done["first_rms"].notna()]
+    kept = done[done["first_rms"].notna()] if "first_rms" in done else done.iloc[:0]
+    new = done.drop(index=kept.index, columns=[key for key in MEASURES if key in done])
+    parts = [part for part in (kept, _measured(new, evidence)) if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else done.iloc[:0]
+
+
+def _measured(done: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
     layers, epochs, steps = map(_by_run, (evidence.layer_epochs, evidence.epochs, evidence.steps))
     names = [name for name in zip(done["study"], done["run"], strict=True) if name in layers]
     lines = [
@@ -75,6 +82,7 @@ def _of_run(
         "first_scatter": scatters.loc[scatters["layer"] == first, "variation"].iloc[0],
         "norm_ratio": begin.loc[first, "mean"] / begin.loc[last, "mean"],
         "rms_ratio": trainability.depth_ratios(layers)[0].ratio,
+        "depth_slope": trainability.depth_slopes(layers)[0].slope,
         "norm_range": means["mean"].max() / means["mean"].min(),
         "scatter": scatters["variation"].mean(),
         **{
@@ -83,10 +91,12 @@ def _of_run(
         },
         **_biases(layers),
     }
-    if epochs is not None and "val_accuracy" in epochs:
-        course = epochs.sort_values("step")["val_accuracy"].dropna().to_numpy(float)
-        if len(course) > 1:
-            found["worst_drop"] = 100 * float((-np.diff(course)).max())
+    if epochs is not None:
+        val, test = (_course(epochs, f"{split}_accuracy") for split in ("val", "test"))
+        if len(val) > 1:
+            found["worst_drop"] = 100 * (-np.diff(val)).max()
+        if len(test):
+            found["peak_drop"] = 100 * (test.max() - test[-1])
     if steps is not None:
         losses = trainability.epoch_losses(steps, layers)
         lost = trainability.collapse(
@@ -95,6 +105,13 @@ def _of_run(
         )  # fmt: skip
         found |= {"lowest": lost.lowest, "collapse": math.nan if lost.onset is None else lost.onset}
     return {name: float(value) for name, value in found.items()}
+
+
+def _course(epochs: pd.DataFrame, measure: str) -> np.ndarray:
+    """A measure over the evaluations of a run; empty if it was not measured."""
+    if measure not in epochs:
+        return np.empty(0)
+    return epochs.sort_values("step")[measure].dropna().to_numpy(float)
 
 
 def _biases(layers: pd.DataFrame) -> dict[str, float]:

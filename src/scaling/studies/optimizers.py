@@ -1,5 +1,6 @@
 """Is it the optimizer, or its learning rate? At one lr of all, and each at its own best."""
 
+import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -15,30 +16,35 @@ HOW = {False: "at one lr", True: "each at its best lr"}
 def best_lrs(block: pd.DataFrame) -> pd.DataFrame:
     """The best lr of each optimizer, as the first two seeds chose it.
 
-    By the mean validation accuracy of seeds that the comparison leaves out: an lr that was chosen
-    on the runs it is judged by would flatter whichever optimizer was tried more often. An lr at
-    which one of these seeds has no finished run is not chosen.
+    By the mean validation loss of seeds that the comparison leaves out: an lr that was chosen on
+    the runs it is judged by would flatter whichever optimizer was tried more often. An lr at which
+    one of these seeds has no finished run is not chosen.
 
     Args:
-        block: a line per run with `optimizer`, `lr`, `seed` and `val_accuracy`.
+        block: a line per run with `optimizer`, `lr`, `seed` and `val_loss`.
 
     Returns:
-        A line per optimizer: `optimizer`, `lr`, `tried` (how many lrs) and `edge` (`smallest` or
-        `largest` of those tried, so that a better one may lie beyond; else empty).
+        A line per optimizer: `optimizer`, `lr`, `tried` (how many lrs), `edge` (`smallest` or
+        `largest` of those tried, so that a better one may lie beyond; else empty), `next` and
+        `lead`, the second best lr and how many nats the best is ahead of it (nan for a single lr).
     """
     tuned = block[block["seed"].isin(_tuning_seeds(block))]
     lines = []
     for optimizer in sorted(block["optimizer"].unique()):
         own = tuned[tuned["optimizer"] == optimizer]
-        seeds = own.groupby("lr")["val_accuracy"].agg(["mean", "count"])
-        means = seeds.loc[seeds["count"] == TUNING, "mean"]
+        by_seed = own.groupby(["lr", "seed"])["val_loss"].mean()
+        seeds = by_seed.groupby("lr").agg(["mean", "count"])
+        means = seeds.loc[seeds["count"] == TUNING, "mean"].sort_values()
         if means.empty:
             continue
         lrs = sorted(block.loc[block["optimizer"] == optimizer, "lr"].unique())
-        best = means.idxmax()
+        best, second = means.index[0], means.index[1] if len(means) > 1 else math.nan
         edge = {lrs[0]: "smallest", lrs[-1]: "largest"}.get(best, "") if len(lrs) > 1 else ""
-        lines.append({"optimizer": optimizer, "lr": best, "tried": len(lrs), "edge": edge})
-    return pd.DataFrame(lines, columns=["optimizer", "lr", "tried", "edge"])
+        lines.append(
+            {"optimizer": optimizer, "lr": best, "tried": len(lrs), "edge": edge, "next": second,
+             "lead": means.get(second, math.nan) - means.iloc[0]}
+        )  # fmt: skip
+    return pd.DataFrame(lines, columns=["optimizer", "lr", "tried", "edge", "next", "lead"])
 
 
 def sentences(block: pd.DataFrame) -> Iterator[str]:
@@ -46,12 +52,16 @@ def sentences(block: pd.DataFrame) -> Iterator[str]:
     best = best_lrs(block)
     if len(best) < 2 or best["tried"].max() < 2:
         return
-    shown = ", ".join(
-        f"{name} {lr:g}" + (f" (the {edge} tried)" if edge else "")
-        for name, lr, edge in zip(best["optimizer"], best["lr"], best["edge"], strict=True)
-    )
+    shown = []
+    for one in best.to_dict("records"):
+        said = [f"the {one['edge']} tried"] if one["edge"] else []
+        if not math.isnan(one["lead"]):
+            said.append(f"{one['lead']:.2g} nats below {one['next']:g}")
+        shown.append(
+            f"{one['optimizer']} {one['lr']:g}" + (f" ({', '.join(said)})" if said else "")
+        )
     seeds = ", ".join(f"{seed:g}" for seed in _tuning_seeds(block))
-    yield f"Best lr of each optimizer, by validation accuracy of seeds {seeds}: {shown}"
+    yield f"Best lr of each optimizer, by validation loss of seeds {seeds}: {', '.join(shown)}"
     changed = []
     for sentence, *_ in STATEMENTS:
         at_one, tuned = (
@@ -85,7 +95,10 @@ def _compared(
         tried = block.groupby("lr")["optimizer"].nunique()
         common = tried.index[tried == block["optimizer"].nunique()]
         if len(common) != 1:
-            return Estimate.missing(f"lr that all optimizers share: {len(common)}", "one of them")
+            return Estimate.missing(
+                f"learning rates that all optimizers share: {len(common)}; it takes one",
+                "one common lr, as experiment=optimizers has it",
+            )
         rest = rest[rest["lr"] == common[0]]
     return against(rest, measure, key="optimizer", of=of, to=to, positive=positive)
 
