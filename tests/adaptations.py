@@ -69,7 +69,7 @@ def evidence(
             epochs.append(line)
             for _ in range(math.ceil(WINDOWS / batch) if done < end else 0):
                 luck = math.exp(wide * rng.standard_normal())
-                step = {"step": taken, "grad_norm_pre_clip": norm * luck}
+                step = {"step": taken, "grad_norm_pre_clip": norm * luck, "skipped": False}
                 steps.append(name | step | {"gradient_cosine": -0.2 + wide * (luck - 1) / 9})
                 taken += 1
         mine = [line for line in epochs if line["run"] == name["run"]]
@@ -91,5 +91,5 @@ def evidence(
         )  # fmt: skip
     found = Evidence(pd.DataFrame(rows))
     vars(found).update(epochs=pd.DataFrame(epochs), steps=pd.DataFrame(steps))
-    vars(found)["layer_epochs"] = pd.DataFrame()
+    vars(found).update(layer_epochs=pd.DataFrame(), windows=pd.DataFrame())
     return found

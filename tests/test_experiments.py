@@ -9,7 +9,7 @@ from scaling import config, results
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
     for folder in sorted(config.FOLDER.iterdir())
-    if folder.is_dir() and folder.name not in ("hydra", "experiment", "at_scale", "federation")
+    if folder.is_dir() and folder.name not in ("hydra", "experiment", "at_scale")
 }
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 EXPERIMENTS = sorted(file.stem for file in (config.FOLDER / "experiment").glob("*.yaml"))
@@ -136,11 +136,12 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         "warmup_stable_decay": ["schedule.warmup_steps=2"],
     }
     adapts = ["model=tcn", "data=flows", "adaptation=entropy", "federation.rounds=1"]
+    short = {"passes": ["epochs=1"], "samples": ["examples=64"], "updates": ["steps=2"]}
     of_group = {
         "adaptation": ["model=tcn", "data=flows", "federation.rounds=1"],
         "federation": adapts,
         "callbacks": adapts if option == "adaptation" else [],
-        "match": {"passes": ["steps=null", "epochs=1"], "samples": ["steps=null", "examples=64"]},
+        "match": [*adapts, *short[option]] if group == "match" else [],
     }
     wanted = of_group.get(group, more)
     typed = wanted if isinstance(wanted, list) else wanted.get(option, [])
@@ -176,7 +177,7 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         ([*ADAPTS, "data.population.clients=2000"], "clients=2000 must be at most client_windows"),
         ([*ADAPTS, "trainer.accumulate_grad_batches=2"], "accumulate_grad_batches=2 must be 1 on"),
         ([*ADAPTS, "trainer.precision=16-mixed"], "trainer.precision=16-mixed must be 32-true or"),
-        ([*ADAPTS, "adaptation.lr_reference=0"], "reference=0 must be at least 1"),
+        ([*ADAPTS, "adaptation.lr_reference=0"], "adaptation.lr_reference=0 must be at least 1"),
         ([*ADAPTS, "+adaptation.net=3"], "adaptation.net=3 must be left out"),
         (
             [*ADAPTS, "adaptation.objective.margin=0.0"],

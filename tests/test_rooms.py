@@ -28,6 +28,7 @@ FORBIDDEN = {
     "hparams.py": HYDRA | {"scaling"},
     "gradients.py": HYDRA | LIGHTNING | {"scaling"},
     "adaptation.py": HYDRA | LIGHTNING | {"scaling"},
+    "objectives.py": PURE - {"scaling", "torch"} | OURS,
     "adapted.py": HYDRA | LIGHTNING | {"scaling"},
     "lr_rules.py": HYDRA | LIGHTNING | {"scaling", "torch"},
     "ngrams.py": HYDRA | LIGHTNING | {"scaling"},

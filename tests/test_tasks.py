@@ -123,6 +123,39 @@ def test_what_batch_sizes_have_in_common_is_a_choice(command, monkeypatch, optio
     assert len(grown) == 15
 
 
+def test_a_batch_that_would_not_grow_to_its_end_is_refused(command):
+    grow = ("batch=8", "data.growth=32", "data.growth_passes=3", "adaptation=entropy")
+    ended = command(*FEW, *grow, "steps=9")  # 6 updates of 8 windows, 3 of 16
+    assert ended.code == 2
+    assert "data.growth=32 is reached after 9 updates, and the run has 9" in ended.err
+    assert command(*FEW, *grow, "steps=10").code == 0
+
+
+@pytest.mark.parametrize("scale", [None, "small"])
+@pytest.mark.parametrize("option", ["passes", "updates", "samples"])
+def test_whatever_batch_sizes_have_in_common_they_grow_to_the_end(
+    command, monkeypatch, option, scale
+):
+    from scaling import sweep
+    from scaling.datamodules.passes import Passes, doubling
+
+    seen = []
+    monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
+    typed = [f"match={option}", *([f"scale={scale}"] if scale else [])]
+    assert command("experiment=ttt_batch", *typed, small=False).code == 0
+    kinds = {"passes": "epochs", "updates": "steps", "samples": "examples"}
+    assert {config.protocol(cell.config)[0] for cell in seen} == {kinds[option]}
+    (grown,) = {
+        (cell.config["batch"], cell.config["data"]["growth"], cell.config["data"]["growth_passes"])
+        for cell in seen if cell.config["data"]["growth"]
+    }  # fmt: skip
+    sizes = doubling(*grown)
+    passes = Passes(lambda rows: (rows,), order=lambda _: None, windows=750, sizes=sizes)
+    count = config.protocol(seen[0].config)[1]
+    updates = {"passes": passes.updates, "samples": passes.updates_for}.get(option, int)(count)
+    assert updates > passes.updates(sizes.index(64))
+
+
 def test_a_federation_without_its_packages_is_refused_before_anything(command, monkeypatch):
     monkeypatch.setitem(tasks.EXTRAS, "in_process", {"no_such_package": "federated"})
     ended = command(*FEW, "adaptation=entropy", "epochs=1")

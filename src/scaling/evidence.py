@@ -40,6 +40,11 @@ class Evidence:
         return results.epochs(*self.folders) if self.folders else pd.DataFrame()
 
     @cached_property
+    def windows(self) -> pd.DataFrame:
+        """A line per run and window that was scored."""
+        return results.windows(*self.folders) if self.folders else pd.DataFrame()
+
+    @cached_property
     def layer_epochs(self) -> pd.DataFrame:
         """A line per run, epoch and parameter tensor."""
         return results.layer_epochs(*self.folders) if self.folders else pd.DataFrame()

@@ -159,12 +159,13 @@ def _flower() -> tuple[Any, Any]:
     try:
         from scaling.flower import rounds, strategies
     except ModuleNotFoundError as error:
-        if error.name and error.name.split(".")[0] == "flwr":
-            raise ValueError(
-                "federated training needs Flower, which is not installed; pip install "
-                "'scaling[federated]'"
-            ) from error
-        raise
+        name = error.name or ""
+        if name.partition(".")[0] != "flwr":
+            raise
+        lacks = "is not installed" if name == "flwr" else f"has no {name} in this version"
+        raise ValueError(
+            f"federated training needs Flower, which {lacks}; pip install 'scaling[federated]'"
+        ) from error
     return rounds, strategies
 
 

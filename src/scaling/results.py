@@ -175,6 +175,11 @@ def layers(*folders: str | Path) -> pd.DataFrame:
     return _tables(folders, "layers")
 
 
+def windows(*folders: str | Path) -> pd.DataFrame:
+    """One line per run and window that was scored: whether it was right before and after."""
+    return _tables(folders, "windows")
+
+
 def layer_epochs(*folders: str | Path) -> pd.DataFrame:
     """One line per run, epoch and parameter tensor: statistics over its mini-batches."""
     return _tables(folders, "layer_epochs")

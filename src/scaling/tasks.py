@@ -43,6 +43,7 @@ def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) ->
         return Learner(net, seed=settings["seed"], **ways)
     federation = build(settings["federation"])  # so that what it refuses is refused now
     _check_installed(federation.backend)
+    data.check_growth(steps)
     adapter: Adapter = build(settings["adaptation"], net=net, sizes=data.batches.size, **ways)
     return adapter
 

@@ -110,6 +110,8 @@ def test_a_metric_that_nobody_logs_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"guard": "query_accuracy"}, "guard=query_accuracy takes labels"),
+        ({"loss": "val_loss"}, "loss=val_loss takes labels"),
         ({"patience": 0}, "patience=0 must be at least 1 epoch"),
         ({"after": -1}, "after=-1 must be a number of epochs"),
         ({"least": float("nan")}, "least=nan must be finite"),

@@ -5,6 +5,7 @@ import pytest
 import torch
 from adapting import STUDY, adapter, data, fit, net
 
+from scaling.callbacks.early_stop import EarlyStop
 from scaling.callbacks.evaluations import Evaluations
 from scaling.callbacks.query_gradient import QueryGradient
 from scaling.objectives import Objective
@@ -55,3 +56,41 @@ def test_weights_and_statistics_are_the_same_with_and_without_it(tmp_path):
 def test_a_measurement_at_no_pass_is_refused():
     with pytest.raises(ValueError, match="every=0 must be at least 1 pass"):
         QueryGradient(every=0)
+
+
+def test_under_statistics_of_the_batch_it_is_normalised_by_the_query(tmp_path):
+    windows, module = data(), adapter(normalisation="batch", statistics="batch")
+    trainer = fit(module, windows, tmp_path, before=True, max_epochs=1)
+    assert trainer.global_step == 4
+    before = {name: value.clone() for name, value in module.net.state_dict().items()}
+    found = module.gradient_norm(windows.query)
+    assert all(torch.equal(value, before[name]) for name, value in module.net.state_dict().items())
+    alone = net("batch")
+    alone.load_state_dict(before)
+    alone.train()
+    for dropout in (one for one in alone.modules() if isinstance(one, torch.nn.Dropout)):
+        dropout.eval()
+    assert found == pytest.approx(slow(alone, windows), rel=1e-4)
+
+
+def test_an_early_stop_has_the_norm_of_its_last_pass(tmp_path):
+    windows, module = data(), adapter()
+    stop = EarlyStop(loss="pass_loss", patience=50, guard="query_diversity", least=2.0, after=2,
+                     observe_only=False)  # fmt: skip
+    callbacks = [QueryGradient(every=10), stop, Evaluations()]
+    trainer = fit(module, windows, tmp_path, callbacks, before=True, max_epochs=20)
+    trainer.validate(module, datamodule=windows, verbose=False)
+    table = read_parts(tmp_path / "epochs")
+    assert table["passes"].tolist() == [0, 1, 2, 3]
+    assert np.isfinite(table["query_grad_norm"]).tolist() == [True, False, False, True]
+    assert table["pass_loss"].notna().tolist() == [False, True, True, True]
+    assert table["query_grad_norm"].iloc[-1] == pytest.approx(module.gradient_norm(windows.query))
+
+
+def test_a_model_that_went_back_after_its_last_pass_is_shown_as_it_is(tmp_path):
+    windows, module = data(), adapter(reset_above=0.01)
+    trainer = fit(module, windows, tmp_path, [Evaluations()], before=True)
+    trainer.validate(module, datamodule=windows, verbose=False)
+    table = read_parts(tmp_path / "epochs")
+    assert table["query_loss"].iloc[-1] == pytest.approx(table["query_loss"].iloc[0])
+    assert table["step"].tolist() == [0, 4, 8]

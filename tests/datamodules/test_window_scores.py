@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, log_loss, matthews_corrcoef
 
-from scaling.datamodules.window_scores import window_changes, window_scores
+from scaling.datamodules.window_scores import window_scores
 
 
 def test_scores_are_those_of_another_library():
@@ -47,10 +47,3 @@ def test_a_single_window_has_no_standard_error():
 def test_logits_that_do_not_fit_the_labels_are_refused():
     with pytest.raises(ValueError, match="3 windows have logits and 4 have labels"):
         window_scores(torch.zeros(3, 2), torch.zeros(4, dtype=torch.long))
-
-
-def test_changes_count_the_windows_that_two_classifications_set_apart():
-    labels = torch.tensor([0, 1, 2, 2, 1, 0])
-    before, after = torch.tensor([0, 0, 2, 0, 2, 1]), torch.tensor([0, 1, 0, 2, 0, 0])
-    assert window_changes(before, after, labels) == {"won": 3, "lost": 1}
-    assert window_changes(before, before, labels) == {"won": 0, "lost": 0}

@@ -118,6 +118,14 @@ def test_scores_compare_with_the_labels_of_their_split():
         assert made.scores(name, logits) == window_scores(logits, part.labels)
 
 
+def test_windows_are_right_where_they_are_given_to_their_class():
+    made, population = windows(), flows().draw(None, 0)
+    labels = population.query.labels
+    assert made.right("query", labels.tolist()).all()
+    given = [(label + (i % 3 == 0)) % 5 for i, label in enumerate(labels.tolist())]
+    assert made.right("query", given).tolist() == [i % 3 != 0 for i in range(len(labels))]
+
+
 def test_what_needs_no_model_is_recorded():
     columns = windows(fold=2).columns()
     assert columns["fold"] == 2

@@ -13,7 +13,13 @@ from scaling import report, results
 from scaling.evidence import Evidence
 from scaling.studies import adaptation, adaptation_tables, norm_trends
 from scaling.studies.adaptation_runs import arms, blocks, norms
-from scaling.studies.over_clusters import change_of_norm, cluster_of, gains, word
+from scaling.studies.over_clusters import (
+    change_of_norm,
+    cluster_of,
+    gains,
+    replicates,
+    word,
+)
 from scaling.trends import fold_trend
 
 TIMES = "A pass takes less time at larger batches"
@@ -64,7 +70,7 @@ def test_an_update_belongs_to_the_pass_in_which_it_was_taken():
 
 def test_skipped_updates_have_no_norm():
     given = evidence(seeds=1, folds=1, batches=(32,), passes=3)
-    given.steps.loc[1, "grad_norm_pre_clip"] = 0.0
+    given.steps.loc[1, "skipped"] = True
     kept = given.steps["grad_norm_pre_clip"][[0, 2, 3]]
     assert adaptation.passes(given)["batch_norm"].iloc[1] == pytest.approx(kept.mean())
 
@@ -177,6 +183,14 @@ def test_seeds_are_independent_unless_they_share_the_windows_of_a_fold():
     alone = evidence(seeds=1, folds=5, gain=lambda run: 0.05)
     assert words(alone)[HELPS] == "holds"
     assert "over 5 folds, of one seed's population" in said(alone, "5 queries")[0]
+
+
+def test_what_replicates_share_is_said():
+    table = adaptation.measures(evidence(passes=2))
+    divided = table.assign(query_overlap=0.7)
+    assert "over 4 seeds, which divide the same records anew" in replicates(divided)
+    one = table[table["fold"] == 0].assign(query_checksum=1)
+    assert replicates(one) == "4 runs on one query; intervals over 4 seeds, of this query alone"
 
 
 def test_folds_of_a_seed_are_no_further_replicates():

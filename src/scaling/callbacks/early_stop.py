@@ -6,6 +6,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.trainer.states import TrainerFn
 
+LABELED = ("_accuracy", "_f1", "_mcc", "val_loss", "query_loss", "source_loss")
+
 
 class EarlyStop(L.Callback):
     """Look at the validation after each epoch, and stop by one of two rules, or only watch.
@@ -29,12 +31,16 @@ class EarlyStop(L.Callback):
         observe_only: whether it only watches.
 
     Raises:
-        ValueError: for numbers of epochs that are not positive, or a metric that nobody logs.
+        ValueError: for numbers of epochs that are not positive, a metric that nobody logs, or one
+            that takes labels.
     """
 
     def __init__(
         self, *, loss: str, patience: int, guard: str, least: float, after: int, observe_only: bool
     ):
+        for key, name in {"loss": loss, "guard": guard}.items():
+            if name.endswith(LABELED):
+                raise ValueError(f"{key}={name} takes labels, by which no adaptation may stop")
         if patience < 1:
             raise ValueError(f"patience={patience} must be at least 1 epoch")
         if after < 0:

@@ -1,4 +1,4 @@
-"""What the logits of windows are worth, and what a change of them is."""
+"""What the logits of windows are worth."""
 
 import torch.nn.functional as F
 from jaxtyping import Float, Integer
@@ -38,20 +38,3 @@ def window_scores(
     if len(losses) > 1:
         scores["loss_se"] = losses.std() / len(losses) ** 0.5
     return {name: score.item() for name, score in scores.items()}
-
-
-def window_changes(
-    before: Integer[Tensor, " n"], after: Integer[Tensor, " n"], labels: Integer[Tensor, " n"]
-) -> dict[str, int]:
-    """How many windows two classifications set apart: what McNemar's test takes.
-
-    Args:
-        before: class that each window was given to.
-        after: class that it is given to now.
-        labels: its class.
-
-    Returns:
-        `won`, the windows that are right now and were not; `lost`, those that were and are not.
-    """
-    right, still = before == labels, after == labels
-    return {"won": int((still & ~right).sum()), "lost": int((right & ~still).sum())}

@@ -2,18 +2,20 @@
 
 import math
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from scaling.datamodules.batches import Batches, InOrder
 from scaling.datamodules.passes import Passes, doubling
 from scaling.datamodules.populations import Labeled, Population
 from scaling.datamodules.sizes import Sizes
-from scaling.datamodules.window_scores import window_changes, window_scores
+from scaling.datamodules.window_scores import window_scores
 from scaling.seeds import generator_for
 
 SCORED_BATCH = 1_000  # windows at a time in evaluations; of no influence on any number
@@ -105,6 +107,21 @@ class Windows(L.LightningDataModule):
         length, features = trained.windows.shape[1:]
         return Sizes(features, self._population.classes, length)
 
+    def check_growth(self, updates: int) -> None:
+        """See whether batches that grow reach their last size.
+
+        Raises:
+            ValueError: if a run of so many updates ends before.
+        """
+        if self.sizes is None:
+            return
+        before = self.batches.updates(self.sizes.index(self.sizes[-1]))
+        if updates <= before:
+            raise ValueError(
+                f"data.growth={self.sizes[-1]} is reached after {before} updates, and the run has "
+                f"{updates}; choose fewer data.growth_passes, or a longer run"
+            )
+
     @property
     def clients(self) -> tuple[Labeled, ...]:
         """What each client trains a source model on."""
@@ -163,17 +180,14 @@ class Windows(L.LightningDataModule):
         """
         return window_scores(logits, self._splits()[split].labels.to(logits.device))
 
-    def changes(
-        self, split: str, before: Integer[Tensor, " n"], after: Integer[Tensor, " n"]
-    ) -> dict[str, int]:
-        """How many windows of a split became right or wrong (`window_changes`).
+    def right(self, split: str, classes: Sequence[int]) -> Bool[np.ndarray, " n"]:
+        """Whether each window of a split is of the class that it was given to.
 
         Args:
             split: as for `scores`.
-            before: class that each window was given to, in the order of its loader.
-            after: class that it is given to now.
+            classes: in the order of its loader.
         """
-        return window_changes(before, after, self._splits()[split].labels.to(after.device))
+        return self._splits()[split].labels.numpy() == np.asarray(classes)
 
     def setup(self, stage: str) -> None:
         self.prepare()

@@ -27,8 +27,8 @@ class Adapter(L.LightningModule):
 
     A batch is `(windows,)`. An epoch is a pass over the query; after each, and before the first,
     the splits `val` (held-out windows of the same shift), `query` and `source` are evaluated. Their
-    labels stay in the datamodule, which is asked for `scores(split, logits)`, and for the `changes`
-    of a split since before the first pass.
+    labels stay in the datamodule, which is asked for `scores(split, logits)`, and for which windows
+    of a split are `right`.
 
     Gradients of the two terms of the objective are taken apart, so that the cosine between them is
     known; their weighted sum, with the pull, is the gradient that everybody sees. `reported` has
@@ -84,6 +84,8 @@ class Adapter(L.LightningModule):
                 f"adaptation.statistics={statistics} needs batch normalisation; set it to source, "
                 "or choose model.normalisation=batch"
             )
+        if lr_reference < 1:
+            raise ValueError(f"adaptation.lr_reference={lr_reference} must be at least 1 window")
         if not 0 <= pull < float("inf"):
             raise ValueError(f"adaptation.pull={pull} must be finite and at least 0")
         if reset_above is not None and not 0 < reset_above < 1:
@@ -107,6 +109,7 @@ class Adapter(L.LightningModule):
         self.evaluated: dict[int, list[Tensor]] = {}  # logits by loader
         self.reported: dict[str, Tensor] = {}
         self.collapsed = False  # in the last evaluation
+        self.classes: dict[str, list[int]] = {}  # by split, in the last evaluation
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Adapter":
         """Moves, such as that to a device, take the source along."""
@@ -157,7 +160,7 @@ class Adapter(L.LightningModule):
         self.terms = self.objective.terms(self.net.logits(windows).log_softmax(dim=1))
         loss = self.objective.loss(self.terms)
         if self.pull:
-            loss = loss + self._pull()
+            loss = loss + self._pull(self.adapted)
         self.reported = {
             "windows": torch.full_like(self.terms.kept, len(windows)),
             "entropy": self.terms.mean_entropy,
@@ -170,14 +173,16 @@ class Adapter(L.LightningModule):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Set the gradient to the sum of those of the terms, and report how these relate."""
-        first, second = self._gradients(self.terms)
+        first, second = _gradients(self.terms, self.adapted)
         self.reported |= {
             "entropy_grad_norm": total_norm(list(first)),
             "diversity_grad_norm": total_norm(list(second)),
             "gradient_cosine": cosine(list(first), list(second)),
         }
         for parameter, gradient in zip(
-            self.adapted.values(), self._summed(self.terms, first, second), strict=True
+            self.adapted.values(),
+            self._summed(self.terms, first, second, self.adapted),
+            strict=True,
         ):
             parameter.grad = gradient
 
@@ -190,13 +195,19 @@ class Adapter(L.LightningModule):
             optimizer.zero_grad(set_to_none=True)
 
     def gradient_norm(self, windows: Float[Tensor, "n length features"]) -> float:
-        """L2 norm of the gradient on windows taken as one batch; nothing is changed by it."""
+        """L2 norm of the gradient on windows taken as one batch; nothing is changed by it.
+
+        Batch normalisation takes the statistics that updates are made with.
+        """
+        windows = windows.to(self.device)
         with torch.inference_mode(False), torch.enable_grad():
-            set_modes(self.net, batch_statistics=False)
-            terms = self.objective.terms(
-                self.net.logits(windows.to(self.device)).log_softmax(dim=1)
-            )
-            gradients = self._summed(terms, *self._gradients(terms))
+            net = copy.deepcopy(self.net)  # whose running statistics may move
+            if self.statistics == "query" and not self.windows:  # else they are there
+                estimate(net, windows)
+            set_modes(net, batch_statistics=self.statistics == "batch")
+            own = {name: p for name, p in net.named_parameters() if name in self.adapted}
+            terms = self.objective.terms(net.logits(windows).log_softmax(dim=1))
+            gradients = self._summed(terms, *_gradients(terms, own), own)
         return float(total_norm(gradients))
 
     def validation_step(
@@ -265,24 +276,20 @@ class Adapter(L.LightningModule):
         found: Tensor = self.trainer.datamodule.query  # type: ignore[attr-defined]
         return found
 
-    def _gradients(self, terms: Terms) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        parameters = list(self.adapted.values())
-        first = torch.autograd.grad(terms.entropy, parameters, retain_graph=True)
-        return first, torch.autograd.grad(terms.diversity, parameters)
-
     def _summed(
-        self, terms: Terms, first: Iterable[Tensor], second: Iterable[Tensor]
+        self, terms: Terms, first: Iterable[Tensor], second: Iterable[Tensor], own: adapted.Named
     ) -> list[Tensor]:
+        """The gradient of the loss by `own` parameters, from those of its terms."""
         slope = self.objective.slope(terms)
         both = [slope * (a + terms.weight * b) for a, b in zip(first, second, strict=True)]
         if not self.pull:
             return both
-        away = torch.autograd.grad(self._pull(), list(self.adapted.values()))
+        away = torch.autograd.grad(self._pull(own), list(own.values()))
         return [a + b for a, b in zip(both, away, strict=True)]
 
-    def _pull(self) -> Tensor:
-        source = {name: self.source[name] for name in self.adapted}
-        return self.pull * adapted.squared_distance(self.adapted, source)
+    def _pull(self, own: adapted.Named) -> Tensor:
+        source = {name: self.source[name] for name in own}
+        return self.pull * adapted.squared_distance(own, source)
 
     def _restate(self) -> None:
         if self.statistics == "query":
@@ -302,14 +309,14 @@ class Adapter(L.LightningModule):
         Nothing, if nothing was evaluated then.
         """
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        classes = {split: values.argmax(dim=1) for split, values in logits.items()}
+        self.classes = {s: values.argmax(dim=1).tolist() for s, values in logits.items()}
         if not self.windows:
-            self.history.classes = {split: found.tolist() for split, found in classes.items()}
+            self.history.classes = self.classes
         found: dict[str, float] = {}
         for split, before in self.history.classes.items():
-            after = classes[split]
-            counts = data.changes(split, after.new_tensor(before), after)
-            found |= {f"{split}_{name}": float(count) for name, count in counts.items()}
+            was, now = (data.right(split, given) for given in (before, self.classes[split]))
+            found |= {f"{split}_won": float((now & ~was).sum())}
+            found |= {f"{split}_lost": float((was & ~now).sum())}
         return found
 
     def _statistics_only(self, loaders: Mapping[str, Iterable[tuple[Tensor]]]) -> dict[str, float]:
@@ -320,3 +327,10 @@ class Adapter(L.LightningModule):
             for split, batches in loaders.items()
         }
         return {f"statistics_{name}": score for name, score in self._scores(logits).items()}
+
+
+def _gradients(terms: Terms, own: adapted.Named) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The gradients of both terms by `own` parameters."""
+    parameters = list(own.values())
+    first = torch.autograd.grad(terms.entropy, parameters, retain_graph=True)
+    return first, torch.autograd.grad(terms.diversity, parameters)

@@ -43,7 +43,7 @@ class History:
         """Mean and standard deviation over the updates of this pass; a single one has no second."""
         if not self.updates:
             return {}
-        table = torch.stack(self.updates)
+        table = torch.stack([row.cpu() for row in self.updates])  # a checkpoint's are there
         means = zip(AVERAGED, table.mean(dim=0).tolist(), strict=True)
         found = {f"pass_{name}": mean for name, mean in means}
         if len(table) > 1:

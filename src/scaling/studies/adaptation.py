@@ -56,11 +56,14 @@ def verdicts(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
 
 def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
     """The study's tables, each beside its honest counterpart, over all settings."""
-    return adaptation_tables.tables(measures(evidence), passes(evidence))
+    return adaptation_tables.tables(measures(evidence), passes(evidence), evidence.windows)
 
 
 def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
     yield replicates(block)
+    failures = block["federation_failures"] if "federation_failures" in block else pd.Series([0.0])
+    if lacking := int((failures > 0).sum()):
+        yield f"Warning: in {lacking} runs clients are missing in some average of the source"
     yield _levels(block)
     for split in WHERE:
         each = [f"batch {arm} {_shown(one)}" for arm, one in _gains(block, split)]

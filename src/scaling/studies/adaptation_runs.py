@@ -19,7 +19,13 @@ ENDS = (
     *("query_entropy", "query_diversity", "query_confidence", "query_largest_share"),
 )
 COUNTED = tuple(f"{split}_{way}" for split in ("query", "val", "source") for way in ("won", "lost"))
-TERMS = ("gradient_cosine", "entropy_grad_norm", "diversity_grad_norm", "diversity_weight")
+TERMS = (
+    "grad_norm_post_clip",
+    "gradient_cosine",
+    "entropy_grad_norm",
+    "diversity_grad_norm",
+    "diversity_weight",
+)
 AT_EQUAL = ("query_entropy", "query_accuracy", "val_accuracy")
 MEASURED = "norm_jitter"  # a column that only `measures` makes
 FOLDS = ("data.fold", "data.growth", "data.growth_passes")  # said by `fold` and `arm`
@@ -65,10 +71,8 @@ def passes(evidence: Evidence) -> pd.DataFrame:
     if "batch_norm" in lines or evidence.steps.empty:
         return lines
     known = [key for key in TERMS if key in evidence.steps]
-    steps = evidence.steps[[*RUN, "step", "grad_norm_pre_clip", *known]].astype(
-        dict.fromkeys(RUN, "object")
-    )
-    steps = steps[steps["grad_norm_pre_clip"] > 0]  # 0 where an update was skipped
+    taken = evidence.steps[~evidence.steps["skipped"].astype(bool)]
+    steps = taken[[*RUN, "step", "grad_norm_pre_clip", *known]].astype(dict.fromkeys(RUN, "object"))
     own = dict(iter(steps.groupby(RUN)))
     found = [_norms(block, own[name]) for name, block in lines.groupby(RUN) if name in own]
     return lines.join(pd.concat(found)) if found else lines
@@ -104,7 +108,8 @@ def measures(evidence: Evidence) -> pd.DataFrame:
 
     Before and after: `before_query_accuracy` and so on; `query_gain` and `val_gain` in accuracy,
     `forgetting` the accuracy lost on the source. `entropy_fall` is that of the query's mean
-    entropy, in nats, and `fall_rate` the same per pass. `*_scatter` is over the mini-batches of a
+    entropy, in nats, and `fall_rate` the same per pass; `loss_rate` is the fall of what is
+    minimised, its mean over a pass, per pass. `*_scatter` is over the mini-batches of a
     pass, a standard deviation (of norms, over their mean), averaged over passes; `*_jitter` the
     standard deviation of changes from one pass to the next (of norms, of their log). `TERMS` are
     means over passes, `COUNTED` windows that became right or wrong in all of them. `norm_slope`
@@ -140,6 +145,7 @@ def _of_run(lines: pd.DataFrame) -> dict[str, float]:
     found["forgetting"] = first["source_accuracy"] - last["source_accuracy"]
     found["entropy_fall"] = first["query_entropy"] - last["query_entropy"]
     found["fall_rate"] = found["entropy_fall"] / last["passes"] if last["passes"] else math.nan
+    found["loss_rate"] = _rate(lines)
     logs = (
         np.log(lines["batch_norm"].where(lines["batch_norm"] > 0))
         if "batch_norm" in lines
@@ -164,6 +170,14 @@ def _of_run(lines: pd.DataFrame) -> dict[str, float]:
             found[f"{name}_slope"] = stats.theilslopes(logs, own["step"]).slope
             found[f"{name}_span"] = own["step"].max() - own["step"].min()
     return {key: float(value) for key, value in found.items()}
+
+
+def _rate(lines: pd.DataFrame) -> float:
+    """How fast the mean loss of a pass falls, per pass, from the first to the last."""
+    losses = lines["pass_loss"].dropna() if "pass_loss" in lines else pd.Series(dtype=float)
+    if len(losses) < 2:
+        return math.nan
+    return (losses.iloc[0] - losses.iloc[-1]) / (len(losses) - 1)
 
 
 def _jitter(course: pd.Series) -> float:

@@ -1,7 +1,9 @@
 """The published study's tables of adaptation, each beside its honest counterpart."""
 
+import math
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from scaling.intervals import wilson_interval
@@ -16,25 +18,30 @@ from scaling.studies.over_clusters import (
     over_clusters,
     word,
 )
+from scaling.studies.window_tables import window_by_window
 
 REFERENCE = "32"  # the study's batch, if there is one
 MEASURES = (
     "query_accuracy", "val_accuracy", "query_entropy", "equal_query_accuracy", "equal_val_accuracy",
-    "equal_query_entropy", "norm_slope", "norm_jitter", "norm_scatter", "pass_seconds",
+    "equal_query_entropy", "norm_slope", "loss_rate", "norm_jitter", "norm_scatter", "pass_seconds",
 )  # fmt: skip
 
 
-def tables(table: pd.DataFrame, lines: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def tables(
+    table: pd.DataFrame, lines: pd.DataFrame, windows: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
     """Every table over all settings, those that are empty left out.
 
     Args:
         table: as `adaptation_runs.measures` gives it.
         lines: of these runs, as `adaptation_runs.passes` gives them.
+        windows: of these runs, as `scaling.results.windows` gives them; empty if not kept.
     """
     made: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
         "adaptation_accuracy": accuracies,
         "adaptation_updates": updates,
         "batch_against_batch": batch_against_batch,
+        "window_by_window": lambda block, _: window_by_window(block, windows, reference(block)),
         "norm_trends": norm_trends.trends,
         "norm_by_pass": norm_tables.by_pass,
         "norm_early_late": norm_tables.early_late,
@@ -96,20 +103,29 @@ def updates(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         block: runs of a setting.
-        lines: not needed.
+        lines: of these runs; without, when that is cannot be said.
     """
     found = []
     for arm in arms(block):
         runs = block[block["arm"] == arm]
         line = {"arm": arm, "passes": runs["end"].max(), "updates": runs["updates"].max()}
         line["updates_per_pass"] = line["updates"] / line["passes"] if line["passes"] else 0
-        equal = runs["equal_updates"].iloc[0]
+        equal = float(runs["equal_updates"].iloc[0])
         line |= {
             "equal_updates": equal,
-            "passes_for_equal": line["passes"] * equal / line["updates"],
+            "passes_for_equal": _passes_at(equal, lines[lines["run"].isin(runs["run"])]),
         }
         found.append(line)
     return pd.DataFrame(found)
+
+
+def _passes_at(updates: float, lines: pd.DataFrame) -> float:
+    """The passes of an arm in which so many updates are taken, of its run that went on longest."""
+    if lines.empty:
+        return math.nan
+    longest = lines.sort_values(["run", "step"])
+    longest = longest[longest["run"] == longest["run"].iloc[int(longest["step"].argmax())]]
+    return float(np.interp(updates, longest["step"], longest["passes"]))
 
 
 def reference(block: pd.DataFrame) -> str:

@@ -55,6 +55,8 @@ def trends(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
 def sentences(table: pd.DataFrame) -> Iterator[str]:
     """What the norms do for each kind, with a warning where the mean of survivors disagrees."""
+    if table.empty:
+        return
     for kind, own in table.groupby("norm_of", sort=False):
         each = [
             f"batch {arm} {said} ({change:+.3g} %, {_reach(low, high)})"

@@ -33,6 +33,11 @@ def replicates(block: pd.DataFrame) -> str:
     """How many runs of an arm there are, and over what intervals are taken."""
     units, unit = block["unit"].nunique(), cluster_of(block)
     many = block[unit].nunique()
+    if "query_overlap" in block and block["query_overlap"].notna().any():
+        how = {"seed": "which divide the same records anew", "fold": "which share windows"}[unit]
+        return f"{units} queries; intervals over {many} {unit}s, {how}: of these records, no others"
+    if unit == "seed" and _one_query(block):
+        return f"{units} runs on one query; intervals over {many} seeds, of this query alone"
     why = {
         ("seed", True): "whose folds share clients and source model",
         ("seed", False): "each with a population of its own",
@@ -41,6 +46,12 @@ def replicates(block: pd.DataFrame) -> str:
     }
     several = block["fold" if unit == "seed" else "seed"].nunique() > 1
     return f"{units} queries; intervals over {many} {unit}s, {why[unit, several]}"
+
+
+def _one_query(block: pd.DataFrame) -> bool:
+    """Whether all seeds adapted on the same windows."""
+    known = block["query_checksum"] if "query_checksum" in block else pd.Series(dtype=float)
+    return block["seed"].nunique() > 1 and len(known) > 0 and known.nunique() == 1
 
 
 def over_clusters(
