@@ -136,12 +136,12 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         "warmup_stable_decay": ["schedule.warmup_steps=2"],
     }
     adapts = ["model=tcn", "data=flows", "adaptation=entropy", "federation.rounds=1"]
-    short = {"passes": ["epochs=1"], "samples": ["examples=64"], "updates": ["steps=2"]}
+    alone = {"passes": ["steps=null", "epochs=1"], "samples": ["steps=null", "examples=64"]}
     of_group = {
         "adaptation": ["model=tcn", "data=flows", "federation.rounds=1"],
         "federation": adapts,
         "callbacks": adapts if option == "adaptation" else [],
-        "match": [*adapts, *short[option]] if group == "match" else [],
+        "match": [*adapts, *alone.get(option, [])],
     }
     wanted = of_group.get(group, more)
     typed = wanted if isinstance(wanted, list) else wanted.get(option, [])

@@ -233,12 +233,15 @@ def settings(
         return
     for values, block in rows.groupby(keys, dropna=False, sort=True):
         yield (
-            ", ".join(
-                f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
-                for key, value in zip(keys, values, strict=True)
-            ),
+            ", ".join(f"{key}={_shown(value)}" for key, value in zip(keys, values, strict=True)),
             block,
         )
+
+
+def _shown(value: Any) -> str:
+    if pd.isna(value):
+        return "null"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 _NESTED = ("config", "measured", "provenance")

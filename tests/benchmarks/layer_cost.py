@@ -6,13 +6,13 @@ plain steps and ours take turns, a block of each at a time, so that whatever els
 meets both alike, and each finds in the cache what it left there. The plain loop fetches the same
 rows. Time is the processor's, which other jobs touch through the caches only. The clock of ours
 runs from the first batch of an epoch that is asked for to the first of the next, less the plain
-blocks: so hooks, statistics, flushes and the ends of epochs count. Exit code 1 if everything
-together takes more than 1.6 times the plain loop.
+blocks: so hooks, statistics, flushes and the ends of epochs count.
 
 Adam's moments of dead units decay into denormal numbers, with which a processor takes several times
 as long; a run flushes them to zero (`scaling.denormals`), a plain loop as usually written does
-not. The limit is held against that one; the ratio to a plain loop that flushes them as well, which
-says what hooks and statistics cost, is printed above it.
+not. The limit of 1.6 is held against that one, with all that a run with `callbacks=layer_epochs`
+does, its table of steps and TensorBoard included; exit code 1 above it. Above stand the ratios to a
+plain loop that flushes denormals as well, which say what hooks and statistics cost.
 
     python tests/benchmarks/layer_cost.py [--epochs 4]
 """
@@ -64,7 +64,7 @@ class Perceptron(nn.Sequential):
 
 
 def learner() -> Learner:
-    optimizer = partial(torch.optim.Adam, lr=1e-3, betas=(0.9, 0.95), fused=True)
+    optimizer = partial(torch.optim.Adam, lr=1e-3, betas=(0.9, 0.999), fused=True)
     constant = partial(torch.optim.lr_scheduler.ConstantLR, factor=1.0)
     return Learner(Perceptron(), optimizer=optimizer, schedule=constant, seed=0)
 
@@ -122,22 +122,25 @@ class Turns:
             self.ours.append(time.process_time() - start)
 
 
-def callbacks(folder: Path, *choices: str) -> list[L.Callback]:
-    """Those that a run of these settings would have."""
+def callbacks(folder: Path, *choices: str, only: str | None) -> list[L.Callback]:
+    """Those that a run of these settings would have, or only one of them."""
     with initialize_config_dir(str(config.FOLDER), version_base="1.3"):
         nodes = OmegaConf.to_container(compose("config", [*choices]).callbacks)
-    chosen = [train._callback(name, node) for name, node in nodes.items()]
+    chosen = [train._callback(name, node) for name, node in nodes.items() if only in (None, name)]
     house = [OwnHandlers(), Heartbeat(folder, seconds=train.BEAT)]
     return [*chosen, *house, Resumable(folder / train.CHECKPOINT, seconds=30)]
 
 
-def measure(name: str, epochs: int, *choices: str, flushes: bool = True) -> float:
+def measure(
+    name: str, epochs: int, *choices: str, only: str | None = None, flushes: bool = True
+) -> float:
     """Print what a step and an epoch cost beside plain ones; gives the larger ratio.
 
     Args:
         name: of the settings.
         epochs: after a first one, which is not counted.
         choices: of callbacks; none at all for Lightning without any.
+        only: the one callback of these that is wanted, without a logger; None for all.
         flushes: whether the plain loop counts denormals as zero, too.
     """
     folder = Path(tempfile.mkdtemp())
@@ -145,8 +148,8 @@ def measure(name: str, epochs: int, *choices: str, flushes: bool = True) -> floa
     trainer = L.Trainer(
         accelerator="cpu",
         max_epochs=epochs + 2,  # the end of an epoch is seen when the next begins
-        callbacks=callbacks(folder, *choices) if choices else [],
-        logger=L.pytorch.loggers.TensorBoardLogger(folder) if choices else False,
+        callbacks=callbacks(folder, *choices, only=only) if choices else [],
+        logger=L.pytorch.loggers.TensorBoardLogger(folder) if choices and not only else False,
         default_root_dir=str(folder),
         enable_checkpointing=bool(choices),
         enable_progress_bar=False,
@@ -178,12 +181,13 @@ def main() -> int:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.simplefilter("ignore")
     measure("Lightning alone", given.epochs)
+    measure("layer_epochs alone", given.epochs, "callbacks=layer_epochs", only="layer_epochs")
     measure("callbacks=default", given.epochs, "callbacks=default")
     measure("callbacks=layer_epochs", given.epochs, "callbacks=layer_epochs")
-    ratio = measure(
+    whole = measure(
         "the same, plain loop as written", given.epochs, "callbacks=layer_epochs", flushes=False
     )
-    return int(ratio > LIMIT)
+    return int(whole > LIMIT)
 
 
 if __name__ == "__main__":
