@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from scaling.flower.settings import Federation
+from scaling.labeled import Labeled
 from scaling.models.tcn import TCN
 
 PLAIN = {
@@ -28,15 +29,15 @@ def settings(**changes) -> Federation:
     return Federation(**PLAIN | changes)
 
 
-def windows(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def windows(n: int, seed: int = 0) -> Labeled:
     """Windows of 6 steps and 4 features; the class of 3 is in their level."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(3, (n,), generator=generator)
     levels = torch.eye(3, 4)[labels][:, None]
-    return 2 * levels + torch.randn(n, 6, 4, generator=generator), labels
+    return Labeled(2 * levels + torch.randn(n, 6, 4, generator=generator), labels)
 
 
-def clients() -> list[tuple[torch.Tensor, torch.Tensor]]:
+def clients() -> list[Labeled]:
     return [windows(n, seed=i + 1) for i, n in enumerate(SIZES)]
 
 

@@ -19,6 +19,7 @@ from scaling import config, federated
 from scaling.clients import averaged, scores, statistics, train_locally
 from scaling.federation import average
 from scaling.flower.settings import Federation
+from scaling.labeled import Labeled
 from scaling.seeds import seed_for
 
 SCORED = windows(50, seed=99)
@@ -32,6 +33,10 @@ def trained(build=Softmax, parts=None, seed=0, **changes) -> federated.Source:
         federation=settings(**changes),
         seed=seed,
     )
+
+
+def blank(*shape) -> Labeled:
+    return Labeled(torch.zeros(shape), torch.zeros(shape[0], dtype=torch.int64))
 
 
 def started(build, seed=0) -> nn.Module:
@@ -203,7 +208,7 @@ def test_it_follows_from_the_seed_and_leaves_the_global_random_state_alone():
 
 def test_a_client_that_fails_is_recorded_and_the_others_are_averaged():
     parts = clients()
-    parts[1] = (parts[1][0], torch.full_like(parts[1][1], 7))  # there are 3 classes
+    parts[1] = parts[1]._replace(labels=torch.full_like(parts[1].labels, 7))  # there are 3 classes
     with pytest.warns(UserWarning, match="client 1 is missing in .* round 1, 2, 3 of 3: IndexErr"):
         source = trained(parts=parts)
     same(source, plain(Softmax, skip=(1,)))
@@ -214,7 +219,7 @@ def test_a_client_that_fails_is_recorded_and_the_others_are_averaged():
 
 def test_weights_that_are_not_finite_are_not_averaged():
     parts = clients()
-    parts[2] = (1e25 * parts[2][0], parts[2][1])
+    parts[2] = parts[2]._replace(windows=1e25 * parts[2].windows)
     with pytest.warns(UserWarning, match="client 2 is missing in the average of round 1"):
         source = trained(parts=parts, momentum=0.9)
     assert set(source.failures["client"]) == {2}
@@ -223,7 +228,7 @@ def test_weights_that_are_not_finite_are_not_averaged():
 
 
 def test_if_no_client_answers_it_is_an_error():
-    parts = [(x, torch.full_like(y, 7)) for x, y in clients()]
+    parts = [Labeled(x, torch.full_like(y, 7)) for x, y in clients()]
     with pytest.raises(RuntimeError, match="all 3 clients failed in round 1; .* Target 7 is out"):
         trained(parts=parts)
 
@@ -267,20 +272,20 @@ def test_it_opens_no_socket_and_leaves_no_file(tmp_path):
     [
         (lambda parts: parts.clear(), "needs at least 1 client"),
         (
-            lambda parts: parts.append((torch.zeros(0, 6, 4), torch.zeros(0, dtype=torch.int64))),
-            "client 3 has no windows; choose fewer clients, or less skewed ones",
+            lambda parts: parts.append(blank(0, 6, 4)),
+            "client 3 has no windows; choose fewer clients, less skewed ones, or more windows",
         ),
         (
-            lambda parts: parts.append((torch.zeros(2, 6, 5), torch.zeros(2, dtype=torch.int64))),
-            r"client 3 has windows of shape \(6, 5\), and scored of \(6, 4\)",
+            lambda parts: parts.append(blank(2, 6, 5)),
+            "client 3 has windows of 6 steps x 5 features, and client 0 of 6 x 4",
         ),
         (
-            lambda parts: parts.append((torch.zeros(2, 6, 4), torch.zeros(3, dtype=torch.int64))),
+            lambda parts: parts.append(Labeled(torch.zeros(2, 6, 4), torch.arange(3))),
             "client 3 has 2 windows and 3 labels",
         ),
         (
             lambda parts: parts[0][0].view(-1)[5].fill_(torch.nan),
-            "client 0 has NaN or infinite features",
+            "client 0 is not finite at window 0, step 1, feature 1 .nan",
         ),
     ],
 )
@@ -359,7 +364,7 @@ def test_rays_clients_give_the_same_model_and_failures(tmp_path):
     if importlib.util.find_spec("ray") is None:
         pytest.skip("needs Ray: pip install 'scaling[federated-ray]'")
     parts = clients()
-    parts[1] = (parts[1][0], torch.full_like(parts[1][1], 7))
+    parts[1] = parts[1]._replace(labels=torch.full_like(parts[1].labels, 7))
     there, here = trained(parts=parts, backend="ray"), trained(parts=parts)
     torch.testing.assert_close(vector(there.state), vector(here.state), rtol=1e-6, atol=1e-7)
     assert there.failures.equals(here.failures)

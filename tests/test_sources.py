@@ -10,6 +10,7 @@ from flocks import Softmax, clients, settings, tcn, windows
 
 from scaling import federated
 from scaling.federated import Source
+from scaling.labeled import Labeled
 from scaling.sources import FILE, source
 
 SCORED = windows(50, seed=99)
@@ -80,7 +81,7 @@ def test_where_clients_are_trained_changes_nothing(tmp_path, built):
 
 def test_whatever_can_change_a_source_has_one_of_its_own(tmp_path, built):
     fewer, relabeled = clients()[:2], clients()
-    relabeled[0] = (relabeled[0][0], (relabeled[0][1] + 1) % 3)
+    relabeled[0] = relabeled[0]._replace(labels=(relabeled[0].labels + 1) % 3)
     get(tmp_path, built)
     for changes in (
         {"seed": 1},
@@ -166,7 +167,7 @@ def test_a_kept_source_holds_only_plain_types(tmp_path, built):
 
 def test_clients_that_failed_are_told_again_with_a_kept_source(tmp_path, built):
     parts = clients()
-    parts[1] = (parts[1][0], torch.full_like(parts[1][1], 7))
+    parts[1] = parts[1]._replace(labels=torch.full_like(parts[1].labels, 7))
     for _ in range(2):
         with pytest.warns(UserWarning, match="client 1 is missing in .* round 1, 2, 3 of 3: Index"):
             found = get(tmp_path, built, parts=parts)
@@ -175,11 +176,11 @@ def test_clients_that_failed_are_told_again_with_a_kept_source(tmp_path, built):
 
 
 def test_a_source_that_cannot_be_trained_leaves_none(tmp_path, built):
-    parts = [(x, torch.full_like(y, 7)) for x, y in clients()]
+    parts = [Labeled(x, torch.full_like(y, 7)) for x, y in clients()]
     with pytest.raises(RuntimeError, match="all 3 clients failed"):
         get(tmp_path, built, parts=parts)
     with pytest.raises(ValueError, match="client 0 has no windows"):
-        get(tmp_path, built, parts=[(SCORED[0][:0], SCORED[1][:0])])
+        get(tmp_path, built, parts=[Labeled(SCORED.windows[:0], SCORED.labels[:0])])
     assert not list(tmp_path.glob(f"*/{FILE}"))
 
 

@@ -11,11 +11,10 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from scaling.flower.settings import Federation
+from scaling.labeled import Labeled
 from scaling.seeds import generator_for, seed_for
 
 SCORED_BATCH = 1_000  # windows at a time in evaluations; of no influence on any number
-
-Labeled = tuple[Tensor, Tensor]  # windows (n, length, features) and their labels (n)
 
 
 def averaged(net: nn.Module) -> dict[str, Tensor]:

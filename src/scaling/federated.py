@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from scaling.clients import Labeled, Work, arrays_of, replaced, scores, statistics
+from scaling import labeled
+from scaling.clients import Work, arrays_of, replaced, scores, statistics
 from scaling.flower.settings import STRATEGIES, Federation
+from scaling.labeled import Labeled
 from scaling.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -123,20 +125,7 @@ def check(clients: Sequence[Labeled], scored: Labeled) -> None:
     """
     if not clients:
         raise ValueError("a federation needs at least 1 client; raise the data's clients")
-    named = {f"client {i}": client for i, client in enumerate(clients)} | {"scored": scored}
-    shape = scored[0].shape[1:]
-    for name, (windows, labels) in named.items():
-        if not len(windows):
-            raise ValueError(f"{name} has no windows; choose fewer clients, or less skewed ones")
-        if len(windows) != len(labels):
-            raise ValueError(f"{name} has {len(windows)} windows and {len(labels)} labels")
-        if windows.shape[1:] != shape:
-            raise ValueError(
-                f"{name} has windows of shape {tuple(windows.shape[1:])}, and scored of "
-                f"{tuple(shape)}; all must be alike"
-            )
-        if not windows.isfinite().all():
-            raise ValueError(f"{name} has NaN or infinite features; remove or repair its windows")
+    labeled.check({f"client {i}": part for i, part in enumerate(clients)} | {"scored": scored})
 
 
 def _strategy(

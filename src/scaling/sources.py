@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from scaling import __version__, federated, locks
-from scaling.clients import Labeled
 from scaling.federated import Source
 from scaling.flower.settings import Federation
+from scaling.labeled import Labeled
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from scaling.datamodules.leaks import leaks
-from scaling.datamodules.populations import Labeled
+from scaling.labeled import Labeled
 
 
 def clean(count: int = 120, seed: int = 0) -> Labeled:

@@ -1,11 +1,10 @@
 """What a population must be made of."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
-from scaling.datamodules.populations import Labeled, Population
+from scaling.datamodules.populations import Population
+from scaling.labeled import Labeled
 
 
 def part(count: int, seed: int, features: int = 3) -> Labeled:
@@ -35,24 +34,12 @@ def test_clients_are_pooled_one_after_another():
     assert list(made.parts()) == ["client 0", "client 1", "source", "query", "heldout"]
 
 
-def test_fingerprints_tell_contents_and_who_is_trained_on():
-    made, same = population(), population(checks={"leak_windows": 0})
-    assert made.fingerprint == same.fingerprint
-    other = replace(made, query=part(8, 9))
-    assert other.fingerprint != made.fingerprint
-    assert other.clients_fingerprint == made.clients_fingerprint
-    moved = replace(made, clients=(part(4, 0), part(6, 9)))
-    assert moved.clients_fingerprint != made.clients_fingerprint
-    relabeled = replace(made, heldout=Labeled(made.heldout.windows, 1 - made.heldout.labels))
-    assert relabeled.fingerprint != made.fingerprint
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"query": spoiled(float("nan"))}, "is not finite at window 2, step 4, feature 1 .nan"),
         ({"query": spoiled(float("inf"))}, "query is not finite at .* .inf"),
-        ({"heldout": part(7, 4, features=4)}, "heldout has windows of 5 steps x 4 features, and"),
+        ({"heldout": part(7, 4, features=4)}, "heldout has windows of 5 steps x 4 features, and c"),
         ({"clients": (part(4, 0), part(0, 1))}, "client 1 has no windows"),
         ({"query": part(0, 3)}, "query has no windows"),
         ({"query": part(1, 3)}, "all windows of the query are of class 0, of 2 that there are"),

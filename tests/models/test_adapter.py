@@ -22,8 +22,8 @@ from torch import nn
 
 from scaling.callbacks.evaluations import Evaluations
 from scaling.callbacks.gradient_norms import GradientNorms
-from scaling.datamodules.populations import Labeled
 from scaling.datamodules.window_scores import window_scores
+from scaling.labeled import Labeled
 from scaling.objectives import Objective
 from scaling.tables import read_parts
 

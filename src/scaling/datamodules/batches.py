@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 
+SCORED_BATCH = 1_000  # examples at a time in evaluations; of no influence on any number
+
 
 class Epochs:
     """What Lightning asks of batches: which epoch it is, and how far into it a checkpoint was.

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from scaling.datamodules.leaks import leaks
 from scaling.datamodules.oscillators import Oscillators, best_accuracy, oscillators
-from scaling.datamodules.populations import Labeled, Population
+from scaling.datamodules.populations import Population
 from scaling.federation import dirichlet_partition
+from scaling.labeled import Labeled
 from scaling.seeds import generator_for, seed_for
 
 VERSION = "flows-1"  # of how windows are drawn; a change of it changes this

@@ -11,12 +11,10 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from scaling.datamodules import handwriting
-from scaling.datamodules.batches import Batches, InOrder
+from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder
 from scaling.datamodules.label_noise import symmetric
 from scaling.datamodules.sizes import Sizes
 from scaling.seeds import generator_for
-
-SCORED_BATCH = 1_000  # examples at a time in evaluations; of no influence on any number
 
 
 class Images(L.LightningDataModule):

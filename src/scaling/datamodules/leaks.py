@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
-from scaling.datamodules.populations import Labeled
+from scaling.labeled import Labeled
 
 SORTED = -6.0  # standard deviations; by chance one part in 10^6 has so few runs of labels
 ENOUGH = 5.0  # runs, their standard deviation, below which their number is far from normal

@@ -11,9 +11,10 @@ from jaxtyping import Float32, Integer
 
 from scaling.datamodules import nsl_kdd, unsw_nb15
 from scaling.datamodules.leaks import leaks
-from scaling.datamodules.populations import Labeled, Population
+from scaling.datamodules.populations import Population
 from scaling.datamodules.windowing import Bags, Records, bags, distinct
 from scaling.federation import dirichlet_partition
+from scaling.labeled import Labeled
 from scaling.seeds import seed_for
 
 

@@ -11,14 +11,14 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from scaling.datamodules.batches import Batches, InOrder
+from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder
 from scaling.datamodules.passes import Passes, doubling
-from scaling.datamodules.populations import Labeled, Population
+from scaling.datamodules.populations import Population
 from scaling.datamodules.sizes import Sizes
 from scaling.datamodules.window_scores import window_scores
+from scaling.labeled import Labeled
 from scaling.seeds import generator_for
 
-SCORED_BATCH = 1_000  # windows at a time in evaluations; of no influence on any number
 TRAIN_ON = ("source", "query")
 
 
@@ -131,11 +131,6 @@ class Windows(L.LightningDataModule):
     def source(self) -> Labeled:
         """Windows of all clients' distribution, and their labels; nobody trains on them."""
         return self._population.source
-
-    @property
-    def clients_fingerprint(self) -> str:
-        """Identity of the clients' windows and labels, the same for all folds of a population."""
-        return self._population.clients_fingerprint
 
     @property
     def query(self) -> Float[Tensor, "n length features"]:

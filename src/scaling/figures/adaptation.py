@@ -106,6 +106,7 @@ def accuracy_by_batch(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
             axes.set_ylabel("accuracy after adaptation (%)")
             axes.legend(**BESIDE)
         axes.set_xticks(range(len(names)), [name.replace(" to ", "\nto ") for name in names])
+        axes.set_xlim(-0.6, len(names) - 0.4)  # one batch alone stands in the middle, too
         axes.set_xlabel("batch")
 
     return _beside(table, draw, ("accuracy", "gain"))

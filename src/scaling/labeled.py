@@ -1,0 +1,49 @@
+"""Windows with the class of each, and what makes them fit to learn from."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+
+class Labeled(NamedTuple):
+    """Windows, and the class of each."""
+
+    windows: Float[Tensor, "n length features"]
+    labels: Integer[Tensor, " n"]
+
+
+def check(parts: Mapping[str, Labeled]) -> None:
+    """Stop at windows that nothing can be learnt from.
+
+    Args:
+        parts: name -> windows and labels.
+
+    Raises:
+        ValueError: naming a part that is empty, has another shape than the first, has more or fewer
+            labels than windows, or is not finite.
+    """
+    if not parts:
+        return
+    first, (pattern, _) = next(iter(parts.items()))
+    length, features = pattern.shape[1:]
+    for name, (windows, labels) in parts.items():
+        if not len(windows):
+            raise ValueError(
+                f"data: {name} has no windows; choose fewer clients, less skewed ones, or more "
+                "windows"
+            )
+        if len(windows) != len(labels):
+            raise ValueError(f"data: {name} has {len(windows)} windows and {len(labels)} labels")
+        if windows.shape[1:] != (length, features):
+            raise ValueError(
+                f"data: {name} has windows of {windows.shape[1]} steps x {windows.shape[2]} "
+                f"features, and {first} of {length} x {features}; they must be alike"
+            )
+        if not windows.isfinite().all():
+            window, step, feature = (~windows.isfinite()).nonzero()[0].tolist()
+            raise ValueError(
+                f"data: {name} is not finite at window {window}, step {step}, feature {feature} "
+                f"({windows[window, step, feature].item()}); remove or repair such records"
+            )
