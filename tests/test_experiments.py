@@ -13,6 +13,7 @@ GROUPS = {
 }
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 EXPERIMENTS = sorted(file.stem for file in (config.FOLDER / "experiment").glob("*.yaml"))
+README = (Path(__file__).parents[1] / "README.md").read_text()
 HEADER = ("Question:", "Data:", "Command:", "Cost:", "Expected:")
 ADAPTS = ("model=tcn", "data=flows", "adaptation=entropy")
 SIZES = {"phase_2": 49, "phase_2_5": 20, "phase_3a": 10, "phase_3b": 9, "joint": 180}
@@ -54,6 +55,18 @@ def test_the_quickstart_is_the_grid_that_the_readme_shows(command, monkeypatch):
     grid = {(cell.config["batch"], cell.config["lr"]) for cell in seen}
     assert grid == {(b, lr) for b in (8, 16, 32, 64) for lr in (3e-4, 1e-3, 3e-3, 1e-2)}
     assert {cell.config["steps"] for cell in seen} == {300}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_has_as_many_runs_as_its_header_and_the_readme_say(
+    command, monkeypatch, request, name
+):
+    if needs_wikitext2(name):
+        request.getfixturevalue("real_data")
+    runs = len(cells_of(command, monkeypatch, f"experiment={name}"))
+    assert f"| `{name}` | {runs} |" in README
+    header = (config.FOLDER / "experiment" / f"{name}.yaml").read_text()
+    assert f"# Cost:     {runs} runs" in header
 
 
 def cells_of(command, monkeypatch, *arguments: str) -> list:

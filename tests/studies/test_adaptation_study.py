@@ -185,6 +185,26 @@ def test_seeds_are_independent_unless_they_share_the_windows_of_a_fold():
     assert "over 5 folds, of one seed's population" in said(alone, "5 queries")[0]
 
 
+def test_what_statistics_give_is_told_from_what_adapting_adds():
+    given = evidence(seeds=6, batches=(16, 32), gain=lambda run: 0.03)
+    (line,) = said(given, "accuracy on the query with statistics")
+    given, beyond = line.split("; after adaptation, less these alone: ")
+    alone = pd.Series([0.01 + 0.001 * np.cos(seed) for seed in range(6)])
+    assert f"less the source: {100 * alone.mean():+.2f} (" in given
+    assert given.endswith("; gain)")
+    assert [part.rpartition("; ")[2].rstrip(")") for part in beyond.split("); ")] == ["gain"] * 2
+    harmed = evidence(seeds=6, batches=(16,), gain=lambda run: -0.03)
+    assert said(harmed, "accuracy on the query with statistics")[0].endswith("; harm)")
+
+
+def test_without_batch_normalisation_nothing_is_said_of_its_statistics():
+    given = evidence()
+    bare = Evidence(given.rows.drop(columns="statistics_query_accuracy"))
+    vars(bare).update(epochs=given.epochs, steps=given.steps, windows=given.windows)
+    assert said(given, "accuracy on the query with statistics")
+    assert not said(bare, "accuracy on the query with statistics")
+
+
 def test_what_replicates_share_is_said():
     table = adaptation.measures(evidence(passes=2))
     divided = table.assign(query_overlap=0.7)

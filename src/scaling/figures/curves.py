@@ -33,7 +33,7 @@ def norm_curves(rows: pd.DataFrame, steps: pd.DataFrame) -> Figure:
                 axes.axhline(clip, color="0.4", linestyle=":", linewidth=1)
         axes.set_yscale("log")
         axes.set_xlabel("step")
-        axes.set_ylabel("gradient norm before clipping")
+        axes.set_ylabel("gradient norm before clipping (median)")
         axes.legend(title="batch", framealpha=0.8)
 
     return panels(rows[rows["status"].isin(results.FINISHED)], draw)

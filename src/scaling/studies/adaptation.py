@@ -14,6 +14,7 @@ from scaling.studies.adaptation_runs import adapted, arms, blocks, measures, pas
 from scaling.studies.adaptation_tables import reference
 from scaling.studies.over_clusters import (
     between_arms,
+    changes,
     gain_or_harm,
     gains,
     over_clusters,
@@ -70,6 +71,7 @@ def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
         yield f"accuracy {WHERE[split]}, after less before: {'; '.join(each)}"
     lost = [f"batch {arm} {_shown(one)}" for arm, one in _gains(block, "source")]
     yield f"accuracy on the source, which it may forget: {'; '.join(lost)}"
+    yield from _statistics(block)
     if block["arm"].nunique() > 1:
         yield _compared(block)
     yield from norm_trends.sentences(norm_trends.trends(block, lines))
@@ -112,6 +114,21 @@ def _levels(block: pd.DataFrame) -> str:
     known = {name: block[key].mean() for name, key in levels.items() if key in block}
     said = ", ".join(f"{name} {100 * x:.2f} %" for name, x in known.items() if not math.isnan(x))
     return f"accuracy on the query without it: {said}"
+
+
+def _statistics(block: pd.DataFrame) -> Iterator[str]:
+    """What statistics of normalisation give by themselves, and adapting beyond them."""
+    alone = "statistics_query_accuracy"
+    if alone not in block or block[alone].isna().any():
+        return
+    first = block[block["arm"] == arms(block)[0]]  # they are the same for all arms
+    (given,) = changes(first, "before_query_accuracy", alone).values()
+    beyond = changes(block, alone, "query_accuracy")
+    each = [f"batch {arm} {_shown(beyond[arm])}" for arm in arms(block)]
+    yield (
+        "accuracy on the query with statistics of normalisation taken from it and nothing else, "
+        f"less the source: {_shown(given)}; after adaptation, less these alone: {'; '.join(each)}"
+    )
 
 
 def _terms(block: pd.DataFrame) -> Iterator[str]:

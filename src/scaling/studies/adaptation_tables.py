@@ -59,11 +59,12 @@ def tables(
 def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of each arm on each split before and after, with intervals over what is independent.
 
-    `gain_low` and `gain_high` are for one arm by itself, `p_holm` is corrected for all; `verdict`
-    is gain, harm or cannot tell. Beside them, what a single evaluation would give: the Wilson
-    interval of one run's windows (`one_run_low`, `one_run_high`), which says nothing of other
-    queries; and `mcnemar`, the median over runs of the p-value of McNemar's test of the windows
-    that became right (`won`) and wrong (`lost`, both means over runs).
+    `statistics` is the accuracy with statistics of batch normalisation taken from the query and
+    nothing else. `gain_low` and `gain_high` are for one arm by itself, `p_holm` is corrected for
+    all; `verdict` is gain, harm or cannot tell. Beside them, what a single evaluation would give:
+    the Wilson interval of one run's windows (`one_run_low`, `one_run_high`), which says nothing of
+    other queries; and `mcnemar`, the median over runs of the p-value of McNemar's test of the
+    windows that became right (`won`) and wrong (`lost`, both means over runs).
 
     Args:
         block: runs of a setting.
@@ -77,6 +78,8 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
             after = over_clusters(block, runs.set_index("unit")[key], within=(0.0, 1.0))
             line = {"arm": arm, "windows": split, "before": runs[f"before_{key}"].mean()}
             line |= {"after": runs[key].mean(), "low": after.low, "high": after.high}
+            if f"statistics_{key}" in runs:
+                line["statistics"] = runs[f"statistics_{key}"].mean()
             line |= {"gain": one.difference, "gain_low": one.low, "gain_high": one.high}
             line |= {"p_holm": one.p_holm, "verdict": gain_or_harm(one)}
             if f"{size}_windows" in runs:

@@ -148,8 +148,18 @@ def gains(block: pd.DataFrame, split: str) -> dict[str, Contrast]:
         block: runs of a setting.
         split: `query`, `val` (held-out windows of the same shift) or `source`.
     """
-    name = f"{split}_accuracy"
-    ends = {"1 before": f"before_{name}", "2 after": name}
+    return changes(block, f"before_{split}_accuracy", f"{split}_accuracy")
+
+
+def changes(block: pd.DataFrame, first: str, second: str) -> dict[str, Contrast]:
+    """One measure of a run less another, for each arm; Holm over the arms.
+
+    Args:
+        block: runs of a setting.
+        first: column that is taken away.
+        second: column that it is taken from.
+    """
+    ends = {"1 before": first, "2 after": second}
     both = [_as_pairs(block, key).assign(**{WHEN: when}) for when, key in ends.items()]
     several = ("batch",) if block["arm"].nunique() > 1 else ()
     effect = effect_of(pd.concat(both, ignore_index=True), WHEN, by=several, measure="score")
