@@ -33,6 +33,11 @@ survive: $(DONE) ## kill a sweep ten times at random moments and compare its tab
 calibrate: $(DONE) ## how often intervals hold a planted law, 1,000 sweeps of each family (minutes)
 	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/test_calibration.py
 
+ray: ## train a federation on Ray, in an environment of its own, and compare it with that in one process (minutes)
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/pip install --quiet -r requirements.lock -e '.[federated-ray]'
+	.venv-ray/bin/python -m pytest -q -n 0 tests/test_federated.py -k ray
+
 dashboard: $(DONE) ## TensorBoard of every run below multirun/
 	$(BIN)/python -m scaling.dashboard multirun
 
@@ -47,4 +52,4 @@ $(DONE): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps -e .
 	@touch $@
 
-.PHONY: help demo test check bench survive calibrate dashboard lock
+.PHONY: help demo test check bench survive calibrate ray dashboard lock
