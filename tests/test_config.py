@@ -179,6 +179,9 @@ def test_what_changes_a_source_or_its_adaptation_changes_the_identity():
         ({"data": {"path": None}}, "adaptation needs data with a query"),
         ({"data": {"fold": 0, "train_on": "source"}}, "data.train_on=source must be query with"),
         ({"trainer": {"precision": "16-mixed"}}, "trainer.precision=16-mixed must be 32-true"),
+        ({"trainer": {"precision": "64-true"}}, "trainer.precision=64-true must be 32-true"),
+        ({"trainer": {"precision": "bf16-true"}}, "trainer.precision=bf16-true must be 32-true"),
+        ({"trainer": {"check_val_every_n_epoch": 2}}, "every_n_epoch=2 must be 1 with an adaptat"),
     ],
 )
 def test_groups_that_do_not_go_together_are_refused(changes, said):

@@ -21,13 +21,14 @@ STEPS = {"phase_2": 5000, "phase_2_5": 10_000, "phase_3a": 5000, "phase_3b": 500
 PARAMETERS = {"phase_2": 200e3, "phase_2_5": 800e3, "phase_3a": 800e3, "phase_3b": 800e3}
 
 
-def needs_wikitext2(name: str) -> bool:
-    return "/data: wikitext2" in (config.FOLDER / "experiment" / f"{name}.yaml").read_text()
+def needs_files(name: str) -> bool:
+    text = (config.FOLDER / "experiment" / f"{name}.yaml").read_text()
+    return "/data: wikitext2" in text or "data: unsw_nb15" in text
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_runs_at_scale_tiny_and_reports(command, name, request):
-    if needs_wikitext2(name):
+    if needs_files(name):
         request.getfixturevalue("real_data")
     ended = command(f"experiment={name}", "scale=tiny", "workers=0", small=False)
     assert ended.code == 0, ended.err
@@ -61,7 +62,7 @@ def test_the_quickstart_is_the_grid_that_the_readme_shows(command, monkeypatch):
 def test_an_experiment_has_as_many_runs_as_its_header_and_the_readme_say(
     command, monkeypatch, request, name
 ):
-    if needs_wikitext2(name):
+    if needs_files(name):
         request.getfixturevalue("real_data")
     runs = len(cells_of(command, monkeypatch, f"experiment={name}"))
     assert f"| `{name}` | {runs} |" in README
@@ -98,7 +99,7 @@ def test_a_model_is_as_large_as_published(command, monkeypatch, real_data, name)
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_smaller_scale_keeps_the_axes(command, monkeypatch, name, request):
-    if needs_wikitext2(name):
+    if needs_files(name):
         request.getfixturevalue("real_data")
     full, small = (
         cells_of(command, monkeypatch, f"experiment={name}", *scale)

@@ -188,6 +188,11 @@ def test_it_learns_and_says_how():
     assert source.failures.empty
 
 
+def test_a_source_that_learned_nothing_is_told():
+    with pytest.warns(UserWarning, match="no better than the frequencies .* after 3 rounds"):
+        trained(lr=1e-9)
+
+
 def test_the_loss_of_a_round_is_the_mean_over_all_clients_windows():
     source = trained(rounds=1, local_epochs=1, batch=100)  # one step each: losses before it
     pooled = (torch.cat(part) for part in zip(*clients(), strict=True))

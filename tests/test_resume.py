@@ -124,6 +124,7 @@ CASES = {
     "adaptation": [
         *("model=tcn", "adaptation=study", "steps=null", "epochs=3"),  # of 3 steps each
         *("adaptation.reset_above=0.1", "adaptation.pull=0.1", "batch=16"),
+        *("model.normalisation=batch", "adaptation.statistics=query"),
     ],
     "a batch that grows, and its own statistics": [
         *("model=tcn", "adaptation=information_maximisation", "model.normalisation=batch"),

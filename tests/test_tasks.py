@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from scaling import config, results, tasks
+from scaling.federated import Source
 
 FEW = (
     *("model=tcn", "data=flows", "steps=null", "federation.rounds=1", "lr=1e-3"),
@@ -12,6 +14,7 @@ FEW = (
     *("data.population.heldout_windows=40", "data.population.source_windows=40"),
     "data.population.best_windows=50",
 )
+HEAD = "adaptation.adapt=head"
 STUDY = Path("multirun", "scratch")
 
 
@@ -36,7 +39,7 @@ def test_folds_batches_and_learning_rates_share_a_source_and_seeds_do_not(comman
 
 
 def test_the_row_of_an_adaptation_has_what_it_was_and_what_it_came_to(command):
-    assert command(*FEW, "adaptation=study", "epochs=3", "batch=16").code == 0
+    assert command(*FEW, "adaptation=study", HEAD, "epochs=3", "batch=16").code == 0
     (row,) = results.read(STUDY).to_dict("records")
     assert row["status"] == "done"
     assert row["protocol"] == "epochs"
@@ -53,10 +56,22 @@ def test_the_row_of_an_adaptation_has_what_it_was_and_what_it_came_to(command):
     assert 0 < row["best_accuracy"] <= 1
     assert row["pass_seconds"] > 0
     assert row["federation_failures"] == row["skipped_updates"] == row["resets"] == 0
+    assert row["parameters"] > row["adapted_parameters"] > 0
+    rounds = results.rounds(STUDY)
+    assert rounds["round"].tolist() == [0, 1]
+    assert rounds["answered"].tolist() == [0, row["clients"]]
+    assert rounds["failures"].tolist() == ["", ""]
+    assert rounds["source_loss"].iloc[-1] == pytest.approx(row["before_source_loss"], rel=1e-5)
     epochs = results.epochs(STUDY)
     assert epochs["passes"].tolist() == [0, 1, 2, 3]
     assert epochs["query_accuracy"].iloc[-1] == pytest.approx(row["query_accuracy"])
     assert epochs["query_accuracy"].iloc[0] == pytest.approx(row["before_query_accuracy"])
+
+
+def test_who_failed_in_a_round_and_why_is_told():
+    failures = pd.DataFrame({"round": [1, 1, 2], "client": [0, 2, 2], "reason": ["x", "y", "z"]})
+    said = tasks._failures(Source({}, pd.DataFrame(), failures))
+    assert [said(i) for i in range(3)] == ["", "client 0: x; client 2: y", "client 2: z"]
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ WIRED = {
     "optimizer.lr": "lr",
 }
 MIXED = ("16", "16-mixed", "bf16", "bf16-mixed")
+ADAPTS_IN = ("32", "32-true", "bf16", "bf16-mixed")
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -141,11 +142,18 @@ def check_groups(config: Mapping[str, Any]) -> None:
             "adaptation needs a federation, such as federation=default, which trains the model "
             "that is adapted"
         )
-    precision = str((config.get("trainer") or {}).get("precision", "32"))
-    if precision in ("16", "16-mixed"):
+    trainer = config.get("trainer") or {}
+    precision = str(trainer.get("precision", "32"))
+    if precision not in ADAPTS_IN:
         raise ValueError(
             f"trainer.precision={precision} must be 32-true or bf16-mixed with an adaptation, "
             "whose gradients are taken apart without a scale"
+        )
+    every = trainer.get("check_val_every_n_epoch", 1)
+    if every != 1:
+        raise ValueError(
+            f"trainer.check_val_every_n_epoch={every} must be 1 with an adaptation, which is "
+            "measured and may stop after every pass"
         )
 
 

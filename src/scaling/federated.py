@@ -95,7 +95,7 @@ def train(
     history.insert(2, "answered", history["round"].map(outcome.answered | {0: 0}))
     failures = pd.DataFrame(outcome.failures, columns=list(FAILURES)).astype(FAILURES)
     source = Source(dict(replaced(net, outcome.arrays).state_dict()), history, failures)
-    warn(source, federation.rounds)
+    warn(source, clients, scored)
     return source
 
 
@@ -106,12 +106,29 @@ def _bar(rounds: int) -> "tqdm[Any]":
     return tqdm(total=rounds, unit="round", desc="source", disable=hidden)
 
 
-def warn(source: Source, rounds: int) -> None:
-    """Name each client that was missing in the average of a round."""
+def warn(source: Source, clients: Sequence[Labeled], scored: Labeled) -> None:
+    """Name clients that were missing in the average of a round; and a model that learned nothing.
+
+    Args:
+        source: a trained model.
+        clients: windows and labels of each.
+        scored: windows and labels that nobody trained on.
+    """
+    rounds, loss = source.history[["round", "source_loss"]].iloc[-1]
+    known = torch.cat([labels for _, labels in clients])
+    classes = 1 + int(max(known.max(), scored.labels.max()))
+    trivial = labeled.unigram_loss(known, scored.labels, classes)
+    if loss >= trivial:
+        warnings.warn(
+            f"the source model is no better than the frequencies of labels after {rounds:.0f} "
+            f"rounds (loss {loss:.3f} nats, against {trivial:.3f}); raise federation.rounds, or "
+            "choose another federation.lr",
+            stacklevel=3,
+        )
     for client, lines in source.failures.groupby("client"):
         which = ", ".join(map(str, lines["round"]))
         warnings.warn(
-            f"client {client} is missing in the average of round {which} of {rounds}: "
+            f"client {client} is missing in the average of round {which} of {rounds:.0f}: "
             f"{lines['reason'].iloc[0]}",
             stacklevel=3,
         )

@@ -1,8 +1,9 @@
-"""Windows with the class of each, and what makes them fit to learn from."""
+"""Windows with the class of each, what makes them fit to learn from, and what counting tells."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
@@ -47,3 +48,17 @@ def check(parts: Mapping[str, Labeled]) -> None:
                 f"data: {name} is not finite at window {window}, step {step}, feature {feature} "
                 f"({windows[window, step, feature].item()}); remove or repair such records"
             )
+
+
+def unigram_loss(
+    known: Integer[Tensor, " n"], labels: Integer[Tensor, " m"], classes: int
+) -> float:
+    """Mean loss on labels, in nats, of the frequencies of known ones, each with one more.
+
+    Args:
+        known: what is counted.
+        labels: what is predicted.
+        classes: how many there are.
+    """
+    counts = torch.bincount(known, minlength=classes) + 1.0
+    return -(counts / counts.sum()).log()[labels].mean().item()

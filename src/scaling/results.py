@@ -180,6 +180,11 @@ def windows(*folders: str | Path) -> pd.DataFrame:
     return _tables(folders, "windows")
 
 
+def rounds(*folders: str | Path) -> pd.DataFrame:
+    """One line per adapted run and federated round of its source model; 0 is before training."""
+    return _tables(folders, "rounds")
+
+
 def layer_epochs(*folders: str | Path) -> pd.DataFrame:
     """One line per run, epoch and parameter tensor: statistics over its mini-batches."""
     return _tables(folders, "layer_epochs")

@@ -69,7 +69,7 @@ def source(
             )
             _write(found, identity, folder / FILE)
         else:
-            federated.warn(found, federation.rounds)
+            federated.warn(found, clients, scored)
     return found
 
 

@@ -1,7 +1,7 @@
 """What a run fits: a network on labeled examples, or its adaptation to a query without labels."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,14 +12,17 @@ import torch
 
 from scaling import sources
 from scaling.cells import build
+from scaling.federated import Source
 from scaling.models.adapter import Adapter
 from scaling.models.learner import Learner
 from scaling.seeds import seed_for
+from scaling.tables import drop_parts, write_part
 
 EXTRAS = {  # packages that a backend needs, and the extra that brings each
     "in_process": {"flwr": "federated"},
     "ray": {"flwr": "federated", "ray": "federated-ray"},
 }
+ROUNDS = "rounds"  # table in a run's folder
 SOURCES = Path("multirun", ".sources")  # models that clients trained, shared by all studies
 
 
@@ -48,8 +51,18 @@ def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) ->
     return adapter
 
 
-def begin(settings: Mapping[str, Any], data: Any, module: L.LightningModule) -> dict[str, float]:
-    """Train what is adapted, unless it was trained before; gives columns of the row about it."""
+def begin(
+    settings: Mapping[str, Any], data: Any, module: L.LightningModule, folder: Path
+) -> dict[str, float]:
+    """Train what is adapted, unless it was trained before; gives columns of the row about it.
+
+    Args:
+        settings: the run's config.
+        data: the datamodule.
+        module: of the run, untrained.
+        folder: of the run, which gets a table `rounds` of the federation, a line for each: losses
+            and accuracy, how many clients `answered`, and in `failures` which did not, and why.
+    """
     if not isinstance(module, Adapter):
         return {}
     sizes = asdict(data.prepare())
@@ -63,7 +76,20 @@ def begin(settings: Mapping[str, Any], data: Any, module: L.LightningModule) -> 
         cache=SOURCES,
     )
     module.load_source(found.state)
+    drop_parts(folder / ROUNDS, 0)
+    table = found.history.assign(failures=found.history["round"].map(_failures(found)))
+    write_part(folder / ROUNDS, {str(name): column for name, column in table.items()}, first=0)
     return {"federation_failures": float(len(found.failures))}
+
+
+def _failures(source: Source) -> Callable[[int], str]:
+    """Which clients failed in a round, and why; empty if none did."""
+
+    def said(number: int) -> str:
+        lines = source.failures[source.failures["round"] == number]
+        return "; ".join(f"client {line.client}: {line.reason}" for line in lines.itertuples())
+
+    return said
 
 
 def adapts(module: L.LightningModule) -> bool:

@@ -154,7 +154,7 @@ def _fit(
     observers: list[Any] = [part for part in (module, *callbacks) if hasattr(part, "columns")]
     (saver,) = [callback for callback in callbacks if isinstance(callback, Resumable)]
     shown = hparams.hyperparameters(cell.config, cell.choices, config.clip(cell.config))
-    measured |= tasks.begin(cell.config, data, module)
+    measured |= tasks.begin(cell.config, data, module, folder)
     hparams.begin(trainer.loggers, shown)
     try:
         path = None if resumed is None else folder / CHECKPOINT
@@ -169,7 +169,7 @@ def _fit(
         measured.setdefault("seconds", saver.lasted)
         measured["steps"] = trainer.global_step
         measured["examples"] = data.batches.examples(trainer.global_step)
-        measured["parameters"] = sum(p.numel() for p in module.parameters() if p.requires_grad)
+        measured["parameters"] = sum(p.numel() for p in module.parameters())
         for name, value in trainer.callback_metrics.items():
             if name.startswith(LOGGED):
                 measured[name] = float(value)

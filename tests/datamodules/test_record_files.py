@@ -25,12 +25,15 @@ def test_a_file_is_known_by_its_content_packed_or_not(tmp_path):
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(plain, "a.csv")
     known = hashlib.sha256(b"1,2\n").hexdigest()
-    assert content(plain, known) == content(packed, known) == b"1,2\n"
-    with pytest.raises(ValueError, match="a.csv has another content .*; fetch it again"):
-        content(plain, "0" * 64)
+    other = tmp_path / "b.csv"
+    other.write_bytes(b"3,4\n")
+    for names in (["a.csv"], ["a.zip"], ["b.csv", "a.csv"]):
+        assert content(existing(tmp_path, names), known) == b"1,2\n"
+    with pytest.raises(ValueError, match="b.csv has another content .*; fetch it again"):
+        content(existing(tmp_path, ["b.csv", "a.csv"]), "0" * 64)
     packed.write_bytes(packed.read_bytes()[:-30])
     with pytest.raises(ValueError, match="a.zip"):
-        content(packed, known)
+        content(existing(tmp_path, ["a.zip"]), known)
 
 
 def test_a_missing_file_is_named_with_where_to_put_it(tmp_path, monkeypatch):
@@ -55,6 +58,14 @@ def test_files_of_another_content_are_refused(tmp_path):
     for module in (unsw_nb15, nsl_kdd):
         with pytest.raises(ValueError, match="has another content"):
             module.read(str(tmp_path))
+
+
+def test_the_file_of_unsw_nb15_is_found_beside_the_other_one(real_data, tmp_path):
+    (there,) = unsw_nb15._files(None)
+    (tmp_path / "UNSW_NB15_training-set.csv").write_text("id,dur\n1,2\n")
+    (tmp_path / "UNSW_NB15_testing-set.csv").symlink_to(there.path)  # known by its content
+    for place in (tmp_path, tmp_path / "UNSW_NB15_testing-set.csv"):
+        assert unsw_nb15.read(str(place)).features.shape == (82_332, 23)
 
 
 def test_records_of_unsw_nb15_are_read_without_what_gives_labels_away(real_data):

@@ -30,6 +30,23 @@ def test_perfect_and_constant_predictions_are_the_bounds():
     assert (constant["accuracy"], constant["mcc"]) == (0.5, 0)
 
 
+@pytest.mark.parametrize("always", [0, 1])
+@pytest.mark.parametrize("ones", [1, 2, 9])
+def test_one_of_two_classes_for_all_has_no_correlation(always, ones):
+    labels = (torch.arange(10) < ones).long()
+    found = window_scores(torch.eye(2)[torch.full((10,), always)], labels)
+    assert found["mcc"] == 0 == matthews_corrcoef(labels, [always] * 10)
+
+
+def test_the_correlation_of_two_classes_is_that_of_another_library():
+    draws = torch.Generator().manual_seed(1)
+    labels = (torch.rand(90, generator=draws) < 0.2).long()
+    logits = torch.randn(90, 2, generator=draws) + torch.eye(2)[labels]
+    expected = matthews_corrcoef(labels, logits.argmax(1))
+    assert window_scores(logits, labels)["mcc"] == pytest.approx(expected)
+    assert window_scores(-logits, labels)["mcc"] == pytest.approx(-expected)
+
+
 def test_uniform_predictions_lose_the_log_of_the_number_of_classes():
     found = window_scores(torch.zeros(5, 3), torch.tensor([0, 1, 2, 0, 1]))
     assert found["loss"] == pytest.approx(math.log(3))

@@ -1,5 +1,7 @@
 """Windows to train a source on and to adapt on, with labels and without."""
 
+import ast
+import inspect
 import math
 
 import lightning as L
@@ -11,6 +13,7 @@ from scaling.callbacks.checkpoint import Resumable
 from scaling.datamodules.sizes import Sizes
 from scaling.datamodules.window_scores import window_scores
 from scaling.datamodules.windows import Windows
+from scaling.models import adapter
 
 
 def windows(**changes) -> Windows:
@@ -76,6 +79,46 @@ def test_no_public_name_gives_the_labels_of_the_query_away():
         if not name.startswith("_") and name not in ("trainer", "populations"):
             value = getattr(made, name)
             assert not (isinstance(value, torch.Tensor) and value.shape == labels.shape), name
+
+
+def test_the_module_asks_for_scores_and_counts_alone():
+    """What tells labels one by one is there for what records a run, and not for the module."""
+    tree = ast.parse(inspect.getsource(adapter))
+    asked = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node.value) in ("data", "self.trainer.datamodule")
+    }
+    assert asked == {"scores", "changes", "query"}
+
+
+def test_windows_won_and_lost_are_counted():
+    made, population = windows(), flows().draw(None, 0)
+    labels = population.query.labels
+    none, all_of_them = ((labels + 1) % 5).tolist(), labels.tolist()
+    half = [b if i % 2 else a for i, (a, b) in enumerate(zip(none, all_of_them, strict=True))]
+    right = len(labels) // 2
+    assert made.changes("query", none, half) == {"won": right, "lost": 0}
+    assert made.changes("query", all_of_them, half) == {"won": 0, "lost": len(labels) - right}
+
+
+def test_growth_is_in_the_row_where_there_is_any():
+    grown = windows(batch=16, growth=64, growth_passes=20).columns()
+    assert (grown["growth"], grown["growth_passes"]) == (64, 20)
+    assert not {"growth", "growth_passes"} & set(windows().columns())
+
+
+def test_frequencies_of_the_clients_labels_are_scored_on_the_source():
+    made, population = windows(), flows().draw(None, 0)
+    counts = torch.bincount(population.pooled.labels, minlength=5) + 1.0
+    shares = counts / counts.sum()
+    for key, part in (
+        ("source_unigram_loss", population.source),
+        ("unigram_loss", population.heldout),
+    ):
+        want = sum(-math.log(shares[label]) for label in part.labels) / len(part.labels)
+        assert made.columns()[key] == pytest.approx(want, rel=1e-5)
 
 
 def test_a_pass_has_every_window_of_the_query_once():

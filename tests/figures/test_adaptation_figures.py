@@ -23,7 +23,7 @@ def test_every_query_is_a_line_and_those_that_left_end_in_a_cross(tables):
     drawn = figures.adaptation_norms(*tables)
     upper, lower = drawn.axes[2:4]  # batch 64
     assert upper.get_title(loc="left") == "batch 64"
-    own = norms(tables[1][tables[1]["arm"] == "64"], "batch_norm")
+    own = norms(tables[1][tables[1]["arm"] == "64"], "pass_grad_norm")
     lines = [line for line in upper.lines if line.get_alpha() == 0.6]
     assert len(lines) == own["fold"].nunique() == 12
     first = own[own["fold"] == "fold 0, seed 0"]["gradient_norm"]

@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from adaptations import evidence
+from adaptations import WINDOWS, evidence
 from folds import leaving
 from rows import write_sweep
 
 from scaling import report, results
 from scaling.evidence import Evidence
 from scaling.studies import adaptation, adaptation_tables, norm_trends
-from scaling.studies.adaptation_runs import arms, blocks, norms
+from scaling.studies.adaptation_runs import adapted, arms, blocks, norms
 from scaling.studies.over_clusters import (
     change_of_norm,
     cluster_of,
@@ -33,6 +33,13 @@ STEADY = [f"Larger batches give steadier {name} {how}"
 
 def words(given: Evidence) -> dict[str, str]:
     return {verdict.sentence: verdict.word for _, verdict in adaptation.verdicts(given)}
+
+
+def changed(given: Evidence, **columns: float) -> Evidence:
+    """The same runs with other columns in their rows."""
+    made = Evidence(given.rows.assign(**columns))
+    vars(made).update(epochs=given.epochs, steps=given.steps, windows=given.windows)
+    return made
 
 
 def said(given: Evidence, begin: str) -> list[str]:
@@ -59,12 +66,12 @@ def test_measures_are_those_of_the_tables():
 def test_an_update_belongs_to_the_pass_in_which_it_was_taken():
     lines = adaptation.passes(given := evidence(seeds=1, folds=1, batches=(32,), passes=3))
     steps = given.steps["grad_norm_pre_clip"].to_numpy()
-    table = norms(lines, "batch_norm")
+    table = norms(lines, "pass_grad_norm")
     assert table["step"].to_list() == [0, 1, 2]
     slow = [steps[4 * p : 4 * p + 4].mean() for p in range(3)]  # 128 windows, 4 updates a pass
     assert table["gradient_norm"].to_list() == pytest.approx(slow)
-    assert math.isnan(lines["batch_norm"].iloc[0])
-    assert lines["batch_norm_sd"].iloc[1] == pytest.approx(steps[:4].std(ddof=1))
+    assert math.isnan(lines["pass_grad_norm"].iloc[0])
+    assert lines["pass_grad_norm_sd"].iloc[1] == pytest.approx(steps[:4].std(ddof=1))
     assert norms(lines, "query_grad_norm")["step"].to_list() == [0, 3]
 
 
@@ -72,7 +79,7 @@ def test_skipped_updates_have_no_norm():
     given = evidence(seeds=1, folds=1, batches=(32,), passes=3)
     given.steps.loc[1, "skipped"] = True
     kept = given.steps["grad_norm_pre_clip"][[0, 2, 3]]
-    assert adaptation.passes(given)["batch_norm"].iloc[1] == pytest.approx(kept.mean())
+    assert adaptation.passes(given)["pass_grad_norm"].iloc[1] == pytest.approx(kept.mean())
 
 
 def test_each_statement_is_judged_by_itself():
@@ -192,23 +199,98 @@ def test_what_statistics_give_is_told_from_what_adapting_adds():
     alone = pd.Series([0.01 + 0.001 * np.cos(seed) for seed in range(6)])
     assert f"less the source: {100 * alone.mean():+.2f} (" in given
     assert given.endswith("; gain)")
-    assert [part.rpartition("; ")[2].rstrip(")") for part in beyond.split("); ")] == ["gain"] * 2
+    assert [part.rpartition("; ")[2].rstrip(")") for part in beyond.split("); ")] == ["more"] * 2
     harmed = evidence(seeds=6, batches=(16,), gain=lambda run: -0.03)
-    assert said(harmed, "accuracy on the query with statistics")[0].endswith("; harm)")
+    assert said(harmed, "accuracy on the query with statistics")[0].endswith("; less)")
 
 
 def test_without_batch_normalisation_nothing_is_said_of_its_statistics():
     given = evidence()
-    bare = Evidence(given.rows.drop(columns="statistics_query_accuracy"))
-    vars(bare).update(epochs=given.epochs, steps=given.steps, windows=given.windows)
+    bare = changed(given, statistics_query_accuracy=np.nan)
     assert said(given, "accuracy on the query with statistics")
     assert not said(bare, "accuracy on the query with statistics")
+
+
+def test_folds_that_share_windows_tell_nothing_by_themselves():
+    given = evidence(seeds=1, folds=5, gain=lambda run: 0.05)
+    shared = changed(given, query_overlap=0.7)
+    assert words(given)[HELPS] == "holds"
+    assert words(shared)[HELPS] == "cannot tell"
+    (line,) = said(shared, "accuracy on the query, after less before")
+    assert line.count("no interval; cannot tell") == 3
+
+
+def test_sources_that_learned_nothing_are_named():
+    assert not said(changed(evidence(), source_unigram_loss=1.6), "Warn")
+    bad = changed(given := evidence(seeds=4, folds=1, batches=(16,)), source_unigram_loss=0.7)
+    losses = dict(zip(given.rows["run"], (0.1, 0.7, 0.9, 0.2), strict=True))
+    vars(bad).update(epochs=given.epochs.assign(source_loss=given.epochs["run"].map(losses)))
+    (line,) = said(bad, "Warning: 2 of 4 source models are no better than")
+    assert "raise federation.rounds" in line
+
+
+def test_batches_that_grow_in_all_runs_are_told_as_such():
+    given = evidence(seeds=3, folds=1, batches=(16,))
+    rows = given.rows.drop(columns=["data.growth"])
+    assert set(adapted(rows.assign(growth=64.0))["arm"]) == {"16 to 64"}
+    assert set(adapted(rows.assign(growth=np.nan))["arm"]) == {"16"}
+    slower = rows.assign(growth=64.0, growth_passes=np.where(rows["seed"] == 0, 20.0, 50.0))
+    assert set(adapted(slower)["arm"]) == {"16 to 64 in 20", "16 to 64 in 50"}
+
+
+def test_a_run_in_two_studies_counts_once():
+    given = evidence(seeds=3, folds=1, batches=(16,))
+    twice = pd.concat([given.rows, given.rows.assign(study="other")], ignore_index=True)
+    assert len(adapted(twice)) == 3
+
+
+def test_a_measure_that_an_arm_lacks_is_left_out_of_its_table():
+    """As the spread over the updates of a pass where the whole query is one batch."""
+    table = adaptation.measures(given := evidence(batches=(32, 64, WINDOWS)))
+    assert table.loc[table["arm"] == str(WINDOWS), "norm_scatter"].isna().all()
+    against = adaptation_tables.batch_against_batch(table, adaptation.passes(given))
+    arms_of = against.groupby("measure")["arm"].agg(set)
+    assert arms_of["norm_scatter"] == {"64"}
+    assert arms_of["query_accuracy"] == {"64", str(WINDOWS)}
+    table.loc[table["arm"] == "32", "norm_scatter"] = np.nan
+    left = adaptation_tables.batch_against_batch(table, adaptation.passes(given))
+    assert "norm_scatter" not in set(left["measure"])
+
+
+def test_rates_of_runs_that_stop_early_are_over_passes_that_all_have():
+    """Entropy falls fast at first: a run that stops early is no faster for that."""
+    given = evidence(
+        seeds=3, folds=1, batches=(16, 32), passes=10,
+        stop=lambda run: 2 if run["batch"] == 16 else None,
+    )  # fmt: skip
+    course = {passes: math.exp(-passes) for passes in range(11)}
+    vars(given).update(epochs=given.epochs.assign(query_entropy=given.epochs["passes"].map(course)))
+    rates = adaptation.measures(given)["fall_rate"]
+    assert rates.tolist() == pytest.approx([(1 - math.exp(-2)) / 2] * 6)
+
+
+def test_a_query_without_a_first_norm_is_left_out_and_said():
+    given = evidence(seeds=4, folds=1, batches=(16,))
+    table, lines = adaptation.measures(given), adaptation.passes(given).copy()
+    gone = (lines["seed"] == 1) & (lines["passes"] == 1)
+    lines.loc[gone, "pass_grad_norm"] = np.nan
+    lines.loc[(lines["seed"] == 2) & (lines["passes"] == 5), "pass_grad_norm"] = 0.0
+    trends = norm_trends.trends(table, lines)
+    batches = trends[trends["norm_of"] == "mini-batches"].iloc[0]
+    assert (batches["late"], batches["zeros"], batches["at_risk"]) == (1, 1, 3)
+    (line,) = [one for one in norm_trends.sentences(trends) if one.startswith("Warning")]
+    assert "1 of 4 queries have no first one" in line
+    assert "1 are 0" in line
 
 
 def test_what_replicates_share_is_said():
     table = adaptation.measures(evidence(passes=2))
     divided = table.assign(query_overlap=0.7)
     assert "over 4 seeds, which divide the same records anew" in replicates(divided)
+    same = divided[divided["fold"] == 0].assign(query_checksum=1)
+    assert "over 4 seeds, trained anew on the same windows" in replicates(same)
+    apart = table[table["seed"] == 0].assign(query_overlap=0.0)
+    assert "over 3 folds, which share no window" in replicates(apart)
     one = table[table["fold"] == 0].assign(query_checksum=1)
     assert replicates(one) == "4 runs on one query; intervals over 4 seeds, of this query alone"
 
@@ -228,9 +310,10 @@ def test_folds_of_a_seed_are_no_further_replicates():
 def from_folds(tables: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Runs of one batch and seed with the norms of these folds."""
     given = evidence(seeds=1, folds=len(tables[0]["fold"].unique()), batches=(64,), passes=50)
-    lines = adaptation.passes(given).drop(columns="batch_norm")
-    own = tables[0].assign(passes=tables[0]["step"] + 1.0, batch_norm=tables[0]["gradient_norm"])
-    known = lines.merge(own[["fold", "passes", "batch_norm"]], on=["fold", "passes"], how="left")
+    lines = adaptation.passes(given).drop(columns="pass_grad_norm")
+    own = tables[0].rename(columns={"gradient_norm": "pass_grad_norm"})
+    own["passes"] = own["step"] + 1.0
+    known = lines.merge(own.drop(columns="step"), on=["fold", "passes"], how="left")
     last = own.groupby("fold")["passes"].max()
     known = known[known["passes"] <= known["fold"].map(last)]
     found = Evidence(given.rows)
@@ -329,7 +412,12 @@ def test_single_evaluations_are_shown_to_say_little():
 
 def test_learning_rates_are_settings_and_none_is_chosen_by_labels():
     low, high = evidence(passes=2), evidence(passes=2)
-    rows = pd.concat([low.rows, high.rows.assign(lr=0.1, run="x" + high.rows["run"])])
+    rows = pd.concat(
+        [
+            low.rows,
+            high.rows.assign(lr=0.1, run="x" + high.rows["run"], digest="x" + high.rows["run"]),
+        ]
+    )
     given = Evidence(rows)
     renamed = high.epochs.assign(run="x" + high.epochs["run"])
     vars(given).update(epochs=pd.concat([low.epochs, renamed]), steps=pd.DataFrame())

@@ -6,7 +6,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.trainer.states import TrainerFn
 
-LABELED = ("_accuracy", "_f1", "_mcc", "val_loss", "query_loss", "source_loss")
+LABELED = ("_accuracy", "_f1", "_mcc", "_loss", "_loss_se", "_won", "_lost")
+OF_PASS = "pass_"  # measured without labels
 
 
 class EarlyStop(L.Callback):
@@ -39,7 +40,7 @@ class EarlyStop(L.Callback):
         self, *, loss: str, patience: int, guard: str, least: float, after: int, observe_only: bool
     ):
         for key, name in {"loss": loss, "guard": guard}.items():
-            if name.endswith(LABELED):
+            if name.endswith(LABELED) and not name.startswith(OF_PASS):
                 raise ValueError(f"{key}={name} takes labels, by which no adaptation may stop")
         if patience < 1:
             raise ValueError(f"patience={patience} must be at least 1 epoch")

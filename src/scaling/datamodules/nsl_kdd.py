@@ -3,12 +3,11 @@
 import hashlib
 import io
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from scaling.datamodules.record_files import content, existing, folder, numbers
+from scaling.datamodules.record_files import Found, content, existing, folder, numbers
 from scaling.datamodules.windowing import Records
 
 TRAIN, TEST = "KDDTrain+_20Percent.txt", "KDDTest+.txt"
@@ -46,10 +45,10 @@ def read(path: str | None) -> Records:
 
 
 @lru_cache(maxsize=1)
-def _read(train: tuple[Path, int, int], test: tuple[Path, int, int]) -> Records:
+def _read(train: tuple[Found, ...], test: tuple[Found, ...]) -> Records:
     early, late = (
-        pd.read_csv(io.BytesIO(content(file, SHA256[file.name])), header=None)
-        for file, *_ in (train, test)
+        pd.read_csv(io.BytesIO(content(files, SHA256[name])), header=None)
+        for name, files in {TRAIN: train, TEST: test}.items()
     )
     table = pd.concat([early, late], ignore_index=True)
     later = np.arange(len(table)) >= len(early)

@@ -5,6 +5,7 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,42 +28,54 @@ def folder(path: str | None, name: str) -> Path:
     return Path(path) if path else Path(os.environ["SCALING_DATA"], name)
 
 
-def existing(place: Path, names: Sequence[str]) -> tuple[Path, int, int]:
-    """The first of some files that exists, and what tells that it has changed.
+class Found(NamedTuple):
+    """A file, and what tells that it has changed."""
+
+    path: Path
+    changed: int  # in ns
+    size: int
+
+
+def existing(place: Path, names: Sequence[str]) -> tuple[Found, ...]:
+    """Those of some files in a folder that exist.
 
     Raises:
         ValueError: naming the file that should be there.
     """
-    for name in names:
-        file = place / name
-        if file.exists():
-            stat = file.stat()
-            return file.absolute(), stat.st_mtime_ns, stat.st_size
+    files = [place.absolute() / name for name in names]
+    stats = {file: file.stat() for file in files if file.exists()}
+    if stats:
+        return tuple(Found(file, s.st_mtime_ns, s.st_size) for file, s in stats.items())
     others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
     raise ValueError(f"data.path: {place / names[0]} does not exist{others}; put it there")
 
 
-def content(file: Path, sha256: str) -> bytes:
-    """What is in a file, unpacked if it is a zip archive of one.
+def content(files: Sequence[Found], sha256: str) -> bytes:
+    """What is in that one of some files whose content is known, unpacked if it is a zip archive.
 
     Raises:
-        ValueError: if it cannot be read, or is not what it should be.
+        ValueError: if one cannot be read, or none is what it should be.
     """
+    contents = {file.path: _unpacked(file.path) for file in files}
+    found = {path: hashlib.sha256(raw).hexdigest() for path, raw in contents.items()}
+    for path, raw in contents.items():
+        if found[path] == sha256:
+            return raw
+    path = files[0].path
+    raise ValueError(
+        f"data.path: {path} has another content (sha256 {found[path][:12]}) than the file that is "
+        f"known ({sha256[:12]}); fetch it again"
+    )
+
+
+def _unpacked(file: Path) -> bytes:
     try:
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as packed:
-                raw = packed.read(packed.namelist()[0])
-        else:
-            raw = file.read_bytes()
+                return packed.read(packed.namelist()[0])
+        return file.read_bytes()
     except (OSError, zipfile.BadZipFile, IndexError) as error:
         raise ValueError(f"data.path: cannot read {file} ({error}); fetch it again") from error
-    found = hashlib.sha256(raw).hexdigest()
-    if found != sha256:
-        raise ValueError(
-            f"data.path: {file} has another content (sha256 {found[:12]}) than the file that is "
-            f"known ({sha256[:12]}); fetch it again"
-        )
-    return raw
 
 
 def numbers(

@@ -2,11 +2,10 @@
 
 import io
 from functools import lru_cache
-from pathlib import Path
 
 import pandas as pd
 
-from scaling.datamodules.record_files import content, existing, folder, numbers
+from scaling.datamodules.record_files import Found, content, existing, folder, numbers
 from scaling.datamodules.windowing import Records
 
 NAMES = (
@@ -30,27 +29,32 @@ def fingerprint(path: str | None) -> str:
     Raises:
         ValueError: if it is not there.
     """
-    existing(folder(path, "unsw_nb15"), NAMES)
+    _files(path)
     return SHA256[:16]
 
 
 def read(path: str | None) -> Records:
     """The 82,332 records of the smaller partition (Moustafa and Slay 2015), read once per process.
 
-    Its file is called training or testing set, depending on where it was fetched; its content is
-    checked. Used are 20 numbers and 3 symbols of each flow, a selection of the literature; `id` is
-    not, because it gives the label away: records lie in the order of their labels.
+    Its file is called training or testing set, depending on where it was fetched; it is known by
+    its content. Used are 20 numbers and 3 symbols of each flow, a selection of the literature; `id`
+    is not, because it gives the label away: records lie in the order of their labels.
 
     Raises:
         ValueError: naming the file that is missing or another one.
     """
-    return _read(*existing(folder(path, "unsw_nb15"), NAMES))
+    return _read(_files(path))
+
+
+def _files(path: str | None) -> tuple[Found, ...]:
+    place = folder(path, "unsw_nb15")
+    return existing(place.parent, [place.name]) if place.is_file() else existing(place, NAMES)
 
 
 @lru_cache(maxsize=1)
-def _read(file: Path, _changed: int, _size: int) -> Records:
+def _read(files: tuple[Found, ...]) -> Records:
     wanted = [*NUMERIC, *SYMBOLS, "attack_cat"]
-    raw = content(file, SHA256)
+    raw = content(files, SHA256)
     table = pd.read_csv(io.BytesIO(raw), usecols=wanted, keep_default_na=False)[wanted]
     kinds = table.pop("attack_cat").to_numpy(str)
     return Records(numbers(table, SYMBOLS), kinds, NORMAL, None)

@@ -16,7 +16,7 @@ from scaling.datamodules.passes import Passes, doubling
 from scaling.datamodules.populations import Population
 from scaling.datamodules.sizes import Sizes
 from scaling.datamodules.window_scores import window_scores
-from scaling.labeled import Labeled
+from scaling.labeled import Labeled, unigram_loss
 from scaling.seeds import generator_for
 
 TRAIN_ON = ("source", "query")
@@ -76,9 +76,10 @@ class Windows(L.LightningDataModule):
             )
         if growth is not None and train_on != "query":
             raise ValueError(f"data.growth={growth} must be null unless data.train_on=query")
-        self.sizes = None if growth is None else doubling(batch, growth, growth_passes)
+        self.growing = None if growth is None else doubling(batch, growth, growth_passes)
         self.batch, self.microbatches, self.seed, self.path = batch, microbatches, seed, path
         self.train_on, self.fold, self.populations = train_on, fold, population
+        self.growth_passes = growth_passes
 
     @property
     def fingerprint(self) -> str:
@@ -113,13 +114,13 @@ class Windows(L.LightningDataModule):
         Raises:
             ValueError: if a run of so many updates ends before.
         """
-        if self.sizes is None:
+        if self.growing is None:
             return
-        before = self.batches.updates(self.sizes.index(self.sizes[-1]))
+        before = self.batches.updates(self.growing.index(self.growing[-1]))
         if updates <= before:
             raise ValueError(
-                f"data.growth={self.sizes[-1]} is reached after {before} updates, and the run has "
-                f"{updates}; choose fewer data.growth_passes, or a longer run"
+                f"data.growth={self.growing[-1]} is reached after {before} updates, and the run "
+                f"has {updates}; choose fewer data.growth_passes, or a longer run"
             )
 
     @property
@@ -141,25 +142,28 @@ class Windows(L.LightningDataModule):
         """What needs no model: sizes, what leaks were looked for, and what is trivially reached.
 
         Losses in nats: `uniform_loss`, and `unigram_loss`, that of the frequencies of the clients'
-        labels, each with one more, on `val`. `best_accuracy` is the most that a classifier can
-        reach on the query's distribution, where that is known. `query_checksum` (CRC-32) tells
-        whether two runs adapted on the same windows.
+        labels, on `val`; `source_unigram_loss` the same on the source. `growth` and
+        `growth_passes` are missing where the batch stays as it is. `best_accuracy` is the most that
+        a classifier can reach on the query's distribution, where that is known. `query_checksum`
+        (CRC-32) tells whether two runs adapted on the same windows.
         """
         population, classes = self._population, self._population.classes
-        counts = torch.bincount(population.pooled.labels, minlength=classes) + 1.0
-        unigram = (counts / counts.sum()).log()
+        known = population.pooled.labels
         found: dict[str, int | float] = {
             "fold": self.fold,
             "classes": classes,
             "clients": len(population.clients),
-            "client_windows": len(population.pooled.labels),
+            "client_windows": len(known),
             "source_windows": len(population.source.labels),
             "query_windows": len(population.query.labels),
             "heldout_windows": len(population.heldout.labels),
             "query_checksum": zlib.crc32(population.query.windows.numpy().tobytes()),
             "uniform_loss": math.log(classes),
-            "unigram_loss": -unigram[self._splits()["val"].labels].mean().item(),
+            "unigram_loss": unigram_loss(known, self._splits()["val"].labels, classes),
+            "source_unigram_loss": unigram_loss(known, population.source.labels, classes),
         }
+        if self.growing is not None:
+            found |= {"growth": self.growing[-1], "growth_passes": self.growth_passes}
         if population.best_accuracy is not None:
             found["best_accuracy"] = population.best_accuracy
         if population.best_accuracy_se is not None:
@@ -175,8 +179,21 @@ class Windows(L.LightningDataModule):
         """
         return window_scores(logits, self._splits()[split].labels.to(logits.device))
 
+    def changes(self, split: str, before: Sequence[int], now: Sequence[int]) -> dict[str, float]:
+        """How many windows of a split became right, `won`, and wrong, `lost`.
+
+        Args:
+            split: as for `scores`.
+            before: the class that each was given to, in the order of its loader.
+            now: the same, later.
+        """
+        was, remains = self.right(split, before), self.right(split, now)
+        return {"won": float((remains & ~was).sum()), "lost": float((was & ~remains).sum())}
+
     def right(self, split: str, classes: Sequence[int]) -> Bool[np.ndarray, " n"]:
         """Whether each window of a split is of the class that it was given to.
+
+        For what records a run, and not for modules: with two classes this tells the label.
 
         Args:
             split: as for `scores`.
@@ -187,12 +204,12 @@ class Windows(L.LightningDataModule):
     def setup(self, stage: str) -> None:
         self.prepare()
         if (
-            self.sizes and self.trainer is not None
+            self.growing and self.trainer is not None
         ):  # else all passes would have the first one's length
             self.trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]
 
     def train_dataloader(self) -> Batches | Passes:
-        if self.sizes and self.trainer is not None:
+        if self.growing and self.trainer is not None:
             self.batches.set_epoch(self.trainer.current_epoch)  # Lightning asks for its length now
         return self.batches
 
@@ -213,9 +230,9 @@ class Windows(L.LightningDataModule):
         return {"val": heldout, "query": query, "source": source}
 
     def _passes(self, windows: Float[Tensor, "n length features"]) -> Passes:
-        largest = self.batch if self.sizes is None else self.sizes[-1]
+        largest = self.batch if self.growing is None else self.growing[-1]
         if largest > len(windows):
-            key = f"batch={largest}" if self.sizes is None else f"data.growth={largest}"
+            key = f"batch={largest}" if self.growing is None else f"data.growth={largest}"
             raise ValueError(
                 f"{key} exceeds the {len(windows)} windows of the query; choose at most "
                 f"{len(windows)}"
@@ -224,7 +241,7 @@ class Windows(L.LightningDataModule):
             lambda rows: (windows[rows],),
             order=lambda number: self._order(len(windows), number),
             windows=len(windows),
-            sizes=self.sizes or (self.batch,),
+            sizes=self.growing or (self.batch,),
         )
 
     def _order(self, windows: int, epoch: int) -> Integer[Tensor, " windows"]:

@@ -59,7 +59,7 @@ def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
 
 
 def _draw(runs: pd.DataFrame, lines: pd.DataFrame, upper: Axes, lower: Axes, color: Any) -> None:
-    own = own_norms(runs, lines, "batch_norm")
+    own = own_norms(runs, lines, "pass_grad_norm")
     last = own["step"].max()
     named = {"color": color, "linewidth": 0.8, "alpha": 0.6}
     for i, (_, course) in enumerate(own.groupby("fold")):

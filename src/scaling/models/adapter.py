@@ -27,8 +27,8 @@ class Adapter(L.LightningModule):
 
     A batch is `(windows,)`. An epoch is a pass over the query; after each, and before the first,
     the splits `val` (held-out windows of the same shift), `query` and `source` are evaluated. Their
-    labels stay in the datamodule, which is asked for `scores(split, logits)`, and for which windows
-    of a split are `right`.
+    labels stay in the datamodule, which is asked for `scores(split, logits)`, and for how many
+    windows a split has won and lost by its `changes`.
 
     Gradients of the two terms of the objective are taken apart, so that the cosine between them is
     known; their weighted sum, with the pull, is the gradient that everybody sees. `reported` has
@@ -43,7 +43,7 @@ class Adapter(L.LightningModule):
             of their statistics for evaluation.
         pull: weight of the squared distance from the source in the loss; 0 for none.
         reset_above: share of the query that is given to one class after a pass, above which the
-            source and a new optimizer take over; null never does.
+            source and a new optimizer take over, if the run goes on; null never does.
         lr_rule: `fixed`, `linear` or `sqrt`: how the learning rate follows the batch of a pass.
         lr_reference: batch at which the learning rate is that of the run.
         sizes: batch of each pass, from 0.
@@ -314,9 +314,8 @@ class Adapter(L.LightningModule):
             self.history.classes = self.classes
         found: dict[str, float] = {}
         for split, before in self.history.classes.items():
-            was, now = (data.right(split, given) for given in (before, self.classes[split]))
-            found |= {f"{split}_won": float((now & ~was).sum())}
-            found |= {f"{split}_lost": float((was & ~now).sum())}
+            counts = data.changes(split, before, self.classes[split])
+            found |= {f"{split}_{way}": count for way, count in counts.items()}
         return found
 
     def _statistics_only(self, loaders: Mapping[str, Iterable[tuple[Tensor]]]) -> dict[str, float]:

@@ -65,6 +65,7 @@ def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
     failures = block["federation_failures"] if "federation_failures" in block else pd.Series([0.0])
     if lacking := int((failures > 0).sum()):
         yield f"Warning: in {lacking} runs clients are missing in some average of the source"
+    yield from _sources(block)
     yield _levels(block)
     for split in WHERE:
         each = [f"batch {arm} {_shown(one)}" for arm, one in _gains(block, split)]
@@ -78,6 +79,20 @@ def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
     yield from _terms(block)
     yield from _stops(block)
     yield from _oracle(block)
+
+
+def _sources(block: pd.DataFrame) -> Iterator[str]:
+    """Source models that have learned nothing, from which there is nothing to adapt."""
+    if not {"before_source_loss", "source_unigram_loss"} <= set(block):
+        return
+    sources = block.drop_duplicates(["seed", "before_source_loss"])
+    bad = sources["before_source_loss"] >= sources["source_unigram_loss"]
+    if bad.any():
+        yield (
+            f"Warning: {bad.sum()} of {len(sources)} source models are no better than the "
+            "frequencies of labels; raise federation.rounds, for what is gained over them says "
+            "little"
+        )
 
 
 def _gains(block: pd.DataFrame, split: str) -> list[tuple[str, Contrast]]:
@@ -124,7 +139,7 @@ def _statistics(block: pd.DataFrame) -> Iterator[str]:
     first = block[block["arm"] == arms(block)[0]]  # they are the same for all arms
     (given,) = changes(first, "before_query_accuracy", alone).values()
     beyond = changes(block, alone, "query_accuracy")
-    each = [f"batch {arm} {_shown(beyond[arm])}" for arm in arms(block)]
+    each = [f"batch {arm} {_shown(beyond[arm], word)}" for arm in arms(block)]
     yield (
         "accuracy on the query with statistics of normalisation taken from it and nothing else, "
         f"less the source: {_shown(given)}; after adaptation, less these alone: {'; '.join(each)}"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from scaling import results
 from scaling.evidence import Evidence
 
 RUN = ["study", "run"]
-NORMS = ("batch_norm", "query_grad_norm")  # of mini-batches, mean of a pass; of the whole query
+NORMS = ("pass_grad_norm", "query_grad_norm")  # of mini-batches, mean of a pass; of the whole query
 SCORED = ("accuracy", "f1", "mcc", "loss")
 ENDS = (
     *(f"{split}_{score}" for split in ("query", "val", "source") for score in SCORED),
@@ -34,31 +35,44 @@ FOLDS = ("data.fold", "data.growth", "data.growth_passes")  # said by `fold` and
 def adapted(rows: pd.DataFrame) -> pd.DataFrame:
     """The runs that ended and were adapted, each with its `arm` and its `unit`.
 
-    An arm is a batch size, or two where it grows: `16 to 64`. A unit is a query of a seed's
-    population: a fold and a seed.
+    An arm is a batch size, or two where it grows, `16 to 64`, and within how many passes, if runs
+    differ in that: `16 to 64 in 20`. A unit is a query of a seed's population: a fold and a seed.
+    A run that is in two studies counts once.
     """
     if "query_accuracy" not in rows:
         return rows.iloc[:0]
     own = rows[(rows["status"] == "done") & rows["query_accuracy"].notna()]
-    fold = own.get("data.fold", own["fold"]).fillna(0).astype(int)
-    last = own.get("data.growth", pd.Series(np.nan, own.index)).astype(float)
+    own = own[~own.duplicated("digest")] if "digest" in own else own
+    fold = _either(own, "fold", "data.fold").fillna(0).astype(int)
+    last = _either(own, "growth", "data.growth")
+    within = _either(own, "growth_passes", "data.growth_passes")
+    several = within[last.notna()].nunique() > 1
     arm = [
-        f"{first:g}" if math.isnan(end) else f"{first:g} to {end:g}"
-        for first, end in zip(own["batch"], last, strict=True)
+        f"{first:g}"
+        + ("" if math.isnan(end) else f" to {end:g}")
+        + (f" in {passes:g}" if several and not math.isnan(end) else "")
+        for first, end, passes in zip(own["batch"], last, within, strict=True)
     ]
     unit = [f"fold {f}, seed {s:g}" for f, s in zip(fold, own["seed"], strict=True)]
     kept = own.drop(columns=[key for key in FOLDS if key in own])
     return kept.assign(fold=fold, arm=arm, unit=unit, grows=last.notna())
 
 
+def _either(rows: pd.DataFrame, measured: str, key: str) -> pd.Series:
+    """What runs have measured, else what their configs say, which is known where they differ."""
+    missing = pd.Series(math.nan, rows.index)
+    own, said = (rows.get(name, missing).astype(float) for name in (measured, key))
+    return own.fillna(said)
+
+
 @lru_cache(maxsize=1)  # sentences, verdicts and tables of one report ask for the same
 def passes(evidence: Evidence) -> pd.DataFrame:
     """Evaluations of adapted runs, with the norms of the updates since the one before.
 
-    `passes` counts those before an evaluation. `batch_norm` and `batch_norm_sd` are mean and
-    standard deviation over mini-batches of the norm before clipping, in the pass that ended there;
-    `TERMS` are means over the same mini-batches. Tables that were kept with them are taken at their
-    word.
+    `passes` counts those before an evaluation. `pass_grad_norm` and `pass_grad_norm_sd` are mean
+    and standard deviation over mini-batches of the norm before clipping, in the pass that ended
+    there; `TERMS` are means over the same mini-batches. Tables that were kept with them are taken
+    at their word.
     """
     rows = adapted(evidence.rows)
     epochs = evidence.epochs
@@ -68,7 +82,7 @@ def passes(evidence: Evidence) -> pd.DataFrame:
     epochs = epochs[[key for key in epochs if key in RUN or key not in named]]
     lines = epochs.astype(dict.fromkeys(RUN, "object")).merge(named, on=RUN)
     lines = lines.sort_values([*RUN, "step"]).reset_index(drop=True)
-    if "batch_norm" in lines or evidence.steps.empty:
+    if "pass_grad_norm" in lines or evidence.steps.empty:
         return lines
     known = [key for key in TERMS if key in evidence.steps]
     taken = evidence.steps[~evidence.steps["skipped"].astype(bool)]
@@ -82,7 +96,7 @@ def _norms(lines: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
     """Norms of the updates between the evaluations of a run; update i has i before it."""
     ended = np.searchsorted(lines["step"], steps["step"], side="right")
     norms = steps["grad_norm_pre_clip"].groupby(ended).agg(["mean", "std"])
-    norms = norms.set_axis(["batch_norm", "batch_norm_sd"], axis=1)
+    norms = norms.set_axis(["pass_grad_norm", "pass_grad_norm_sd"], axis=1)
     table = norms.join(steps[[key for key in TERMS if key in steps]].groupby(ended).mean())
     table = table[table.index < len(lines)]
     return table.set_axis(lines.index[table.index])
@@ -97,7 +111,7 @@ def norms(lines: pd.DataFrame, which: str) -> pd.DataFrame:
         return pd.DataFrame(columns=["fold", "step", "gradient_norm"])
     known = lines[lines[which] > 0]
     done = known["passes"]
-    start = np.ceil(done) - 1 if which == "batch_norm" else done
+    start = np.ceil(done) - 1 if which == "pass_grad_norm" else done
     found = pd.DataFrame({"fold": known["unit"], "step": start, "gradient_norm": known[which]})
     return found.drop_duplicates(["fold", "step"]).reset_index(drop=True)
 
@@ -108,8 +122,9 @@ def measures(evidence: Evidence) -> pd.DataFrame:
 
     Before and after: `before_query_accuracy` and so on; `query_gain` and `val_gain` in accuracy,
     `forgetting` the accuracy lost on the source. `entropy_fall` is that of the query's mean
-    entropy, in nats, and `fall_rate` the same per pass; `loss_rate` is the fall of what is
-    minimised, its mean over a pass, per pass. `*_scatter` is over the mini-batches of a
+    entropy, in nats, and `fall_rate` the same per pass, over the passes that all arms have of the
+    same query; `loss_rate` is the fall of what is minimised, its mean over a pass, per pass, of
+    which the diversity depends on the batch. `*_scatter` is over the mini-batches of a
     pass, a standard deviation (of norms, over their mean), averaged over passes; `*_jitter` the
     standard deviation of changes from one pass to the next (of norms, of their log). `TERMS` are
     means over passes, `COUNTED` windows that became right or wrong in all of them. `norm_slope`
@@ -130,6 +145,7 @@ def measures(evidence: Evidence) -> pd.DataFrame:
     )
     table = rows.drop(columns=[key for key in found if key in rows and key not in RUN])
     table = table.merge(found, on=RUN)
+    table["fall_rate"] = _fall_rates(table, lines)
     return table.merge(_at_equal_updates(table, lines), on=RUN, how="left")
 
 
@@ -144,16 +160,15 @@ def _of_run(lines: pd.DataFrame) -> dict[str, float]:
         found[f"{split}_gain"] = last[f"{split}_accuracy"] - first[f"{split}_accuracy"]
     found["forgetting"] = first["source_accuracy"] - last["source_accuracy"]
     found["entropy_fall"] = first["query_entropy"] - last["query_entropy"]
-    found["fall_rate"] = found["entropy_fall"] / last["passes"] if last["passes"] else math.nan
     found["loss_rate"] = _rate(lines)
     logs = (
-        np.log(lines["batch_norm"].where(lines["batch_norm"] > 0))
-        if "batch_norm" in lines
+        np.log(lines["pass_grad_norm"].where(lines["pass_grad_norm"] > 0))
+        if "pass_grad_norm" in lines
         else None
     )
     found[MEASURED] = math.nan if logs is None else _jitter(logs)
     if logs is not None:
-        found["norm_scatter"] = (lines["batch_norm_sd"] / lines["batch_norm"]).mean()
+        found["norm_scatter"] = (lines["pass_grad_norm_sd"] / lines["pass_grad_norm"]).mean()
     for name in ("entropy", "diversity"):
         if f"pass_{name}" in lines:
             found[f"{name}_jitter"] = _jitter(lines[f"pass_{name}"])
@@ -170,6 +185,23 @@ def _of_run(lines: pd.DataFrame) -> dict[str, float]:
             found[f"{name}_slope"] = stats.theilslopes(logs, own["step"]).slope
             found[f"{name}_span"] = own["step"].max() - own["step"].min()
     return {key: float(value) for key, value in found.items()}
+
+
+def _fall_rates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.Series:
+    """How fast the query's mean entropy falls in each run, over passes that its rivals have, too.
+
+    A run that stopped early would else be compared with others' later, slower passes.
+    """
+    own = dict(iter(lines.groupby(RUN)))
+    found: dict[Any, float] = {}
+    for _, block in blocks(table):
+        common = block.groupby("unit")["end"].transform("min")
+        names = dict(zip(block.index, zip(*(block[key] for key in RUN), strict=True), strict=True))
+        for i, passes in common[common > 0].items():
+            course = own[names[i]]
+            ends = np.interp([0, passes], course["passes"], course["query_entropy"])
+            found[i] = float(ends[0] - ends[1]) / passes
+    return pd.Series(found, table.index, dtype=float)
 
 
 def _rate(lines: pd.DataFrame) -> float:

@@ -140,7 +140,9 @@ def reference(block: pd.DataFrame) -> str:
 def batch_against_batch(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """Each arm less batch 32, or the smallest there is, paired by fold and seed; Holm over arms.
 
-    Measures named `equal_` compare after equally many updates, the others after as many passes.
+    Measures named `equal_` compare after equally many updates, the others at the end of each run:
+    after as many passes with `match=passes`, unless one stopped early. A measure that batch 32 or
+    all others lack is left out.
 
     Args:
         block: runs of a setting.
@@ -149,7 +151,10 @@ def batch_against_batch(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFram
     if block["arm"].nunique() < 2:
         return pd.DataFrame()
     found = []
-    for measure in (key for key in MEASURES if key in block and block[key].notna().any()):
+    for measure in (key for key in MEASURES if key in block):
+        known = set(block.loc[block[measure].notna(), "arm"])
+        if reference(block) not in known or len(known) < 2:
+            continue  # such as a spread over the updates of a pass, where there is one
         for one in between_arms(block, measure, reference(block)):
             found.append(
                 {"measure": measure, "arm": one.b, "against": one.a, "pairs": one.pairs,

@@ -86,6 +86,6 @@ def distances(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 def _tables(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The norms of mini-batches of each arm that has a trend."""
     for arm in arms(block):
-        own = own_norms(block[block["arm"] == arm], lines, "batch_norm")
+        own = own_norms(block[block["arm"] == arm], lines, "pass_grad_norm")
         if has_trend(own):
             yield arm, own

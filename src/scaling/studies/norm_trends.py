@@ -11,8 +11,8 @@ from scaling.studies.adaptation_runs import NORMS, arms, norms
 from scaling.studies.over_clusters import FEWEST, change_of_norm, cluster_of
 from scaling.trends import LARGEST, fold_trend
 
-NAMES = {"batch_norm": "norm", "query_grad_norm": "query_norm"}  # table -> measure
-OF = {"batch_norm": "mini-batches", "query_grad_norm": "the whole query"}
+NAMES = {"pass_grad_norm": "norm", "query_grad_norm": "query_norm"}  # table -> measure
+OF = {"pass_grad_norm": "mini-batches", "query_grad_norm": "the whole query"}
 
 
 def percent(log_change: float) -> float:
@@ -32,6 +32,8 @@ def trends(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
     `survivors`, `completers` and `riskset` are changes in percent as `trends.FoldTrend` has them,
     `change`, `low` and `high` rest on the slopes within queries, over what is independent.
+    `late` queries have no first norm, such as one whose first updates were all skipped, and are in
+    none of the first three; `zeros` are norms of 0, which have no logarithm and are in nothing.
 
     Args:
         block: runs of a setting, as `adaptation_runs.measures` gives them.
@@ -48,7 +50,7 @@ def trends(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
             found.append(
                 {"arm": arm, "norm_of": OF[which], "queries": runs["unit"].nunique(),
                  **{key: percent(end) for key, end in ends.items()}, "verdict": verdict(interval),
-                 **_told(own_norms(runs, lines, which))}
+                 **_told(own := own_norms(runs, lines, which)), **_lacking(runs, lines, which, own)}
             )  # fmt: skip
     return pd.DataFrame(found)
 
@@ -65,6 +67,12 @@ def sentences(table: pd.DataFrame) -> Iterator[str]:
             )
         ]
         yield f"Gradient norm of {kind} over the passes, slopes within queries: {'; '.join(each)}"
+        for row in own[own.reindex(columns=["late", "zeros"]).gt(0).any(axis=1)].itertuples():
+            yield (
+                f"Warning: at batch {row.arm}, norms of {kind}: {row.late:.0f} of {row.queries} "
+                "queries have no first one and are in no mean over queries (slopes have them); "
+                f"{row.zeros:.0f} are 0 and in nothing"
+            )
         known = own[own["conflict"] == 1] if "conflict" in own else own.iloc[:0]
         for row in known.itertuples():
             yield (
@@ -100,14 +108,19 @@ def reversal(block: pd.DataFrame, *, rising: str, falling: str) -> Estimate:
 
 
 def own_norms(runs: pd.DataFrame, lines: pd.DataFrame, which: str) -> pd.DataFrame:
-    """The norms of some runs, as `scaling.trends` takes them."""
-    return norms(lines[lines["run"].isin(runs["run"])] if len(lines) else lines, which)
+    """The norms of some runs, as `scaling.trends` takes them: of queries that have the first."""
+    own = norms(_of(runs, lines), which)
+    begun = own.loc[own["step"] == own["step"].min(), "fold"]
+    return own[own["fold"].isin(begun)]
 
 
 def has_trend(own: pd.DataFrame) -> bool:
-    """Whether two units have two norms, and all have the first."""
-    counts = own.groupby("fold")["step"].agg(["count", "min"])
-    return bool((counts["count"] > 1).sum() > 1 and counts["min"].nunique() == 1)
+    """Whether two units have two norms."""
+    return bool((own.groupby("fold")["step"].count() > 1).sum() > 1)
+
+
+def _of(runs: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    return lines[lines["run"].isin(runs["run"])] if len(lines) else lines
 
 
 def _told(own: pd.DataFrame) -> dict[str, float]:
@@ -124,6 +137,17 @@ def _told(own: pd.DataFrame) -> dict[str, float]:
         "stayed": float(found.at_risk.iloc[-1]),
         "passes": float(found.curve.index[-1]),
     }
+
+
+def _lacking(
+    runs: pd.DataFrame, lines: pd.DataFrame, which: str, own: pd.DataFrame
+) -> dict[str, int]:
+    """How much of the norms is missing in what is told of them."""
+    known = _of(runs, lines)
+    if which not in known:
+        return {}
+    there = norms(known, which)["fold"].nunique()
+    return {"late": there - own["fold"].nunique(), "zeros": int((known[which] == 0).sum())}
 
 
 def _reach(low: float, high: float) -> str:

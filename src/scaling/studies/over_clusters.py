@@ -19,24 +19,27 @@ def cluster_of(block: pd.DataFrame) -> str:
 
     Folds of a seed share clients and source model, so that seeds are independent where each draws
     its own. Where folds have the same windows for all seeds, as their checksums tell, folds are.
-    With one seed it is folds as well, and what is said holds for that seed's population.
+    With one seed it is folds as well, and what is said holds for that seed's population. Folds that
+    share windows with each other are never independent.
     """
+    if _overlap(block):
+        return "seed"
     if block["seed"].nunique() < 2:
         return "fold"
-    if "query_checksum" not in block or block["fold"].nunique() < 2:
-        return "seed"
-    distinct = block.groupby("fold")["query_checksum"].nunique(dropna=False)
-    return "fold" if (distinct == 1).all() else "seed"
+    return "fold" if block["fold"].nunique() > 1 and _same_windows(block) else "seed"
 
 
 def replicates(block: pd.DataFrame) -> str:
     """How many runs of an arm there are, and over what intervals are taken."""
     units, unit = block["unit"].nunique(), cluster_of(block)
-    many = block[unit].nunique()
+    many, same = block[unit].nunique(), _same_windows(block)
     if "query_overlap" in block and block["query_overlap"].notna().any():
-        how = {"seed": "which divide the same records anew", "fold": "which share windows"}[unit]
+        how = {
+            ("seed", False): "which divide the same records anew",
+            ("seed", True): "trained anew on the same windows",
+        }.get((unit, same), "which share no window")
         return f"{units} queries; intervals over {many} {unit}s, {how}: of these records, no others"
-    if unit == "seed" and _one_query(block):
+    if unit == "seed" and same:
         return f"{units} runs on one query; intervals over {many} seeds, of this query alone"
     why = {
         ("seed", True): "whose folds share clients and source model",
@@ -48,10 +51,16 @@ def replicates(block: pd.DataFrame) -> str:
     return f"{units} queries; intervals over {many} {unit}s, {why[unit, several]}"
 
 
-def _one_query(block: pd.DataFrame) -> bool:
-    """Whether all seeds adapted on the same windows."""
-    known = block["query_checksum"] if "query_checksum" in block else pd.Series(dtype=float)
-    return block["seed"].nunique() > 1 and len(known) > 0 and known.nunique() == 1
+def _overlap(block: pd.DataFrame) -> bool:
+    """Whether the queries of different folds have windows in common."""
+    return "query_overlap" in block and bool((block["query_overlap"] > 0).any())
+
+
+def _same_windows(block: pd.DataFrame) -> bool:
+    """Whether several seeds adapted on the same windows, fold by fold."""
+    if block["seed"].nunique() < 2 or "query_checksum" not in block:
+        return False
+    return bool((block.groupby("fold")["query_checksum"].nunique(dropna=False) == 1).all())
 
 
 def over_clusters(
