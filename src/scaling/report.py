@@ -23,14 +23,23 @@ def verdicts(evidence: Evidence) -> dict[str, list[str]]:
     """Sentences and claims on every question that a sweep bears on.
 
     Returns:
-        `sentences`, and `claims`: each with the numbers of the settings that have one verdict.
+        `sentences`, and `claims`: each with the numbers of the settings that have one verdict, and
+        at last how many there are, for none is corrected for the others.
     """
     sentences: list[str] = []
+    judged: list[tuple[str, Verdict]] = []
     claims: list[str] = []
     for study in STUDIES:
         if study.applies(evidence):
             sentences += study.sentences(evidence)
-            claims += _claims(study.verdicts(evidence))
+            own = list(study.verdicts(evidence))
+            claims += _claims(own)
+            judged += own
+    if len(judged) > 1:
+        claims.append(
+            f"Each of these {len(judged)} verdicts is by itself, at 95 %: where nothing is the "
+            f"matter, about {len(judged) / 20:.1g} of so many hold or fail by chance"
+        )
     return {"sentences": sentences, "claims": claims}
 
 

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from scaling.columns import need
-from scaling.intervals import weighted_t_interval
+from scaling.intervals import Interval, weighted_t_interval
 
 COLUMNS = ("fold", "step", "gradient_norm")
 LARGEST = math.log(sys.float_info.max) - 10  # log change beyond which a percentage is cut
+
+Direction = Literal["rises", "falls", "cannot tell"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class FoldTrend:
     high: float
     level: float
     conflict: bool  # the first three do not agree in sign: who left decides what is seen
-    verdict: Literal["rises", "falls", "cannot tell"]
+    verdict: Direction
     reason: str  # why one cannot tell; empty if one can
     folds: pd.DataFrame  # by fold: slope (log per step), weight in `change`, end (last step)
     curve: pd.DataFrame  # by step: at_risk, and the mean norm of survivors and of the risk set
@@ -95,16 +97,16 @@ def fold_trend(table: pd.DataFrame, *, level: float = 0.95) -> FoldTrend:
     found = weighted_t_interval(
         span * known["slope"].to_numpy(float), known["weight"].to_numpy(float), level=level
     )
-    value, low, high = (_percent(log) for log in (found.value, found.low, found.high))
+    value, low, high = (percent(log) for log in (found.value, found.low, found.high))
     ends = curve.iloc[[0, -1]]
     survivors, riskset = (_ratio(*ends[name]) for name in ("survivors", "riskset"))
     changes = (survivors, _ratio(*completers), riskset)
     signs = set(np.sign(np.round(changes, 9)).tolist())  # what is not rounding
-    verdict: Literal["rises", "falls", "cannot tell"] = "cannot tell"
+    verdict = direction(found)
     reason = f"{low:.3g} to {high:.3g} % contains 0; "
-    reason += f"with these folds, less than {_percent(found.high - found.value):.2g} % goes unseen"
-    if low > 0 or high < 0:
-        verdict, reason = ("rises" if low > 0 else "falls"), ""
+    reason += f"with these folds, less than {percent(found.high - found.value):.2g} % goes unseen"
+    if verdict != "cannot tell":
+        reason = ""
     return FoldTrend(
         *changes, value, low, high, level, len(signs) > 1, verdict, reason, folds, curve
     )
@@ -197,5 +199,13 @@ def _ratio(start: float, end: float) -> float:
     return 100 * (float(end) / float(start) - 1)
 
 
-def _percent(log_change: float) -> float:
+def direction(change: Interval) -> Direction:
+    """What an interval of a log change comes to."""
+    if change.low > 0:
+        return "rises"
+    return "falls" if change.high < 0 else "cannot tell"
+
+
+def percent(log_change: float) -> float:
+    """A log change as a change in percent."""
     return 100 * math.expm1(min(log_change, LARGEST))

@@ -6,25 +6,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from scaling.claims import Estimate
-from scaling.intervals import Interval
 from scaling.studies.adaptation_runs import NORMS, arms, norms
 from scaling.studies.over_clusters import FEWEST, change_of_norm, cluster_of
-from scaling.trends import LARGEST, fold_trend
+from scaling.trends import direction, fold_trend, percent
 
 NAMES = {"pass_grad_norm": "norm", "query_grad_norm": "query_norm"}  # table -> measure
 OF = {"pass_grad_norm": "mini-batches", "query_grad_norm": "the whole query"}
-
-
-def percent(log_change: float) -> float:
-    """A log change as a change in percent."""
-    return 100 * math.expm1(min(log_change, LARGEST))
-
-
-def verdict(found: Interval) -> str:
-    """Rises, falls, or cannot tell, by an interval of the log change."""
-    if found.low > 0:
-        return "rises"
-    return "falls" if found.high < 0 else "cannot tell"
 
 
 def trends(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +36,7 @@ def trends(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
             ends = {"change": interval.value, "low": interval.low, "high": interval.high}
             found.append(
                 {"arm": arm, "norm_of": OF[which], "queries": runs["unit"].nunique(),
-                 **{key: percent(end) for key, end in ends.items()}, "verdict": verdict(interval),
+                 **{key: percent(end) for key, end in ends.items()}, "verdict": direction(interval),
                  **_told(own := own_norms(runs, lines, which)), **_lacking(runs, lines, which, own)}
             )  # fmt: skip
     return pd.DataFrame(found)
