@@ -112,18 +112,20 @@ def test_a_look_does_not_keep_a_run_from_being_held(tmp_path):
     )
     with locks.hold(tmp_path):
         pass
-    watcher = subprocess.Popen(
-        [sys.executable, "-c", looking, str(tmp_path)], stdout=subprocess.PIPE
-    )
-    watcher.stdout.readline()
+    watchers = [
+        subprocess.Popen([sys.executable, "-c", looking, str(tmp_path)], stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for watcher in watchers:
+        watcher.stdout.readline()
     try:
-        for _ in range(50):
+        for _ in range(200):
             with locks.hold(tmp_path) as held:
                 assert held
-            time.sleep(0.002)
     finally:
-        watcher.kill()
-        watcher.communicate()
+        for watcher in watchers:
+            watcher.kill()
+            watcher.communicate()
 
 
 def test_plans_of_all_commands_are_united_and_missing_cells_come_with_their_command(

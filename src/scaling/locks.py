@@ -20,9 +20,7 @@ def keep(path: Path) -> bool:
     """Lock a file until this process ends; gives False, at once, if another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _granted(file, fcntl.LOCK_EX):
         file.close()
         return False
     _kept.append(file)
@@ -33,12 +31,9 @@ def is_held(folder: Path) -> bool:
     """Whether a process holds `folder` right now."""
     try:
         with (folder / FILE).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return not _granted(file, fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def holder(folder: Path) -> dict[str, Any]:
@@ -73,12 +68,21 @@ def hold(folder: Path, *, wait: bool = False) -> Iterator[bool]:
 
 
 def _locked(file: IO[str]) -> bool:
-    """Lock a file, if need be at the third attempt: who only looks (`is_held`) is gone by then."""
-    for _ in range(3):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.02)
-        else:
-            return True
-    return False
+    """Lock a file, unless another process holds it; who only looks (`is_held`) is waited for.
+
+    A look shares its lock with others, so that where a shared lock is granted nobody holds.
+    """
+    while not _granted(file, fcntl.LOCK_EX):
+        if not _granted(file, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(file, fcntl.LOCK_UN)
+        time.sleep(0.002)
+    return True
+
+
+def _granted(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
