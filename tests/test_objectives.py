@@ -101,7 +101,8 @@ def test_below_the_floor_there_is_no_slope():
         ({"weight_gain": -1.0}, "weight_gain=-1.0 must be finite"),
         ({"weight_ceiling": 0.05}, "weight_ceiling=0.05 must be finite and at least weight=0.1"),
         ({"floor": math.inf}, "floor=inf must be finite"),
-        ({"margin": 0.0}, "margin=0.0 must be positive"),
+        ({"margin": 0.0}, "margin=0.0 must lie between 0 and 1"),
+        ({"margin": 2.0}, "margin=2.0 must lie between 0 and 1"),
     ],
 )
 def test_what_means_nothing_is_refused_by_its_key(changes, said):

@@ -1,5 +1,6 @@
 """What a run fits, from the command line to its row: windows with labels, or a query without."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -39,7 +40,9 @@ def test_folds_batches_and_learning_rates_share_a_source_and_seeds_do_not(comman
 
 
 def test_the_row_of_an_adaptation_has_what_it_was_and_what_it_came_to(command):
-    assert command(*FEW, "adaptation=study", HEAD, "epochs=3", "batch=16").code == 0
+    ended = command(*FEW, "adaptation=study", HEAD, "epochs=3", "batch=16")
+    assert ended.code == 0
+    assert re.search(r"adapted   accuracy query [\d.]+ % -> [\d.]+ %, val .*, source ", ended.out)
     (row,) = results.read(STUDY).to_dict("records")
     assert row["status"] == "done"
     assert row["protocol"] == "epochs"
@@ -66,6 +69,21 @@ def test_the_row_of_an_adaptation_has_what_it_was_and_what_it_came_to(command):
     assert epochs["passes"].tolist() == [0, 1, 2, 3]
     assert epochs["query_accuracy"].iloc[-1] == pytest.approx(row["query_accuracy"])
     assert epochs["query_accuracy"].iloc[0] == pytest.approx(row["before_query_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["model=tcn"], "model=tcn takes windows of measurements; choose data of windows"),
+        (["model=gru", "data=markov"], "model=gru takes windows of measurements"),
+        (["model=tcn", "data=flows", "federation.rounds=3"], "federation is null; give federation"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_is_trained(command, typed, said):
+    ended = command(*typed)
+    assert ended.code == 2
+    assert said in ended.err
+    assert not Path("multirun").exists()
 
 
 def test_who_failed_in_a_round_and_why_is_told():

@@ -48,7 +48,8 @@ def adapted_parameters(network: nn.Module, adapt: str) -> Named:
         lacking = {"norm": "normalisation with scale and shift", "head": "linear layer"}
         raise ValueError(
             f"adapt={adapt} finds no {lacking.get(adapt, 'parameter')} in this network; "
-            "choose adapt=all" + (", or a network that normalises" if adapt == "norm" else "")
+            "choose adapt=all"
+            + (", or model.normalisation=group, layer or batch" if adapt == "norm" else "")
         )
     return found
 

@@ -77,9 +77,10 @@ class Objective:
             )
         if self.floor is not None and not math.isfinite(self.floor):
             raise ValueError(f"{self._key('floor')} must be finite; null is no floor")
-        if self.margin is not None and not 0 < self.margin < math.inf:
+        if self.margin is not None and not 0 < self.margin < 1:
             raise ValueError(
-                f"{self._key('margin')} must be positive; 0.4 is usual, null keeps every prediction"
+                f"{self._key('margin')} must lie between 0 and 1, a share of log K; 0.4 is usual, "
+                "null keeps every prediction"
             )
 
     def terms(self, log_probs: Float[Tensor, "examples classes"]) -> Terms:

@@ -48,6 +48,10 @@ def _unknown(cause: OmegaConfBaseException) -> str:
         known = [str(k) for k in cause.parent_node.keys()]  # noqa: SIM118 - a DictConfig
     if key in PACKAGED and cause.full_key == key:
         return f"{key} is an unknown key; does conf/{key}/... begin with `# @package _global_`?"
+    if not known:
+        path = cause.full_key or key
+        group = path.rpartition(".")[0]
+        return f"{path} has no place, for {group} is null; give {group}=..., or leave it out"
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
     return f"{cause.full_key or key} is an unknown key; {hint}"

@@ -38,7 +38,7 @@ def verdicts(evidence: Evidence) -> dict[str, list[str]]:
     if len(judged) > 1:
         claims.append(
             f"Each of these {len(judged)} verdicts is by itself, at 95 %: where nothing is the "
-            f"matter, about {len(judged) / 20:.1g} of so many hold or fail by chance"
+            f"matter, {len(judged) / 20:.2g} of {len(judged)} hold or fail by chance, on average"
         )
     return {"sentences": sentences, "claims": claims}
 

@@ -43,8 +43,17 @@ def line(rows: pd.DataFrame) -> str:
             f"clipped   {row.clip_percent:.1f} % of {row.steps:.0f} steps; mean gradient norm "
             f"{row.grad_norm_pre_clip:.3g} before and {row.grad_norm_post_clip:.3g} after clipping"
         )
-    accuracies = {name: row[f"{name}_accuracy"] for name in ("val", "test")}
-    if measured := {name: value for name, value in accuracies.items() if pd.notna(value)}:
+    if "before_query_accuracy" in row:
+        changed = (
+            f"{split} {row[f'before_{split}_accuracy']:.2%} -> {row[f'{split}_accuracy']:.2%}"
+            for split in ("query", "val", "source")
+        )
+        lines.append(f"adapted   accuracy {', '.join(changed)}".replace("%", " %"))
+    elif measured := {
+        name: row[f"{name}_accuracy"]
+        for name in ("val", "test")
+        if pd.notna(row[f"{name}_accuracy"])
+    }:
         shares = ", ".join(f"{name} {value:.2%}" for name, value in measured.items())
         lines.append(f"accuracy  {shares.replace('%', ' %')}")
     return "\n".join([*lines, f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters"])

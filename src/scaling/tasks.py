@@ -12,9 +12,11 @@ import torch
 
 from scaling import sources
 from scaling.cells import build
+from scaling.datamodules.windows import Windows
 from scaling.federated import Source
 from scaling.models.adapter import Adapter
 from scaling.models.learner import Learner
+from scaling.models.sequence import SequenceClassifier
 from scaling.seeds import seed_for
 from scaling.tables import drop_parts, write_part
 
@@ -40,6 +42,11 @@ def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) ->
     """
     torch.manual_seed(seed_for("weights", settings["seed"]))
     net = build(settings["model"], **asdict(sizes))
+    if isinstance(net, SequenceClassifier) and not isinstance(data, Windows):
+        raise ValueError(
+            f"model={net.name} takes windows of measurements; choose data of windows, such as "
+            "data=flows"
+        )
     schedule = build(settings["schedule"], steps=steps, batch=settings["batch"])
     ways = {"optimizer": build(settings["optimizer"]), "schedule": schedule}
     if settings["adaptation"] is None:

@@ -81,7 +81,10 @@ class Flows:
         if not self.alpha > 0:
             raise ValueError(f"{_key(self, 'alpha')} must be positive; inf divides labels evenly")
         if not 1 <= self.imbalance < math.inf:
-            raise ValueError(f"{_key(self, 'imbalance')} must be finite, and at least 1 (even)")
+            raise ValueError(
+                f"{_key(self, 'imbalance')} must be finite, and at least 1, where all classes are "
+                "as frequent as each other"
+            )
         if self.clients > self.client_windows:
             raise ValueError(
                 f"{_key(self, 'clients')} must be at most client_windows={self.client_windows}; "

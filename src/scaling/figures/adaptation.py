@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling.figures.panels import HEIGHT, STYLE, WIDTH
+from scaling.figures.panels import HEIGHT, STYLE, WIDTH, wrapped
 from scaling.studies.adaptation_runs import arms, blocks
 from scaling.studies.over_clusters import gains, over_clusters
 
@@ -148,6 +148,7 @@ def _courses(
         axes.plot(course.index, course, color=color, linewidth=1.3, label=arm)
         left = course[course.index.isin(ends[ends < wide.index[-1]])]
         axes.plot(left.index, left, "v", color=color, markersize=5, linestyle="")
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_xlabel("passes over the query")
 
 
@@ -163,7 +164,7 @@ def _beside(
                 axes = figure.add_subplot(len(found), len(keys), i * len(keys) + j + 1)
                 draw(block, axes, key)
                 if j == 0:
-                    axes.set_title(title, loc="left", pad=6)
+                    axes.set_title(wrapped(title), loc="left", pad=6)
             if axes.get_legend() is None and len(axes.lines) > 1 and keys[-1] != "gain":
                 axes.legend(title="batch", **BESIDE)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from scaling.figures.adaptation import BESIDE, colors_of
-from scaling.figures.panels import STYLE
+from scaling.figures.panels import STYLE, wrapped
 from scaling.studies.adaptation_runs import blocks
 from scaling.studies.norm_trends import has_trend, own_norms
 from scaling.trends import fold_trend
@@ -46,7 +46,8 @@ def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
             upper = figure.add_subplot(grid[2 * row, column], sharey=upper)
             lower = figure.add_subplot(grid[2 * row + 1, column], sharex=upper)
             _draw(runs, lines, upper, lower, color)
-            upper.set_title("\n".join(filter(None, (title, f"batch {arm}"))), loc="left", pad=6)
+            named = filter(None, (wrapped(title, 36), f"batch {arm}"))
+            upper.set_title("\n".join(named), loc="left", pad=6)
             upper.tick_params(labelbottom=False)
             lower.set_xlabel("pass")
             lower.xaxis.set_major_locator(MaxNLocator(5, integer=True))

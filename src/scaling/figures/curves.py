@@ -27,7 +27,9 @@ def norm_curves(rows: pd.DataFrame, steps: pd.DataFrame) -> Figure:
             own, lr = steps[steps["run"].isin(runs["run"])], runs["lr"].iloc[0]
             window = own["step"] // 20 * 20 + 10
             norms = own.groupby(window)["grad_norm_pre_clip"].median()
-            axes.plot(norms, color=color, linewidth=1.2, label=f"{batch:g} (lr {lr:g})")
+            marker = "." if len(norms) == 1 else None  # which no line would show
+            label = f"{batch:g} (lr {lr:g})"
+            axes.plot(norms, color=color, linewidth=1.2, marker=marker, label=label)
         for clip in block["clip"].unique():
             if np.isfinite(clip):
                 axes.axhline(clip, color="0.4", linestyle=":", linewidth=1)

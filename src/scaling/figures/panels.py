@@ -39,8 +39,13 @@ def panels(
         for i, (title, block) in enumerate(blocks):
             axes = figure.add_subplot(down, across, i + 1)
             draw(block, axes)
-            axes.set_title(title, loc="left", pad=6)
+            axes.set_title(wrapped(title), loc="left", pad=6)
     return figure
+
+
+def wrapped(title: str, width: int = 60) -> str:
+    """A title of a setting in lines that fit its panel, broken between keys."""
+    return "\n".join(textwrap.wrap(title, width, break_long_words=False, break_on_hyphens=False))
 
 
 def colors(block: pd.DataFrame) -> list[tuple[float, tuple[float, float, float]]]:

@@ -40,7 +40,7 @@ class NanoTransformer(nn.Module):
         if inputs != outputs:
             raise ValueError(
                 f"a tied embedding needs as many outputs as inputs, got {outputs} and {inputs}; "
-                "choose data of one vocabulary, or model=mlp"
+                "choose data of text or tokens; images take model=mlp, windows model=tcn or gru"
             )
         for key, value in {"d_model": d_model, "layers": layers, "heads": heads}.items():
             if value < 1:

@@ -13,6 +13,7 @@ from scaling.studies import adaptation_tables, norm_trends
 from scaling.studies.adaptation_runs import adapted, arms, blocks, measures, passes
 from scaling.studies.adaptation_tables import reference
 from scaling.studies.over_clusters import (
+    FEWEST,
     between_arms,
     changes,
     gain_or_harm,
@@ -69,9 +70,9 @@ def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
     yield _levels(block)
     for split in WHERE:
         each = [f"batch {arm} {_shown(one)}" for arm, one in _gains(block, split)]
-        yield f"accuracy {WHERE[split]}, after less before: {'; '.join(each)}"
+        yield f"accuracy {WHERE[split]}, after less before, in points: {'; '.join(each)}"
     lost = [f"batch {arm} {_shown(one)}" for arm, one in _gains(block, "source")]
-    yield f"accuracy on the source, which it may forget: {'; '.join(lost)}"
+    yield f"accuracy on the source, which it may forget, in points: {'; '.join(lost)}"
     yield from _statistics(block)
     if block["arm"].nunique() > 1:
         yield _compared(block)
@@ -103,7 +104,7 @@ def _gains(block: pd.DataFrame, split: str) -> list[tuple[str, Contrast]]:
 def _shown(one: Contrast, called: Callable[[Contrast], str] = gain_or_harm) -> str:
     """A difference in percentage points, and what it is called, corrected for all arms."""
     ends = "no interval"
-    if not math.isnan(one.low):
+    if one.seeds >= FEWEST and one.low < one.high:
         ends = f"{100 * one.low:+.2f} to {100 * one.high:+.2f}"
     return f"{100 * one.difference:+.2f} ({ends}; {called(one)})"
 
@@ -114,7 +115,7 @@ def _compared(block: pd.DataFrame) -> str:
     each = {str(one.b): one for one in between_arms(block, "query_accuracy", against)}
     said = [f"batch {arm} {_shown(each[arm], word)}" for arm in arms(block) if arm in each]
     return (
-        f"accuracy on the query less that of batch {against}, paired by fold and seed: "
+        f"accuracy on the query less that of batch {against}, paired by fold and seed, in points: "
         + "; ".join(said)
     )
 
@@ -142,7 +143,8 @@ def _statistics(block: pd.DataFrame) -> Iterator[str]:
     each = [f"batch {arm} {_shown(beyond[arm], word)}" for arm in arms(block)]
     yield (
         "accuracy on the query with statistics of normalisation taken from it and nothing else, "
-        f"less the source: {_shown(given)}; after adaptation, less these alone: {'; '.join(each)}"
+        f"less the source, in points: {_shown(given)}; after adaptation, less these alone: "
+        + "; ".join(each)
     )
 
 

@@ -63,7 +63,7 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     nothing else. `gain_low` and `gain_high` are for one arm by itself, `p_holm` is corrected for
     all; `verdict` is gain, harm or cannot tell. Beside them, what a single evaluation would give:
     the Wilson interval of one run's windows (`one_run_low`, `one_run_high`), which says nothing of
-    other queries; and `mcnemar`, the median over runs of the p-value of McNemar's test of the
+    other queries; and `mcnemar_p_median`, over runs, of the p-value of McNemar's test of the
     windows that became right (`won`) and wrong (`lost`, both means over runs).
 
     Args:
@@ -98,7 +98,11 @@ def _single(runs: pd.DataFrame, split: str, windows: pd.Series) -> dict[str, flo
     counts = runs[[f"{split}_won", f"{split}_lost"]].dropna().astype(int)
     p = [mcnemar(won, lost) for won, lost in counts.itertuples(index=False)]
     won, lost = counts.mean()
-    return found | {"won": won, "lost": lost, "mcnemar": pd.Series(p, dtype=float).median()}
+    return found | {
+        "won": won,
+        "lost": lost,
+        "mcnemar_p_median": pd.Series(p, dtype=float).median(),
+    }
 
 
 def updates(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:

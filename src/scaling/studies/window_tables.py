@@ -13,10 +13,10 @@ def window_by_window(block: pd.DataFrame, windows: pd.DataFrame, against: str) -
     """McNemar's test of each arm against another, on every query by itself.
 
     `won` windows are right in this arm and wrong in the other one, `lost` the other way round, both
-    means over queries; `mcnemar` is the median p-value, and `differ` the number of `queries` whose
-    p-value, corrected for all queries of the arm (Holm), is below 5 %. It says whether two runs
-    classify a query differently, and nothing of other queries: for these there is the interval of
-    `batch_against_batch`.
+    means over queries; `mcnemar_p_median` is the median p-value over queries, and `differ` the
+    number of `queries` whose p-value, corrected for all queries of the arm (Holm), is below 5 %. It
+    says whether two runs classify a query differently, and nothing of other queries: for these
+    there is the interval of `batch_against_batch`.
 
     Args:
         block: runs of a setting.
@@ -41,7 +41,7 @@ def window_by_window(block: pd.DataFrame, windows: pd.DataFrame, against: str) -
             lines.append(
                 {"windows": split, "arm": arm, "against": against, "queries": len(counts),
                  "won": counts["won"].mean(), "lost": counts["lost"].mean(),
-                 "mcnemar": counts["p"].median(), "differ": int((p < 1 - LEVEL).sum())}
+                 "mcnemar_p_median": counts["p"].median(), "differ": int((p < 1 - LEVEL).sum())}
             )  # fmt: skip
     return pd.DataFrame(lines)
 
