@@ -195,7 +195,7 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         ([*ADAPTS, "+adaptation.net=3"], "adaptation.net=3 must be left out"),
         (
             [*ADAPTS, "adaptation.objective.margin=0.0"],
-            "adaptation.objective.margin=0.0 must be pos",
+            "adaptation.objective.margin=0.0 must lie",
         ),
         ([*ADAPTS, "callbacks.early_stop.patience=0"], "callbacks.early_stop.patience=0 must be"),
         ([*ADAPTS[:2], "data.train_on=query"], "data.train_on=query needs an adaptation"),
