@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scaling import optima, results
+from scaling.run_caveats import Caveat, caveats
 
 NOTHING = 0.02  # nats between a loss and its floor that leave nothing to learn
 NGRAMS = ("unigram", "bigram", "trigram", "fourgram", "fivegram")
@@ -34,7 +35,23 @@ def cautions(rows: pd.DataFrame) -> list[str]:
     lines += _beside_counting({t: block for t, block in blocks.items() if floors[t] is None})
     for title, block in blocks.items():
         lines += _unfound(block, _where(title))
-    return [*lines, *_unasked(known), *_repeated(known), *_seeds(known), *_unfinished(rows)]
+    return [*_of_runs(known), *lines, *_unasked(known), *_repeated(known), *_seeds(known), *_unfinished(rows)]
+
+
+def _of_runs(rows: pd.DataFrame) -> Iterator[str]:
+    """What single runs are in trouble with, each kind in a line, which shows the worst of them."""
+    found: dict[str, list[tuple[Caveat, str]]] = defaultdict(list)
+    finished = rows[rows["status"].isin(results.FINISHED)]
+    for _, row in finished.iterrows():
+        for caveat in caveats(row):
+            found[caveat.kind].append((caveat, str(row["run"])))
+    for kind, runs in found.items():
+        worst, run = max(runs, key=lambda one: one[0].size)
+        which = "" if len(runs) == 1 else "the worst, "
+        yield (
+            f"{kind.capitalize()}, {len(runs)} of {len(finished)} runs: {which}{run}: "
+            f"{worst.sentence}; {worst.remedy}"
+        )
 
 
 def trivial(rows: pd.DataFrame) -> dict[str, float]:

@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from scaling import config, results, signatures
+from scaling.precision import rounded
 
 # What a run fills in itself, by group.
 GIVEN = {
@@ -53,11 +54,14 @@ class Cell:
 def cell(composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, str | None]) -> Cell:
     """Check a composed config and give it its identity. The data are looked at, not trained on.
 
+    Numbers are rounded to 12 significant digits: those that a run is known by are those that it
+    is trained with.
+
     Raises:
         ValueError: naming the key that is unknown, or whose value has the wrong type or no meaning.
         omegaconf.errors.MissingMandatoryValue: for a key that must be given and was not.
     """
-    settings: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    settings = rounded(OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
     known = [field.name for field in fields(config.Run)]
     for key in settings:
         if key not in known:

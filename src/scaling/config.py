@@ -10,6 +10,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from scaling.precision import rounded
+
 _HERE = Path(__file__).parent
 FOLDER = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
 DURATIONS = ("steps", "epochs", "examples")
@@ -199,10 +201,12 @@ def clip(config: Mapping[str, Any]) -> float:
 def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     """The form in which two configs are equal exactly if they are the same run.
 
-    Null clip is inf, a whole float is an int, the duration is the one in force, and `data.path` is
-    the fingerprint of the data, wherever they lie. Left out is what cannot change a result: the
-    study's name, loggers, Hydra's own settings, worker counts, accelerator and devices, and where
-    a federation's clients run.
+    Null clip is inf, a whole float is an int, numbers have 12 significant digits, the duration is
+    the one in force, and `data.path` is the fingerprint of the data, wherever they lie. A
+    `_target_` of this package is its name alone, so that a module can move; others' keep their
+    full path. Left out is what cannot change a result: the study's name, loggers, Hydra's own
+    settings, numbers of workers and threads, accelerator and devices, and where a federation's
+    clients run.
 
     Args:
         config: resolved, as plain containers.
@@ -218,16 +222,27 @@ def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
             run[group] = {k: v for k, v in config[group].items() if k != "backend"}
     elsewhere = ("accelerator", "devices")
     run["trainer"] = {k: v for k, v in config["trainer"].items() if k not in elsewhere}
-    return _canonical(run)
+    return canonical_node(run)
 
 
-def _canonical(value: Any) -> Any:
+def canonical_node(value: Any) -> Any:
+    """The same for a part of a config, which has no clip, duration or data of its own."""
     if isinstance(value, Mapping):
-        return {str(key): _canonical(value[key]) for key in sorted(value)}
+        return {
+            str(key): _name(value[key]) if key == "_target_" else canonical_node(value[key])
+            for key in sorted(value)
+        }
     if isinstance(value, list | tuple):
-        return [_canonical(entry) for entry in value]
+        return [canonical_node(entry) for entry in value]
     if isinstance(value, float):
         if not math.isfinite(value):
             return str(value)
+        value = rounded(value)
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     return value
+
+
+def _name(target: Any) -> Any:
+    """What a `_target_` is known by: of this package, its name; of any other, its full path."""
+    ours = isinstance(target, str) and target.startswith(f"{__package__}.")
+    return target.rpartition(".")[2] if ours else target

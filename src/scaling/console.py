@@ -1,15 +1,17 @@
 """What a sweep says of itself: before it trains, cell by cell, and at its end."""
 
+import contextlib
 import shlex
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from scaling import beats, plans, results, summaries, train
+from scaling import beats, config, plans, results, summaries, train
 from scaling.attempts import Ended
 from scaling.cells import Cell
+from scaling.run_caveats import caveats
 
 
 def command() -> str:
@@ -81,6 +83,42 @@ def announce(
         print(f"about {duration(seconds)}, at the mean speed of {len(known)} rows of the study")
 
 
+def superseded(todo: Sequence[Cell]) -> list[str]:
+    """Why cells that an earlier version finished are trained again, in a line for each study.
+
+    The identity of such a row cannot be compared with that of a cell, so its settings are.
+    """
+    lines = []
+    for study in dict.fromkeys(cell.folder.parent for cell in todo):
+        members = [cell for cell in todo if cell.folder.parent == study]
+        again = [cell for cell in members if any(_same(cell, row) for row in _old_rows(cell))]
+        if again:
+            lines.append(
+                f"{study}: {len(again)} of {len(members)} cells to train have rows of an earlier "
+                "version of this program, which did not know runs by the content of their data; "
+                "they are trained anew, and the old rows stay beside the new ones (another "
+                "study=... keeps them apart)"
+            )
+    return lines
+
+
+def _old_rows(cell: Cell) -> Iterator[results.Row]:
+    """The finished rows of an earlier schema with a cell's batch, lr, clip and seed."""
+    for folder in cell.folder.parent.glob(f"{cell.name.rpartition('-')[0]}-*"):
+        with contextlib.suppress(ValueError):  # damaged; reading the study names it
+            row = results.read_row(folder)
+            if row and row.schema < results.SCHEMA and row.status in results.FINISHED:
+                yield row
+
+
+def _same(cell: Cell, row: results.Row) -> bool:
+    """Whether a row has a cell's settings, whatever its data hold."""
+    try:
+        return results.digest(config.canonical(row.config, cell.fingerprint)) == cell.digest
+    except (KeyError, TypeError, AttributeError):  # it lacks a key of today
+        return False
+
+
 class Pace:
     """How fast a sweep goes, in training examples per second of the clock."""
 
@@ -107,6 +145,7 @@ class Pace:
             if "clip_percent" in ended.measured:
                 parts.append(f"clipped {ended.measured['clip_percent']:.0f} %")
             parts.append(duration(ended.measured.get("seconds", 0.0)))
+            parts += [f"warning: {caveat.kind}" for caveat in caveats(ended.measured)]
         if self.waiting and self.trained:
             lasted = time.monotonic() - self.started
             left = sum(self.waiting.values()) * lasted / self.trained

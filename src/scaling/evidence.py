@@ -45,6 +45,11 @@ class Evidence:
         return results.windows(*self.folders) if self.folders else pd.DataFrame()
 
     @cached_property
+    def rounds(self) -> pd.DataFrame:
+        """A line per adapted run and federated round of its source model."""
+        return results.rounds(*self.folders) if self.folders else pd.DataFrame()
+
+    @cached_property
     def layer_epochs(self) -> pd.DataFrame:
         """A line per run, epoch and parameter tensor."""
         return results.layer_epochs(*self.folders) if self.folders else pd.DataFrame()

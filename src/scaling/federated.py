@@ -125,11 +125,10 @@ def warn(source: Source, clients: Sequence[Labeled], scored: Labeled) -> None:
             "choose another federation.lr",
             stacklevel=3,
         )
-    for client, lines in source.failures.groupby("client"):
+    for (client, reason), lines in source.failures.groupby(["client", "reason"]):
         which = ", ".join(map(str, lines["round"]))
         warnings.warn(
-            f"client {client} is missing in the average of round {which} of {rounds:.0f}: "
-            f"{lines['reason'].iloc[0]}",
+            f"client {client} is missing in the average of round {which} of {rounds:.0f}: {reason}",
             stacklevel=3,
         )
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from scaling import results
 from scaling.cells import Cell, cell
+from scaling.precision import rounded
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ def _listed(value: Any) -> Sequence[Any]:
 
 
 def _same(key: str, got: Any, wanted: Any) -> bool:
-    """Whether two values of a key mean the same: 1 and 1.0, and clip's null and inf.
+    """Whether two values of a key mean the same: 1 and 1.0, 0.3 and 0.1 + 0.2, null and inf clip.
 
     Raises:
         ValueError: for a text where the config has a number.
@@ -209,7 +210,7 @@ def _same(key: str, got: Any, wanted: Any) -> bool:
             wanted = float(wanted)
         except ValueError as error:
             raise ValueError(f"{EXCLUDE}: {key}={wanted} must be a number") from error
-    return bool(got == wanted)
+    return bool(rounded(got) == rounded(wanted))
 
 
 def _points(override: Override) -> list[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scaling.precision import rounded_column
+
 NEEDED = ("batch", "lr")
 SETTINGS = ("batch", "lr", "clip", "model", "data", "optimizer", "protocol", "duration")
 # What a table of another program may lack, and what is taken for granted then.
@@ -98,6 +100,8 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
     for key in (*NEEDED, "val_loss", "clip", "seed"):
         if key in table and not pd.api.types.is_numeric_dtype(table[key]):
             raise ValueError(f"{path} has something else than numbers in its column {key}")
+    settings = [key for key in table if key in SETTINGS or "." in str(key)]
+    table = table.assign(**{key: rounded_column(table[key]) for key in settings})
     lacking = [key for key in ASSUMED if key not in table]
     table = table.assign(**{key: ASSUMED[key][0] for key in lacking})
     if "seed" in lacking:

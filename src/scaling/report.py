@@ -132,7 +132,7 @@ def keep(folders: list[Path], place: Path) -> None:
     evidence = Evidence.of(*folders)
     passes = adaptation.passes(evidence)  # epochs, with what the steps say of each
     epochs = passes if len(passes) else evidence.epochs
-    longer = {"epochs": epochs, "windows": evidence.windows}
+    longer = {"epochs": epochs, "windows": evidence.windows, "rounds": evidence.rounds}
     longer |= {"layer_epochs": evidence.layer_epochs}
     kept.write(place, _measured(evidence), longer)
 

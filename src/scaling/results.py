@@ -15,10 +15,13 @@ from typing import Any, Literal
 import pandas as pd
 
 from scaling import kept
+from scaling.precision import rounded
 from scaling.tables import read_parts
 
 FILE = "row.json"
-SCHEMA = 1
+# 1: identities had the import paths of components, and not always the content of the data.
+SCHEMA = 2
+READ = (1, SCHEMA)
 Status = Literal["done", "diverged", "failed", "interrupted", "corrupt"]
 FINISHED = ("done", "diverged")
 
@@ -66,6 +69,7 @@ class Row:
     config: dict[str, Any]  # resolved, whole
     measured: dict[str, float] = field(default_factory=dict)  # column -> number
     provenance: dict[str, Any] = field(default_factory=dict)  # versions, host, device, times
+    schema: int = SCHEMA  # an earlier one has an identity that no config of today has
 
 
 def digest(canonical: Mapping[str, Any]) -> str:
@@ -92,7 +96,7 @@ def write(row: Row, folder: Path) -> None:
     Raises:
         OSError: if the file cannot be written; an earlier row then stays as it was.
     """
-    record = {"schema": SCHEMA, **strict(vars(row))}
+    record = strict(vars(row))
     record["checksum"] = _checksum(record)
     write_json(record, folder / FILE)
 
@@ -114,7 +118,7 @@ def read_row(folder: Path) -> Row | None:
     """The row of one run's folder, or None if it has none.
 
     Raises:
-        ValueError: if the row is damaged, was edited, or has another schema.
+        ValueError: if the row is damaged, was edited, or has a schema that is not known.
     """
     path = folder / FILE
     try:
@@ -123,15 +127,14 @@ def read_row(folder: Path) -> Row | None:
         return None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({error}); {_REMEDY}") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        found = record.get("schema") if isinstance(record, dict) else None
+    found = record.get("schema") if isinstance(record, dict) else None
+    if found not in READ:
         raise ValueError(
-            f"{path} has schema {found}, and this version reads {SCHEMA}; read it with the version "
-            f"that wrote it, or {_REMEDY}"
+            f"{path} has schema {found}, and this version reads {' and '.join(map(str, READ))}; "
+            f"read it with the version that wrote it, or {_REMEDY}"
         )
     if record.pop("checksum", None) != _checksum(record):
         raise ValueError(f"{path} is not what was written (its checksum differs); {_REMEDY}")
-    del record["schema"]
     return Row(**record | {part: _loose(record[part]) for part in ("config", "measured")})
 
 
@@ -140,7 +143,7 @@ def read(*folders: str | Path) -> pd.DataFrame:
 
     Columns: the fixed ones, whatever else was measured, and every config key that varies among the
     rows, under its dotted name. Missing numbers are nan. A damaged row becomes a line of status
-    `corrupt`, named in a warning.
+    `corrupt`, named in a warning. Settings that agree in 12 significant digits are the same.
 
     Args:
         folders: of runs or of studies; or of a kept sweep; or a table of rows, a .csv: one that
@@ -249,7 +252,7 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-_NESTED = ("config", "measured", "provenance")
+_UNSHOWN = ("config", "measured", "provenance", "schema")
 _REMEDY = "delete it to train this run again, or restore it from a copy"
 
 
@@ -301,10 +304,11 @@ def _line(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         warnings.warn(f"corrupt row: {error}", stacklevel=3)
         return {"run": run.name, "status": "corrupt", "error": str(error)}, {}
     assert row is not None
-    line = {key: value for key, value in vars(row).items() if key not in _NESTED}
-    line["duration"] = row.config.get(row.protocol) or row.config.get("default_steps")
-    line |= {key: row.config.get(key) for key in ROOT_KEYS} | row.measured
-    return line, dict(_flat(row.config))
+    line = {key: value for key, value in vars(row).items() if key not in _UNSHOWN}
+    config = dict(rounded(dict(_flat(row.config))))
+    line["duration"] = config.get(row.protocol) or config.get("default_steps")
+    line |= {key: config.get(key) for key in ROOT_KEYS} | row.measured
+    return line, config
 
 
 def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

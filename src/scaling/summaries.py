@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from scaling import cautions, results
+from scaling.run_caveats import caveats
 
 LEGEND = "* best of its batch   ! surely worse than frequencies (unigram)   (%) steps clipped"
 
@@ -56,7 +57,9 @@ def line(rows: pd.DataFrame) -> str:
     }:
         shares = ", ".join(f"{name} {value:.2%}" for name, value in measured.items())
         lines.append(f"accuracy  {shares.replace('%', ' %')}")
-    return "\n".join([*lines, f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters"])
+    lines.append(f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters")
+    warned = (f"warning   {found.kind}: {found.sentence}; {found.remedy}" for found in caveats(row))
+    return "\n".join([*lines, *warned])
 
 
 def clips_only(rows: pd.DataFrame) -> bool:

@@ -108,6 +108,8 @@ def work(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool = Fals
     outcome = {cell.folder: console.standing(cell) for cell in asked}  # or why there is none
     todo = [cell for cell in asked if _wanted(outcome[cell.folder], switches["resume"])]
     _rehearse(todo)
+    for line in console.superseded(todo):
+        log.info(line)
     labels = console.labels(asked)
     way = _way(launcher, switches["workers"], len(todo), alone)
     if switches["dry_run"]:

@@ -10,7 +10,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from scaling import sources
+from scaling import config, sources
 from scaling.cells import build
 from scaling.datamodules.windows import Windows
 from scaling.federated import Source
@@ -79,7 +79,7 @@ def begin(
         scored=data.source,
         federation=build(settings["federation"]),
         seed=settings["seed"],
-        model={**settings["model"], **sizes},
+        model={**config.canonical_node(settings["model"]), **sizes},
         cache=SOURCES,
     )
     module.load_source(found.state)

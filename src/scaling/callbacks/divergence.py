@@ -5,6 +5,8 @@ from typing import Any
 import lightning as L
 import torch
 
+from scaling.callbacks.steps import loss_of
+
 
 class Divergence(L.Callback):
     """Stop training after a loss that is not finite; `step` then says which was the first.
@@ -33,9 +35,8 @@ class Divergence(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if outputs is not None:
-            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-            self.pending.append((self.taken, loss.detach()))
+        if (loss := loss_of(trainer, outputs)) is not None:
+            self.pending.append((self.taken, loss))
         if trainer.global_step != self.taken:  # micro-batches that do not step end here too
             self.taken = trainer.global_step
             if self.taken % self.every == 0:

@@ -4,14 +4,14 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
 
-from scaling.callbacks.steps import Step, begin
+from scaling.callbacks.steps import Step, begin, loss_of
 from scaling.gradients import clamped_norm, clip_coefficient
 from scaling.tables import Recorder
 
@@ -25,7 +25,15 @@ MEASURED = (
     "param_norm",
 )
 AVERAGED = [name for name in MEASURED if "norm" in name]
-Layout = tuple[int, int, int, tuple[str, ...]]  # of a row: tensors, clamped norms, losses, reported
+
+
+class Layout(NamedTuple):
+    """What the numbers of a step are, in their order."""
+
+    tensors: int  # of the parameters that it moves: norms of gradients, updates and weights
+    clamped: int  # norms after clipping by value
+    losses: int  # of micro-batches
+    reported: tuple[str, ...]  # by the module
 
 
 class GradientNorms(L.Callback):
@@ -41,11 +49,18 @@ class GradientNorms(L.Callback):
     the optimizer's state it cannot be told apart, so `update_norm` holds both and `decay_norm` is
     missing. Steps that a gradient scaler skipped are marked, not counted as clipped.
 
+    `train_loss` is the mean loss of the step's micro-batches, each as `training_step` gave it; one
+    that gave none (None) does not count. With `accumulate_grad_batches=n` Lightning divides every
+    loss by n, also where an epoch, or `limit_train_batches`, ends within a group: such a step has a
+    gradient of m micro-batches divided by n, which is m / n times that of their mean loss. It is
+    that smaller gradient which is clipped and applied, and whose norms are recorded.
+
     A module may offer `reported`, scalar tensors of the step just taken by name, the same names at
     every step: they become columns. One named `skipped` marks a step that moved nothing.
 
     It watches and never steers: final weights are bit-identical with and without it. Numbers stay
-    on the device and are copied once every `flush_every` steps. Its cost, one copy of the
+    on the device and are copied once every `flush_every` steps. Steps whose number
+    `log_every_n_steps` divides go to the trainer's loggers as well; with 0 none does. Its cost, one copy of the
     parameters in memory and a few passes over them, is itself measured.
 
     Args:
@@ -93,7 +108,7 @@ class GradientNorms(L.Callback):
         )
         self.pending = []
         self.known: list[tuple[int, int, float, list[float]]] = []  # step, epoch, lr, decay shares
-        self.layout: Layout = (0, 0, 0, ())
+        self.layout = Layout(0, 0, 0, ())
         self.losses: list[Tensor] = []  # of the micro-batches since the last step
         self.clamped: list[Tensor] = []  # norm after clipping by value
         self.step: Step | None = None  # a step that has begun
@@ -112,9 +127,8 @@ class GradientNorms(L.Callback):
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         entered = time.perf_counter()
-        if outputs is not None and (not isinstance(outputs, dict) or "loss" in outputs):
-            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-            self.losses.append(loss.detach())
+        if (loss := loss_of(trainer, outputs)) is not None:
+            self.losses.append(loss)
         if self.step is not None:  # micro-batches that do not step end here too
             with torch.no_grad():
                 self._after_step(trainer, self.step, getattr(module, "reported", {}))
@@ -177,8 +191,13 @@ class GradientNorms(L.Callback):
         """The step's numbers, still on the device; totals are taken when they are copied."""
         each = (step.norms, step.updates, step.weights)
         scalars = (*self.clamped, *self.losses, *reported.values())
-        row = torch.cat([*each, *(value.float()[None] for value in scalars)])
-        layout = (len(step.norms), len(self.clamped), len(self.losses), tuple(reported))
+        row = torch.cat([*each, *(value.float().reshape(1).to(each[0].device) for value in scalars)])
+        layout = Layout(
+            len(step.norms),
+            len(self.clamped),
+            len(self.losses),
+            tuple(reported),
+        )
         if self.pending and layout != self.layout:
             self._flush(trainer)
         self.layout = layout
@@ -204,7 +223,7 @@ class GradientNorms(L.Callback):
         table |= {"clipped": clipped, "skipped": skipped}
         self.recorder.extend(table)
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        for logger in trainer.loggers:
+        for logger in trainer.loggers if every else ():
             for i in np.flatnonzero(step % every == 0):
                 values = {name: float(table[name][i]) for name in ("lr", *MEASURED)}
                 logger.log_metrics(values, step=int(step[i]))
@@ -228,7 +247,7 @@ class GradientNorms(L.Callback):
             coefficient = clip_coefficient(torch.from_numpy(pre), float(clip)).numpy()
             post = pre * coefficient
         return {
-            "train_loss": values.sum(axis=1) if losses else np.full_like(pre, math.nan),
+            "train_loss": values.mean(axis=1) if losses else np.full_like(pre, math.nan),
             "grad_norm_pre_clip": pre,
             "grad_norm_post_clip": post,
             "clip_coefficient": coefficient,

@@ -6,6 +6,8 @@ from typing import Any
 import lightning as L
 from tqdm import tqdm
 
+from scaling.callbacks.steps import loss_of
+
 
 class Progress(L.Callback):
     """Show steps, speed, time left and the loss; the loss is fetched at most once a second."""
@@ -20,8 +22,9 @@ class Progress(L.Callback):
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.bar.update(trainer.global_step - self.bar.n)
-        if time.monotonic() - self.fetched > 1 and isinstance(outputs, dict):
-            self.bar.set_postfix(loss=f"{float(outputs['loss']):.3f}")
+        due = time.monotonic() - self.fetched > 1
+        if due and (loss := loss_of(trainer, outputs)) is not None:
+            self.bar.set_postfix(loss=f"{float(loss):.3f}")
             self.fetched = time.monotonic()
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

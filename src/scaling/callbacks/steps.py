@@ -97,6 +97,18 @@ def begin(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Step | None:
     return _LAST[optimizer]
 
 
+def loss_of(trainer: L.Trainer, outputs: Any) -> Tensor | None:
+    """The loss of a batch as `training_step` gave it, from what `on_train_batch_end` is handed.
+
+    Lightning has divided it by `accumulate_grad_batches`. None for a batch that had no loss.
+    """
+    loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+    if loss is None:
+        return None
+    parts = trainer.accumulate_grad_batches
+    return loss.detach() if parts == 1 else parts * loss.detach()
+
+
 def refuse_several(trainer: L.Trainer, callback: L.Callback) -> None:
     """Refuse what could be measured in part only.
 

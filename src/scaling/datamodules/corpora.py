@@ -1,10 +1,12 @@
 """Where text comes from: Python's own documentation, files, or WikiText-2."""
 
 import hashlib
-import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+
+from scaling.datamodules.files import File, file_at, shared_folder
 
 TRAIN, VALID = "train.txt", "valid.txt"
 SOURCES = ("pydoc", "files", "wikitext2")
@@ -47,14 +49,8 @@ def load(source: str, path: str | None, val_share: float) -> Corpus:
         if path is None:
             raise ValueError("data.path is missing; give a text file, or a folder of .txt files")
         return _files(Path(path), val_share)
-    folder = Path(path) if path else _below("wikitext2")
+    folder = Path(path) if path else shared_folder("wikitext2")
     return _pair(folder) if folder else _download_wikitext2()
-
-
-def _below(name: str) -> Path | None:
-    """The folder of a data set under SCALING_DATA, if there is one."""
-    folder = Path(os.environ.get("SCALING_DATA", ""), name)
-    return folder if "SCALING_DATA" in os.environ and folder.is_dir() else None
 
 
 @lru_cache(maxsize=1)
@@ -81,33 +77,32 @@ def _files(path: Path, val_share: float) -> Corpus:
             f"data.path={path} holds no .txt file; put {TRAIN} and {VALID} there, "
             "or any .txt files to be split"
         )
-    return _read(tuple(map(_state, files)), val_share)
+    return _read(tuple(map(file_at, files)), val_share)
 
 
 def _pair(folder: Path) -> Corpus:
     for name in (TRAIN, VALID):
         if not (folder / name).exists():
             raise ValueError(f"data.path: {folder / name} does not exist; put it there")
-    return _read((_state(folder / TRAIN), _state(folder / VALID)), None)
-
-
-def _state(file: Path) -> tuple[Path, int, int]:
-    """A file and what tells that it has changed."""
-    stat = file.stat()
-    return file.absolute(), stat.st_mtime_ns, stat.st_size
+    return _read((file_at(folder / TRAIN), file_at(folder / VALID)), None)
 
 
 @lru_cache(maxsize=4)
-def _read(files: tuple[tuple[Path, int, int], ...], val_share: float | None) -> Corpus:
+def _read(files: tuple[File, ...], val_share: float | None) -> Corpus:
     """Training and validation text from two files, or from any number with a share to split off."""
-    texts = [_text(file) for file, _, _ in files]
+    texts = [_text(file.path) for file in files]
     return Corpus(*texts) if val_share is None else _split("".join(texts), val_share)
 
 
 def _text(file: Path) -> str:
+    """What a file of UTF-8 holds, its lines ended by "\n" whichever system wrote it.
+
+    A byte order mark is no character of the text, and "\r" is none either: a validation file from
+    Windows beside a training file from Linux would else hold a character that nobody can predict.
+    """
     try:
         raw = file.read_bytes()
-        text = raw.decode("utf-8")
+        text = re.sub("\r\n?", "\n", raw.decode("utf-8-sig"))
     except OSError as error:
         raise ValueError(f"data.path: cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -1,7 +1,6 @@
 """Where handwritten digits come from: scikit-learn, or MNIST's files."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,7 @@ import torch
 from jaxtyping import Integer, UInt8
 from torch import Tensor
 
+from scaling.datamodules.files import File, file_at, shared_folder
 from scaling.datamodules.idx import read_idx
 from scaling.seeds import generator_for
 
@@ -82,11 +82,10 @@ def load(source: str, path: str | None) -> Handwriting:
         if path is not None:
             raise ValueError(f"data.path={path} must be null; digits come with scikit-learn")
         return _digits()
-    here = Path(os.environ.get("SCALING_DATA", ""), "mnist")
-    if path is None and not ("SCALING_DATA" in os.environ and here.is_dir()):
+    folder = Path(path) if path else shared_folder("mnist")
+    if folder is None:
         return _download()
-    folder = Path(path) if path else here
-    return _files(tuple(_state(folder, part.file) for part in MNIST.values()))
+    return _files(tuple(_packed_or_not(folder, part.file) for part in MNIST.values()))
 
 
 @lru_cache(maxsize=1)
@@ -113,20 +112,18 @@ def _digits() -> Handwriting:
     )
 
 
-def _state(folder: Path, name: str) -> tuple[Path, int, int]:
-    """A file, packed or not, and what tells that it has changed."""
+def _packed_or_not(folder: Path, name: str) -> File:
     for file in (folder / f"{name}.gz", folder / name):
         if file.exists():
-            stat = file.stat()
-            return file.absolute(), stat.st_mtime_ns, stat.st_size
+            return file_at(file)
     raise ValueError(f"data.path: {folder / name}.gz does not exist; put it there")
 
 
 @lru_cache(maxsize=1)
-def _files(files: tuple[tuple[Path, int, int], ...]) -> Handwriting:
+def _files(files: tuple[File, ...]) -> Handwriting:
     arrays = {}
-    for key, (file, _, _) in zip(MNIST, files, strict=True):
-        arrays[key] = _checked(key, read_idx(file), f"data.path: {file}")
+    for key, file in zip(MNIST, files, strict=True):
+        arrays[key] = _checked(key, read_idx(file.path), f"data.path: {file.path}")
     return _handwriting(arrays, ink=255)
 
 

@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from scaling.datamodules.record_files import Found, content, existing, folder, numbers
+from scaling.datamodules.files import File
+from scaling.datamodules.record_files import checksum, content, existing, folder, numbers
 from scaling.datamodules.windowing import Records
 
 TRAIN, TEST = "KDDTrain+_20Percent.txt", "KDDTest+.txt"
@@ -20,35 +21,38 @@ SYMBOLS = (1, 2, 3)  # protocol, service, flag
 NORMAL = "normal"
 
 
-def fingerprint(path: str | None) -> str:
-    """Identity of the content; the files are only looked for.
+def files(path: str | None) -> tuple[File, File]:
+    """The training file and the test file, as they are now.
 
     Raises:
-        ValueError: if one is not there.
+        ValueError: naming the one that is missing.
     """
-    for name in SHA256:
-        existing(folder(path, "nsl_kdd"), [name])
-    return hashlib.sha256("".join(SHA256.values()).encode()).hexdigest()[:16]
+    place = folder(path, "nsl_kdd")
+    return existing(place, [TRAIN])[0], existing(place, [TEST])[0]
 
 
-def read(path: str | None) -> Records:
+def fingerprint(found: tuple[File, File]) -> str:
+    """Identity of the content of both, whether or not it is the one that is known.
+
+    Raises:
+        ValueError: if one cannot be read.
+    """
+    return hashlib.sha256("".join(map(checksum, found)).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def read(found: tuple[File, File]) -> Records:
     """The 25,192 records of a fifth of the training file, then the 22,544 of the test file.
 
     (Tavallaee et al. 2009.) All 41 features are used, because a choice among them would need labels
     and published accuracies are of all.
 
     Raises:
-        ValueError: naming the file that is missing or another one.
+        ValueError: if one is another file.
     """
-    place = folder(path, "nsl_kdd")
-    return _read(existing(place, [TRAIN]), existing(place, [TEST]))
-
-
-@lru_cache(maxsize=1)
-def _read(train: tuple[Found, ...], test: tuple[Found, ...]) -> Records:
     early, late = (
-        pd.read_csv(io.BytesIO(content(files, SHA256[name])), header=None)
-        for name, files in {TRAIN: train, TEST: test}.items()
+        pd.read_csv(io.BytesIO(content(file, sha256)), header=None)
+        for file, sha256 in zip(found, SHA256.values(), strict=True)
     )
     table = pd.concat([early, late], ignore_index=True)
     later = np.arange(len(table)) >= len(early)

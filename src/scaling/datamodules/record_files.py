@@ -4,12 +4,14 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float32
+
+from scaling.datamodules.files import VARIABLE, File, file_at
 
 DECIMALS = 4  # of log1p; values that differ by less are the same
 
@@ -20,52 +22,59 @@ def folder(path: str | None, name: str) -> Path:
     Raises:
         ValueError: if neither is given.
     """
-    if path is None and "SCALING_DATA" not in os.environ:
+    if path is None and not os.environ.get(VARIABLE):
         raise ValueError(
-            f"data.path is null and SCALING_DATA is not set; put the files of {name} into a folder "
-            f"and set data.path to it, or into $SCALING_DATA/{name}"
+            f"data.path is null and {VARIABLE} is not set; put the files of {name} into a folder "
+            f"and set data.path to it, or into ${VARIABLE}/{name}"
         )
-    return Path(path) if path else Path(os.environ["SCALING_DATA"], name)
+    return Path(path) if path else Path(os.environ[VARIABLE], name)
 
 
-class Found(NamedTuple):
-    """A file, and what tells that it has changed."""
-
-    path: Path
-    changed: int  # in ns
-    size: int
-
-
-def existing(place: Path, names: Sequence[str]) -> tuple[Found, ...]:
+def existing(place: Path, names: Sequence[str]) -> tuple[File, ...]:
     """Those of some files in a folder that exist.
 
     Raises:
         ValueError: naming the file that should be there.
     """
-    files = [place.absolute() / name for name in names]
-    stats = {file: file.stat() for file in files if file.exists()}
-    if stats:
-        return tuple(Found(file, s.st_mtime_ns, s.st_size) for file, s in stats.items())
+    if files := tuple(file_at(place / name) for name in names if (place / name).exists()):
+        return files
     others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
     raise ValueError(f"data.path: {place / names[0]} does not exist{others}; put it there")
 
 
-def content(files: Sequence[Found], sha256: str) -> bytes:
-    """What is in that one of some files whose content is known, unpacked if it is a zip archive.
+def reference(files: Sequence[File], sha256: str) -> File:
+    """That one of some files whose content is known; the first if none is.
 
     Raises:
-        ValueError: if one cannot be read, or none is what it should be.
+        ValueError: if one cannot be read.
     """
-    contents = {file.path: _unpacked(file.path) for file in files}
-    found = {path: hashlib.sha256(raw).hexdigest() for path, raw in contents.items()}
-    for path, raw in contents.items():
-        if found[path] == sha256:
-            return raw
-    path = files[0].path
-    raise ValueError(
-        f"data.path: {path} has another content (sha256 {found[path][:12]}) than the file that is "
-        f"known ({sha256[:12]}); fetch it again"
-    )
+    return next((file for file in files if checksum(file) == sha256), files[0])
+
+
+@lru_cache(maxsize=32)
+def checksum(file: File) -> str:
+    """SHA-256 of what a file holds, unpacked if it is a zip archive; taken again once it changes.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    return hashlib.sha256(_unpacked(file.path)).hexdigest()
+
+
+def content(file: File, sha256: str) -> bytes:
+    """What a file holds, unpacked if it is a zip archive.
+
+    Raises:
+        ValueError: if it cannot be read, or is not what it should be.
+    """
+    raw = _unpacked(file.path)
+    found = hashlib.sha256(raw).hexdigest()
+    if found != sha256:
+        raise ValueError(
+            f"data.path: {file.path} has another content (sha256 {found[:12]}) than the file that "
+            f"is known ({sha256[:12]}); fetch it again"
+        )
+    return raw
 
 
 def _unpacked(file: Path) -> bytes:

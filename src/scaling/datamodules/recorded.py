@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float32, Integer
 
 from scaling.datamodules import nsl_kdd, unsw_nb15
+from scaling.datamodules.files import File
 from scaling.datamodules.leaks import leaks
 from scaling.datamodules.populations import Population
 from scaling.datamodules.windowing import Bags, Records, bags, distinct
@@ -18,16 +19,17 @@ from scaling.labeled import Labeled
 from scaling.seeds import seed_for
 
 
-class File(NamedTuple):
-    """Where records come from."""
+class Source(NamedTuple):
+    """Where records come from: the files of a path, what tells them apart, what they hold."""
 
-    read: Callable[[str | None], Records]
-    fingerprint: Callable[[str | None], str]
+    files: Callable[[str | None], tuple[File, ...]]
+    fingerprint: Callable[[tuple[File, ...]], str]
+    read: Callable[[tuple[File, ...]], Records]
 
 
 SOURCES = {
-    "unsw_nb15": File(unsw_nb15.read, unsw_nb15.fingerprint),
-    "nsl_kdd": File(nsl_kdd.read, nsl_kdd.fingerprint),
+    module.__name__.rpartition(".")[2]: Source(module.files, module.fingerprint, module.read)  # type: ignore[arg-type]
+    for module in (unsw_nb15, nsl_kdd)
 }
 
 
@@ -82,23 +84,28 @@ class Recorded:
             raise ValueError(f"{_key(self, 'alpha')} must be positive; inf divides labels evenly")
 
     def fingerprint(self, path: str | None) -> str:
-        """Identity of the content of the files; whether it is right is seen when they are read.
+        """Identity of what the files hold; whether it is right is seen when they are read.
 
         Raises:
-            ValueError: if one is not there.
+            ValueError: if one is not there, or cannot be read.
         """
-        return SOURCES[self.source].fingerprint(path)
+        source = SOURCES[self.source]
+        return source.fingerprint(source.files(path))
 
-    @lru_cache(maxsize=32)  # noqa: B019 - kept by its settings; the file has one content
     def draw(self, path: str | None, fold: int) -> Population:
-        """The population of a fold; kept in memory.
+        """The population of a fold; kept in memory until a file changes.
 
         Raises:
-            ValueError: if there is no such fold, or there are too few windows.
+            ValueError: if there is no such fold, there are too few windows, or a file is missing
+                or another one.
         """
         if fold >= self.folds:
             raise ValueError(f"data.fold={fold} must be below data.population.folds={self.folds}")
-        records = SOURCES[self.source].read(path)
+        return self._drawn(SOURCES[self.source].files(path), fold)
+
+    @lru_cache(maxsize=32)  # noqa: B019 - kept by its settings and the state of the files
+    def _drawn(self, files: tuple[File, ...], fold: int) -> Population:
+        records = SOURCES[self.source].read(files)
         kept = distinct(records)
         draws = np.random.default_rng(seed_for("data", self.seed))
         before, after = (

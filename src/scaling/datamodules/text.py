@@ -95,14 +95,18 @@ class Text(L.LightningDataModule):
         return Sizes(self.tokens.vocabulary, self.tokens.vocabulary, self.context)
 
     def columns(self) -> dict[str, float]:
-        """What counting reaches on the validation windows, in nats per character.
+        """What counting reaches on the validation windows, in nats per character, and text sizes.
 
         N-grams up to order 5; each may look at characters before its window, which a model cannot.
+        `train_characters` and `val_characters` are the lengths of the texts, `unknown_train` and
+        `unknown_val` how many of these have no code of their own.
         """
         key = (self.fingerprint, self.vocabulary, self.context, self.val_windows)
         ladder = references.kept(("ngrams", *key), self._ngram_losses)
         return {
             **{f"{name}_loss": loss for name, loss in ladder.items()},
+            "train_characters": len(self.tokens.train),
+            "val_characters": len(self.tokens.val),
             "unknown_train": self.tokens.unknown_train,
             "unknown_val": self.tokens.unknown_val,
         }

@@ -5,7 +5,15 @@ from functools import lru_cache
 
 import pandas as pd
 
-from scaling.datamodules.record_files import Found, content, existing, folder, numbers
+from scaling.datamodules.files import File
+from scaling.datamodules.record_files import (
+    checksum,
+    content,
+    existing,
+    folder,
+    numbers,
+    reference,
+)
 from scaling.datamodules.windowing import Records
 
 NAMES = (
@@ -23,17 +31,26 @@ SYMBOLS = ("proto", "service", "state")
 NORMAL = "Normal"
 
 
-def fingerprint(path: str | None) -> str:
-    """Identity of the content; the file is only looked for.
+def files(path: str | None) -> tuple[File]:
+    """The file with the records, as it is now.
+
+    Of several that may be it, the one whose content is known; if none is, the first.
 
     Raises:
-        ValueError: if it is not there.
+        ValueError: if there is none, or it cannot be read.
     """
-    _files(path)
-    return SHA256[:16]
+    place = folder(path, "unsw_nb15")
+    names = [place.name] if place.is_file() else NAMES
+    return (reference(existing(place.parent if place.is_file() else place, names), SHA256),)
 
 
-def read(path: str | None) -> Records:
+def fingerprint(found: tuple[File]) -> str:
+    """Identity of the content, whether or not it is the one that is known."""
+    return checksum(found[0])[:16]
+
+
+@lru_cache(maxsize=1)
+def read(found: tuple[File]) -> Records:
     """The 82,332 records of the smaller partition (Moustafa and Slay 2015), read once per process.
 
     Its file is called training or testing set, depending on where it was fetched; it is known by
@@ -41,20 +58,10 @@ def read(path: str | None) -> Records:
     is not, because it gives the label away: records lie in the order of their labels.
 
     Raises:
-        ValueError: naming the file that is missing or another one.
+        ValueError: if the file is another one.
     """
-    return _read(_files(path))
-
-
-def _files(path: str | None) -> tuple[Found, ...]:
-    place = folder(path, "unsw_nb15")
-    return existing(place.parent, [place.name]) if place.is_file() else existing(place, NAMES)
-
-
-@lru_cache(maxsize=1)
-def _read(files: tuple[Found, ...]) -> Records:
     wanted = [*NUMERIC, *SYMBOLS, "attack_cat"]
-    raw = content(files, SHA256)
+    raw = content(found[0], SHA256)
     table = pd.read_csv(io.BytesIO(raw), usecols=wanted, keep_default_na=False)[wanted]
     kinds = table.pop("attack_cat").to_numpy(str)
     return Records(numbers(table, SYMBOLS), kinds, NORMAL, None)

@@ -43,6 +43,7 @@ def sentences(evidence: Evidence) -> Iterator[str]:
     lost = (evidence.rows["status"] == "diverged").sum()
     if lost:
         yield f"Adaptation: {lost} runs diverged and are left out of all that follows"
+    yield from _failures(evidence.rounds)
     for title, block in blocks(measures(evidence)):
         for sentence in _of(block, lines):
             yield f"Adaptation{f' ({title})' if title else ''}: {sentence}"
@@ -63,9 +64,6 @@ def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
 
 def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
     yield replicates(block)
-    failures = block["federation_failures"] if "federation_failures" in block else pd.Series([0.0])
-    if lacking := int((failures > 0).sum()):
-        yield f"Warning: in {lacking} runs clients are missing in some average of the source"
     yield from _sources(block)
     yield _levels(block)
     for split in WHERE:
@@ -80,6 +78,19 @@ def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
     yield from _terms(block)
     yield from _stops(block)
     yield from _oracle(block)
+
+
+def _failures(rounds: pd.DataFrame) -> Iterator[str]:
+    """Each client that is missing in averages of a source model, with each of its reasons."""
+    lost = rounds[rounds["failures"] != ""] if "failures" in rounds else rounds.iloc[:0]
+    each = lost.assign(said=lost["failures"].str.split("; (?=client )", regex=True)).explode("said")
+    for said, lines in each.groupby("said", sort=True):
+        numbers = ", ".join(f"{number:.0f}" for number in sorted(lines["round"].unique()))
+        client, _, reason = str(said).partition(": ")
+        yield (
+            f"Warning: {client} is missing in the average of round {numbers} of the source of "
+            f"{lines['run'].nunique()} runs: {reason}"
+        )
 
 
 def _sources(block: pd.DataFrame) -> Iterator[str]:

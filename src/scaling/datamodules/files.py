@@ -1,0 +1,38 @@
+"""Files that data sets are read from: where they lie, and what tells that one has changed."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+VARIABLE = "SCALING_DATA"  # names the folder that holds a folder for each data set
+
+
+class File(NamedTuple):
+    """A file in the state in which it was found: a key for caches of what it holds.
+
+    The time of the last change of its inode (`ctime_ns`) is part of it, because the time of the
+    last change of its content can be set by anybody, as `cp -p` and `touch -r` do.
+    """
+
+    path: Path  # absolute
+    size: int  # bytes
+    mtime_ns: int
+    ctime_ns: int
+
+
+def file_at(path: Path) -> File:
+    """A file as it is now.
+
+    Raises:
+        OSError: if there is none, or its folder cannot be entered.
+    """
+    stat = path.stat()
+    return File(path.absolute(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+def shared_folder(name: str) -> Path | None:
+    """The folder of a data set below $SCALING_DATA; None if there is none."""
+    if not os.environ.get(VARIABLE):
+        return None
+    folder = Path(os.environ[VARIABLE], name)
+    return folder if folder.is_dir() else None

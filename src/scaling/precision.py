@@ -1,0 +1,35 @@
+"""Numbers that agree in 12 significant digits are one number, wherever runs are told apart.
+
+A grid of `range(0.1,0.45,0.1)` holds 0.30000000000000004, and nobody who types 0.3 means another
+learning rate.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+DIGITS = 12  # of the 15 to 17 that a double has
+
+
+def rounded(value: Any) -> Any:
+    """A value, or all numbers in nested lists and mappings, to 12 significant digits.
+
+    Only floats that are finite are rounded; everything else comes back as it is.
+    """
+    if isinstance(value, Mapping):
+        return {key: rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [rounded(entry) for entry in value]
+    if isinstance(value, float) and math.isfinite(value):
+        return float(f"{value:.{DIGITS}g}")
+    return value
+
+
+def rounded_column(column: pd.Series) -> pd.Series:
+    """A column of a table with its floats to 12 significant digits; others come back as they are."""
+    if not pd.api.types.is_float_dtype(column):
+        return column
+    values = {value: rounded(float(value)) for value in column.dropna().unique()}
+    return column.map(values).astype(column.dtype)

@@ -1,0 +1,91 @@
+"""What a reader must know before believing one run, from the numbers in its row."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+UNKNOWN = 0.01  # share of a text's characters that may lack a code of their own
+ONE_SIDED = 0.8  # of the mean prediction's entropy before adapting, what a sound run keeps
+LOST = 0.1  # of the query: windows that are wrong after adapting and were not before, net
+
+
+class Caveat(NamedTuple):
+    """Something that a run's losses or accuracies do not say."""
+
+    kind: str  # what runs with the same trouble have in common
+    size: float  # the larger, the worse, among those of one kind
+    sentence: str
+    remedy: str
+
+
+def caveats(run: Mapping[str, Any] | pd.Series) -> list[Caveat]:
+    """Everything that one run must be read with; empty for a sound one.
+
+    Args:
+        run: column -> number, as in a row's `measured` or a line of `scaling.results.read`.
+    """
+    known = {key: float(run[key]) for key in _READ if key in run and pd.notna(run[key])}
+    return [*_unknown_characters(known), *_collapse(known), *_clients(known)]
+
+
+_READ = (
+    *("unknown_train", "train_characters", "unknown_val", "val_characters"),
+    *("query_diversity", "before_query_diversity", "query_accuracy", "before_query_accuracy"),
+    *("query_largest_share", "before_query_largest_share", "federation_failures"),
+)
+
+
+def _unknown_characters(run: Mapping[str, float]) -> Iterator[Caveat]:
+    for split, named in (("train", "training"), ("val", "validation")):
+        if not run.get(f"{split}_characters"):
+            continue
+        share = run.get(f"unknown_{split}", 0.0) / run[f"{split}_characters"]
+        if share > UNKNOWN:
+            yield Caveat(
+                f"unknown characters in the {named} text",
+                share,
+                f"{_percent(share)} of the {named} text are characters without a code of their "
+                "own, which all count as one symbol, so losses do not compare with those of other "
+                "texts",
+                "set data.vocabulary=characters, or convert the text"
+                if run.get("unknown_train")
+                else "validate on text of the alphabet that is trained on",
+            )
+
+
+def _collapse(run: Mapping[str, float]) -> Iterator[Caveat]:
+    """Adaptation that ends in few classes, or whose predictions have come apart from the labels.
+
+    The entropy of the mean prediction is compared with that of the source model on the same query,
+    so that a query of few classes is no collapse.
+    """
+    measures = ("query_accuracy", "query_diversity", "query_largest_share")
+    if not all(key in run and f"before_{key}" in run for key in measures):
+        return
+    accuracy, entropy, largest = ((run[f"before_{key}"], run[key]) for key in measures)
+    lost = accuracy[0] - accuracy[1]
+    if entropy[1] < ONE_SIDED * entropy[0] or lost > LOST:
+        yield Caveat(
+            "collapsed",
+            lost,
+            f"accuracy on the query {_percent(accuracy[0])} -> {_percent(accuracy[1])}, the "
+            f"largest class is given to {_percent(largest[0])} -> {_percent(largest[1])} of it, "
+            f"entropy of the mean prediction {entropy[0]:.2f} -> {entropy[1]:.2f} of its maximum",
+            "lower lr, choose a larger batch or adaptation.adapt=norm, or set "
+            "adaptation.reset_above=0.9",
+        )
+
+
+def _clients(run: Mapping[str, float]) -> Iterator[Caveat]:
+    if failures := run.get("federation_failures"):
+        yield Caveat(
+            "clients missing in an average of the source model",
+            failures,
+            f"{failures:.0f} answers of clients are missing in the averages of the source model",
+            "scaling.results.rounds names each client and its reason",
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
