@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import submitit
-from processes import holder, sweep, wait_for
+from processes import HANG, holder, sweep, wait_for
 
 from scaling import clusters, locks, results
 from scaling.cells import Cell
@@ -22,7 +22,7 @@ def test_a_preempted_job_goes_on_from_its_checkpoint_and_ends_as_if_left_alone(f
     victim = wait_for(lambda: list(STUDY.glob("*/checkpoint.ckpt")))[0].parent
     first = holder(victim)
     os.kill(first, signal.SIGUSR2)
-    _, err = process.communicate(timeout=150)
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == 0, err
     assert holder(victim) != first
     log = "".join(path.read_text() for path in STUDY.glob(".sweeps/jobs/*.err"))
@@ -30,7 +30,7 @@ def test_a_preempted_job_goes_on_from_its_checkpoint_and_ends_as_if_left_alone(f
     assert "Restored all states from the checkpoint" in log
 
     alone = sweep("seed=0,1", "steps=150", "study=alone", "workers=2")
-    _, err = alone.communicate(timeout=150)
+    _, err = alone.communicate(timeout=HANG)
     assert alone.returncode == 0, err
     there, here = (results.read(f"multirun/{s}").set_index("run") for s in ("scratch", "alone"))
     assert there["val_loss"].to_dict() == here["val_loss"].to_dict()
@@ -44,7 +44,7 @@ def test_no_more_jobs_run_at_a_time_than_wanted_and_ctrl_c_ends_them_all(folder)
     held = [path.parent for path in STUDY.glob("*/.lock") if locks.is_held(path.parent)]
     assert len(held) == 2
     os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=40)
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == 130, err
     assert results.read(STUDY)["status"].tolist() == ["interrupted"] * 2
     assert not any(map(locks.is_held, held))
@@ -55,7 +55,7 @@ def test_a_killed_job_fails_its_cell_and_no_other(folder):
     process = sweep("seed=0,1", "steps=100", *LOCAL)
     victim = wait_for(lambda: list(STUDY.glob("*/checkpoint.ckpt")))[0].parent
     os.kill(holder(victim), signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == 1, err
     rows = results.read(STUDY).set_index("run")
     assert rows.loc[victim.name, "status"] == "failed"
@@ -164,11 +164,11 @@ def test_a_run_inside_a_job_of_slurm_is_one_process_and_requeues_nothing(command
            "LOCALID": "0", "NODEID": "0", "NODELIST": "here", "JOB_NODELIST": "here"}  # fmt: skip
     for key, value in job.items():
         monkeypatch.setenv(f"SLURM_{key}", value)
-    from scaling import train
+    from scaling.runs import run
 
-    built = train._build
+    built = run._build
     seen = []
-    monkeypatch.setattr(train, "_build", lambda *a, **k: seen.append(built(*a, **k)) or seen[-1])
+    monkeypatch.setattr(run, "_build", lambda *a, **k: seen.append(built(*a, **k)) or seen[-1])
     assert command("seed=1").code == 0
     _, _, trainer = seen[-1]
     environment = trainer._accelerator_connector.cluster_environment

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from processes import HANG
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.metadata import (
     SESSION_START_INFO_TAG,
@@ -159,12 +160,12 @@ def board(*folders: str) -> Iterator[str]:
     reader = threading.Thread(target=lambda: [said.put(line) for line in process.stderr])
     reader.start()
     try:
-        while not (found := re.search(r"http://\S+", said.get(timeout=60))):
+        while not (found := re.search(r"http://\S+", said.get(timeout=HANG))):
             pass
         yield found[0]
     finally:
         process.send_signal(signal.SIGINT)
-        code = process.wait(timeout=30)
+        code = process.wait(timeout=HANG)
         reader.join()
         process.stderr.close()
     assert code == 0

@@ -89,10 +89,10 @@ def test_an_experiment_is_as_large_as_published(command, monkeypatch, real_data,
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_model_is_as_large_as_published(command, monkeypatch, real_data, name):
-    from scaling import train
+    from scaling.runs import run
 
     cell = cells_of(command, monkeypatch, f"experiment={name}")[0]
-    _, learner, _ = train._build(cell, Path(), bar=False)
+    _, learner, _ = run._build(cell, Path(), bar=False)
     parameters = sum(p.numel() for p in learner.parameters())
     assert parameters == pytest.approx(PARAMETERS[name], rel=0.1)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import flocks
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -17,6 +18,7 @@ from torch import nn
 
 from scaling import config, federated
 from scaling.clients import averaged, scores, statistics, train_locally
+from scaling.federated import Source
 from scaling.federation import average
 from scaling.flower.settings import Federation
 from scaling.labeled import Labeled
@@ -220,6 +222,21 @@ def test_a_client_that_fails_is_recorded_and_the_others_are_averaged():
     assert source.history["answered"].tolist() == [0, 2, 2, 2]
     assert source.failures[["round", "client"]].to_numpy().tolist() == [[1, 1], [2, 1], [3, 1]]
     assert set(source.failures["reason"]) == {"IndexError: Target 7 is out of bounds."}
+
+
+def test_every_reason_of_a_client_is_told_with_its_rounds():
+    failures = pd.DataFrame(
+        {"round": [1, 2, 3], "client": [1, 1, 1], "reason": ["KeyError: x", "y", "KeyError: x"]}
+    )
+    history = pd.DataFrame({"round": [3], "source_loss": [0.1]})
+    parts = clients()
+    with pytest.warns(UserWarning, match="client 1") as caught:
+        federated.warn(Source({}, history, failures), parts, parts[0])
+    said = [str(warning.message) for warning in caught]
+    assert said == [
+        "client 1 is missing in the average of round 1, 3 of 3: KeyError: x",
+        "client 1 is missing in the average of round 2 of 3: y",
+    ]
 
 
 def test_weights_that_are_not_finite_are_not_averaged():

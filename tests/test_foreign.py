@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import HANG, wait_for
 
 from scaling import results
 
@@ -22,16 +22,16 @@ def test_the_basic_launcher_gives_the_rows_that_the_pool_gives(command):
 
 
 def test_a_cell_that_fails_there_is_named_and_the_next_one_runs(command, monkeypatch):
-    from scaling import train
+    from scaling.runs import run
 
-    fit = train._fit
+    fit = run._fit
 
     def breaking(cell, *rest):
         if cell.config["seed"] == 0:
             raise RuntimeError("broken")
         return fit(cell, *rest)
 
-    monkeypatch.setattr(train, "_fit", breaking)
+    monkeypatch.setattr(run, "_fit", breaking)
     ended = command("-m", "seed=0,1", "workers=null", "hydra/launcher=basic")
     assert ended.code == 1
     rows = results.read("multirun/scratch").set_index("seed")
@@ -62,11 +62,9 @@ def test_a_signal_ends_a_sweep_of_hydras_launcher_too(folder):
          "save_every=0", *SMALL, "steps=100000"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not list(Path("multirun").glob("*/*/checkpoint.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: list(Path("multirun").glob("*/*/checkpoint.ckpt")))
     process.terminate()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == 143, err
     assert results.read("multirun")["status"].tolist() == ["interrupted"]
     assert "3 of 3 not done" in err

@@ -63,9 +63,30 @@ def test_typed_values_replace_those_of_an_experiment():
     ]
 
 
-def test_only_the_first_values_of_every_key_are_kept():
+def test_only_the_first_values_of_every_key_that_is_not_typed_are_kept_and_that_is_said(caplog):
+    caplog.set_level("INFO")
     made = expand("seed=5,6,7", params={"lr": "1e-4,1e-3,1e-2"}, first=2)
-    assert points(made, "lr", "seed") == [(1e-4, 5), (1e-4, 6), (1e-3, 5), (1e-3, 6)]
+    assert points(made, "lr", "seed") == [
+        (lr, seed) for lr in (1e-4, 1e-3) for seed in (5, 6, 7)
+    ]  # fmt: skip
+    said = "hydra.sweeper.first=2 keeps the first values of lr (2 of 3); typed values are all kept"
+    assert said in caplog.text
+    caplog.clear()
+    typed = expand("lr=1e-4,1e-3,1e-2", params={"lr": "1e-1,1,10"}, first=1)
+    assert len(typed) == 3
+    assert not caplog.text
+
+
+def test_the_cells_that_a_rule_leaves_out_are_counted(caplog):
+    caplog.set_level("INFO")
+    expand("batch=8,16", "lr=1e-3,1e-2", exclude=[{"batch": 8, "lr": 0.001}, {"batch": 3}])
+    assert "1 of 4 cells are left out that have {'batch': 8, 'lr': 0.001}" in caplog.text
+    assert "no cell has {'batch': 3}" in caplog.text
+
+
+def test_a_rule_meets_the_numbers_that_a_grid_makes():
+    made = expand("lr=range(0.1,0.45,0.1)", exclude=[{"lr": 0.3}])
+    assert points(made, "lr") == [(0.1,), (0.2,), (0.4,)]
 
 
 def test_the_folder_says_what_is_typed_all_day():

@@ -37,11 +37,11 @@ def test_a_notebook_runs_on_the_kept_rows(name, tmp_path):
     run = (
         "import sys, nbformat; from nbclient import NotebookClient; "
         "book = nbformat.read(sys.argv[1], as_version=4); "
-        "NotebookClient(book, timeout=300).execute(); print(len(book.cells))"
+        "NotebookClient(book, timeout=600).execute(); print(len(book.cells))"
     )
     ended = subprocess.run(
         [sys.executable, "-c", run, f"{name}.ipynb"],
-        cwd=FOLDER, capture_output=True, text=True, timeout=400,
+        cwd=FOLDER, capture_output=True, text=True, timeout=1200,
         env=os.environ | {"IPYTHONDIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-2000:]

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from scaling import results, train
+from scaling import results
+from scaling.runs import run
 
 TIMES = (  # taken with a clock
     *("seconds", "statistics_percent", "layer_statistics_percent"),
@@ -55,7 +56,7 @@ def deaths(monkeypatch):
 
     steps, ended = [], []
     begin = {kind: kind.on_train_batch_start for kind in (Adapter, Learner)}
-    end = train._fit
+    end = run._fit
 
     def dying(self, batch, batch_idx):
         if steps and self.trainer.global_step == steps[0]:
@@ -69,7 +70,7 @@ def deaths(monkeypatch):
             raise Killed
 
     def fit(cell, folder, *rest):
-        build = train._build
+        build = run._build
 
         def built(*arguments):
             parts = build(*arguments)
@@ -77,7 +78,7 @@ def deaths(monkeypatch):
             return parts
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(train, "_build", built)
+            patch.setattr(run, "_build", built)
             return end(cell, folder, *rest)
 
     def no_row(row, folder):
@@ -89,7 +90,7 @@ def deaths(monkeypatch):
     for kind in begin:
         monkeypatch.setattr(kind, "on_train_batch_start", dying)
         monkeypatch.setattr(kind, "on_validation_start", dying_late, raising=False)
-    monkeypatch.setattr(train, "_fit", fit)
+    monkeypatch.setattr(run, "_fit", fit)
     monkeypatch.setattr(results, "write", no_row)
     return steps, ended
 

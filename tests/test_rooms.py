@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "scaling"
 HYDRA = {"hydra", "omegaconf"}
 LIGHTNING = {"lightning", "pytorch_lightning"}
 OURS = {
-    "scaling.train",
+    "scaling.runs",
     "scaling.sweep",
     "scaling.cells",
     "scaling.config",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from flocks import Softmax, clients, settings, tcn, windows
+from processes import HANG
 
 from scaling import federated
 from scaling.federated import Source
@@ -119,7 +120,7 @@ def test_two_processes_that_want_one_source_train_it_once(tmp_path):
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
-    said = [process.communicate(timeout=120) for process in processes]
+    said = [process.communicate(timeout=HANG) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert (tmp_path / "built").read_text() == "once\n"
     assert said[0][0] == said[1][0] != ""

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from processes import HANG, wait_for
 
 from scaling import beats, locks, results
 
@@ -70,11 +71,8 @@ def test_a_sweep_that_is_killed_at_random_ends_as_if_it_were_left_alone(folder):
         victim = VICTIMS[number % 3]
         # a sweep that survives its worker would otherwise leave the next kills nothing to do
         process = start("killed", log, more, *(["fail_fast=true"] if victim == "worker" else []))
-        deadline = time.monotonic() + 120
-        while not workers("killed"):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
+        wait_for(lambda process=process: workers("killed") or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
         time.sleep(chance.uniform(0.0, 2.5))
         while victim == "worker" and not (training := workers("killed")):
             time.sleep(0.01)
@@ -84,11 +82,11 @@ def test_a_sweep_that_is_killed_at_random_ends_as_if_it_were_left_alone(folder):
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
-        assert process.wait(timeout=60) == (1 if victim == "worker" else -signal.SIGKILL)
-        _, alive = psutil.wait_procs(mine(), timeout=20)
+        assert process.wait(timeout=HANG) == (1 if victim == "worker" else -signal.SIGKILL)
+        _, alive = psutil.wait_procs(mine(), timeout=HANG)
         assert not alive, f"orphans after the {victim} was killed (seed {seed})"
-    assert start("killed", log, more).wait(timeout=300) == 0, log.read_text()
-    assert start("alone", log, more).wait(timeout=300) == 0, log.read_text()
+    assert start("killed", log, more).wait(timeout=HANG) == 0, log.read_text()
+    assert start("alone", log, more).wait(timeout=HANG) == 0, log.read_text()
 
     for killed, alone in zip(tables("killed"), tables("alone"), strict=True):
         pd.testing.assert_frame_equal(killed, alone, obj=f"seed {seed}")
@@ -116,7 +114,7 @@ def test_two_sweeps_started_together_train_no_cell_twice(folder, monkeypatch):
     logs = [Path("first.txt"), Path("second.txt")]
     more = ("steps=60", "+callbacks.mark._target_=marks.Mark")
     both = [start("both", log, *more) for log in logs]
-    assert [process.wait(timeout=300) for process in both] == [0, 0], logs[0].read_text()
+    assert [process.wait(timeout=HANG) for process in both] == [0, 0], logs[0].read_text()
     rows = tables("both")[0]
     assert rows["status"].tolist() == ["done"] * 12
     started = Path("starts.txt").read_text().splitlines()

@@ -1,18 +1,18 @@
 """Commands as they are typed: what they train, what they say, and how they end."""
 
 import json
+import logging
 import math
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from processes import HANG, wait_for
 
 from scaling import locks, plans, results
 
@@ -281,13 +281,29 @@ def test_a_corrupt_row_is_named_left_untouched_and_keeps_its_cell_from_training(
     assert len(mtimes()) == 3  # the new cell was trained all the same
 
 
+class LetGo(logging.Handler):
+    """Closes a lock's file as soon as a sweep says that it waits."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.file = file
+
+    def emit(self, record):
+        if "waiting for" in record.getMessage():
+            self.file.close()
+
+
 def test_a_sweep_waits_at_its_end_for_cells_that_others_hold(command):
     command("-m", "seed=0,1")
     folder = STUDY / rows()["run"][0]
     (folder / results.FILE).unlink()
     assert locks.keep(folder / locks.FILE)
-    threading.Timer(2, locks._kept.pop().close).start()
-    ended = command("-m", "seed=0,1")
+    let_go = LetGo(locks._kept.pop())
+    logging.getLogger("scaling.sweep").addHandler(let_go)
+    try:
+        ended = command("-m", "seed=0,1")
+    finally:
+        logging.getLogger("scaling.sweep").removeHandler(let_go)
     assert ended.code == 0
     assert "waiting for 1 cells that other processes hold" in ended.out
     assert set(rows()["status"]) == {"done"}
@@ -328,7 +344,57 @@ def test_a_cell_held_by_another_process_is_passed_over(command):
     assert command().code == 0
 
 
+def test_typed_values_are_all_kept_at_a_smaller_scale_and_a_dry_run_has_a_line_for_each(command):
+    typed = ("-m", "batch=8,16,32", "lr=1e-3,3e-3,1e-2", "scale=tiny")
+    assert command(*typed[:2], "lr=1e-3", "scale=tiny", small=False).code == 0
+    ended = command(*typed, "dry_run=true", small=False)
+    assert ended.code == 0
+    lines = [line.split() for line in ended.out.splitlines()]
+    assert [line[0] for line in lines if "batch=" in line[1]].count("keep") == 3
+    assert [line[0] for line in lines if "batch=" in line[1]].count("train") == 6
+    assert "6 of 9 cells would be trained" in ended.out
+
+
+def test_a_dry_run_has_one_line_also_for_a_row_that_is_damaged(command):
+    command()
+    (file,) = STUDY.glob(f"*/{results.FILE}")
+    file.write_text("torn\nin\ntwo")
+    lines = command("dry_run=true").out.splitlines()
+    assert lines[0].startswith("keep   batch=32")
+    assert lines[1] == "0 of 1 cells would be trained, 1 at a time"
+
+
 BAD = {
+    "folder of a sweep": (
+        ["-m", "lr=1,2", "hydra.sweep.dir=x"],
+        "hydra.sweep.dir=x has no meaning",
+    ),
+    "folder of a run": (
+        ["hydra.run.dir=x"],
+        "start the command in another one, and name the study",
+    ),
+    "folder of each run": (["-m", "lr=1,2", "hydra.run.dir=x"], "hydra.run.dir=x has no meaning"),
+    "folders of cells": (["-m", "lr=1,2", "hydra.sweep.subdir=x"], "hydra.sweep.subdir=x has no"),
+    "Hydra's own folder": (["hydra.output_subdir=x"], "hydra.output_subdir=x has no meaning"),
+    "another folder while it runs": (
+        ["hydra.job.chdir=true"],
+        "hydra.job.chdir=True has no meaning",
+    ),
+    "variables": (["+hydra.job.env_set.A=1"], "set variables in the shell, before the command"),
+    "statistics of one": (
+        ["model=tcn", "data=flows", "model.normalisation=batch", "batch=1"],
+        "batch=1, so that batch normalisation has the statistics of a single example",
+    ),
+    "statistics of one part": (
+        [
+            "model=tcn",
+            "data=flows",
+            "model.normalisation=batch",
+            "batch=4",
+            "trainer.accumulate_grad_batches=4",
+        ],
+        "batch=4 comes in 4 parts, so that batch normalisation has the statistics of a single",
+    ),
     "unknown key": (["lrr=1"], "lrr is an unknown key; did you mean lr?"),
     "added unknown key": (["+foo=1"], "foo is an unknown key; the root keys are study, batch"),
     "unknown key of a group": (
@@ -428,11 +494,9 @@ def test_a_signal_leaves_interrupted_rows_and_its_exit_code(folder, number, code
          "data.context=16", "data.val_windows=8", f"workers={workers}"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 100
-    while len(list(STUDY.glob("*/checkpoint.ckpt"))) < workers and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(lambda: len(list(STUDY.glob("*/checkpoint.ckpt"))) == workers)
     os.killpg(process.pid, number)  # as a terminal does
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == code, err
     assert rows()["status"].tolist() == ["interrupted"] * workers
     assert err.count("interrupted") == workers

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scaling import config, results, tasks
+from scaling import cautions, config, results, tasks
 from scaling.federated import Source
+from scaling.studies import adaptation
 
 FEW = (
     *("model=tcn", "data=flows", "steps=null", "federation.rounds=1", "lr=1e-3"),
@@ -84,6 +85,64 @@ def test_what_does_not_go_together_is_refused_before_anything_is_trained(command
     assert ended.code == 2
     assert said in ended.err
     assert not Path("multirun").exists()
+
+
+NORMALISED = ("adaptation=entropy", "model.normalisation=batch", "epochs=1")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["batch=1", "adaptation.statistics=batch"], "batch=1, so that batch normalisation has"),
+        (
+            ["batch=47", "adaptation.statistics=batch"],
+            "batch=47 leaves 1 of the query's 48 windows to a last batch, so that batch normali",
+        ),
+        (["batch=8", "federation.batch=1"], "federation.batch=1, so that batch normalisation has"),
+    ],
+)
+def test_statistics_of_a_single_window_are_refused(command, typed, said):
+    ended = command(*FEW, *NORMALISED, *typed)
+    assert ended.code == 2
+    assert said in ended.err
+    assert "single example; choose" in ended.err
+
+
+@pytest.mark.parametrize("typed", [["adaptation.statistics=source"], ["batch=8"]])
+def test_statistics_of_others_than_the_batch_are_not(command, typed):
+    assert command("dry_run=true", *FEW, *NORMALISED, "batch=1", *typed).code == 0
+
+
+def test_an_adaptation_that_collapses_says_so_in_its_line_and_in_the_report(command):
+    ended = command(
+        *FEW, "adaptation=entropy", "epochs=30", "batch=8", "lr=0.3", "adaptation.adapt=all",
+        "adaptation.objective.weight=0.0", "callbacks.early_stop.observe_only=true",
+        "federation.rounds=5",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    (row,) = results.read(STUDY).to_dict("records")
+    assert row["status"] == "done"
+    assert row["query_diversity"] < 0.5 * row["before_query_diversity"]
+    said = re.search(
+        r"warning   collapsed: accuracy on the query .* of its maximum; lower", ended.out
+    )
+    assert said
+    assert cautions.cautions(results.read(STUDY))[0].startswith("Collapsed, 1 of 1 runs: ")
+
+
+def test_clients_that_failed_are_in_the_report_each_with_its_reasons():
+    rounds = pd.DataFrame(
+        {
+            "run": ["a", "a", "b", "b"],
+            "round": [1, 2, 1, 2],
+            "failures": ["client 0: x; y; client 2: z", "client 0: x; y", "client 0: x; y", ""],
+        }
+    )
+    assert list(adaptation._failures(rounds)) == [
+        "Warning: client 0 is missing in the average of round 1, 2 of the source of 2 runs: x; y",
+        "Warning: client 2 is missing in the average of round 1 of the source of 1 runs: z",
+    ]
+    assert list(adaptation._failures(pd.DataFrame())) == []
 
 
 def test_who_failed_in_a_round_and_why_is_told():

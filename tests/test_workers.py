@@ -12,7 +12,7 @@ from pathlib import Path
 import pebble
 import psutil
 import pytest
-from processes import holder, sweep, wait_for
+from processes import HANG, holder, sweep, wait_for
 
 from scaling import locks, results, workers
 
@@ -27,7 +27,7 @@ def test_a_killed_worker_fails_its_cell_and_no_other_and_the_cell_then_goes_on(f
     process = sweep("workers=2", "seed=0,1,2", "steps=120")
     victim = wait_for(started)[0]
     os.kill(holder(victim), signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == 1, err
     rows = results.read(STUDY).set_index("run")
     assert rows.loc[victim.name, "status"] == "failed"
@@ -36,7 +36,7 @@ def test_a_killed_worker_fails_its_cell_and_no_other_and_the_cell_then_goes_on(f
     assert (victim / "checkpoint.ckpt").exists()
 
     again = sweep("workers=2", "seed=0,1,2", "steps=120")
-    out, err = again.communicate(timeout=120)
+    out, err = again.communicate(timeout=HANG)
     assert again.returncode == 0, err
     assert "2 done before, 1 to train" in out
     steps = results.steps(victim)
@@ -57,14 +57,14 @@ def test_workers_die_with_their_parent_and_a_dead_sweep_is_taken_up_again(folder
             return True
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
-    wait_for(lambda: all(map(gone, pids)), seconds=10)
+    wait_for(lambda: all(map(gone, pids)))
     assert not any(map(locks.is_held, folders))
     assert not list(STUDY.glob(f"*/{results.FILE}"))
 
     again = sweep("workers=2", "seed=0,1", "steps=1500")
     wait_for(lambda: all(map(locks.is_held, folders)))
     again.terminate()
-    again.communicate(timeout=30)
+    again.communicate(timeout=HANG)
     rows = results.read(STUDY)
     assert rows["status"].tolist() == ["interrupted"] * 2, rows["error"].tolist()
     assert len(started()) == 2  # with their checkpoints, wherever the signal met them
@@ -95,7 +95,7 @@ def test_each_process_has_a_device_of_its_own(tmp_path, monkeypatch):
     finally:
         for process in processes:
             process.kill()
-            process.communicate(timeout=10)
+            process.communicate(timeout=HANG)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_process_that_dies_before_any_cell_has_begun_costs_no_cell(folder):
         lambda: [c for c in parent.children() if "spawn_main" in " ".join(c.cmdline())]
     )[0]
     child.kill()
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=HANG)
     assert process.returncode == 0, out + err
     assert results.read(STUDY)["status"].tolist() == ["done", "done"]
 

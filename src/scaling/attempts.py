@@ -4,7 +4,7 @@ import contextlib
 
 from scaling import beats, locks, results
 from scaling.cells import Cell
-from scaling.train import TRACEBACK, row_of, run
+from scaling.runs.run import TRACEBACK, row_of, run
 
 # A row; why it could not be read or written; or None where another process holds the cell.
 Ended = results.Row | OSError | ValueError | None
@@ -69,7 +69,7 @@ def bury(cell: Cell, why: str | None) -> Ended:
             if wrote or finished(cell):
                 beats.end(cell.folder)
                 return row
-            row = row_of(cell, status="failed" if why else "interrupted", error=why)
+            row = row_of(cell, {}, status="failed" if why else "interrupted", error=why)
             if why:
                 (cell.folder / TRACEBACK).write_text(f"{why}\n")
             results.write(row, cell.folder)

@@ -35,7 +35,8 @@ def cautions(rows: pd.DataFrame) -> list[str]:
     lines += _beside_counting({t: block for t, block in blocks.items() if floors[t] is None})
     for title, block in blocks.items():
         lines += _unfound(block, _where(title))
-    return [*_of_runs(known), *lines, *_unasked(known), *_repeated(known), *_seeds(known), *_unfinished(rows)]
+    lines += [*_unasked(known), *_repeated(known), *_seeds(known), *_unfinished(rows)]
+    return [*_of_runs(known), *lines]
 
 
 def _of_runs(rows: pd.DataFrame) -> Iterator[str]:

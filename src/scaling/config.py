@@ -38,6 +38,8 @@ class Run:
     dry_run: bool = MISSING  # say what would be trained, and train nothing
     workers: int | None = MISSING  # cells trained at a time; null leaves it to the machine
     save_every: float = MISSING  # seconds between checkpoints of a run
+    threads: int | None = MISSING  # that a run computes on; null leaves it to threads_from
+    threads_from: float = MISSING  # weights x examples x positions from which more than one pays
 
     model: Any = MISSING
     data: Any = MISSING
@@ -73,6 +75,8 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
         "a number of processes; 0 is the command's own, null leaves it to the machine",
     ),
     "save_every": (lambda seconds: seconds >= 0, "a number of seconds, at least 0"),
+    "threads": (lambda threads: threads >= 1, "at least 1; null leaves it to threads_from"),
+    "threads_from": (lambda work: work >= 0, "at least 0; threads=1 keeps all runs on one thread"),
 }
 
 # Keys that follow others by interpolation: a run has one value of each.
@@ -108,6 +112,38 @@ def check(config: Mapping[str, Any]) -> None:
         got, want = _at(config, path), _at(config, source)
         if got != want:
             raise ValueError(f"{path}={got} must be {source}={want}; set {source} instead")
+
+
+# Keys of Hydra's that mean nothing here, with the only value that each may have.
+UNUSED: dict[str, Any] = {
+    "run.dir": ".",
+    "sweep.dir": ".",
+    "sweep.subdir": ".",
+    "output_subdir": None,
+    "job.chdir": False,
+    "job.env_set": {},
+    "job.env_copy": [],
+}
+
+
+def check_hydra(node: Mapping[str, Any]) -> None:
+    """Stop a command that sets what Hydra would do to a folder or a process, and nobody does here.
+
+    Args:
+        node: the config below `hydra`, as plain containers.
+
+    Raises:
+        ValueError: naming the key, its value and the remedy.
+    """
+    for path, only in UNUSED.items():
+        if (value := _at(node, path)) != only:
+            remedy = (
+                "set variables in the shell, before the command"
+                if path.startswith("job.env")
+                else "runs lie in multirun/<study> below the current directory, so start the "
+                "command in another one, and name the study with study=..."
+            )
+            raise ValueError(f"hydra.{path}={value} has no meaning here; {remedy}")
 
 
 def check_groups(config: Mapping[str, Any]) -> None:

@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from scaling import beats, config, plans, results, summaries, train
+from scaling import beats, config, plans, results, summaries
 from scaling.attempts import Ended
 from scaling.cells import Cell
 from scaling.run_caveats import caveats
+from scaling.runs import run
 
 
 def command() -> str:
@@ -65,7 +66,8 @@ def announce(
     chosen = {cell.folder for cell in todo}
     for folder, state in outcome.items():
         digest = folder.name.rsplit("-", 1)[1]
-        print(f"{'train' if folder in chosen else 'keep '}  {labels[folder]}-{digest}  ({state})")
+        said = " ".join(state.split())  # a damaged row may be told of in several lines
+        print(f"{'train' if folder in chosen else 'keep '}  {labels[folder]}-{digest}  ({said})")
     at_a_time = f", {number} at a time" if number else ""
     print(f"{len(todo)} of {len(outcome)} cells would be trained{at_a_time}")
     studies = {folder.parent for folder in outcome if any(folder.parent.glob(f"*/{results.FILE}"))}
@@ -79,7 +81,7 @@ def announce(
     known = rows[rows["status"].isin(results.FINISHED)]
     rate = known["seconds"].sum() / max(1, known["examples"].sum())
     if todo and len(known):
-        seconds = rate * sum(train.examples(cell) for cell in todo) / (number or 1)
+        seconds = rate * sum(run.examples(cell) for cell in todo) / (number or 1)
         print(f"about {duration(seconds)}, at the mean speed of {len(known)} rows of the study")
 
 
@@ -124,7 +126,7 @@ class Pace:
 
     def __init__(self, todo: Sequence[Cell], labels: Mapping[Path, str]):
         self.labels = labels
-        self.waiting = {cell.folder: train.examples(cell) for cell in todo}
+        self.waiting = {cell.folder: run.examples(cell) for cell in todo}
         self.total, self.trained = len(todo), 0.0
         self.started = time.monotonic()
 
@@ -164,8 +166,8 @@ def close(outcome: Mapping[Path, str], swept: bool) -> None:
     undone = {folder: state for folder, state in outcome.items() if state not in results.FINISHED}
     for folder, state in undone.items():
         print(f"{folder}: {state}", file=sys.stderr)
-        if (folder / train.TRACEBACK).exists() and state.startswith("failed"):
-            print(f"  traceback in {folder / train.TRACEBACK}", file=sys.stderr)
+        if (folder / run.TRACEBACK).exists() and state.startswith("failed"):
+            print(f"  traceback in {folder / run.TRACEBACK}", file=sys.stderr)
     again = [state for state in undone.values() if not state.startswith("corrupt")]
     if again:
         said = f"{len(again)} of {len(outcome)} not done; to try again: {plans.again(command())}"

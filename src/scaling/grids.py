@@ -33,7 +33,8 @@ class Grid:
         pairs: mappings of key -> values that go together, the first with the first and so on.
         exclude: mappings of key -> value or list of values; a cell that agrees with one in all its
             keys is left out.
-        first: keep this many values of every key, or pairs of them; None keeps all.
+        first: keep this many values of every key, or pairs of them, that is not typed; None keeps
+            all.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -80,7 +81,7 @@ def expand(
         ValueError: naming the key whose value has no meaning in any of the cells.
     """
     parser = OverridesParser.create(config_loader=loader)
-    axes = [axis[: grid.first] for axis in _axes(parser, arguments, grid)]
+    axes = _axes(parser, arguments, grid)
     chosen = {
         override.get_key_element()
         for axis in axes
@@ -119,15 +120,16 @@ def expand(
     if not cells:
         raise ValueError(f"{EXCLUDE} removes every one of the {points} cells; loosen it or null it")
     for i, count in excluded.items():
-        if not count:
-            log.info("%s: no cell has %s", EXCLUDE, dict(grid.exclude[i]))
+        said = f"{count} of {points} cells are left out that have" if count else "no cell has"
+        log.info("%s: %s %s", EXCLUDE, said, dict(grid.exclude[i]))
     return list(cells.values())
 
 
 def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list[list[Point]]:
     """The points along each axis of the grid; a point is one override, or several of a pair.
 
-    A typed key leaves its pair, and the others of the pair stay together.
+    A typed key leaves its pair, and the others of the pair stay together. Typed values are all
+    kept; of the others, those that `grid.first` drops are counted in a line.
     """
     params = [f"{key}={_values(value)}" for key, value in grid.params.items()]
     single: dict[str, list[Point]] = {}
@@ -136,7 +138,15 @@ def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list
         single[f"{key}@{override.package}"] = [(point,) for point in _points(override)]
         if key in results.SWITCHES and override.is_sweep_override():
             raise ValueError(f"{override.input_line} cannot be swept; give {key} one value")
-    axes = []
+    typed_keys = {f"{o.key_or_group}@{o.package}" for o in parser.parse_overrides(list(arguments))}
+    axes, cut = [], []
+
+    def first(points: list[Point]) -> list[Point]:
+        if grid.first is not None and len(points) > grid.first:
+            keys = [override.partition("=")[0] for override in points[0]]
+            cut.append(f"{' and '.join(keys)} ({grid.first} of {len(points)})")
+        return points[: grid.first]
+
     for pair in grid.pairs:
         columns = {}
         typed = [f"{key}={_values(value)}" for key, value in pair.items()]
@@ -151,8 +161,15 @@ def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list
             raise ValueError(f"{PAIRS}: keys that go together need equally many values; {counted}")
         kept = [values for key, values in columns.items() if key not in single]
         if kept:
-            axes.append(list(dict.fromkeys(zip(*kept, strict=True))))
-    return [*axes, *single.values()]
+            axes.append(first(list(dict.fromkeys(zip(*kept, strict=True)))))
+    axes += [points if key in typed_keys else first(points) for key, points in single.items()]
+    if cut:
+        log.info(
+            "hydra.sweeper.first=%d keeps the first values of %s; typed values are all kept",
+            grid.first,
+            ", ".join(cut),
+        )
+    return axes
 
 
 def _joined(axes: Sequence[Sequence[Point]]) -> Iterator[Point]:

@@ -100,7 +100,7 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
     for key in (*NEEDED, "val_loss", "clip", "seed"):
         if key in table and not pd.api.types.is_numeric_dtype(table[key]):
             raise ValueError(f"{path} has something else than numbers in its column {key}")
-    settings = [key for key in table if key in SETTINGS or "." in str(key)]
+    settings = [str(key) for key in table if key in SETTINGS or "." in str(key)]
     table = table.assign(**{key: rounded_column(table[key]) for key in settings})
     lacking = [key for key in ASSUMED if key not in table]
     table = table.assign(**{key: ASSUMED[key][0] for key in lacking})

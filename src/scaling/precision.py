@@ -28,7 +28,7 @@ def rounded(value: Any) -> Any:
 
 
 def rounded_column(column: pd.Series) -> pd.Series:
-    """A column of a table with its floats to 12 significant digits; others come back as they are."""
+    """A column with its floats to 12 significant digits; any other comes back as it is."""
     if not pd.api.types.is_float_dtype(column):
         return column
     values = {value: rounded(float(value)) for value in column.dropna().unique()}

@@ -28,7 +28,6 @@ def here() -> dict[str, Any]:
         "lightning": lightning.__version__,
         "host": socket.gethostname(),
         "device": gpu or platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
         **_checkout(Path(scaling.__file__).parent),
     }
 

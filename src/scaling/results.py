@@ -26,7 +26,9 @@ Status = Literal["done", "diverged", "failed", "interrupted", "corrupt"]
 FINISHED = ("done", "diverged")
 
 ROOT_KEYS = ("batch", "lr", "clip", "seed")
-SWITCHES = ("resume", "fail_fast", "dry_run", "workers", "save_every")  # change no result
+SWITCHES = (  # change no result, but for what rounding does to it
+    *("resume", "fail_fast", "dry_run", "workers", "save_every", "threads", "threads_from"),
+)
 # Losses that need no learning: what counting reaches, by the length of what it counts, and what
 # nothing goes below. Columns `uniform_loss` and so on.
 REFERENCES = ("uniform", "unigram", "bigram", "trigram", "fourgram", "fivegram", "floor")

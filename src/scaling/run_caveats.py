@@ -37,21 +37,23 @@ _READ = (
 
 
 def _unknown_characters(run: Mapping[str, float]) -> Iterator[Caveat]:
-    for split, named in (("train", "training"), ("val", "validation")):
-        if not run.get(f"{split}_characters"):
-            continue
-        share = run.get(f"unknown_{split}", 0.0) / run[f"{split}_characters"]
-        if share > UNKNOWN:
-            yield Caveat(
-                f"unknown characters in the {named} text",
-                share,
-                f"{_percent(share)} of the {named} text are characters without a code of their "
-                "own, which all count as one symbol, so losses do not compare with those of other "
-                "texts",
-                "set data.vocabulary=characters, or convert the text"
-                if run.get("unknown_train")
-                else "validate on text of the alphabet that is trained on",
-            )
+    shares = {
+        named: run.get(f"unknown_{split}", 0.0) / run[f"{split}_characters"]
+        for split, named in (("train", "training"), ("val", "validation"))
+        if run.get(f"{split}_characters")
+    }
+    if not shares or max(shares.values()) <= UNKNOWN:
+        return
+    said = " and ".join(f"{_percent(share)} of the {named}" for named, share in shares.items())
+    yield Caveat(
+        "unknown characters",
+        max(shares.values()),
+        f"{said} text have no code of their own and all count as one symbol, so losses do not "
+        "compare with those of other texts",
+        "set data.vocabulary=characters, or convert the text"
+        if run.get("unknown_train")
+        else "validate on text in the alphabet of the training text",
+    )
 
 
 def _collapse(run: Mapping[str, float]) -> Iterator[Caveat]:

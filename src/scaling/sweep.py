@@ -16,7 +16,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from scaling import (
     cells,
@@ -27,13 +27,13 @@ from scaling import (
     interrupts,
     plans,
     results,
-    train,
     workers,
 )
 from scaling.attempts import Ended
 from scaling.cells import Cell
 from scaling.interrupts import Interrupted
 from scaling.refusals import REFUSED, message
+from scaling.runs import run
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,8 @@ def _single(composed: DictConfig) -> None:
 
 
 def _check_mode(full: Any) -> None:
-    """Stop a single run that would silently ignore the grid of its experiment."""
+    """Stop a command that would silently ignore what it sets: the grid of a single run, folders."""
+    config.check_hydra(OmegaConf.to_container(full, resolve=False))  # type: ignore[arg-type]
     grid = [key for key in ("params", "pairs", "exclude") if full.sweeper.get(key)]
     if full.mode == RunMode.RUN and grid:
         raise ValueError(
@@ -86,6 +87,7 @@ def multirun(
     launcher: Launcher,
 ) -> None:
     """What Hydra's sweeper calls for a grid; see `scaling.grids`."""
+    config.check_hydra(OmegaConf.to_container(master.hydra, resolve=False))  # type: ignore[arg-type]
     asked = grids.expand(loader, master, arguments, grids.Grid(**grid))
     sys.exit(work(asked, launcher=launcher))
 
@@ -219,7 +221,7 @@ def _rehearse(todo: Sequence[Cell]) -> None:
         key = json.dumps(inner, sort_keys=True, default=str)
         if key not in built:
             built.add(key)
-            train.rehearse(cell)
+            run.rehearse(cell)
 
 
 def _prepare(asked: Sequence[Cell], swept: bool) -> None:

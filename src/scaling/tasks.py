@@ -17,6 +17,7 @@ from scaling.federated import Source
 from scaling.models.adapter import Adapter
 from scaling.models.learner import Learner
 from scaling.models.sequence import SequenceClassifier
+from scaling.models.statistics import normalises_batches
 from scaling.seeds import seed_for
 from scaling.tables import drop_parts, write_part
 
@@ -48,6 +49,8 @@ def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) ->
             "data=flows"
         )
     schedule = build(settings["schedule"], steps=steps, batch=settings["batch"])
+    if normalises_batches(net):
+        _check_statistics(settings, data)
     ways = {"optimizer": build(settings["optimizer"]), "schedule": schedule}
     if settings["adaptation"] is None:
         return Learner(net, seed=settings["seed"], **ways)
@@ -56,6 +59,30 @@ def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) ->
     data.check_growth(steps)
     adapter: Adapter = build(settings["adaptation"], net=net, sizes=data.batches.size, **ways)
     return adapter
+
+
+def _check_statistics(settings: Mapping[str, Any], data: Any) -> None:
+    """Refuse batch normalisation by the statistics of a single example.
+
+    Raises:
+        ValueError: naming the key that makes batches of one.
+    """
+    batch, parts = settings["batch"], data.microbatches
+    why = f"batch={batch} comes in {parts} parts" if parts > 1 else f"batch={batch}"
+    remedy = "choose a larger batch, or another model.normalisation"
+    alone = data.batches.smallest == 1
+    if settings["adaptation"] is not None:
+        remedy = "choose another batch, or adaptation.statistics=query or source"
+        if batch > 1:
+            windows = len(data.query)
+            why = f"batch={batch} leaves 1 of the query's {windows} windows to a last batch"
+        alone = alone and settings["adaptation"]["statistics"] == "batch"
+        if settings["federation"]["batch"] == 1:
+            alone, why, remedy = True, "federation.batch=1", "choose a larger federation.batch"
+    if alone:
+        raise ValueError(
+            f"{why}, so that batch normalisation has the statistics of a single example; {remedy}"
+        )
 
 
 def begin(

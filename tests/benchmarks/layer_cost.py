@@ -35,12 +35,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
 
-from scaling import config, train
+from scaling import config
 from scaling.callbacks.checkpoint import Resumable
 from scaling.callbacks.handlers import OwnHandlers
 from scaling.callbacks.heartbeat import Heartbeat
 from scaling.datamodules.batches import Batches
 from scaling.models.learner import Learner
+from scaling.runs import run
 from scaling.seeds import generator_for
 
 LIMIT = 1.6  # ratio to the plain loop
@@ -126,9 +127,9 @@ def callbacks(folder: Path, *choices: str, only: str | None) -> list[L.Callback]
     """Those that a run of these settings would have, or only one of them."""
     with initialize_config_dir(str(config.FOLDER), version_base="1.3"):
         nodes = OmegaConf.to_container(compose("config", [*choices]).callbacks)
-    chosen = [train._callback(name, node) for name, node in nodes.items() if only in (None, name)]
-    house = [OwnHandlers(), Heartbeat(folder, seconds=train.BEAT)]
-    return [*chosen, *house, Resumable(folder / train.CHECKPOINT, seconds=30)]
+    chosen = [run._callback(name, node) for name, node in nodes.items() if only in (None, name)]
+    house = [OwnHandlers(), Heartbeat(folder, seconds=run.BEAT)]
+    return [*chosen, *house, Resumable(folder / run.CHECKPOINT, seconds=30, threads=1)]
 
 
 def measure(

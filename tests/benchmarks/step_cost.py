@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from scaling import cells, config, train
+from scaling import cells, config
 from scaling.datamodules.batches import Batches
+from scaling.runs import run
 
 WARM = 20  # first steps of both, which are not counted
 LIMIT, STATISTICS = 1.05, 3.0  # ratio to the plain loop; percent of a step
@@ -36,7 +37,7 @@ class PlainLoop:
     """The same step with nothing around it."""
 
     def __init__(self, cell: cells.Cell):
-        _, learner, _ = train._build(cell, Path(tempfile.mkdtemp()), bar=False)
+        _, learner, _ = run._build(cell, Path(tempfile.mkdtemp()), bar=False)
         self.net, self.optimizer = learner.net, learner.configure_optimizers()["optimizer"]
         self.parameters = list(self.net.parameters())
         self.clip = cell.config["clip"]
@@ -78,7 +79,7 @@ def composed(*overrides: str) -> cells.Cell:
 def measure(name: str, steps: int, *overrides: str) -> tuple[float, float]:
     """Print what a step costs; gives the ratio of the means, and the statistics in percent."""
     cell = composed(f"steps={steps + WARM}", *overrides)
-    data, learner, trainer = train._build(cell, Path(tempfile.mkdtemp()), bar=False)
+    data, learner, trainer = run._build(cell, Path(tempfile.mkdtemp()), bar=False)
     turns = Turns(data.batches, PlainLoop(cell))
     trainer.fit(learner, turns)
     plain, ours = (np.array(turns.seconds[which][WARM:steps]) for which in ("plain", "ours"))

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from pathlib import Path
 
 import lightning as L
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 from scaling.callbacks.divergence import Divergence
 from scaling.callbacks.evaluations import Evaluations
 from scaling.callbacks.gradient_norms import GradientNorms
+from scaling.callbacks.progress import Progress
 from scaling.tables import read_parts
 
 OPTIMIZERS = {
@@ -96,6 +98,75 @@ def test_accumulated_gradients_measure_like_one_large_batch(tmp_path):
     assert len(parts) == STEPS
     for column in ("train_loss", "grad_norm_pre_clip", "grad_norm_post_clip", "update_norm"):
         np.testing.assert_allclose(parts[column], whole[column], rtol=1e-4, err_msg=column)
+
+
+class Groups(L.LightningModule):
+    """Anybody's module, whose losses are noted as it gives them, in one of several forms."""
+
+    def __init__(self, examples: int, form: str):
+        super().__init__()
+        self.linear, self.form, self.given = nn.Linear(3, 1), form, []
+        torch.manual_seed(0)
+        self.data = torch.utils.data.TensorDataset(torch.randn(examples, 3))
+
+    def training_step(self, batch, batch_idx):
+        loss = (self.linear(batch[0]) - 7).square().mean()
+        if self.form == "none" and batch_idx % 4 == 1:
+            self.given.append(math.nan)
+            return None
+        self.given.append(loss.item())
+        return {"dict": {"loss": loss, "more": 1}, "vector": loss[None]}.get(self.form, loss)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(self.data, batch_size=8)
+
+
+@pytest.mark.filterwarnings("ignore:.*returned `None`")  # which is what is tried
+@pytest.mark.parametrize("form", ["scalar", "dict", "vector", "none"])
+@pytest.mark.parametrize(
+    ("examples", "settings", "groups"),
+    [
+        (24, {}, [3]),  # of 4: the last group of an epoch is short
+        (40, {}, [4, 1]),
+        (80, {"limit_train_batches": 6}, [4, 2]),
+        (64, {"log_every_n_steps": 0}, [4, 4]),
+    ],
+)
+def test_the_loss_of_a_step_is_the_mean_of_those_that_its_parts_gave(
+    tmp_path, examples, settings, groups, form
+):
+    learner, norms = Groups(examples, form), GradientNorms(flush_every=50)
+    bar = Progress()
+    settings |= {"accumulate_grad_batches": 4, "max_steps": -1, "max_epochs": 1}
+    fit(learner, None, tmp_path, [norms, Divergence(every=1), bar], **settings)
+    parts = np.split(np.array(learner.given), np.cumsum(groups)[:-1])
+    want = [np.nanmean(part) for part in parts]
+    np.testing.assert_allclose(read_parts(tmp_path / "steps")["train_loss"], want, rtol=1e-6)
+
+
+def test_the_gradient_of_a_short_group_is_smaller_by_what_it_lacks(tmp_path):
+    """As Lightning divides every loss by `accumulate_grad_batches`."""
+    norms = {}
+    for parts in (1, 4):
+        learner = Groups(8, "scalar")  # one batch an epoch
+        nn.init.ones_(learner.linear.weight)
+        nn.init.zeros_(learner.linear.bias)
+        settings = {"accumulate_grad_batches": parts, "max_steps": -1, "max_epochs": 1}
+        fit(learner, None, tmp_path / str(parts), [GradientNorms(flush_every=1)], **settings)
+        norms[parts] = read_parts(tmp_path / str(parts) / "steps")["grad_norm_pre_clip"].item()
+    assert norms[4] == pytest.approx(norms[1] / 4, rel=1e-6)
+
+
+def test_nothing_is_logged_where_the_trainer_logs_nothing(tmp_path):
+    for every, lines in ((0, 0), (2, 2)):
+        logger = L.pytorch.loggers.CSVLogger(tmp_path / str(every))
+        settings = {"log_every_n_steps": every, "logger": logger, "max_steps": 4}
+        fit(Groups(64, "scalar"), None, tmp_path, [GradientNorms(flush_every=1)], **settings)
+        file = Path(logger.log_dir) / "metrics.csv"
+        assert (len(pd.read_csv(file)) if file.exists() else 0) == lines
 
 
 def test_clipping_by_value_is_measured_on_what_it_leaves(tmp_path):

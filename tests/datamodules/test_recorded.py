@@ -6,7 +6,7 @@ import torch
 from flows import identity
 
 from scaling.datamodules import recorded
-from scaling.datamodules.recorded import File, Recorded
+from scaling.datamodules.recorded import Recorded, Source
 from scaling.datamodules.windowing import Records
 
 UNSW = {
@@ -32,12 +32,11 @@ def planted(monkeypatch) -> Records:
     kinds = np.repeat(["none", "a", "b"], [800, 300, 100])
     features[::10] = features[1::10]
     made = Records(features.astype(np.float32), kinds, "none", None)
-    monkeypatch.setitem(
-        recorded.SOURCES, "unsw_nb15", File(lambda path: made, lambda path: "planted")
-    )
-    Recorded.draw.cache_clear()
+    source = Source(lambda path: (), lambda files: "planted", lambda files: made)
+    monkeypatch.setitem(recorded.SOURCES, "unsw_nb15", source)
+    Recorded._drawn.cache_clear()
     yield made
-    Recorded.draw.cache_clear()
+    Recorded._drawn.cache_clear()
 
 
 def small(**changes) -> Recorded:

@@ -211,7 +211,8 @@ def test_a_killed_run_goes_on_within_its_pass(tmp_path, monkeypatch, stopped, gr
     monkeypatch.setattr(killed, "on_train_batch_start", die)
     path = tmp_path / "checkpoint.ckpt"
     saving, going_on = (
-        trainer(tmp_path, max_steps=90, callbacks=[Resumable(path, seconds=0.0)]) for _ in range(2)
+        trainer(tmp_path, max_steps=90, callbacks=[Resumable(path, seconds=0.0, threads=1)])
+        for _ in range(2)
     )
     with pytest.raises(KeyError, match="killed"):
         saving.fit(killed, datamodule=windows(**settings))

@@ -98,7 +98,8 @@ def test_the_loss_of_an_example_is_its_cross_entropy_and_no_mean():
 def test_runs_that_differ_in_batch_and_learning_rate_start_from_the_same_weights(
     command, monkeypatch
 ):
-    from scaling import sweep, train
+    from scaling import sweep
+    from scaling.runs import run
 
     seen = []
     monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
@@ -106,7 +107,7 @@ def test_runs_that_differ_in_batch_and_learning_rate_start_from_the_same_weights
     assert command("-m", *mlp_on_digits, "batch=8,32", "lr=1e-3,1e-1", "seed=0,1").code == 0
     starts = {}
     for cell in seen:
-        _, learner, _ = train._build(cell, Path(), bar=False)
+        _, learner, _ = run._build(cell, Path(), bar=False)
         weights = nn.utils.parameters_to_vector(learner.parameters()).detach()
         starts.setdefault(cell.config["seed"], []).append(weights)
     assert [len(starts[seed]) for seed in (0, 1)] == [4, 4]

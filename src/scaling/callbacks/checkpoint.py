@@ -20,12 +20,14 @@ class Resumable(Checkpoint):
     Args:
         path: of the file.
         seconds: least time between two saves; a killed run loses no more than that and a step.
+        threads: of the run, noted so that one that goes on elsewhere has as many, without which
+            sums would be rounded otherwise.
     """
 
-    def __init__(self, path: Path, *, seconds: float):
+    def __init__(self, path: Path, *, seconds: float, threads: int):
         if seconds < 0:
             raise ValueError(f"seconds={seconds} must not be negative")
-        self.path, self.seconds = path, seconds
+        self.path, self.seconds, self.threads = path, seconds, threads
         self.before = 0.0  # seconds that the run had lasted when it was resumed
         self.started = time.monotonic()
 
@@ -35,7 +37,7 @@ class Resumable(Checkpoint):
         return self.before + time.monotonic() - self.started
 
     def state_dict(self) -> dict[str, Any]:
-        return {"lasted": self.lasted}
+        return {"lasted": self.lasted, "threads": self.threads}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.before = state["lasted"]

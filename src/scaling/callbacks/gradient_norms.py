@@ -60,8 +60,8 @@ class GradientNorms(L.Callback):
 
     It watches and never steers: final weights are bit-identical with and without it. Numbers stay
     on the device and are copied once every `flush_every` steps. Steps whose number
-    `log_every_n_steps` divides go to the trainer's loggers as well; with 0 none does. Its cost, one copy of the
-    parameters in memory and a few passes over them, is itself measured.
+    `log_every_n_steps` divides go to the trainer's loggers as well; with 0 none does. Its cost, one
+    copy of the parameters in memory and a few passes over them, is itself measured.
 
     Args:
         flush_every: optimizer steps between copies from the device.
@@ -191,7 +191,8 @@ class GradientNorms(L.Callback):
         """The step's numbers, still on the device; totals are taken when they are copied."""
         each = (step.norms, step.updates, step.weights)
         scalars = (*self.clamped, *self.losses, *reported.values())
-        row = torch.cat([*each, *(value.float().reshape(1).to(each[0].device) for value in scalars)])
+        device = step.norms.device
+        row = torch.cat([*each, *(value.float().reshape(1).to(device) for value in scalars)])
         layout = Layout(
             len(step.norms),
             len(self.clamped),

@@ -86,6 +86,11 @@ class Batches(Epochs):
         self.batch, self.microbatches = batch, microbatches
         self.steps = examples // batch
 
+    @property
+    def smallest(self) -> int:
+        """Examples of the smallest part of a batch that a network sees at a time."""
+        return self.batch // self.microbatches
+
     def updates(self, epochs: int) -> int:
         """Optimizer steps of so many epochs."""
         return epochs * self.steps

@@ -95,7 +95,7 @@ def _read(files: tuple[File, ...], val_share: float | None) -> Corpus:
 
 
 def _text(file: Path) -> str:
-    """What a file of UTF-8 holds, its lines ended by "\n" whichever system wrote it.
+    r"""What a file of UTF-8 holds, its lines ended by "\n" whichever system wrote it.
 
     A byte order mark is no character of the text, and "\r" is none either: a validation file from
     Windows beside a training file from Linux would else hold a character that nobody can predict.

@@ -38,6 +38,11 @@ class Passes(Epochs):
         """Updates of the first pass, and of all others unless batches grow."""
         return self.updates(1)
 
+    @property
+    def smallest(self) -> int:
+        """Windows of the smallest batch of any pass, which may be the last of one."""
+        return min(self.windows % size or size for size in self.sizes)
+
     def updates(self, passes: int) -> int:
         """Updates of so many passes, from the first one on."""
         return sum(math.ceil(self.windows / self.size(p)) for p in range(passes))

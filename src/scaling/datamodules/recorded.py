@@ -28,7 +28,7 @@ class Source(NamedTuple):
 
 
 SOURCES = {
-    module.__name__.rpartition(".")[2]: Source(module.files, module.fingerprint, module.read)  # type: ignore[arg-type]
+    module.__name__.rpartition(".")[2]: Source(module.files, module.fingerprint, module.read)
     for module in (unsw_nb15, nsl_kdd)
 }
 

@@ -82,7 +82,9 @@ def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
 
 def _failures(rounds: pd.DataFrame) -> Iterator[str]:
     """Each client that is missing in averages of a source model, with each of its reasons."""
-    lost = rounds[rounds["failures"] != ""] if "failures" in rounds else rounds.iloc[:0]
+    if rounds.empty:
+        return
+    lost = rounds[rounds["failures"] != ""]
     each = lost.assign(said=lost["failures"].str.split("; (?=client )", regex=True)).explode("said")
     for said, lines in each.groupby("said", sort=True):
         numbers = ", ".join(f"{number:.0f}" for number in sorted(lines["round"].unique()))

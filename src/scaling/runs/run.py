@@ -1,0 +1,338 @@
+"""Train one cell and write its row."""
+
+import contextlib
+import datetime
+import logging
+import math
+import shutil
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning as L
+import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from omegaconf import OmegaConf
+
+from scaling import (
+    beats,
+    config,
+    denormals,
+    hparams,
+    interrupts,
+    locks,
+    provenance,
+    results,
+    tasks,
+    threads,
+)
+from scaling.callbacks.checkpoint import Resumable
+from scaling.callbacks.handlers import OwnHandlers
+from scaling.callbacks.heartbeat import Heartbeat
+from scaling.callbacks.progress import Progress
+from scaling.cells import Cell, build
+from scaling.interrupts import Interrupted
+
+log = logging.getLogger(__name__)
+
+TRACEBACK = "traceback.txt"
+CHECKPOINT = "checkpoint.ckpt"
+BEAT = 5.0  # seconds between two signs of life of a run
+LOGGED = ("val_", "test_", "train_accuracy", "query_", "source_")  # metrics that a row has
+
+
+def rehearse(cell: Cell) -> None:
+    """Build everything that `run` will build, and train nothing.
+
+    Raises:
+        ValueError: for values that only the thing itself can judge, such as a batch larger than
+            the data.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _build(cell, Path("."), bar=False)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a library raises about the values it was given
+        raise ValueError(f"{cell.name}: {type(error).__name__}: {error}") from error
+
+
+def examples(cell: Cell) -> int:
+    """How many training examples a cell asks for."""
+    data = build(cell.config["data"])
+    data.prepare()
+    return int(data.batches.examples(_steps(cell.config, data)))
+
+
+@denormals.flushed()
+def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
+    """Train a cell in its folder and write its row, whatever happens.
+
+    A run that was killed or interrupted goes on from its checkpoint and ends as if it had been left
+    alone. One that raised an error starts anew.
+
+    Args:
+        cell: held by this process.
+        bar: show a progress bar.
+        fresh: start anew in any case.
+
+    Raises:
+        Interrupted: after the row is written, for Ctrl-C and SIGTERM.
+        OSError: if the row cannot be written.
+    """
+    folder = cell.folder
+    measured: dict[str, float] = {}
+    where: dict[str, Any] = {"start": _now()}
+    stopped_by, cause = None, None
+    beats.write(folder, step=0)
+    try:
+        resumed = None if fresh else _checkpoint(folder / CHECKPOINT)
+        if resumed is None:
+            _clear(folder)
+            _keep_config(cell, folder / ".hydra")
+        status, error = _fit(cell, folder, measured, where, bar, resumed), None
+    except BaseException as caught:
+        stopped_by, cause = interrupts.behind(caught), caught
+        status = "interrupted" if stopped_by else "failed"
+        error = f"{type(caught).__name__}: {caught}".strip(": ") if not stopped_by else None
+        if not stopped_by:
+            (folder / TRACEBACK).write_text(traceback.format_exc())
+    with interrupts.held_back():
+        written = row_of(cell, where, status=status, error=error, measured=measured)
+        results.write(written, folder)
+        if not stopped_by:
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+        beats.end(folder)
+    if stopped_by:
+        raise Interrupted(stopped_by) from cause
+    return written
+
+
+def row_of(
+    cell: Cell, where: Mapping[str, Any], *, status: results.Status, **parts: Any
+) -> results.Row:
+    """The row of a cell; `parts` are its error and what was measured.
+
+    Args:
+        cell: that was trained.
+        where: when it started, as `start`, and on how many `threads`, as far as that is known.
+        status: how it ended.
+        parts: `error`, `measured`.
+    """
+    where = {**where, "end": _now(), **provenance.here()}
+    return results.Row(
+        study=cell.config["study"],
+        run=cell.name,
+        digest=cell.digest,
+        status=status,
+        model=cell.choices["model"],
+        data=cell.choices["data"],
+        optimizer=cell.choices["optimizer"],
+        protocol=config.protocol(cell.config)[0],
+        config=cell.config | {"clip": config.clip(cell.config)},
+        provenance={**where, "data": cell.fingerprint},
+        **parts,
+    )
+
+
+def _fit(
+    cell: Cell,
+    folder: Path,
+    measured: dict[str, float],
+    where: dict[str, Any],
+    bar: bool,
+    resumed: "_Resumed | None",
+) -> results.Status:
+    """Train and validate, and fill `measured` with what there is, also on the way out of an error.
+
+    Args:
+        cell: to be trained.
+        folder: of the run.
+        measured: column -> number, filled in here.
+        where: gets the number of `threads`.
+        bar: show a progress bar.
+        resumed: the checkpoint to go on from; None to start anew.
+
+    Returns:
+        `done`, or `diverged` if a loss was not finite.
+    """
+    L.seed_everything(cell.config["seed"], workers=True, verbose=False)
+    data, module, trainer = _build(cell, folder, bar, resumed)
+    (saver,) = [part for part in trainer.callbacks if isinstance(part, Resumable)]  # type: ignore[attr-defined]
+    where["threads"] = saver.threads
+    with threads.on(saver.threads):
+        return _train(cell, folder, (data, module, trainer), measured, resumed is not None)
+
+
+def _train(
+    cell: Cell,
+    folder: Path,
+    built: tuple[Any, L.LightningModule, L.Trainer],
+    measured: dict[str, float],
+    resumed: bool,
+) -> results.Status:
+    """What `_fit` does with a run once it is built."""
+    data, module, trainer = built
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    observers: list[Any] = [part for part in (module, *callbacks) if hasattr(part, "columns")]
+    (saver,) = [callback for callback in callbacks if isinstance(callback, Resumable)]
+    shown = hparams.hyperparameters(cell.config, cell.choices, config.clip(cell.config))
+    measured |= tasks.begin(cell.config, data, module, folder)
+    hparams.begin(trainer.loggers, shown)
+    try:
+        path = folder / CHECKPOINT if resumed else None
+        with _known_warnings():
+            if not resumed and tasks.adapts(module):
+                trainer.validate(module, datamodule=data, verbose=False)
+            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+        measured["seconds"] = saver.lasted
+        with _known_warnings():  # Lightning does not validate where max_steps ends an epoch early
+            trainer.validate(module, datamodule=data, verbose=False)
+    finally:
+        measured.setdefault("seconds", saver.lasted)
+        measured["steps"] = trainer.global_step
+        measured["examples"] = data.batches.examples(trainer.global_step)
+        measured["parameters"] = sum(p.numel() for p in module.parameters())
+        for name, value in trainer.callback_metrics.items():
+            if name.startswith(LOGGED):
+                measured[name] = float(value)
+        for source in (data, *observers):
+            measured.update(source.columns())
+    finite = math.isfinite(measured.get("val_loss", math.nan))
+    done = finite and "diverged_step" not in measured
+    hparams.conclude(trainer.loggers, shown, measured, diverged=not done)
+    return "done" if done else "diverged"
+
+
+def _build(
+    cell: Cell, folder: Path, bar: bool, resumed: "_Resumed | None" = None
+) -> tuple[Any, L.LightningModule, L.Trainer]:
+    """Data, module and trainer of a cell, ready to fit."""
+    settings = cell.config
+    data = build(settings["data"])
+    sizes = data.prepare()
+    module = tasks.module(settings, data, sizes, steps=_steps(settings, data))
+    module.configure_optimizers()  # so that what it refuses is refused now
+    wanted = (settings["callbacks"] or {}).items()
+    callbacks = [_callback(name, node) for name, node in wanted if node is not None]
+    callbacks += [OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
+    number = resumed.threads if resumed and resumed.threads else _threads(settings, data, module)
+    if resumed and settings["threads"] not in (None, number):
+        log.info("threads=%s waits for a run that starts anew; this one was begun on %d, and goes "
+                 "on so", settings["threads"], number)  # fmt: skip
+    callbacks.append(Resumable(folder / CHECKPOINT, seconds=settings["save_every"], threads=number))
+    clip, logger = config.clip(settings), settings["logger"]
+    place: dict[str, Any] = {"save_dir": str(folder)}
+    if resumed is not None and "TensorBoard" in logger.get("_target_", ""):
+        place["purge_step"] = resumed.step  # what was logged after the checkpoint comes again
+    trainer = build(
+        settings["trainer"],
+        max_steps=_steps(settings, data),
+        max_epochs=-1,
+        gradient_clip_val=None if math.isinf(clip) else clip,
+        callbacks=[*callbacks, Progress()] if bar else callbacks,
+        logger=build(logger, **place) if logger else False,
+        default_root_dir=str(folder),
+        # one process, whatever the variables of a job say; only submitit requeues
+        plugins=settings["trainer"].get("plugins") or [LightningEnvironment()],
+        num_sanity_val_steps=0,
+        enable_checkpointing=True,  # with our own callback, see Resumable
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    return data, module, trainer
+
+
+def _callback(name: str, node: Mapping[str, Any]) -> L.Callback:
+    try:
+        callback: L.Callback = build(node)
+    except ValueError as error:  # a callback does not know where its keys stand in a config
+        raise ValueError(f"callbacks.{name}.{error}") from error
+    return callback
+
+
+def _steps(settings: Mapping[str, Any], data: Any) -> int:
+    """Optimizer steps of a run, whichever duration it fixed."""
+    protocol, count = config.protocol(settings)
+    if protocol == "epochs":
+        return int(data.batches.updates(count))
+    if protocol == "examples":
+        return int(data.batches.updates_for(count))
+    return count
+
+
+def _threads(settings: Mapping[str, Any], data: Any, module: L.LightningModule) -> int:
+    """Threads of a run that starts anew."""
+    weights = sum(parameter.numel() for parameter in module.parameters())
+    return threads.number(
+        settings["threads"],
+        work=weights * settings["batch"] * data.prepare().length / data.microbatches,
+        worth=settings["threads_from"],
+        most=torch.get_num_threads(),
+    )
+
+
+class _Resumed(NamedTuple):
+    """A checkpoint that a run goes on from."""
+
+    step: int  # optimizer steps
+    threads: int | None  # None in those of an earlier version
+
+
+def _checkpoint(path: Path) -> _Resumed | None:
+    """A run's checkpoint; None without one.
+
+    One that cannot be read is set aside, so that the run starts anew.
+    """
+    if not path.exists():
+        return None
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        own = saved["callbacks"].get(Resumable.__qualname__, {})
+        return _Resumed(int(saved["global_step"]), own.get("threads"))
+    except Exception as error:  # a torn or foreign file raises whatever its bytes suggest
+        aside = path.parent.with_name(f"{path.parent.name}.corrupt.ckpt")
+        path.replace(aside)
+        log.warning("%s cannot be read (%s); set aside as %s, starting anew",
+                    path, type(error).__name__, aside.name)  # fmt: skip
+        return None
+
+
+def _clear(folder: Path) -> None:
+    """Make the run's folder, free of what an unfinished attempt left, except for its row.
+
+    The old row stays until the new one replaces it, so that there is never none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name not in (results.FILE, locks.FILE, beats.FILE):
+            entry.unlink()
+
+
+def _keep_config(cell: Cell, folder: Path) -> None:
+    """Leave what Hydra users look for: the config as composed, and what was typed."""
+    folder.mkdir()
+    (folder / "config.yaml").write_text(cell.source)
+    (folder / "overrides.yaml").write_text(OmegaConf.to_yaml(list(cell.overrides)))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+@contextlib.contextmanager
+def _known_warnings() -> Iterator[None]:
+    """Silence what Lightning warns of and this framework does on purpose."""
+    with warnings.catch_warnings():
+        for message in (
+            "Detected call of `lr_scheduler.step",  # where a scaler skipped the first steps
+            "The number of training batches",  # is smaller than the logging interval
+            ".*treespec, LeafSpec.* is deprecated",  # Lightning 2.6 with torch 2.13
+        ):
+            warnings.filterwarnings("ignore", message)
+        yield

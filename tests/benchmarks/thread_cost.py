@@ -1,0 +1,98 @@
+"""What threads are worth: runs of growing size on one thread and on all, quiet and beside others.
+
+Each case is a real run (`python -m scaling.train`), whose `seconds` of training are read from its
+row: on one thread, on all cores with threads that sleep where they wait, as ours do, and on all
+cores with threads that spin, as OpenMP's do unless told otherwise. The three take turns, and the
+least of each is shown beside the least of all. With `--busy` as many other processes do nothing but
+count meanwhile.
+
+`threads_from` in conf/config.yaml is set by this table, to the work where all cores begin to pay.
+Exit code 1 if what a run chooses by itself takes more than 1.3 times the fastest on a quiet
+machine, or, beside a busy core, more than 1.6 times what one thread took on a quiet one.
+
+    python tests/benchmarks/thread_cost.py [--busy 1] [--turns 3]
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+MLP = ("model=mlp", "data=digits", "optimizer=adam", "callbacks=default")
+TEXT = ("data=pydoc", "data.val_windows=64")
+CASES = {
+    "mlp 4 x 256, batch 64": (*MLP, "batch=64", "steps=1500"),
+    "mlp 4 x 256, batch 256": (*MLP, "batch=256", "steps=600"),
+    "mlp 4 x 512, batch 64": (*MLP, "model.width=512", "batch=64", "steps=600"),
+    "mlp 4 x 512, batch 256": (*MLP, "model.width=512", "batch=256", "steps=200"),
+    "transformer 64 x 4, batch 2": (*TEXT, "batch=2", "steps=200"),
+    "transformer 64 x 4, batch 8": (*TEXT, "batch=8", "steps=100"),
+    "transformer 64 x 4, batch 32": (*TEXT, "batch=32", "steps=50"),
+    "transformer 128 x 4, batch 32": (*TEXT, "model.d_model=128", "batch=32", "steps=20"),
+}
+WAYS = {
+    "one": ("threads=1", "PASSIVE"),
+    "all": ("threads={cores}", "PASSIVE"),
+    "spinning": ("threads={cores}", "ACTIVE"),
+    "chosen": ("threads=null", "PASSIVE"),
+}
+QUIET, BUSY = 1.3, 1.6  # limits
+
+
+def seconds(folder: Path, case: tuple[str, ...], way: str) -> tuple[float, int]:
+    """Training time of a run, and the threads that it had."""
+    threads, policy = WAYS[way]
+    cores = len(os.sched_getaffinity(0))
+    subprocess.run(
+        [sys.executable, "-m", "scaling.train", *case, "logger=none", "resume=all",
+         threads.format(cores=cores)],
+        cwd=folder, env=os.environ | {"OMP_WAIT_POLICY": policy}, capture_output=True, check=True,
+    )  # fmt: skip
+    (row,) = (json.loads(file.read_text()) for file in folder.glob("multirun/*/*/row.json"))
+    return row["measured"]["seconds"], row["provenance"]["threads"]
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--busy", type=int, default=0, help="processes that keep cores busy")
+    parser.add_argument("--turns", type=int, default=3)
+    given = parser.parse_args()
+    loads = [multiprocessing.Process(target=spin, daemon=True) for _ in range(given.busy)]
+    ways = ("one", "all", "spinning", "chosen") if given.busy else ("one", "all", "spinning")
+    print(f"{given.busy} busy processes; seconds, least of {given.turns} turns")
+    print(f"{'':32}{'chosen':>8}" + "".join(f"{way:>10}" for way in ("quiet one", *ways)))
+    missed = False
+    for name, case in CASES.items():
+        least: dict[str, float] = {}
+        with tempfile.TemporaryDirectory() as place:
+            quiet = seconds(Path(place), case, "one")[0] if given.busy else 0.0
+            for load in loads:
+                load.start()
+            for _ in range(given.turns):
+                for way in ways:
+                    lasted, _ = seconds(Path(place), case, way)
+                    least[way] = min(least.get(way, lasted), lasted)
+            _, threads = seconds(Path(place), case, "chosen")
+        for load in loads:
+            load.kill()
+            load.join()
+        loads = [multiprocessing.Process(target=spin, daemon=True) for _ in loads]
+        own = least.get("chosen", least["one" if threads == 1 else "all"])
+        missed |= own > (BUSY * quiet if given.busy else QUIET * min(least.values()))
+        shown = [f"{quiet:10.2f}" if given.busy else f"{'':10}"]
+        shown += [f"{least[way]:10.2f}" for way in ways]
+        print(f"{name:32}{threads:8d}" + "".join(shown), flush=True)
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
