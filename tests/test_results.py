@@ -92,7 +92,7 @@ def test_folders_are_merged_and_searched_at_any_depth(tmp_path):
     [
         (lambda text: text[: len(text) // 2], "cannot be read"),
         (lambda text: text.replace("2.5", "1.5"), "checksum"),
-        (lambda text: text.replace('"schema": 1', '"schema": 0'), "schema"),
+        (lambda text: text.replace('"schema": 2', '"schema": 0'), "schema"),
         (lambda text: "", "cannot be read"),
         (lambda text: "[]", "schema"),
     ],

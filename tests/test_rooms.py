@@ -83,7 +83,7 @@ FORBIDDEN = {
 HYDRA_ROOMS = {
     "config.py",
     "cells.py",
-    "train.py",
+    "run.py",
     "sweep.py",
     "grids.py",
     "foreign.py",

@@ -219,7 +219,7 @@ def test_an_edited_row_another_schema_and_a_damaged_plan_are_named(study, monkey
     file = study / name(lr=0.001) / results.FILE
     file.write_text(file.read_text().replace("2.0", "1.0"))
     other = study / name(lr=0.1) / results.FILE
-    other.write_text(other.read_text().replace('"schema": 1', '"schema": 7'))
+    other.write_text(other.read_text().replace('"schema": 2', '"schema": 7'))
     (study / plans.FOLDER / "bad.json").write_text("[]")
     before = {path: path.read_bytes() for path in study.rglob("*.json")}
     code, out, err = look(monkeypatch, capsys, study)

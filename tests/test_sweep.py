@@ -281,16 +281,20 @@ def test_a_corrupt_row_is_named_left_untouched_and_keeps_its_cell_from_training(
     assert len(mtimes()) == 3  # the new cell was trained all the same
 
 
-class LetGo(logging.Handler):
-    """Closes a lock's file as soon as a sweep says that it waits."""
+class LetGo(logging.Filter):
+    """Closes a lock's file as soon as a sweep says that it waits.
+
+    No handler, because Hydra takes away those that a logger has when it configures logging.
+    """
 
     def __init__(self, file):
         super().__init__()
         self.file = file
 
-    def emit(self, record):
+    def filter(self, record):
         if "waiting for" in record.getMessage():
             self.file.close()
+        return True
 
 
 def test_a_sweep_waits_at_its_end_for_cells_that_others_hold(command):
@@ -299,11 +303,11 @@ def test_a_sweep_waits_at_its_end_for_cells_that_others_hold(command):
     (folder / results.FILE).unlink()
     assert locks.keep(folder / locks.FILE)
     let_go = LetGo(locks._kept.pop())
-    logging.getLogger("scaling.sweep").addHandler(let_go)
+    logging.getLogger("scaling.sweep").addFilter(let_go)
     try:
         ended = command("-m", "seed=0,1")
     finally:
-        logging.getLogger("scaling.sweep").removeHandler(let_go)
+        logging.getLogger("scaling.sweep").removeFilter(let_go)
     assert ended.code == 0
     assert "waiting for 1 cells that other processes hold" in ended.out
     assert set(rows()["status"]) == {"done"}

@@ -130,13 +130,13 @@ def check_hydra(node: Mapping[str, Any]) -> None:
     """Stop a command that sets what Hydra would do to a folder or a process, and nobody does here.
 
     Args:
-        node: the config below `hydra`, as plain containers.
+        node: the config below `hydra`, or a part of it, as plain containers.
 
     Raises:
         ValueError: naming the key, its value and the remedy.
     """
     for path, only in UNUSED.items():
-        if (value := _at(node, path)) != only:
+        if (value := _at(node, path)) not in (None, only):
             remedy = (
                 "set variables in the shell, before the command"
                 if path.startswith("job.env")

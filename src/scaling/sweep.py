@@ -49,6 +49,7 @@ def main() -> None:
     logging.raiseExceptions = False  # who reads the lines may leave early
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would leave with 1 by itself
     with _refusals():
+        _check_typed(sys.argv[1:])
         _single()
     sys.exit(0)
 
@@ -66,6 +67,14 @@ def _single(composed: DictConfig) -> None:
         sys.exit(code)
     if code > 128:  # else a sweeper or a launcher of Hydra's own goes on with the next
         raise Interrupted(code - 128)
+
+
+def _check_typed(words: Sequence[str]) -> None:
+    """Stop before Hydra makes the folders that are typed, which nothing would be written to."""
+    keys = tuple(f"hydra.{path}" for path in config.UNUSED)
+    typed = [word for word in (word.lstrip("+") for word in words) if word.startswith(keys)]
+    node: Any = OmegaConf.to_container(OmegaConf.from_dotlist(typed))
+    config.check_hydra(node.get("hydra", {}))
 
 
 def _check_mode(full: Any) -> None:
