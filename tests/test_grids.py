@@ -210,3 +210,11 @@ def test_an_exclusion_that_fits_nothing_is_told(caplog):
 def test_a_grid_without_meaning_is_refused(grid, message):
     with pytest.raises(ValueError, match=message):
         expand("batch=8,16", **grid)
+
+
+def test_a_rule_may_name_a_list(caplog):
+    caplog.set_level("INFO")
+    grid = ("optimizer.betas=[0.9,0.99],[0.9,0.95]",)
+    for rule in ([0.9, 0.99], [[0.9, 0.99], [0.1, 0.2]]):
+        made = expand(*grid, exclude=[{"optimizer.betas": rule}])
+        assert [cell.config["optimizer"]["betas"] for cell in made] == [[0.9, 0.95]]

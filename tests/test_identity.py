@@ -210,3 +210,70 @@ def test_rows_of_an_earlier_version_are_read_and_answer_for_nothing(command):
     assert "they are trained anew" in line
     assert len(results.read(STUDY)) == 6
     assert "earlier version" not in command("-m", "seed=0,1", "lr=1e-3,1e-2").out
+
+
+def test_a_file_that_changes_during_a_sweep_fails_what_is_left_of_it(command, folder, monkeypatch):
+    from scaling.runs import run
+
+    file = folder / "a.txt"
+    file.write_text(WORDS * 40)
+    fit = run._fit
+
+    def changing(cell, *rest):
+        ended = fit(cell, *rest)
+        file.write_text(WORDS.upper() * 40)
+        return ended
+
+    monkeypatch.setattr(run, "_fit", changing)
+    ended = command("-m", "data=text", "data.path=a.txt", "seed=0,1")
+    assert ended.code == 1
+    rows = results.read(STUDY).set_index("seed")
+    assert rows["status"].to_dict() == {0: "done", 1: "failed"}
+    assert "its data have changed since the command was given; give it again" in rows["error"][1]
+
+
+def test_a_file_that_changes_during_a_run_leaves_it_as_it_is(command, folder, monkeypatch):
+    from scaling.datamodules.text import Text
+
+    file = folder / "a.txt"
+    begin = Text.train_dataloader
+
+    def changing(self):
+        file.write_text("another text altogether " * 100)
+        return begin(self)
+
+    losses = []
+    for trains in (begin, changing):
+        file.write_text(WORDS * 40)
+        monkeypatch.setattr(Text, "train_dataloader", trains)
+        assert command("data=text", "data.path=a.txt", "resume=all").code == 0
+        (row,) = results.read(STUDY).itertuples()
+        losses.append((row.val_loss, row.fivegram_loss, row.unknown_val))
+    assert losses[0] == losses[1]
+
+
+def test_runs_on_other_data_are_no_seeds_of_one_cell_and_copies_of_a_file_are(command, folder):
+    for place, words in {"x": WORDS, "y": WORDS, "z": WORDS.upper()}.items():
+        (folder / place).mkdir()
+        (folder / place / "a.txt").write_text(words * 40)
+    for seed, place in enumerate("xyz"):
+        assert command("data=text", f"data.path={place}/a.txt", f"seed={seed}").code == 0
+    rows = results.read(STUDY)
+    assert "data.path" not in rows
+    blocks = [sorted(block["seed"]) for _, block in results.settings(rows)]
+    assert sorted(blocks) == [[0, 1], [2]]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["trainer.precision=32"],
+        ["clip=inf", "trainer.gradient_clip_algorithm=value"],
+        ["trainer.log_every_n_steps=3"],
+        ["+trainer.num_nodes=1"],
+    ],
+)
+def test_what_changes_no_result_is_no_other_run(command, typed):
+    assert command(*(["clip=inf"] if "clip=inf" in typed else [])).code == 0
+    assert command(*typed).code == 0
+    assert len(digests()) == 1

@@ -42,7 +42,10 @@ def test_a_kept_table_without_a_row_is_refused(tmp_path):
 
 def test_what_a_table_of_another_program_lacks_is_said_to_be_assumed(tmp_path):
     (tmp_path / "mine.csv").write_text("lr,batch,val_loss,note\n0.1,8,2.5,a\n1,8,,b\n")
-    with pytest.warns(UserWarning, match="mine.csv lacks columns.* clip.* seed.* status"):
+    with (
+        pytest.warns(UserWarning, match="mine.csv has columns that are not used: note"),
+        pytest.warns(UserWarning, match="mine.csv lacks columns.* clip.* seed.* status"),
+    ):
         rows = results.read(tmp_path / "mine.csv")
     assert list(rows["status"]) == ["done", "diverged"]
     assert list(rows["run"]) == ["line 2", "line 3"]
@@ -144,3 +147,78 @@ def test_a_damaged_kept_table_is_named(tmp_path):
     (tmp_path / "kept" / "epochs.parquet").write_bytes(b"PAR1 torn")
     with pytest.raises(ValueError, match=r"epochs.parquet cannot be read .*; keep the sweep again"):
         results.epochs(tmp_path / "kept")
+
+
+def table(folder, *lines: str):
+    (folder / "mine.csv").write_text("\n".join(lines) + "\n")
+    return folder / "mine.csv"
+
+
+@pytest.mark.filterwarnings("ignore:.*taken for granted")
+def test_fields_beyond_the_header_are_refused_and_move_no_column(tmp_path):
+    for line in ("8,0.001,2.0,", "8,0.001,2.0,7"):
+        with pytest.raises(ValueError, match="more fields than its header; is there a comma"):
+            results.read(table(tmp_path, "batch,lr,val_loss", line, line))
+
+
+@pytest.mark.filterwarnings("ignore:.*taken for granted")
+def test_a_status_is_known_whatever_its_case_and_an_unknown_one_is_named(tmp_path):
+    header = "batch,lr,val_loss,status"
+    rows = results.read(table(tmp_path, header, "8,1,2.0, Done", "8,2,,DIVERGED", "8,3,2.1,"))
+    assert rows["status"].tolist() == ["done", "diverged", "done"]
+    with pytest.raises(ValueError, match="has the status finished, true, which means nothing here"):
+        results.read(table(tmp_path, header, "8,1,2.0,finished", "8,2,2.0,True"))
+
+
+@pytest.mark.filterwarnings("ignore:.*taken for granted")
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("8,1,2.0,0", "no positive clip in line 3; no clipping is inf"),
+     ("8,1,2.0,-1", "no positive clip"), ("8,inf,2.0,1", "no positive lr in line 3")],
+)  # fmt: skip
+def test_a_ceiling_or_a_rate_without_meaning_is_refused(tmp_path, line, said):
+    with pytest.raises(ValueError, match=said):
+        results.read(table(tmp_path, "batch,lr,val_loss,clip", "8,2,2.0,", line))
+
+
+@pytest.mark.filterwarnings("ignore:.*taken for granted")
+def test_a_name_that_looks_like_a_gap_is_a_name(tmp_path):
+    rows = results.read(table(tmp_path, "study,batch,lr,val_loss", "NA,8,1,NaN", "None,8,2,2.0"))
+    assert rows["study"].tolist() == ["NA", "None"]
+    assert math.isnan(rows["val_loss"][0])
+
+
+def test_columns_of_somebody_that_are_not_used_are_named(tmp_path):
+    lines = ("batch,lr,clip,seed,status,val_loss,width,model.depth,note", "8,1,1,0,done,2,8,1,x")
+    path = table(tmp_path, *lines, "8,2,1,0,done,2.1,9,2,x")
+    with pytest.warns(UserWarning, match="columns that are not used: width; a setting is called"):
+        rows = results.read(path)
+    assert len(list(results.settings(rows))) == 2
+
+
+def test_seeds_and_checksums_are_kept_whole_beside_a_damaged_row(tmp_path):
+    measured = {"labels_checksum": 2_886_794_831.0, "val_loss": 2.123456789}
+    folder = write_sweep(tmp_path / "s", seeds=(12_345_678, 12_345_679), measured=measured)
+    (folder / "torn").mkdir()
+    (folder / "torn" / results.FILE).write_text("torn")
+    with pytest.warns(UserWarning, match="corrupt row"):
+        report.keep([folder], tmp_path / "kept")
+    rows = results.read(tmp_path / "kept")
+    assert set(rows["seed"].dropna()) == {12_345_678, 12_345_679}
+    assert set(rows["labels_checksum"].dropna()) == {2_886_794_831}
+    assert rows["val_loss"].dropna().iloc[0] == 2.12346  # measurements have five digits
+
+
+def test_a_folder_of_runs_is_read_as_runs_whatever_else_lies_there(tmp_path):
+    folder = write_sweep(tmp_path / "s")
+    results.read(folder).iloc[:2].to_csv(folder / "rows.csv", index=False)
+    assert len(results.read(folder)) == 6
+
+
+def test_a_study_that_was_renamed_keeps_its_steps(tmp_path):
+    folder = write_sweep(tmp_path / "before")
+    for run in folder.iterdir():
+        write_part(run / "steps", {"step": [0]}, first=0)
+    folder.rename(tmp_path / "after")
+    rows, steps = results.read(tmp_path / "after"), results.steps(tmp_path / "after")
+    assert set(rows["study"]) == set(steps["study"]) == {"after"}

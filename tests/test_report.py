@@ -158,3 +158,11 @@ def test_a_cell_that_another_study_has_is_still_missing_here(tmp_path, monkeypat
         run_report(monkeypatch, *(tmp_path / name for name in given), "--out", tmp_path / "o") == 0
     )
     assert "1 of 6 cells not done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--out", "--keep"])
+def test_tables_are_not_written_among_runs(sweep, monkeypatch, capsys, option):
+    before = sorted(sweep.rglob("*"))
+    assert run_report(monkeypatch, sweep, option, sweep) == 2
+    assert f"{option} {sweep} is a folder of runs; choose another one" in capsys.readouterr().err
+    assert sorted(sweep.rglob("*")) == before

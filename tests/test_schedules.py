@@ -83,3 +83,18 @@ def test_warm_up_and_decay_must_fit_into_the_run():
         rates(stable, warmup_steps=15, warmup_examples=None)
     with pytest.raises(ValueError, match=r"schedule.decay=1.5 must lie"):
         rates(stable, **WARM, decay=1.5)
+
+
+def test_a_warm_up_of_less_than_half_a_step_is_one_step():
+    settings = {"steps": 10, "batch": 32, "final": 0.0, "warmup_steps": None}
+    given = rates(schedules.warmup_cosine, **settings, warmup_examples=15)
+    assert given == rates(schedules.warmup_cosine, **settings, warmup_examples=32)
+    assert given != rates(schedules.warmup_cosine, **settings, warmup_examples=0)
+
+
+def test_a_schedule_that_never_decays_lasts_to_the_step_after_the_last():
+    settings = {"warmup_steps": 2, "warmup_examples": None, "decay": 0.0, "final": 0.0}
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = schedules.warmup_stable_decay(optimizer, steps=5, batch=1, **settings)
+    factors = [schedule.lr_lambdas[0](step) for step in range(6)]
+    assert factors == [0.5, 1, 1, 1, 1, 1]

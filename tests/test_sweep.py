@@ -385,6 +385,12 @@ BAD = {
         "hydra.job.chdir=True has no meaning",
     ),
     "variables": (["+hydra.job.env_set.A=1"], "set variables in the shell, before the command"),
+    "half precision alone": (
+        ["trainer.precision=16-true"],
+        "must be 16-mixed, bf16-mixed, bf16-tr",
+    ),
+    "two nodes": (["+trainer.num_nodes=2"], "trainer.num_nodes=2 must be 1"),
+    "tables elsewhere": (["logger.name=x"], "leave out name, version and sub_dir of the logger"),
     "statistics of one": (
         ["model=tcn", "data=flows", "model.normalisation=batch", "batch=1"],
         "batch=1, so that batch normalisation has the statistics of a single example",

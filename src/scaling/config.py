@@ -86,6 +86,9 @@ WIRED = {
     "optimizer.lr": "lr",
 }
 MIXED = ("16", "16-mixed", "bf16", "bf16-mixed")
+PRECISIONS = {  # Lightning's other names
+    "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true",
+}  # fmt: skip
 ADAPTS_IN = ("32", "32-true", "bf16", "bf16-mixed")
 
 
@@ -203,10 +206,21 @@ def _check_trainer(trainer: Mapping[str, Any], optimizer: Mapping[str, Any], cli
             f"trainer.devices={devices} must be 1; norms are taken on one device, and a sweep uses "
             "others for other cells"
         )
+    nodes = trainer.get("num_nodes", 1)
+    if nodes != 1:
+        raise ValueError(
+            f"trainer.num_nodes={nodes} must be 1; hydra/launcher=slurm uses many machines, for "
+            "a cell each"
+        )
     for key in ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps"):
         if trainer.get(key, 1) < 1:
             raise ValueError(f"trainer.{key}={trainer[key]} must be at least 1")
     precision = str(trainer.get("precision", "32"))
+    if precision == "16-true":
+        raise ValueError(
+            "trainer.precision=16-true must be 16-mixed, bf16-mixed, bf16-true or 32-true; what an "
+            "optimizer divides by is 0 in 16 bits, and its updates are then of any size"
+        )
     if precision in MIXED and optimizer.get("fused") and math.isfinite(clip):
         raise ValueError(
             f"trainer.precision={precision} needs optimizer.fused=false; Lightning does not clip "
@@ -240,9 +254,9 @@ def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     Null clip is inf, a whole float is an int, numbers have 12 significant digits, the duration is
     the one in force, and `data.path` is the fingerprint of the data, wherever they lie. A
     `_target_` of this package is its name alone, so that a module can move; others' keep their
-    full path. Left out is what cannot change a result: the study's name, loggers, Hydra's own
-    settings, numbers of workers and threads, accelerator and devices, and where a federation's
-    clients run.
+    full path. Left out is what cannot change a result: the study's name, loggers and how often
+    they are written to, Hydra's own settings, numbers of workers and threads, accelerator and
+    devices, how a clip of inf clips, and where a federation's clients run.
 
     Args:
         config: resolved, as plain containers.
@@ -256,9 +270,19 @@ def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     for group in OPTIONAL:  # left out where null, so that other runs keep their identity
         if config.get(group) is not None:
             run[group] = {k: v for k, v in config[group].items() if k != "backend"}
-    elsewhere = ("accelerator", "devices")
-    run["trainer"] = {k: v for k, v in config["trainer"].items() if k not in elsewhere}
+    run["trainer"] = _canonical_trainer(config["trainer"], run["clip"])
     return canonical_node(run)
+
+
+def _canonical_trainer(trainer: Mapping[str, Any], clip: float) -> dict[str, Any]:
+    """What of the trainer can change a result, under one name."""
+    unused = ("accelerator", "devices", "num_nodes", "log_every_n_steps")
+    kept = {key: value for key, value in trainer.items() if key not in unused}
+    precision = str(kept.get("precision", "32"))
+    kept["precision"] = PRECISIONS.get(precision, precision)
+    if math.isinf(clip):  # where it does not matter how
+        kept.pop("gradient_clip_algorithm", None)
+    return kept
 
 
 def canonical_node(value: Any) -> Any:

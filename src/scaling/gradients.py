@@ -34,13 +34,15 @@ def clamped_norm(tensors: list[Tensor], clip: float) -> Float[Tensor, ""]:
 
 
 def layer_norms(tensors: list[Tensor]) -> Float[Tensor, " tensors"]:
-    """L2 norm of each tensor, in float32 whatever they are.
+    """L2 norm of each tensor, in float32 whatever they are; doubles are summed up as doubles.
 
     Raises:
         ValueError: if there is no tensor, which is not the same as a norm of zero.
     """
     if not tensors:
         raise ValueError("norms over no tensors are not defined; did backward run?")
+    if any(tensor.dtype == torch.float64 for tensor in tensors):  # which torch refuses to narrow
+        return torch.stack([torch.linalg.vector_norm(tensor).float() for tensor in tensors])
     return torch.stack(torch._foreach_norm(tensors, 2, dtype=torch.float32))
 
 

@@ -193,6 +193,10 @@ def _agrees(settings: DictConfig, choices: Mapping[str, Any], rule: Mapping[str,
             got = choices[key]
         elif (got := OmegaConf.select(settings, key, default=_NOTHING)) is _NOTHING:
             raise ValueError(f"{EXCLUDE}: {key} is an unknown key")
+        if OmegaConf.is_list(got):
+            got = OmegaConf.to_container(got)
+            inner = isinstance(wanted, list) and all(isinstance(value, list) for value in wanted)
+            wanted = wanted if inner else [wanted]  # a list is one value here
         if not any(_same(key, got, value) for value in _listed(wanted)):
             return False
     return True

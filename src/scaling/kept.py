@@ -20,17 +20,51 @@ ASSUMED: dict[str, tuple[float | str, str]] = {
 }
 
 ROWS = "rows.csv"
+RUN = "row.json"  # in the folder of each run
+# What stands in a table for a number that is not known; in a column of text it is a text.
+GAPS = ["", "NA", "N/A", "NaN", "nan", "-nan", "null", "None", "<NA>", "#N/A", "n/a"]
+STATUSES = ("done", "diverged", "failed", "interrupted", "corrupt")
+
+
+def holds_runs(folder: Path) -> bool:
+    """Whether runs lie in a folder, or it is one."""
+    return (folder / RUN).is_file() or any(folder.glob(f"*/{RUN}"))
+
+
+def check_place(folder: Path, option: str) -> None:
+    """Refuse to write tables among runs, which they would be read in place of.
+
+    Raises:
+        ValueError: naming the option that gave the folder.
+    """
+    if holds_runs(folder):
+        raise ValueError(
+            f"{option} {folder} is a folder of runs; choose another one, such as {folder}/report"
+        )
 
 
 def rows_of(folder: str | Path) -> Path | None:
     """The file with the rows of a kept sweep; None for a folder of runs.
 
-    It is a .csv, or `rows.csv` in a folder, where longer tables of these runs may lie beside it.
+    It is a .csv, or `rows.csv` in a folder without runs, where longer tables may lie beside it.
     """
     path = Path(folder)
     if path.suffix == ".csv":
         return path
-    return path / ROWS if (path / ROWS).is_file() else None
+    return path / ROWS if (path / ROWS).is_file() and not holds_runs(path) else None
+
+
+def with_whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """A table for a text file, its counts, seeds and checksums written as they are.
+
+    A column of whole numbers with gaps has become one of floats, which would be rounded.
+    """
+    floats = [str(key) for key in table if pd.api.types.is_float_dtype(table[key])]
+    whole = [
+        key for key in floats
+        if ((found := table[key].dropna()) == found.round()).all() and (found.abs() < 2**53).all()
+    ]  # fmt: skip
+    return table.astype(dict.fromkeys(whole, "Int64"))
 
 
 def table(folder: str | Path, name: str) -> pd.DataFrame:
@@ -51,7 +85,7 @@ def table(folder: str | Path, name: str) -> pd.DataFrame:
 def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> None:
     """Keep a sweep: its rows, and longer tables, in a folder that is read like the sweep itself.
 
-    Numbers are rounded to the five digits that figures and fits can use.
+    Measurements are rounded to the five digits that figures and fits can use.
 
     Args:
         folder: made if missing; files of these names in it are replaced.
@@ -59,7 +93,7 @@ def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) 
         tables: name -> longer table of these runs; empty ones are left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(folder / ROWS, index=False, float_format="%.6g")
+    with_whole_numbers(rows).to_csv(folder / ROWS, index=False, float_format="%.6g")
     for name, table in tables.items():
         if len(table):
             floats = [str(key) for key in table if pd.api.types.is_float_dtype(table[key])]
@@ -68,24 +102,24 @@ def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) 
             small.to_parquet(folder / f"{name}.parquet", index=False, compression="zstd")
 
 
-def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
+def read(path: Path, *, text: Sequence[str], known: Sequence[str]) -> pd.DataFrame:
     """The table of a report, or anybody's, as long as it has a line per run.
 
-    A column that it lacks and that could change a conclusion is taken for granted in a warning.
+    A column that it lacks and that could change a conclusion is taken for granted in a warning, and
+    so are columns named that somebody else's table has, and that mean nothing here.
 
     Args:
         path: a CSV file with at least the columns `batch`, `lr` and `val_loss`; without the last,
             each batch size is there once, with its best lr.
         text: columns that hold text; their gaps are None.
+        known: columns that mean something here; others do if their names have a dot.
 
     Raises:
-        ValueError: if it is no such table, is empty, or holds something else than numbers there, or
-            a batch or an lr that is not positive.
+        ValueError: if it is no such table, is empty, has lines longer than its header, or holds
+            something else than numbers there, a batch, lr or clip that is not positive, or a
+            status that is not known.
     """
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(text, "object"))
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no table of runs: {error}") from error
+    table = _table(path, text)
     if absent := [key for key in NEEDED if key not in table]:
         has = ", ".join(map(repr, table))
         raise ValueError(
@@ -102,20 +136,27 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
             raise ValueError(f"{path} has something else than numbers in its column {key}")
     settings = [str(key) for key in table if key in SETTINGS or "." in str(key)]
     table = table.assign(**{key: rounded_column(table[key]) for key in settings})
+    if "status" in table:
+        table["status"] = _statuses(table["status"], path)
     lacking = [key for key in ASSUMED if key not in table]
     table = table.assign(**{key: ASSUMED[key][0] for key in lacking})
     if "seed" in lacking:
         table["seed"] = _repeats(table, path)
     if "status" in lacking and "val_loss" not in lacking:
         table.loc[~np.isfinite(table["val_loss"]), "status"] = "diverged"
+    if "digest" not in table:
+        _name_unused(table, path, known)
     if lacking:
         said = "; ".join(f"{key}: {ASSUMED[key][1]}" for key in lacking)
         warnings.warn(f"{path} lacks columns; taken for granted: {said}", stacklevel=3)
-    for key in ("batch", "lr"):
-        bad = ~(table[key] > 0) & (table["status"] != "corrupt")
-        if bad.any():
-            lines = ", ".join(str(line + 2) for line in table.index[bad][:5])
-            raise ValueError(f"{path} has no positive {key} in line {lines}")
+    bad = {key: ~((table[key] > 0) & np.isfinite(table[key])) for key in NEEDED}
+    bad["clip"] = table["clip"] <= 0
+    for key, which in bad.items():
+        which &= table["status"] != "corrupt"
+        if which.any():
+            lines = ", ".join(str(line + 2) for line in table.index[which][:5])
+            none = "; no clipping is inf, or an empty field" if key == "clip" else ""
+            raise ValueError(f"{path} has no positive {key} in line {lines}{none}")
     if "run" not in table:
         table["run"] = [f"line {number}" for number in range(2, len(table) + 2)]
     if "study" not in table:
@@ -125,6 +166,53 @@ def read(path: Path, *, text: Sequence[str]) -> pd.DataFrame:
     )
     texts = [key for key in text if key in table]
     return table.assign(**{key: table[key].where(table[key].notna(), None) for key in texts})
+
+
+def _table(path: Path, text: Sequence[str]) -> pd.DataFrame:
+    """A CSV file as it is: texts that look like a gap stay texts, and no field moves to another."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # fields beyond the header
+            header = list(pd.read_csv(path, nrows=0, index_col=False))
+            return pd.read_csv(
+                path,
+                dtype=dict.fromkeys(text, "object"),
+                index_col=False,
+                keep_default_na=False,
+                na_values={key: [""] if key in text else GAPS for key in header},
+            )
+    except pd.errors.ParserWarning as error:
+        raise ValueError(
+            f"{path} is no table of runs: its lines have more fields than its header; is there a "
+            "comma at their ends?"
+        ) from error
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no table of runs: {error}") from error
+
+
+def _name_unused(table: pd.DataFrame, path: Path, known: Sequence[str]) -> None:
+    """Say which columns of somebody's table nothing is made of, though they vary."""
+    unused = [
+        str(key) for key in table
+        if key not in known and "." not in str(key) and table[key].nunique(dropna=False) > 1
+    ]  # fmt: skip
+    if unused:
+        warnings.warn(
+            f"{path} has columns that are not used: {', '.join(unused)}; a setting is called "
+            "model.NAME, data.NAME, optimizer.NAME and so on",
+            stacklevel=4,
+        )
+
+
+def _statuses(column: pd.Series, path: Path) -> pd.Series:
+    """How runs ended, in our words; an empty field is `done`."""
+    found = column.fillna("done").astype(str).str.strip().str.lower()
+    if unknown := sorted(set(found) - set(STATUSES)):
+        raise ValueError(
+            f"{path} has the status {', '.join(unknown)}, which means nothing here; it must be one "
+            f"of {', '.join(STATUSES)}, or leave out the column, and every run with a loss is done"
+        )
+    return found
 
 
 def _repeats(table: pd.DataFrame, path: Path) -> pd.Series:

@@ -94,7 +94,7 @@ def write(folders: list[Path], out: Path) -> list[Path]:
         tables |= study.tables(evidence) if study.applies(evidence) else {}
     for name, table in tables.items():
         files += [out / f"{name}.csv", out / f"{name}.parquet"]
-        table.to_csv(files[-2], index=False, float_format="%.7g")
+        kept.with_whole_numbers(table).to_csv(files[-2], index=False, float_format="%.7g")
         table.to_parquet(files[-1], index=False)
     drawings = _drawings(evidence)
     pictures = []
@@ -225,6 +225,9 @@ def main() -> int:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            for option, place in {"--out": given.out, "--keep": given.keep}.items():
+                if place:
+                    kept.check_place(place, option)
             files = write(given.folders, given.out or _place(given.folders[0]))
             if given.keep:
                 keep(given.folders, given.keep)

@@ -18,7 +18,7 @@ from scaling import kept
 from scaling.precision import rounded
 from scaling.tables import read_parts
 
-FILE = "row.json"
+FILE = kept.RUN
 # 1: identities had the import paths of components, and not always the content of the data.
 SCHEMA = 2
 READ = (1, SCHEMA)
@@ -144,8 +144,9 @@ def read(*folders: str | Path) -> pd.DataFrame:
     """Gather the rows at any depth below `folders`, one line per run.
 
     Columns: the fixed ones, whatever else was measured, and every config key that varies among the
-    rows, under its dotted name. Missing numbers are nan. A damaged row becomes a line of status
-    `corrupt`, named in a warning. Settings that agree in 12 significant digits are the same.
+    rows, under its dotted name; `data.fingerprint`, of the data's content, stands for `data.path`.
+    Missing numbers are nan. A damaged row becomes a line of status `corrupt`, named in a warning.
+    Settings that agree in 12 significant digits are the same.
 
     Args:
         folders: of runs or of studies; or of a kept sweep; or a table of rows, a .csv: one that
@@ -157,7 +158,7 @@ def read(*folders: str | Path) -> pd.DataFrame:
         ValueError: for a file that is no such table.
     """
     files = {os.path.abspath(path): path for path in map(kept.rows_of, folders) if path}
-    tables = [kept.read(path, text=TEXT) for path in files.values()]
+    tables = [kept.read(path, text=TEXT, known=FIXED) for path in files.values()]
     runs = [folder for folder in folders if not kept.rows_of(folder)]
     if runs or not folders:
         tables.append(_gathered(runs))
@@ -308,8 +309,11 @@ def _line(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     assert row is not None
     line = {key: value for key, value in vars(row).items() if key not in _UNSHOWN}
     config = dict(rounded(dict(_flat(row.config))))
+    config.pop("data.path", None)  # which says where the data lay, and not what they were
+    config["data.fingerprint"] = row.provenance.get("data")
     line["duration"] = config.get(row.protocol) or config.get("default_steps")
     line |= {key: config.get(key) for key in ROOT_KEYS} | row.measured
+    line["study"] = run.absolute().parent.name  # as in its tables; a study may be renamed
     return line, config
 
 

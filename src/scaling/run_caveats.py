@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 UNKNOWN = 0.01  # share of a text's characters that may lack a code of their own
+SKIPPED = 0.1  # share of the steps that may be skipped, as a scaler does while it finds its scale
 ONE_SIDED = 0.8  # of the mean prediction's entropy before adapting, what a sound run keeps
 LOST = 0.1  # of the query: windows that are wrong after adapting and were not before, net
 
@@ -26,12 +27,13 @@ def caveats(run: Mapping[str, Any] | pd.Series) -> list[Caveat]:
         run: column -> number, as in a row's `measured` or a line of `scaling.results.read`.
     """
     known = {key: float(run[key]) for key in _READ if key in run and pd.notna(run[key])}
-    return [*_unknown_characters(known), *_collapse(known), *_clients(known)]
+    return [*_unknown_characters(known), *_still(known), *_collapse(known), *_clients(known)]
 
 
 _READ = (
     *("unknown_train", "train_characters", "unknown_val", "val_characters"),
     *("query_diversity", "before_query_diversity", "query_accuracy", "before_query_accuracy"),
+    *("update_norm", "skipped_steps", "steps"),
     *("query_largest_share", "before_query_largest_share", "federation_failures"),
 )
 
@@ -54,6 +56,25 @@ def _unknown_characters(run: Mapping[str, float]) -> Iterator[Caveat]:
         if run.get("unknown_train")
         else "validate on text in the alphabet of the training text",
     )
+
+
+def _still(run: Mapping[str, float]) -> Iterator[Caveat]:
+    """Steps that moved nothing, or were not taken."""
+    steps, skipped = run.get("steps", 0.0), run.get("skipped_steps", 0.0)
+    if steps and skipped > SKIPPED * steps:
+        yield Caveat(
+            "skipped steps",
+            skipped / steps,
+            f"{skipped:.0f} of {steps:.0f} steps were not taken",
+            "look at the scale of 16-bit gradients, or at adaptation.objective.margin",
+        )
+    if skipped < steps and run.get("update_norm") == 0:
+        yield Caveat(
+            "weights that stayed as they were",
+            1.0,
+            "no step changed a weight",
+            "raise lr or clip, which are too small for the precision of the weights",
+        )
 
 
 def _collapse(run: Mapping[str, float]) -> Iterator[Caveat]:

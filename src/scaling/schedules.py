@@ -34,7 +34,8 @@ def warmup_cosine(
         steps: optimizer steps of the run.
         batch: training examples per step.
         warmup_steps: steps to the peak; or
-        warmup_examples: training examples to the peak, rounded to whole steps.
+        warmup_examples: training examples to the peak, rounded to whole steps, at least one if
+            there are any.
         final: share of the peak at the end, in [0, 1].
 
     Raises:
@@ -71,7 +72,8 @@ def warmup_stable_decay(
         steps: optimizer steps of the run.
         batch: training examples per step.
         warmup_steps: steps to the peak; or
-        warmup_examples: training examples to the peak, rounded to whole steps.
+        warmup_examples: training examples to the peak, rounded to whole steps, at least one if
+            there are any.
         decay: share of the run's steps that decay, in [0, 1].
         final: share of the peak at the end, in [0, 1].
 
@@ -93,7 +95,7 @@ def warmup_stable_decay(
         if step < warmup:
             return (step + 1) / warmup
         left = steps - 1 - step  # steps after this one
-        if left >= falling:
+        if left >= falling or not falling:  # the optimizer asks for one step more than it takes
             return 1.0
         return final + (1 - final) * max(0, left) / falling
 
@@ -111,7 +113,7 @@ def _warmup(in_steps: int | None, in_examples: int | None, steps: int, batch: in
     assert value is not None
     if value < 0:
         raise ValueError(f"schedule.warmup_{key}={value} must not be negative; 0 is no warm-up")
-    warmup = value if key == "steps" else round(value / batch)
+    warmup = value if key == "steps" else max(round(value / batch), int(value > 0))
     if warmup >= steps:
         raise ValueError(
             f"schedule.warmup_{key}={value} is a warm-up of {warmup} steps in a run of {steps}; "

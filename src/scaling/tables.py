@@ -1,6 +1,7 @@
 """Tables that grow while a run lasts: columns in memory, Parquet parts on disk."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,10 +61,12 @@ class Recorder:
     Args:
         folder: where parts go; what an earlier table holds beyond `keep` rows is removed.
         rows_per_part: rows after which a part is written; the rest follows with `flush`.
-        keep: rows of an earlier table that this one goes on from; a part must end with them.
+        keep: rows of an earlier table that this one goes on from; a part must end with them. Where
+            there is no part at all, as in a folder that a logger made for the resumed fit, this
+            table begins with the resumed rows, and says so in a warning.
 
     Raises:
-        ValueError: if the parts do not hold just these rows.
+        ValueError: if there are parts, and they do not hold just these rows.
     """
 
     def __init__(self, folder: Path, *, rows_per_part: int, keep: int = 0):
@@ -72,6 +75,13 @@ class Recorder:
         self.rows = self.written = 0
         drop_parts(folder, keep)
         earlier = read_parts(folder)
+        if keep and not len(earlier):
+            warnings.warn(
+                f"{folder} has none of the {keep} rows before this fit; its table begins with "
+                "those of the fit that goes on",
+                stacklevel=3,
+            )
+            keep = 0
         if len(earlier) != keep:
             raise ValueError(f"{folder} has {len(earlier)} rows where {keep} are to be kept")
         if keep:

@@ -430,3 +430,83 @@ def test_what_a_module_reports_of_a_step_becomes_columns(tmp_path, flush_every):
 def test_every_step_knows_its_epoch(tmp_path):
     fit(Foreign(), None, tmp_path, [GradientNorms(flush_every=3)], max_steps=12)
     assert read_parts(tmp_path / "steps")["epoch"].tolist() == [0] * 8 + [1] * 4
+
+
+class Clips(Groups):
+    """A module that clips before its step, by a hook of its own."""
+
+    def on_before_optimizer_step(self, optimizer):
+        nn.utils.clip_grad_norm_(self.parameters(), 0.5)
+
+
+class Logs(Groups):
+    """A module whose hook looks at the gradient, and leaves it."""
+
+    def on_before_optimizer_step(self, optimizer):
+        self.looked = sum(p.grad.square().sum() for p in self.parameters())
+
+
+class ClipsLater(L.Callback):
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        nn.utils.clip_grad_norm_(module.parameters(), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "later", "named"),
+    [
+        (Clips, [], "Clips.on_before_optimizer_step"),
+        (Groups, [ClipsLater()], "ClipsLater.on_before_optimizer_step"),
+    ],
+)
+def test_a_gradient_that_others_change_before_the_step_is_warned_of(tmp_path, kind, later, named):
+    norms = GradientNorms(flush_every=2)
+    with pytest.warns(UserWarning, match=f"has norm 0.5, and .* before {named} changed it") as said:
+        fit(kind(64, "scalar"), None, tmp_path, [norms, *later])
+    assert len([one for one in said if "changed it" in str(one.message)]) == 1
+
+
+@pytest.mark.parametrize("settings", [{}, {"gradient_clip_val": 0.1}])
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_a_hook_that_only_looks_is_not(tmp_path, settings, algorithm):
+    settings |= {"gradient_clip_algorithm": algorithm} if settings else {}
+    fit(Logs(64, "scalar"), None, tmp_path, [GradientNorms(flush_every=2)], **settings)
+    first = [ClipsLater(), GradientNorms(flush_every=2)]  # what is measured is what is left
+    fit(Groups(64, "scalar"), None, tmp_path / "later", first)
+    assert read_parts(tmp_path / "later" / "steps")["grad_norm_pre_clip"].max() < 0.51
+
+
+def test_doubles_are_measured_too(tmp_path):
+    tables = []
+    for precision in ("32-true", "64-true"):
+        place = tmp_path / precision
+        fit(Groups(64, "scalar"), None, place, [GradientNorms(flush_every=5)], precision=precision)
+        tables.append(read_parts(place / "steps"))
+    pd.testing.assert_frame_equal(*tables, rtol=1e-4)
+
+
+def test_a_fit_after_a_resumed_one_begins_its_own_table(tmp_path):
+    norms, place = GradientNorms(flush_every=5), tmp_path / "here"
+    trainer = fit(Groups(64, "scalar"), None, place, [norms], max_steps=8)
+    trainer.save_checkpoint(tmp_path / "at.ckpt")
+    again = L.Trainer(
+        accelerator="cpu", callbacks=[norms], default_root_dir=place, max_steps=10, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    again.fit(Groups(64, "scalar"), ckpt_path=tmp_path / "at.ckpt")
+    assert read_parts(place / "steps")["step"].tolist() == list(range(10))
+    fit(Groups(64, "scalar"), None, place, [norms], max_steps=3)
+    assert read_parts(place / "steps")["step"].tolist() == [0, 1, 2]
+
+
+def test_a_fit_that_is_resumed_in_a_new_folder_says_where_its_table_begins(tmp_path):
+    trainer = fit(Groups(64, "scalar"), None, tmp_path, [GradientNorms(flush_every=5)], max_steps=8)
+    trainer.save_checkpoint(tmp_path / "at.ckpt")
+    norms = GradientNorms(flush_every=5)
+    again = L.Trainer(
+        accelerator="cpu", callbacks=[norms], default_root_dir=tmp_path / "new", max_steps=10,
+        logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="has none of the 8 rows before this fit"):
+        again.fit(Groups(64, "scalar"), ckpt_path=tmp_path / "at.ckpt")
+    assert read_parts(tmp_path / "new" / "steps")["step"].tolist() == [8, 9]

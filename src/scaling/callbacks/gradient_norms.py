@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scaling.callbacks.steps import Step, begin, loss_of
-from scaling.gradients import clamped_norm, clip_coefficient
+from scaling.gradients import clamped_norm, clip_coefficient, total_norm
 from scaling.tables import Recorder
 
 MEASURED = (
@@ -47,13 +48,18 @@ class GradientNorms(L.Callback):
     `update_norm` is the measured change of the parameters without the part that decoupled weight
     decay (AdamW, or SGD without momentum) took, which is `decay_norm`; where decay runs through
     the optimizer's state it cannot be told apart, so `update_norm` holds both and `decay_norm` is
-    missing. Steps that a gradient scaler skipped are marked, not counted as clipped.
+    missing. `lr` is that of the first parameter group. Steps that a gradient scaler skipped are
+    marked, not counted as clipped.
 
     `train_loss` is the mean loss of the step's micro-batches, each as `training_step` gave it; one
     that gave none (None) does not count. With `accumulate_grad_batches=n` Lightning divides every
     loss by n, also where an epoch, or `limit_train_batches`, ends within a group: such a step has a
     gradient of m micro-batches divided by n, which is m / n times that of their mean loss. It is
     that smaller gradient which is clipped and applied, and whose norms are recorded.
+
+    Norms are those at `on_before_optimizer_step` of this callback. Where the module has that hook,
+    or a callback that comes later, the gradient of some steps is looked at once more after the
+    step, and a warning says if it is not the one that was measured.
 
     A module may offer `reported`, scalar tensors of the step just taken by name, the same names at
     every step: they become columns. One named `skipped` marks a step that moved nothing.
@@ -101,6 +107,7 @@ class GradientNorms(L.Callback):
                 "with Trainer(gradient_clip_val=...), or drop the callback"
             )
         self.trainer = trainer
+        self.others = _who_else(trainer, module, self)  # who may change gradients after us
         self.recorder = Recorder(
             Path(trainer.log_dir or ".", "steps"),
             rows_per_part=5_000,
@@ -114,6 +121,7 @@ class GradientNorms(L.Callback):
         self.step: Step | None = None  # a step that has begun
         self.seconds = self.resumed["seconds"]
         self.started = time.perf_counter() - self.resumed["lasted"]
+        self.resumed = {"rows": 0, "seconds": 0.0, "lasted": 0.0}  # the next fit is another one
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, module: L.LightningModule, optimizer: torch.optim.Optimizer
@@ -189,6 +197,8 @@ class GradientNorms(L.Callback):
 
     def _after_step(self, trainer: L.Trainer, step: Step, reported: Mapping[str, Tensor]) -> None:
         """The step's numbers, still on the device; totals are taken when they are copied."""
+        if self.others and not self.pending and step.scale == 1:
+            self._look_again(trainer, step)
         each = (step.norms, step.updates, step.weights)
         scalars = (*self.clamped, *self.losses, *reported.values())
         device = step.norms.device
@@ -205,6 +215,26 @@ class GradientNorms(L.Callback):
         self.pending.append(row)
         self.known.append((step.number, trainer.current_epoch, self.lr, step.shares))
         self.losses, self.step = [], None
+
+    def _look_again(self, trainer: L.Trainer, step: Step) -> None:
+        """Warn, once, if the gradient that a step was taken with is not the one measured before."""
+        if not step.gradients:
+            return
+        left = float(total_norm(step.gradients))
+        clip = trainer.gradient_clip_val
+        before = float(torch.linalg.vector_norm(step.norms))
+        expected = float(self.clamped[0]) if self.clamped else before
+        if clip is not None and clip > 0 and not self.clamped:
+            expected *= float(clip_coefficient(torch.tensor(before), float(clip)))
+        if not math.isclose(left, expected, rel_tol=1e-3, abs_tol=1e-12) and math.isfinite(left):
+            warnings.warn(
+                f"the gradient of step {step.number} has norm {left:.4g}, and {expected:.4g} was "
+                f"measured before {' and '.join(self.others)} changed it: the columns of norms, "
+                "clipping and updates do not belong together; clip with "
+                "Trainer(gradient_clip_val=...), or put GradientNorms last",
+                stacklevel=2,
+            )
+            self.others = []
 
     def _flush(self, trainer: L.Trainer) -> None:
         """Copy the pending steps from the device, append them to the table and log some."""
@@ -263,6 +293,23 @@ class GradientNorms(L.Callback):
         self._flush(trainer)
         if self.recorder is not None:
             self.recorder.flush()
+
+
+def _who_else(trainer: L.Trainer, module: L.LightningModule, own: L.Callback) -> list[str]:
+    """Hooks between ours and the step, other than those of a module that reports its steps."""
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    later = callbacks[callbacks.index(own) + 1 :]
+    hook = "on_before_optimizer_step"
+    found = [
+        f"{type(part).__name__}.{hook}" for part in later
+        if getattr(type(part), hook) is not getattr(L.Callback, hook)
+        and not type(part).__module__.startswith(f"{__package__}.")
+    ]  # fmt: skip
+    if getattr(type(module), hook) is not getattr(L.LightningModule, hook) and not hasattr(
+        module, "reported"
+    ):
+        found.append(f"{type(module).__name__}.{hook}")
+    return found
 
 
 def _total(norms: np.ndarray) -> np.ndarray:

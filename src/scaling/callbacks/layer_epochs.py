@@ -20,8 +20,9 @@ class LayerEpochs(L.Callback):
     """Record each epoch of every parameter tensor in the table `layer_epochs`.
 
     Every optimizer step is measured, and an epoch's steps are summed up at its end; those of a
-    last, partial epoch at the end of `fit`. Gradients are accumulated, unscaled, and not yet
-    clipped. There are two variances, which do not compare:
+    last, partial epoch at the end of `fit`. An interrupted fit leaves those of its open epoch to
+    its checkpoint. Gradients are accumulated, unscaled, and not yet clipped. There are two
+    variances, which do not compare:
 
     - `mean`, `variance`, `q05`, `q50`, `q95`: over mini-batches, of the gradient's L2 norm. The
       variance is the unbiased one (n - 1), missing for a single mini-batch; quantiles are exact,
@@ -74,6 +75,7 @@ class LayerEpochs(L.Callback):
         self.owners = [self.resumed.get("owners", torch.empty(0, dtype=torch.int64)).numpy()]
         self.seconds = self.resumed["seconds"]
         self.started = time.perf_counter() - self.resumed["lasted"]
+        self.resumed = {"rows": 0, "seconds": 0.0, "lasted": 0.0, "epoch": 0}  # the next one's
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, module: L.LightningModule, optimizer: torch.optim.Optimizer

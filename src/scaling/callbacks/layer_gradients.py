@@ -60,6 +60,7 @@ class LayerGradients(L.Callback):
         self.step = None
         self.seconds = self.resumed["seconds"]
         self.started = time.perf_counter() - self.resumed["lasted"]
+        self.resumed = {"rows": 0, "seconds": 0.0, "lasted": 0.0}  # the next fit is another one
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, module: L.LightningModule, optimizer: torch.optim.Optimizer

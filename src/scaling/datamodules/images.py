@@ -62,11 +62,12 @@ class Images(L.LightningDataModule):
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.source, self.path, self.label_noise = source, path, label_noise
         self.val_examples, self.scored_examples = val_examples, scored_examples
+        self.loaded: handwriting.Handwriting | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Identity of images and labels, wherever they lie."""
-        return handwriting.load(self.source, self.path).fingerprint
+        """Identity of images and labels, of those that were loaded, or are there now."""
+        return (self.loaded or handwriting.load(self.source, self.path)).fingerprint
 
     def prepare(self) -> Sizes:
         """Load the images, corrupt labels, and say how large examples are.
@@ -74,7 +75,8 @@ class Images(L.LightningDataModule):
         Raises:
             ValueError: if the training examples do not fill one batch.
         """
-        self.splits = _splits(handwriting.load(self.source, self.path), self.val_examples)
+        self.loaded = handwriting.load(self.source, self.path)
+        self.splits = _splits(self.loaded, self.val_examples)
         self.labels = symmetric(
             self.splits.train_labels,
             classes=handwriting.CLASSES,
@@ -108,7 +110,8 @@ class Images(L.LightningDataModule):
         }
 
     def setup(self, stage: str) -> None:
-        self.prepare()
+        if self.loaded is None:  # what was loaded stays, whatever becomes of its files
+            self.prepare()
 
     def train_dataloader(self) -> Batches:
         return self.batches

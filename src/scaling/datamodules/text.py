@@ -66,11 +66,12 @@ class Text(L.LightningDataModule):
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.source, self.path, self.val_share = source, path, val_share
         self.vocabulary, self.context, self.val_windows = vocabulary, context, val_windows
+        self.corpus: corpora.Corpus | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the text, wherever it lies."""
-        return corpora.fingerprint(self._corpus())
+        """Identity of the text, wherever it lies: of the one that was loaded, or is there now."""
+        return corpora.fingerprint(self.corpus or self._load())
 
     def prepare(self) -> Sizes:
         """Load and encode the text, and say how large it is.
@@ -78,7 +79,8 @@ class Text(L.LightningDataModule):
         Raises:
             ValueError: if the text is too short for one window, or for one batch.
         """
-        self.tokens = _tokens(self._corpus(), self.vocabulary)
+        self.corpus = self._load()
+        self.tokens = _tokens(self.corpus, self.vocabulary)
         for split, tokens in {"training": self.tokens.train, "validation": self.tokens.val}.items():
             if len(tokens) < 2 * self.context:  # a window and the room to shift it
                 raise ValueError(
@@ -112,7 +114,8 @@ class Text(L.LightningDataModule):
         }
 
     def setup(self, stage: str) -> None:
-        self.prepare()
+        if self.corpus is None:  # what was loaded stays, whatever becomes of its file
+            self.prepare()
 
     def train_dataloader(self) -> Batches:
         return self.batches
@@ -142,7 +145,7 @@ class Text(L.LightningDataModule):
         targets = (starts[:, None] + torch.arange(1, self.context + 1)).flatten()
         return ngram_losses(train, val, targets, vocabulary=size)
 
-    def _corpus(self) -> corpora.Corpus:
+    def _load(self) -> corpora.Corpus:
         return corpora.load(self.source, self.path, self.val_share)
 
 

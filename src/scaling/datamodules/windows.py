@@ -80,11 +80,12 @@ class Windows(L.LightningDataModule):
         self.batch, self.microbatches, self.seed, self.path = batch, microbatches, seed, path
         self.train_on, self.fold, self.populations = train_on, fold, population
         self.growth_passes = growth_passes
+        self.known: str | None = None  # the fingerprint of what was loaded
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the data's content, wherever it lies."""
-        found: str = self.populations.fingerprint(self.path)
+        """Identity of the data's content, of what was loaded, or is there now."""
+        found: str = self.known or self.populations.fingerprint(self.path)
         return found
 
     def prepare(self) -> Sizes:
@@ -93,6 +94,7 @@ class Windows(L.LightningDataModule):
         Raises:
             ValueError: if the windows to train or adapt on do not fill one batch, or leak.
         """
+        self.known = self.populations.fingerprint(self.path)
         self._population: Population = self.populations.draw(self.path, self.fold)
         trained = self._population.pooled
         if self.train_on == "query":
@@ -202,7 +204,8 @@ class Windows(L.LightningDataModule):
         return self._splits()[split].labels.numpy() == np.asarray(classes)
 
     def setup(self, stage: str) -> None:
-        self.prepare()
+        if self.known is None:  # what was loaded stays, whatever becomes of its files
+            self.prepare()
         if (
             self.growing and self.trainer is not None
         ):  # else all passes would have the first one's length

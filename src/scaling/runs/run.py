@@ -214,6 +214,10 @@ def _build(
     settings = cell.config
     data = build(settings["data"])
     sizes = data.prepare()
+    if data.fingerprint != cell.fingerprint:
+        raise ValueError(
+            f"{cell.name}: its data have changed since the command was given; give it again"
+        )
     module = tasks.module(settings, data, sizes, steps=_steps(settings, data))
     module.configure_optimizers()  # so that what it refuses is refused now
     wanted = (settings["callbacks"] or {}).items()
@@ -243,6 +247,11 @@ def _build(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    if trainer.log_dir is not None and Path(trainer.log_dir).resolve() != folder.resolve():
+        raise ValueError(
+            f"logger writes into {trainer.log_dir}, where nobody looks for the tables of this run; "
+            "leave out name, version and sub_dir of the logger"
+        )
     return data, module, trainer
 
 
