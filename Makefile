@@ -14,10 +14,11 @@ demo: $(DONE) ## set up, sweep a small transformer over Python's documentation, 
 test: $(DONE) ## set up and run the tests
 	$(BIN)/python -m pytest -n 2
 
-check: $(DONE) ## lint, format and types
+check: $(DONE) ## lint, format, types, and who imports whom
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(DONE) ## what a step, a sweep, a report, layer statistics and a federation cost (minutes)
 	$(BIN)/python tests/benchmarks/step_cost.py
@@ -28,15 +29,15 @@ bench: $(DONE) ## what a step, a sweep, a report, layer statistics and a federat
 	$(BIN)/python tests/benchmarks/federation_cost.py
 
 survive: $(DONE) ## kill a sweep ten times at random moments and compare its table (minutes)
-	SCALING_KILLS=10 $(BIN)/python -m pytest tests/test_survival.py
+	SCALING_KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_survival.py
 
 calibrate: $(DONE) ## how often intervals hold a planted law, 1,000 sweeps of each family (minutes)
-	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/test_calibration.py
+	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/analysis/test_calibration.py
 
 ray: ## train a federation on Ray, in an environment of its own, and compare it with that in one process (minutes)
 	$(PYTHON) -m venv .venv-ray
 	.venv-ray/bin/pip install --quiet -r requirements.lock -e '.[federated-ray]'
-	.venv-ray/bin/python -m pytest -q -n 0 tests/test_federated.py -k ray
+	.venv-ray/bin/python -m pytest -q -n 0 tests/federation/test_training.py -k ray
 
 dashboard: $(DONE) ## TensorBoard of every run below multirun/
 	$(BIN)/python -m scaling.dashboard multirun

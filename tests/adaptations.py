@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from scaling.evidence import Evidence
+from scaling.studies.sweep_tables import Evidence
 
 WINDOWS = 128
 

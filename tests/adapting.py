@@ -9,11 +9,11 @@ import lightning as L
 import torch
 from flows import flows
 
-from scaling import schedules
+from scaling.adaptation.module import Adapter
+from scaling.adaptation.objective import Objective
 from scaling.datamodules.windows import Windows
-from scaling.models.adapter import Adapter
 from scaling.models.tcn import TCN
-from scaling.objectives import Objective
+from scaling.optim import schedules
 
 ENTROPY = {
     "entropy": "mean", "diversity": "normalised", "weight": 0.0, "weight_threshold": None,

@@ -20,7 +20,7 @@ import torch  # noqa: E402 - after the hook, like everything that imports the pa
 import scaling.callbacks  # noqa: E402
 import scaling.datamodules  # noqa: E402
 import scaling.models  # noqa: E402
-import scaling.sweep  # noqa: E402
+import scaling.sweeps.command  # noqa: E402
 
 for room in (scaling.callbacks, scaling.datamodules, scaling.models):
     for module in pkgutil.iter_modules(room.__path__):  # else config nodes import them
@@ -65,7 +65,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def command(folder, monkeypatch, capfd) -> Callable[..., Ended]:
     """Run `python -m scaling.train ARGUMENTS` in `folder`, small unless told otherwise."""
-    from scaling import sweep
+    from scaling.sweeps import command as sweep
 
     def run(*arguments: str, small: bool = True) -> Ended:
         sequence = {"model=tcn", "model=gru"} & set(arguments)

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from scaling.flower.settings import Federation
-from scaling.labeled import Labeled
+from scaling.contracts.labeled import Labeled
+from scaling.federation.flower.settings import Federation
 from scaling.models.tcn import TCN
 
 PLAIN = {

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from scaling import locks
+from scaling.storage import locks
 
 HANG = 600  # seconds after which something is taken to hang; no test passes or fails by less
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scaling import results
+from scaling.storage.rows import Row, write_row
 
 
 def bowl(batch: int, lr: float) -> float:
@@ -32,12 +32,12 @@ def write_sweep(
                         "steps": 10,
                     }
                     settings = {"status": "done", "measured": measured} | columns
-                    row = results.Row(
+                    row = Row(
                         study=folder.name, run=run, digest=run, model="m", data="d", optimizer="o",
                         protocol="steps", config=config, **settings,
                     )  # fmt: skip
                     (folder / run).mkdir(parents=True)
-                    results.write(row, folder / run)
+                    write_row(row, folder / run)
     return folder
 
 

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from scaling import config, results
+from scaling import results
+from scaling.config import schema
 
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
-    for folder in sorted(config.FOLDER.iterdir())
+    for folder in sorted(schema.FOLDER.iterdir())
     if folder.is_dir() and folder.name not in ("hydra", "experiment", "at_scale")
 }
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
-EXPERIMENTS = sorted(file.stem for file in (config.FOLDER / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(file.stem for file in (schema.FOLDER / "experiment").glob("*.yaml"))
 README = (Path(__file__).parents[1] / "README.md").read_text()
 HEADER = ("Question:", "Data:", "Command:", "Cost:", "Expected:")
 ADAPTS = ("model=tcn", "data=flows", "adaptation=entropy")
@@ -22,7 +23,7 @@ PARAMETERS = {"phase_2": 200e3, "phase_2_5": 800e3, "phase_3a": 800e3, "phase_3b
 
 
 def needs_files(name: str) -> bool:
-    text = (config.FOLDER / "experiment" / f"{name}.yaml").read_text()
+    text = (schema.FOLDER / "experiment" / f"{name}.yaml").read_text()
     return "/data: wikitext2" in text or "data: unsw_nb15" in text
 
 
@@ -41,14 +42,14 @@ def test_an_experiment_runs_at_scale_tiny_and_reports(command, name, request):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_says_what_it_asks_and_what_it_costs(name):
-    text = (config.FOLDER / "experiment" / f"{name}.yaml").read_text()
+    text = (schema.FOLDER / "experiment" / f"{name}.yaml").read_text()
     for line in HEADER:
         assert f"# {line}" in text
     assert f"experiment={name}" in text
 
 
 def test_the_quickstart_is_the_grid_that_the_readme_shows(command, monkeypatch):
-    from scaling import sweep
+    from scaling.sweeps import command as sweep
 
     seen = []
     monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
@@ -66,12 +67,12 @@ def test_an_experiment_has_as_many_runs_as_its_header_and_the_readme_say(
         request.getfixturevalue("real_data")
     runs = len(cells_of(command, monkeypatch, f"experiment={name}"))
     assert f"| `{name}` | {runs} |" in README
-    header = (config.FOLDER / "experiment" / f"{name}.yaml").read_text()
+    header = (schema.FOLDER / "experiment" / f"{name}.yaml").read_text()
     assert f"# Cost:     {runs} runs" in header
 
 
 def cells_of(command, monkeypatch, *arguments: str) -> list:
-    from scaling import sweep
+    from scaling.sweeps import command as sweep
 
     seen = []
     monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
@@ -119,9 +120,9 @@ def test_a_smaller_scale_keeps_the_axes(command, monkeypatch, name, request):
         ]
 
     assert axes(small) == axes(full)
-    protocols = {config.protocol(cell.config)[0] for cell in (*small, *full)}
+    protocols = {schema.protocol(cell.config)[0] for cell in (*small, *full)}
     assert len(protocols) == 1
-    assert config.protocol(small[0].config)[1] < config.protocol(full[0].config)[1] or (
+    assert schema.protocol(small[0].config)[1] < schema.protocol(full[0].config)[1] or (
         name == "quickstart"
     )
 

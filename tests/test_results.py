@@ -9,10 +9,13 @@ import pytest
 from rows import write_sweep
 
 from scaling import results
-from scaling.tables import write_part
+from scaling.contracts.columns import FIXED
+from scaling.contracts.settings import by_setting
+from scaling.storage.rows import ROW_FILE, Row, read_row, write_row
+from scaling.storage.tables import write_part
 
 
-def row(run: str = "a", **changes) -> results.Row:
+def row(run: str = "a", **changes) -> Row:
     config = {"batch": 32, "lr": 0.001, "clip": math.inf, "seed": 0, "model": {"d_model": 64}}
     settings = {
         "study": "scratch",
@@ -26,19 +29,19 @@ def row(run: str = "a", **changes) -> results.Row:
         "config": config | changes.pop("config", {}),
         "measured": {"val_loss": 2.5, "steps": 300, "update_norm": math.nan},
     }
-    return results.Row(**settings | changes)
+    return Row(**settings | changes)
 
 
-def written(folder: Path, *rows: results.Row) -> Path:
+def written(folder: Path, *rows: Row) -> Path:
     for each in rows:
         (folder / each.run).mkdir()
-        results.write(each, folder / each.run)
+        write_row(each, folder / each.run)
     return folder
 
 
 def test_a_row_is_read_as_it_was_written(tmp_path):
     written(tmp_path, row())
-    got = results.read_row(tmp_path / "a")
+    got = read_row(tmp_path / "a")
     assert got.config == row().config  # with its infinite clip
     assert got.measured == {"val_loss": 2.5, "steps": 300}  # what was not measured is missing
 
@@ -49,8 +52,8 @@ def test_the_file_is_strict_json_and_nothing_else_is_left_behind(tmp_path):
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
 
-    json.loads((tmp_path / "a" / results.FILE).read_text(), parse_constant=refuse)
-    assert [path.name for path in (tmp_path / "a").iterdir()] == [results.FILE]
+    json.loads((tmp_path / "a" / ROW_FILE).read_text(), parse_constant=refuse)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [ROW_FILE]
 
 
 def test_a_row_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
@@ -61,16 +64,16 @@ def test_a_row_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        results.write(row(status="failed", error="x"), tmp_path / "a")
-    assert results.read_row(tmp_path / "a").status == "done"
-    assert [path.name for path in (tmp_path / "a").iterdir()] == [results.FILE]
+        write_row(row(status="failed", error="x"), tmp_path / "a")
+    assert read_row(tmp_path / "a").status == "done"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [ROW_FILE]
 
 
 def test_reading_gives_fixed_columns_first_and_the_keys_that_vary(tmp_path):
     wide = row("b", config={"lr": 0.01, "model": {"d_model": 128}, "optimizer": {"lr": 0.01}})
     narrow = row("a", config={"optimizer": {"lr": 0.001}})
     table = results.read(written(tmp_path, narrow, wide))
-    assert list(table.columns[: len(results.FIXED)]) == list(results.FIXED)
+    assert list(table.columns[: len(FIXED)]) == list(FIXED)
     assert table["model.d_model"].tolist() == [64, 128]
     assert "optimizer.lr" not in table  # says what lr says
     assert table["clip"].tolist() == [math.inf, math.inf]
@@ -100,7 +103,7 @@ def test_folders_are_merged_and_searched_at_any_depth(tmp_path):
 )
 def test_a_damaged_row_is_named_and_left_untouched(tmp_path, damage, said):
     written(tmp_path, row("a"), row("b"))
-    file = tmp_path / "a" / results.FILE
+    file = tmp_path / "a" / ROW_FILE
     damaged = damage(file.read_text())
     file.write_text(damaged)
     with pytest.warns(UserWarning, match=f"{said}.*delete it") as caught:
@@ -133,7 +136,7 @@ def test_blocks_differ_in_something_other_than_batch_lr_and_seed(tmp_path):
         row("c", config={"clip": 1.0, "model": {"d_model": 64}}),
         row("d", config={"clip": 1.0, "model": {"d_model": 128}}),
     ]
-    blocks = dict(results.settings(results.read(written(tmp_path, *rows))))
+    blocks = dict(by_setting(results.read(written(tmp_path, *rows))))
     assert {title: len(block) for title, block in blocks.items()} == {
         "clip=1, model.d_model=64": 1,
         "clip=1, model.d_model=128": 1,
@@ -158,6 +161,6 @@ def test_switches_of_the_command_are_no_columns(tmp_path):
 
 def test_settings_keep_together_what_they_are_told_to(tmp_path):
     rows = results.read(write_sweep(tmp_path / "sweep", clips=(0.5, 1.0)))
-    assert [title for title, _ in results.settings(rows)] == ["clip=0.5", "clip=1"]
-    ((title, block),) = results.settings(rows, together=("clip",))
+    assert [title for title, _ in by_setting(rows)] == ["clip=0.5", "clip=1"]
+    ((title, block),) = by_setting(rows, together=("clip",))
     assert (title, len(block)) == ("", len(rows))

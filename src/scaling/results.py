@@ -1,143 +1,20 @@
-"""One run, one row: its identity, how it is written, and how everybody reads it."""
+"""The public way to read runs: rows, and the longer tables of their steps, epochs and layers."""
 
 import contextlib
-import hashlib
-import json
-import math
 import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
-from scaling import kept
-from scaling.precision import rounded
-from scaling.tables import read_parts
-
-FILE = kept.RUN
-# 1: identities had the import paths of components, and not always the content of the data.
-SCHEMA = 2
-READ = (1, SCHEMA)
-Status = Literal["done", "diverged", "failed", "interrupted", "corrupt"]
-FINISHED = ("done", "diverged")
-
-ROOT_KEYS = ("batch", "lr", "clip", "seed")
-SWITCHES = (  # change no result, but for what rounding does to it
-    *("resume", "fail_fast", "dry_run", "workers", "save_every", "threads", "threads_from"),
-)
-# Losses that need no learning: what counting reaches, by the length of what it counts, and what
-# nothing goes below. Columns `uniform_loss` and so on.
-REFERENCES = ("uniform", "unigram", "bigram", "trigram", "fourgram", "fivegram", "floor")
-FIXED = (
-    *("study", "run", "digest", "status", "error", "model", "data", "optimizer", "protocol"),
-    *(
-        "duration",
-        *ROOT_KEYS,
-        "steps",
-        "examples",
-        "parameters",
-        "seconds",
-        "val_loss",
-        "val_loss_se",
-    ),
-    *("train_loss", "uniform_loss", "unigram_loss", "bigram_loss", "val_accuracy"),
-    *("test_accuracy", "clip_percent", "clip_coefficient_cv", "grad_norm_pre_clip"),
-    *("grad_norm_post_clip", "update_norm", "fold"),
-)
-TEXT = ("study", "run", "digest", "status", "error", "model", "data", "optimizer", "protocol")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """Everything that the analysis may ask of a run.
-
-    A number that was not measured is missing from `measured`, never 0. A run that diverged is a
-    row like any other; `failed` and `interrupted` say why there are no numbers.
-    """
-
-    study: str
-    run: str  # name of its folder
-    digest: str  # identity of its config
-    status: Status
-    error: str | None = None
-    model: str  # the option chosen in the config group of that name
-    data: str
-    optimizer: str
-    protocol: str  # which duration was fixed: steps, epochs or examples
-    config: dict[str, Any]  # resolved, whole
-    measured: dict[str, float] = field(default_factory=dict)  # column -> number
-    provenance: dict[str, Any] = field(default_factory=dict)  # versions, host, device, times
-    schema: int = SCHEMA  # an earlier one has an identity that no config of today has
-
-
-def digest(canonical: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that two configs share only if they are the same.
-
-    Args:
-        canonical: config in canonical form (`scaling.config.canonical`).
-    """
-    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def name(canonical: Mapping[str, Any], digest: str) -> str:
-    """The run's folder name: what is typed all day, then the digest of everything."""
-    return ",".join(f"{key}={canonical[key]}" for key in ROOT_KEYS) + f"-{digest}"
-
-
-def write(row: Row, folder: Path) -> None:
-    """Write `row` into its run's folder, whole or not at all.
-
-    Strict JSON knows neither nan nor inf: unmeasured numbers are left out, infinite ones become
-    the strings "inf" and "-inf". The record carries a checksum of itself.
-
-    Raises:
-        OSError: if the file cannot be written; an earlier row then stays as it was.
-    """
-    record = strict(vars(row))
-    record["checksum"] = _checksum(record)
-    write_json(record, folder / FILE)
-
-
-def write_json(record: Mapping[str, Any], path: Path) -> None:
-    """Write a file of strict JSON that is never seen half written, not even after a crash."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        with draft.open("w") as file:
-            json.dump(record, file, indent=1, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def read_row(folder: Path) -> Row | None:
-    """The row of one run's folder, or None if it has none.
-
-    Raises:
-        ValueError: if the row is damaged, was edited, or has a schema that is not known.
-    """
-    path = folder / FILE
-    try:
-        record = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); {_REMEDY}") from error
-    found = record.get("schema") if isinstance(record, dict) else None
-    if found not in READ:
-        raise ValueError(
-            f"{path} has schema {found}, and this version reads {' and '.join(map(str, READ))}; "
-            f"read it with the version that wrote it, or {_REMEDY}"
-        )
-    if record.pop("checksum", None) != _checksum(record):
-        raise ValueError(f"{path} is not what was written (its checksum differs); {_REMEDY}")
-    return Row(**record | {part: _loose(record[part]) for part in ("config", "measured")})
+from scaling.contracts.columns import FIXED, ROOT_KEYS, SWITCHES, TEXT
+from scaling.contracts.precision import rounded
+from scaling.storage import exports
+from scaling.storage.rows import ROW_FILE, read_row
+from scaling.storage.tables import read_parts
 
 
 def read(*folders: str | Path) -> pd.DataFrame:
@@ -151,15 +28,15 @@ def read(*folders: str | Path) -> pd.DataFrame:
     Args:
         folders: of runs or of studies; or of a kept sweep; or a table of rows, a .csv: one that
             `scaling.report` wrote, or anybody's with columns `batch`, `lr` and `val_loss`
-            (`scaling.kept`).
+            (`scaling.storage.exports`).
 
     Raises:
         FileNotFoundError: if there is no row below a folder.
         ValueError: for a file that is no such table.
     """
-    files = {os.path.abspath(path): path for path in map(kept.rows_of, folders) if path}
-    tables = [kept.read(path, text=TEXT, known=FIXED) for path in files.values()]
-    runs = [folder for folder in folders if not kept.rows_of(folder)]
+    files = {os.path.abspath(path): path for path in map(exports.rows_of, folders) if path}
+    tables = [exports.read(path, text=TEXT, known=FIXED) for path in files.values()]
+    runs = [folder for folder in folders if not exports.rows_of(folder)]
     if runs or not folders:
         tables.append(_gathered(runs))
     table = pd.concat(tables, ignore_index=True)
@@ -202,7 +79,7 @@ def provenance(*folders: str | Path) -> dict[str, str]:
     Kept sweeps have none.
     """
     found: dict[str, Counter[str]] = {}
-    for run in _all_runs([folder for folder in folders if not kept.rows_of(folder)]):
+    for run in _all_runs([folder for folder in folders if not exports.rows_of(folder)]):
         with contextlib.suppress(ValueError):  # damaged; `read` names it
             row = read_row(run)
             for key, value in (row.provenance if row else {}).items():
@@ -220,43 +97,7 @@ def provenance(*folders: str | Path) -> dict[str, str]:
     }
 
 
-def settings(
-    rows: pd.DataFrame, *, together: Sequence[str] = ()
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Blocks of rows that differ only in batch, lr, seed and fold, each under what sets it apart.
-
-    Args:
-        rows: as `read` gives them; damaged ones belong to no block.
-        together: columns that may differ within a block, too, such as `clip`; with `optimizer`,
-            its own settings as well.
-    """
-    rows = rows[rows["status"] != "corrupt"]
-    choices = ("model", "data", "optimizer", "protocol", "duration", "clip")
-    nested = [key for key in map(str, rows) if "." in key and not key.startswith("logger.")]
-    nested = [key for key in nested if not key.endswith(".fold")]
-    keys: list[str] = []
-    apart = [key for key in (*choices, *nested) if not {key, key.partition(".")[0]} & {*together}]
-    for key in apart:
-        if _groups(rows, [*keys, key]) > _groups(rows, keys):
-            keys.append(key)
-    if not keys:
-        yield "", rows
-        return
-    for values, block in rows.groupby(keys, dropna=False, sort=True):
-        yield (
-            ", ".join(f"{key}={_shown(value)}" for key, value in zip(keys, values, strict=True)),
-            block,
-        )
-
-
-def _shown(value: Any) -> str:
-    if pd.isna(value):
-        return "null"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-_UNSHOWN = ("config", "measured", "provenance", "schema")
-_REMEDY = "delete it to train this run again, or restore it from a copy"
+_UNSHOWN = ("config", "measured", "provenance", "schema")  # of a row, in a table
 
 
 def _all_runs(folders: Sequence[str | Path]) -> list[Path]:
@@ -267,7 +108,9 @@ def _all_runs(folders: Sequence[str | Path]) -> list[Path]:
             raise FileNotFoundError(f"{folder} does not exist; is that its name?")
         runs = list(_runs(Path(folder)))
         if not runs:
-            raise FileNotFoundError(f"no {FILE} below {folder}; did any run of this sweep finish?")
+            raise FileNotFoundError(
+                f"no {ROW_FILE} below {folder}; did any run of this sweep finish?"
+            )
         for run in runs:
             found.setdefault(os.path.abspath(run), run)
     return list(found.values())
@@ -275,7 +118,7 @@ def _all_runs(folders: Sequence[str | Path]) -> list[Path]:
 
 def _runs(folder: Path) -> Iterator[Path]:
     """Folders with a row, in the order of their names; nothing is searched below them."""
-    if (folder / FILE).is_file():
+    if (folder / ROW_FILE).is_file():
         yield folder
         return
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
@@ -325,10 +168,6 @@ def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
             yield f"{above}{key}", str(value) if isinstance(value, list) else value
 
 
-def _groups(rows: pd.DataFrame, keys: list[str]) -> int:
-    return len(rows[keys].drop_duplicates()) if keys else min(len(rows), 1)
-
-
 def _varying(configs: list[dict[str, Any]], without: set[str]) -> pd.DataFrame:
     """The config keys whose value differs among the rows, less those that are columns already.
 
@@ -352,9 +191,9 @@ def _varying(configs: list[dict[str, Any]], without: set[str]) -> pd.DataFrame:
 
 def _tables(folders: tuple[str | Path, ...], table: str) -> pd.DataFrame:
     """One table of all runs below `folders`, or kept there; study and run come first."""
-    parts = [kept.table(folder, table) for folder in folders if kept.rows_of(folder)]
+    parts = [exports.table(folder, table) for folder in folders if exports.rows_of(folder)]
     parts = [part for part in parts if len(part)]
-    for run in _all_runs([folder for folder in folders if not kept.rows_of(folder)]):
+    for run in _all_runs([folder for folder in folders if not exports.rows_of(folder)]):
         part = read_parts(run / table)
         if len(part):
             part.insert(0, "study", run.absolute().parent.name)
@@ -364,34 +203,3 @@ def _tables(folders: tuple[str | Path, ...], table: str) -> pd.DataFrame:
         return pd.DataFrame()
     joined = pd.concat(parts, ignore_index=True)
     return joined.astype({"study": "category", "run": "category"})
-
-
-def _checksum(record: Mapping[str, Any]) -> str:
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def strict(value: Any) -> Any:
-    """Strict JSON's form of a value; an unmeasured number is left out of its mapping."""
-    if isinstance(value, Mapping):
-        return {
-            str(key): strict(entry)
-            for key, entry in value.items()
-            if not (isinstance(entry, float) and math.isnan(entry))
-        }
-    if isinstance(value, list | tuple):
-        return [strict(entry) for entry in value]
-    if isinstance(value, float) and math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return value
-
-
-def _loose(value: Any) -> Any:
-    """Undo what strict JSON made of an infinite number."""
-    if isinstance(value, dict):
-        return {key: _loose(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_loose(entry) for entry in value]
-    return (
-        {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
-    )

@@ -16,10 +16,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
 
-from scaling import config, federated, federation
-from scaling.cells import build
-from scaling.clients import Labeled, Work
-from scaling.flower.settings import Federation
+from scaling.config import schema
+from scaling.config.cell import build
+from scaling.federation import averaging, training
+from scaling.federation.client import Labeled, Work
+from scaling.federation.flower.settings import Federation
 
 LIMIT = 20  # seconds
 ROUNDS = 10
@@ -34,11 +35,11 @@ def plain(
     arrays = {name: t.numpy().copy() for name, t in net.state_dict().items()}
     for i in range(1, settings.rounds + 1):
         answers = [work(arrays, i, client, 0.0) for client in range(len(clients))]
-        arrays = federation.average([a for a, _, _ in answers], [n for _, n, _ in answers])
+        arrays = averaging.average([a for a, _, _ in answers], [n for _, n, _ in answers])
 
 
 def main() -> int:
-    with initialize_config_dir(str(config.FOLDER), version_base="1.3"):
+    with initialize_config_dir(str(schema.FOLDER), version_base="1.3"):
         node = OmegaConf.to_container(compose("config", ["data=flows", "model=tcn"]), resolve=True)
         rounds = OmegaConf.to_container(compose("federation/default").federation)
     settings = build({**rounds, "rounds": ROUNDS})
@@ -47,7 +48,7 @@ def main() -> int:
     def make() -> nn.Module:
         return build(node["model"], inputs=23, outputs=population.classes, length=30)
 
-    federated.train(  # imports, and whatever a first time costs
+    training.train(  # imports, and whatever a first time costs
         make,
         clients=population.clients[:1],
         scored=population.source,
@@ -55,7 +56,7 @@ def main() -> int:
         seed=0,
     )
     start = time.perf_counter(), time.process_time()
-    source = federated.train(
+    source = training.train(
         make, clients=population.clients, scored=population.source, federation=settings, seed=0
     )
     took, cpu = time.perf_counter() - start[0], time.process_time() - start[1]

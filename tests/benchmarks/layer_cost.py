@@ -9,7 +9,7 @@ runs from the first batch of an epoch that is asked for to the first of the next
 blocks: so hooks, statistics, flushes and the ends of epochs count.
 
 Adam's moments of dead units decay into denormal numbers, with which a processor takes several times
-as long; a run flushes them to zero (`scaling.denormals`), a plain loop as usually written does
+as long; a run flushes them to zero (`scaling.runs.denormals`), a plain loop as usually written does
 not. The limit of 1.6 is held against that one, with all that a run with `callbacks=layer_epochs`
 does, its table of steps and TensorBoard included; exit code 1 above it. Above stand the ratios to a
 plain loop that flushes denormals as well, which say what hooks and statistics cost.
@@ -35,10 +35,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
 
-from scaling import config
 from scaling.callbacks.checkpoint import Resumable
-from scaling.callbacks.handlers import OwnHandlers
 from scaling.callbacks.heartbeat import Heartbeat
+from scaling.callbacks.signal_handlers import OwnHandlers
+from scaling.config import schema
 from scaling.datamodules.batches import Batches
 from scaling.models.learner import Learner
 from scaling.runs import run
@@ -125,7 +125,7 @@ class Turns:
 
 def callbacks(folder: Path, *choices: str, only: str | None) -> list[L.Callback]:
     """Those that a run of these settings would have, or only one of them."""
-    with initialize_config_dir(str(config.FOLDER), version_base="1.3"):
+    with initialize_config_dir(str(schema.FOLDER), version_base="1.3"):
         nodes = OmegaConf.to_container(compose("config", [*choices]).callbacks)
     chosen = [run._callback(name, node) for name, node in nodes.items() if only in (None, name)]
     house = [OwnHandlers(), Heartbeat(folder, seconds=run.BEAT)]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling import results
-from scaling.tables import write_part
+from scaling.storage.rows import Row, write_row
+from scaling.storage.tables import write_part
 
 BATCHES, LRS, CLIPS, SEEDS = (16, 32, 64, 128), (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), (0.5, math.inf), 5
 STEPS = 5_000
@@ -46,8 +46,8 @@ def write(folder: Path, batch: int, lr: float, clip: float, seed: int) -> None:
         "clip_coefficient_cv": coefficient.std() / coefficient.mean(),
         "grad_norm_pre_clip": norms.mean(), "grad_norm_post_clip": (norms * coefficient).mean(),
     }  # fmt: skip
-    results.write(
-        results.Row(
+    write_row(
+        Row(
             study=folder.name, run=run, digest=run[-12:], status="done", model="nano_transformer",
             data="pydoc", optimizer="adamw", protocol="steps",
             config={"batch": batch, "lr": lr, "clip": clip, "seed": seed, "steps": STEPS},

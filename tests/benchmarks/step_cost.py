@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from scaling import cells, config
+from scaling.config import cell as cells
+from scaling.config import schema
 from scaling.datamodules.batches import Batches
 from scaling.runs import run
 
@@ -71,7 +72,7 @@ class Turns:
 
 
 def composed(*overrides: str) -> cells.Cell:
-    with initialize_config_dir(str(config.FOLDER), version_base="1.3"):
+    with initialize_config_dir(str(schema.FOLDER), version_base="1.3"):
         cfg = compose("config", [*SETTINGS, *overrides])
     return cells.cell(cfg, overrides, {})
 

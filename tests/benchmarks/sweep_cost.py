@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from scaling import results
+from scaling.storage.rows import Row, read_row, write_row
 
 TRAIN = (sys.executable, "-m", "scaling.train")
 TINY = (
@@ -33,7 +34,7 @@ def run(*command: str) -> tuple[float, str]:
     return time.monotonic() - start, out
 
 
-def copies(like: results.Row, cells: list[str]) -> None:
+def copies(like: Row, cells: list[str]) -> None:
     """Rows for cells that a dry run named, all with the numbers of one."""
     for name in cells:
         batch, lr, clip, seed = re.findall(r"=([^,]+)", name.rsplit("-", 1)[0])
@@ -42,13 +43,13 @@ def copies(like: results.Row, cells: list[str]) -> None:
         folder.mkdir(parents=True)
         digest = name.rsplit("-", 1)[1]
         row = dataclasses.replace(like, run=name, digest=digest, config=like.config | point)
-        results.write(row, folder)
+        write_row(row, folder)
 
 
 def finished() -> bool:
     """A sweep whose cells are all done; a large table."""
     run(*TRAIN, "study=one", *TINY)
-    like = results.read_row(next(Path("multirun/one").glob("batch=*")))
+    like = read_row(next(Path("multirun/one").glob("batch=*")))
     assert like is not None
     ok = True
     for count, limits in ((1000, {"train": 20.0}), (10_000, {"read": 5.0, "status": 10.0})):

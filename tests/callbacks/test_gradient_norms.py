@@ -14,10 +14,10 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import nn
 
 from scaling.callbacks.divergence import Divergence
-from scaling.callbacks.evaluations import Evaluations
+from scaling.callbacks.evaluation_table import Evaluations
 from scaling.callbacks.gradient_norms import GradientNorms
 from scaling.callbacks.progress import Progress
-from scaling.tables import read_parts
+from scaling.storage.tables import read_parts
 
 OPTIMIZERS = {
     "sgd": partial(torch.optim.SGD, lr=0.5),

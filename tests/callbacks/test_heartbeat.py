@@ -7,8 +7,8 @@ import pytest
 import torch
 from lightning.pytorch.demos.boring_classes import BoringModel
 
-from scaling import beats
 from scaling.callbacks.heartbeat import Heartbeat
+from scaling.storage import heartbeats
 
 
 def fit(folder, *callbacks, steps=6):
@@ -24,7 +24,7 @@ def fit(folder, *callbacks, steps=6):
 
 def test_beats_say_how_far_a_run_is(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(beats, "write", lambda folder, **said: seen.append(said))
+    monkeypatch.setattr(heartbeats, "write", lambda folder, **said: seen.append(said))
     fit(tmp_path, Heartbeat(tmp_path, seconds=0.0))
     assert [said["step"] for said in seen] == [0, 1, 2, 3, 4, 5, 6]
     assert {said["steps"] for said in seen} == {6}
@@ -34,7 +34,7 @@ def test_beats_say_how_far_a_run_is(tmp_path, monkeypatch):
 
 def test_beats_come_no_more_often_than_asked(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(beats, "write", lambda folder, **said: seen.append(said))
+    monkeypatch.setattr(heartbeats, "write", lambda folder, **said: seen.append(said))
     fit(tmp_path, Heartbeat(tmp_path, seconds=60.0))
     assert len(seen) == 1
 
@@ -48,22 +48,22 @@ def test_a_heartbeat_leaves_the_weights_as_they_are(tmp_path):
 
 
 def test_a_beat_is_read_as_it_was_written_and_ends(tmp_path):
-    assert beats.read(tmp_path) is None
+    assert heartbeats.read(tmp_path) is None
     start = time.time()
-    beats.write(tmp_path, step=3, steps=10, speed=2.5)
-    beat = beats.read(tmp_path)
+    heartbeats.write(tmp_path, step=3, steps=10, speed=2.5)
+    beat = heartbeats.read(tmp_path)
     assert (beat.step, beat.steps, beat.speed) == (3, 10, 2.5)
     assert start <= beat.time <= time.time()
-    beats.end(tmp_path)
-    beats.end(tmp_path)
-    assert beats.read(tmp_path) is None
+    heartbeats.end(tmp_path)
+    heartbeats.end(tmp_path)
+    assert heartbeats.read(tmp_path) is None
 
 
 @pytest.mark.parametrize("rubbish", ["", "{", "[1]", '{"step": 1}', '{"unknown": 2}'])
 def test_a_damaged_beat_is_none(tmp_path, rubbish):
-    (tmp_path / beats.FILE).write_text(rubbish)
-    assert beats.read(tmp_path) is None
+    (tmp_path / heartbeats.FILE).write_text(rubbish)
+    assert heartbeats.read(tmp_path) is None
 
 
 def test_a_beat_that_cannot_be_written_ends_no_run(tmp_path):
-    beats.write(tmp_path / "nowhere", step=1)
+    heartbeats.write(tmp_path / "nowhere", step=1)

@@ -14,8 +14,8 @@ from torch import nn
 from scaling.callbacks.gradient_norms import GradientNorms
 from scaling.callbacks.layer_epochs import LayerEpochs, summary
 from scaling.callbacks.layer_gradients import LayerGradients
-from scaling.callbacks.layers import Layer
-from scaling.tables import read_parts
+from scaling.callbacks.parameter_tensors import Layer
+from scaling.storage.tables import read_parts
 
 OPTIMIZERS = {
     "sgd": partial(torch.optim.SGD, lr=0.5),

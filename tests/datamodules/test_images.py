@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from scaling import results
-from scaling.datamodules import handwriting
+from scaling.contracts.sizes import Sizes
+from scaling.datamodules import digit_sources
 from scaling.datamodules.images import Images
-from scaling.datamodules.sizes import Sizes
 
 
 def digits(**changes) -> Images:
@@ -51,7 +51,7 @@ def test_no_image_of_validation_or_test_is_trained_on():
 
 def test_validation_is_the_end_of_the_training_set_and_its_size_moves_no_test_image():
     many, few = digits(val_examples=400), digits(val_examples=100)
-    source = handwriting.load("digits", None)
+    source = digit_sources.load("digits", None)
     assert torch.equal(split(many, "val")[1], source.train_labels[-400:])
     assert torch.equal(split(few, "val")[1], source.train_labels[-100:])
     for made in (many, few):
@@ -59,7 +59,7 @@ def test_validation_is_the_end_of_the_training_set_and_its_size_moves_no_test_im
 
 
 def test_pixels_lie_between_background_and_full_ink():
-    made, source = digits(), handwriting.load("digits", None)
+    made, source = digits(), digit_sources.load("digits", None)
     for name in ("val", "test", "train"):
         images = split(made, name)[0]
         assert (images.min(), images.max()) == (0, 1)
@@ -67,7 +67,7 @@ def test_pixels_lie_between_background_and_full_ink():
 
 
 def test_images_keep_their_labels_through_every_epoch():
-    made, source = digits(batch=10), handwriting.load("digits", None)
+    made, source = digits(batch=10), digit_sources.load("digits", None)
     known = {tuple(image): label for image, label in zip(
         made.splits.train.tolist(), source.train_labels.tolist(), strict=False)}  # fmt: skip
     for number in (0, 1):
@@ -199,7 +199,7 @@ def test_digits_run_end_to_end_at_every_scale(command):
 def test_mnist_keeps_its_test_set_and_lends_its_last_images_to_validation(real_data):
     made = digits(source="mnist", val_examples=5_000, scored_examples=100, batch=64)
     assert made.sizes == Sizes(inputs=784, outputs=10, length=1)
-    source = handwriting.load("mnist", None)
+    source = digit_sources.load("mnist", None)
     assert made.batches.steps == 55_000 // 64
     assert torch.equal(split(made, "test")[1], source.test_labels)
     assert torch.equal(split(made, "val")[1], source.train_labels[55_000:])

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from scaling.datamodules.sizes import Sizes
+from scaling.contracts.sizes import Sizes
 from scaling.datamodules.text import SUBSTITUTE, Text
 
 

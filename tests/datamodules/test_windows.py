@@ -9,11 +9,11 @@ import pytest
 import torch
 from flows import flows
 
+from scaling.adaptation import module as adapter
 from scaling.callbacks.checkpoint import Resumable
-from scaling.datamodules.sizes import Sizes
+from scaling.contracts.sizes import Sizes
 from scaling.datamodules.window_scores import window_scores
 from scaling.datamodules.windows import Windows
-from scaling.models import adapter
 
 
 def windows(**changes) -> Windows:

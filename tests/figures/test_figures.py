@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from rows import write_sweep
 
-from scaling import figures, optima, powerlaws, results
+from scaling import figures, results
+from scaling.analysis import optima, powerlaws
 
 
 @pytest.fixture

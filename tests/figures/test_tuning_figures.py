@@ -6,9 +6,10 @@ import pytest
 from races import race
 from rows import write_sweep
 
-from scaling import arrivals, results, tradeoffs
+from scaling import results
+from scaling.analysis import critical_batch, steps_to_loss
+from scaling.analysis.lr_sensitivity import sensitivity
 from scaling.figures import tuning
-from scaling.sensitivity import sensitivity
 
 FIXED = {
     "model": "m", "data": "d", "optimizer": "o", "protocol": "steps", "duration": 200, "clip": 1.0
@@ -51,7 +52,7 @@ def test_a_range_that_the_grid_cuts_is_drawn_open_and_said_to_be_that(table):
 
 def test_steps_stand_at_their_batch_with_the_hyperbola_that_was_fitted():
     rows, losses = runs()
-    found = tradeoffs.tradeoff(arrivals.arrivals(rows, losses).points)
+    found = critical_batch.tradeoff(steps_to_loss.arrivals(rows, losses).points)
     assert found.identified
     (axes,) = tuning.steps_and_examples(rows, losses).axes
     dots = [line for line in axes.lines if line.get_marker() == "o"]

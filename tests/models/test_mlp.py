@@ -98,8 +98,8 @@ def test_the_loss_of_an_example_is_its_cross_entropy_and_no_mean():
 def test_runs_that_differ_in_batch_and_learning_rate_start_from_the_same_weights(
     command, monkeypatch
 ):
-    from scaling import sweep
     from scaling.runs import run
+    from scaling.sweeps import command as sweep
 
     seen = []
     monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)

@@ -117,14 +117,14 @@ def test_norms_and_head_can_be_told_from_the_rest(model, normalisation):
 def test_the_sizes_of_the_config_are_those_of_a_small_model(model):
     import yaml
 
-    from scaling import config
+    from scaling.config import schema
 
-    settings = yaml.safe_load((config.FOLDER / "model" / f"{model}.yaml").read_text())
+    settings = yaml.safe_load((schema.FOLDER / "model" / f"{model}.yaml").read_text())
     settings.pop("_target_")
     net = MODELS[model](inputs=23, outputs=10, length=30, **settings)
     assert 10_000 <= sum(p.numel() for p in net.parameters()) <= 30_000
     for scale in ("tiny", "small"):
-        smaller = config.FOLDER / "at_scale" / "model" / f"{model}_{scale}.yaml"
+        smaller = schema.FOLDER / "at_scale" / "model" / f"{model}_{scale}.yaml"
         change = yaml.safe_load(smaller.read_text())["model"]
         MODELS[model](inputs=23, outputs=10, length=30, **settings | change)
 

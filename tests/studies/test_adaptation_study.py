@@ -9,10 +9,12 @@ from adaptations import WINDOWS, evidence
 from folds import leaving
 from rows import write_sweep
 
-from scaling import report, results
-from scaling.evidence import Evidence
-from scaling.studies import adaptation, adaptation_tables, norm_trends
-from scaling.studies.adaptation_runs import adapted, arms, blocks, norms
+from scaling.analysis.trends import fold_trend
+from scaling.contracts.settings import by_setting
+from scaling.reporting import build
+from scaling.studies.adaptation import norm_trends, study
+from scaling.studies.adaptation import tables as adaptation_tables
+from scaling.studies.adaptation.runs import adapted, arms, blocks, norms
 from scaling.studies.over_clusters import (
     change_of_norm,
     cluster_of,
@@ -20,7 +22,7 @@ from scaling.studies.over_clusters import (
     replicates,
     word,
 )
-from scaling.trends import fold_trend
+from scaling.studies.sweep_tables import Evidence
 
 TIMES = "A pass takes less time at larger batches"
 REVERSAL = "The gradient norm rises at batch 32 and falls at batch 64"
@@ -32,7 +34,7 @@ STEADY = [f"Larger batches give steadier {name} {how}"
 
 
 def words(given: Evidence) -> dict[str, str]:
-    return {verdict.sentence: verdict.word for _, verdict in adaptation.verdicts(given)}
+    return {verdict.sentence: verdict.word for _, verdict in study.verdicts(given)}
 
 
 def changed(given: Evidence, **columns: float) -> Evidence:
@@ -43,7 +45,7 @@ def changed(given: Evidence, **columns: float) -> Evidence:
 
 
 def said(given: Evidence, begin: str) -> list[str]:
-    lines = [line.partition(": ")[2] for line in adaptation.sentences(given)]
+    lines = [line.partition(": ")[2] for line in study.sentences(given)]
     return [line for line in lines if line.startswith(begin)]
 
 
@@ -52,7 +54,7 @@ def test_measures_are_those_of_the_tables():
         seeds=1, folds=1, batches=(16,), gain=lambda run: 0.1, slope=lambda run: 0.6,
         entropy=lambda run: 0.4, spread=lambda run: 1e-9,
     )  # fmt: skip
-    (row,) = adaptation.measures(given).itertuples()
+    (row,) = study.measures(given).itertuples()
     assert (row.arm, row.fold, row.end, row.updates) == ("16", 0, 12, 96)
     assert row.query_gain == pytest.approx(0.1, abs=0.01)
     assert row.query_gain == pytest.approx(row.query_accuracy - row.before_query_accuracy)
@@ -64,7 +66,7 @@ def test_measures_are_those_of_the_tables():
 
 
 def test_an_update_belongs_to_the_pass_in_which_it_was_taken():
-    lines = adaptation.passes(given := evidence(seeds=1, folds=1, batches=(32,), passes=3))
+    lines = study.passes(given := evidence(seeds=1, folds=1, batches=(32,), passes=3))
     steps = given.steps["grad_norm_pre_clip"].to_numpy()
     table = norms(lines, "pass_grad_norm")
     assert table["step"].to_list() == [0, 1, 2]
@@ -79,7 +81,7 @@ def test_skipped_updates_have_no_norm():
     given = evidence(seeds=1, folds=1, batches=(32,), passes=3)
     given.steps.loc[1, "skipped"] = True
     kept = given.steps["grad_norm_pre_clip"][[0, 2, 3]]
-    assert adaptation.passes(given)["pass_grad_norm"].iloc[1] == pytest.approx(kept.mean())
+    assert study.passes(given)["pass_grad_norm"].iloc[1] == pytest.approx(kept.mean())
 
 
 def test_each_statement_is_judged_by_itself():
@@ -133,7 +135,7 @@ def test_the_same_after_as_many_updates_need_not_hold():
     assert judged[
         "Larger batches have a lower entropy of the query after equally many updates"
     ] == "cannot tell"  # fmt: skip
-    table = adaptation.measures(given)
+    table = study.measures(given)
     assert (table["equal_updates"] == 24).all()
     assert table["equal_query_entropy"].to_numpy() == pytest.approx(1 - 0.5 / 4)
 
@@ -142,10 +144,10 @@ def test_too_few_seeds_tell_nothing():
     given = evidence(seeds=2, gain=lambda run: 0.05, slope=lambda run: 1.0 * (run["batch"] == 32),
                      seconds=lambda run: 1 / run["batch"])  # fmt: skip
     assert set(words(given).values()) == {"cannot tell"}
-    assert set(adaptation.tables(given)["adaptation_accuracy"]["verdict"]) == {"cannot tell"}
-    assert set(adaptation.tables(given)["batch_against_batch"]["verdict"]) == {"cannot tell"}
-    assert set(adaptation.tables(given)["norm_trends"]["verdict"]) == {"cannot tell"}
-    assert not any("; gain)" in line for line in adaptation.sentences(given))
+    assert set(study.tables(given)["adaptation_accuracy"]["verdict"]) == {"cannot tell"}
+    assert set(study.tables(given)["batch_against_batch"]["verdict"]) == {"cannot tell"}
+    assert set(study.tables(given)["norm_trends"]["verdict"]) == {"cannot tell"}
+    assert not any("; gain)" in line for line in study.sentences(given))
 
 
 def test_an_adaptation_that_changes_nothing_is_no_gain():
@@ -171,7 +173,7 @@ def test_without_a_gain_one_is_called_in_few_draws():
     """Seven arms of noise around the source, corrected for each other."""
     rng = np.random.default_rng(1)
     given = evidence(seeds=5, folds=2, batches=(8, 16, 32, 64), passes=2)
-    table = adaptation.measures(given)
+    table = study.measures(given)
     called = 0
     for _ in range(60):
         noise = rng.normal(0, 0.01, len(table))
@@ -181,9 +183,7 @@ def test_without_a_gain_one_is_called_in_few_draws():
 
 
 def test_seeds_are_independent_unless_they_share_the_windows_of_a_fold():
-    own, shared = (
-        adaptation.measures(evidence(shared=shared, passes=2)) for shared in (False, True)
-    )
+    own, shared = (study.measures(evidence(shared=shared, passes=2)) for shared in (False, True))
     assert (cluster_of(own), cluster_of(shared)) == ("seed", "fold")
     assert cluster_of(own[own["seed"] == 0]) == "fold"
     assert "over 4 seeds, whose folds share clients" in said(evidence(passes=2), "12 queries")[0]
@@ -246,14 +246,14 @@ def test_a_run_in_two_studies_counts_once():
 
 def test_a_measure_that_an_arm_lacks_is_left_out_of_its_table():
     """As the spread over the updates of a pass where the whole query is one batch."""
-    table = adaptation.measures(given := evidence(batches=(32, 64, WINDOWS)))
+    table = study.measures(given := evidence(batches=(32, 64, WINDOWS)))
     assert table.loc[table["arm"] == str(WINDOWS), "norm_scatter"].isna().all()
-    against = adaptation_tables.batch_against_batch(table, adaptation.passes(given))
+    against = adaptation_tables.batch_against_batch(table, study.passes(given))
     arms_of = against.groupby("measure")["arm"].agg(set)
     assert arms_of["norm_scatter"] == {"64"}
     assert arms_of["query_accuracy"] == {"64", str(WINDOWS)}
     table.loc[table["arm"] == "32", "norm_scatter"] = np.nan
-    left = adaptation_tables.batch_against_batch(table, adaptation.passes(given))
+    left = adaptation_tables.batch_against_batch(table, study.passes(given))
     assert "norm_scatter" not in set(left["measure"])
 
 
@@ -265,13 +265,13 @@ def test_rates_of_runs_that_stop_early_are_over_passes_that_all_have():
     )  # fmt: skip
     course = {passes: math.exp(-passes) for passes in range(11)}
     vars(given).update(epochs=given.epochs.assign(query_entropy=given.epochs["passes"].map(course)))
-    rates = adaptation.measures(given)["fall_rate"]
+    rates = study.measures(given)["fall_rate"]
     assert rates.tolist() == pytest.approx([(1 - math.exp(-2)) / 2] * 6)
 
 
 def test_a_query_without_a_first_norm_is_left_out_and_said():
     given = evidence(seeds=4, folds=1, batches=(16,))
-    table, lines = adaptation.measures(given), adaptation.passes(given).copy()
+    table, lines = study.measures(given), study.passes(given).copy()
     gone = (lines["seed"] == 1) & (lines["passes"] == 1)
     lines.loc[gone, "pass_grad_norm"] = np.nan
     lines.loc[(lines["seed"] == 2) & (lines["passes"] == 5), "pass_grad_norm"] = 0.0
@@ -284,7 +284,7 @@ def test_a_query_without_a_first_norm_is_left_out_and_said():
 
 
 def test_what_replicates_share_is_said():
-    table = adaptation.measures(evidence(passes=2))
+    table = study.measures(evidence(passes=2))
     divided = table.assign(query_overlap=0.7)
     assert "over 4 seeds, which divide the same records anew" in replicates(divided)
     same = divided[divided["fold"] == 0].assign(query_checksum=1)
@@ -298,7 +298,7 @@ def test_what_replicates_share_is_said():
 def test_folds_of_a_seed_are_no_further_replicates():
     """What a seed's source gains, all its folds gain: the interval is that of the seeds' means."""
     given = evidence(seeds=4, folds=3, batches=(16,), gain=lambda run: 0.02 * run["seed"])
-    table = adaptation.measures(given)
+    table = study.measures(given)
     one = gains(table, "query")["16"]
     means = table.groupby("seed")["query_gain"].mean()
     assert (one.seeds, one.pairs) == (4, 12)
@@ -310,7 +310,7 @@ def test_folds_of_a_seed_are_no_further_replicates():
 def from_folds(tables: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Runs of one batch and seed with the norms of these folds."""
     given = evidence(seeds=1, folds=len(tables[0]["fold"].unique()), batches=(64,), passes=50)
-    lines = adaptation.passes(given).drop(columns="pass_grad_norm")
+    lines = study.passes(given).drop(columns="pass_grad_norm")
     own = tables[0].rename(columns={"gradient_norm": "pass_grad_norm"})
     own["passes"] = own["step"] + 1.0
     known = lines.merge(own.drop(columns="step"), on=["fold", "passes"], how="left")
@@ -318,7 +318,7 @@ def from_folds(tables: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     known = known[known["passes"] <= known["fold"].map(last)]
     found = Evidence(given.rows)
     vars(found).update(epochs=known, steps=pd.DataFrame())
-    return adaptation.measures(found), adaptation.passes(found)
+    return study.measures(found), study.passes(found)
 
 
 def test_the_trend_of_lone_folds_is_that_of_the_trends_module():
@@ -344,7 +344,7 @@ def test_a_conflict_is_warned_of():
     assert "at batch 64 the norm of mini-batches" in batches
     assert "at batch 64 the norm of the whole query" in query
     assert batches.endswith("(8 of 12 stayed to the end)")
-    row = adaptation.tables(given)["norm_trends"].iloc[0]
+    row = study.tables(given)["norm_trends"].iloc[0]
     assert row["survivors"] < 0 < row["completers"]
     assert row["verdict"] == "rises"
     assert not said(evidence(batches=(64,), slope=lambda run: 0.3), "Warning")
@@ -380,7 +380,7 @@ def test_the_studys_tables_stand_beside_their_honest_counterparts():
         level=lambda run: 3.0 if run["fold"] == 0 else 1.0,
         stop=lambda run: 5 if run["fold"] == 0 and run["batch"] == 64 else None,
     )  # fmt: skip
-    found = adaptation.tables(given)
+    found = study.tables(given)
     updates = found["adaptation_updates"].set_index("arm")
     assert updates.index.to_list() == ["16", "32", "64", "16 to 64"]
     assert updates["updates_per_pass"].to_list() == [8, 4, 2, 8]
@@ -403,7 +403,7 @@ def test_the_studys_tables_stand_beside_their_honest_counterparts():
 
 
 def test_single_evaluations_are_shown_to_say_little():
-    row = adaptation.tables(evidence(gain=lambda run: 0.02))["adaptation_accuracy"].iloc[0]
+    row = study.tables(evidence(gain=lambda run: 0.02))["adaptation_accuracy"].iloc[0]
     assert row["one_run_high"] - row["one_run_low"] > 0.1  # of 128 windows
     assert row["won"] - row["lost"] == pytest.approx(0.02 * 128, abs=0.5)
     assert row["mcnemar_p_median"] > 0.05  # 2 or 3 windows
@@ -421,27 +421,27 @@ def test_learning_rates_are_settings_and_none_is_chosen_by_labels():
     given = Evidence(rows)
     renamed = high.epochs.assign(run="x" + high.epochs["run"])
     vars(given).update(epochs=pd.concat([low.epochs, renamed]), steps=pd.DataFrame())
-    titles = [title for title, _ in blocks(adaptation.measures(given))]
+    titles = [title for title, _ in blocks(study.measures(given))]
     assert titles == ["lr=0.001", "lr=0.1"]
 
 
 def test_diverged_runs_are_counted_and_left_out():
     given = evidence()
     given.rows.loc[0, "status"] = "diverged"
-    first = next(iter(adaptation.sentences(given)))
+    first = next(iter(study.sentences(given)))
     assert first == "Adaptation: 1 runs diverged and are left out of all that follows"
-    assert len(adaptation.measures(given)) == 35
+    assert len(study.measures(given)) == 35
 
 
 def test_a_sweep_without_adaptation_is_not_asked(tmp_path):
     plain = Evidence.of(write_sweep(tmp_path / "plain"))
-    assert not adaptation.applies(plain)
-    assert adaptation.applies(given := evidence(passes=2))
-    assert not adaptation.applies(Evidence(given.rows))
+    assert not study.applies(plain)
+    assert study.applies(given := evidence(passes=2))
+    assert not study.applies(Evidence(given.rows))
 
 
 def test_arms_come_in_the_order_of_their_batches():
-    table = adaptation.measures(evidence(batches=(8, 16, 128), growth=64, passes=2))
+    table = study.measures(evidence(batches=(8, 16, 128), growth=64, passes=2))
     assert arms(table) == ["8", "16", "128", "8 to 64"]
     assert adaptation_tables.reference(table) == "8"
 
@@ -449,25 +449,25 @@ def test_arms_come_in_the_order_of_their_batches():
 def test_kept_rows_say_the_same(tmp_path, monkeypatch):
     given = evidence(seeds=3, folds=2, batches=(16, 32), growth=64, gain=lambda run: 0.02)
     monkeypatch.setattr(Evidence, "of", classmethod(lambda *folders: given))
-    report.keep([], tmp_path / "kept")
+    build.keep([], tmp_path / "kept")
     monkeypatch.undo()
     kept = Evidence.of(tmp_path / "kept")
     assert kept.steps.empty
     assert words(kept) == words(given)
-    for name, table in adaptation.tables(given).items():
+    for name, table in study.tables(given).items():
         pd.testing.assert_frame_equal(
-            adaptation.tables(kept)[name], table, check_dtype=False, rtol=2e-3, atol=0.01
+            study.tables(kept)[name], table, check_dtype=False, rtol=2e-3, atol=0.01
         )
 
 
 def test_runs_of_folds_are_one_setting():
     rows = evidence(seeds=1, passes=1).rows
-    titles = [title for title, _ in results.settings(rows.assign(fold=rows["data.fold"]))]
+    titles = [title for title, _ in by_setting(rows.assign(fold=rows["data.fold"]))]
     assert titles == [""]
 
 
 def test_the_interval_of_a_norm_needs_three_replicates():
-    table = adaptation.measures(evidence(seeds=2, slope=lambda run: 1.0))
+    table = study.measures(evidence(seeds=2, slope=lambda run: 1.0))
     found = change_of_norm(table[table["arm"] == "16"], "norm")
     assert found.value == pytest.approx(11 / 12, rel=0.1)
     assert math.isnan(found.low)

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from scaling import results
-from scaling.claims import Estimate
-from scaling.evidence import Evidence
 from scaling.studies import clipping
+from scaling.studies.claims import Estimate
+from scaling.studies.sweep_tables import Evidence
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "data"
 

@@ -9,9 +9,10 @@ import planted
 import pytest
 from rows import published
 
-from scaling import powerlaws, results
-from scaling.evidence import Evidence
+from scaling import results
+from scaling.analysis import powerlaws
 from scaling.studies import laws
+from scaling.studies.sweep_tables import Evidence
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "data"
 

@@ -11,8 +11,8 @@ from races import CRITICAL, LEAST, race
 from rates import within
 
 from scaling import results
-from scaling.evidence import Evidence
 from scaling.studies import tuning
+from scaling.studies.sweep_tables import Evidence
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "data"
 HALF_DECADE = math.log(10) / 2

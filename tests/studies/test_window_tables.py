@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scaling.significance import mcnemar
-from scaling.studies.window_tables import window_by_window
+from scaling.analysis.significance import mcnemar
+from scaling.studies.adaptation.window_tables import window_by_window
 
 RUNS = [("16", 0, "r0"), ("16", 1, "r1"), ("32", 0, "r2"), ("32", 1, "r3")]
 

@@ -1,4 +1,4 @@
-"""Hydra's `hydra/sweeper=grid`: hands a `--multirun` command to `scaling.sweep`."""
+"""Hydra's `hydra/sweeper=grid`: hands a `--multirun` command to `scaling.sweeps.command`."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 @dataclass
 class GridConf:
-    """The keys below `hydra.sweeper`, see `scaling.grids.Grid`."""
+    """The keys below `hydra.sweeper`, see `scaling.config.grid.Grid`."""
 
     _target_: str = "hydra_plugins.scaling.grid.GridSweeper"
     params: dict[str, Any] | None = field(default_factory=dict)  # key -> values to sweep
@@ -39,8 +39,8 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        from scaling import sweep  # imports torch, which other Hydra apps need not pay for
+        from scaling.sweeps import command  # imports torch, which other Hydra apps need not pay for
 
         assert self.launcher is not None
         loader = self.context.config_loader
-        sweep.multirun(loader, self.master, arguments, self.grid, self.launcher)
+        command.multirun(loader, self.master, arguments, self.grid, self.launcher)

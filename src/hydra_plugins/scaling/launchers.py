@@ -57,14 +57,16 @@ class _Launcher(Launcher):
 
 
 class PoolLauncher(_Launcher):
-    """A pool of processes, see `scaling.workers`."""
+    """A pool of processes, see `scaling.sweeps.executors.pool`."""
 
     def check(self) -> None:
         """There is nothing that could be wrong with a pool."""
 
     def number(self, wanted: int | None, cells: int) -> int:
         """Cells that are trained at a time."""
-        from scaling import workers  # imports torch, which other Hydra apps need not pay for
+        from scaling.sweeps.executors import (
+            pool as workers,  # imports torch, which other Hydra apps need not pay for
+        )
 
         return workers.number(wanted, cells)
 
@@ -72,13 +74,13 @@ class PoolLauncher(_Launcher):
         self, todo: Sequence[Any], number: int, wait: bool
     ) -> Generator[tuple[Any, Any], None, None]:
         """Each cell with its row as it ends."""
-        from scaling import workers
+        from scaling.sweeps.executors import pool as workers
 
         return workers.train_all(todo, workers=number, wait=wait)
 
 
 class SlurmLauncher(_Launcher):
-    """A job for each cell, see `scaling.clusters`."""
+    """A job for each cell, see `scaling.sweeps.executors.slurm`."""
 
     def __init__(self, cluster: str, **settings: Any):
         self.cluster, self.settings = cluster, settings
@@ -86,7 +88,7 @@ class SlurmLauncher(_Launcher):
     def check(self) -> None:
         """Raise ValueError for settings of `hydra.launcher` that cannot work here."""
         try:
-            from scaling import clusters
+            from scaling.sweeps.executors import slurm as clusters
         except ModuleNotFoundError as error:
             raise ValueError(
                 f"hydra/launcher=slurm needs {error.name}; pip install 'submitit>=1.5'"
@@ -95,7 +97,7 @@ class SlurmLauncher(_Launcher):
 
     def number(self, wanted: int | None, cells: int) -> int:
         """Jobs that run at a time."""
-        from scaling import clusters
+        from scaling.sweeps.executors import slurm as clusters
 
         return clusters.number(wanted, cells, self.cluster)
 
@@ -103,7 +105,7 @@ class SlurmLauncher(_Launcher):
         self, todo: Sequence[Any], number: int, wait: bool
     ) -> Generator[tuple[Any, Any], None, None]:
         """Each cell with its row as its job ends; a job waits for who holds its cell anyway."""
-        from scaling import clusters
+        from scaling.sweeps.executors import slurm as clusters
 
         return clusters.train_all(
             todo, workers=number, cluster=self.cluster, settings=self.settings

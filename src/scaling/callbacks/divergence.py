@@ -5,7 +5,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from scaling.callbacks.steps import loss_of
+from scaling.callbacks.optimizer_step import loss_of
 
 
 class Divergence(L.Callback):

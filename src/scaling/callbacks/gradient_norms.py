@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scaling.callbacks.steps import Step, begin, loss_of
-from scaling.gradients import clamped_norm, clip_coefficient, total_norm
-from scaling.tables import Recorder
+from scaling.callbacks.optimizer_step import Step, begin, loss_of
+from scaling.gradients.norms import clamped_norm, clip_coefficient, total_norm
+from scaling.storage.tables import Recorder
 
 MEASURED = (
     "train_loss",
@@ -303,7 +303,7 @@ def _who_else(trainer: L.Trainer, module: L.LightningModule, own: L.Callback) ->
     found = [
         f"{type(part).__name__}.{hook}" for part in later
         if getattr(type(part), hook) is not getattr(L.Callback, hook)
-        and not type(part).__module__.startswith(f"{__package__}.")
+        and not type(part).__module__.startswith("scaling.")
     ]  # fmt: skip
     if getattr(type(module), hook) is not getattr(L.LightningModule, hook) and not hasattr(
         module, "reported"

@@ -6,11 +6,11 @@ from typing import Any
 
 import lightning as L
 
-from scaling import beats
+from scaling.storage import heartbeats
 
 
 class Heartbeat(L.Callback):
-    """Write a `scaling.beats.Beat` into a folder, at most every `seconds`.
+    """Write a `scaling.storage.heartbeats.Beat` into a folder, at most every `seconds`.
 
     Args:
         folder: of the run.
@@ -45,7 +45,7 @@ class Heartbeat(L.Callback):
         self.last = time.monotonic()
         lasted = self.last - self.began
         taken = trainer.global_step - self.first
-        beats.write(
+        heartbeats.write(
             self.folder,
             step=trainer.global_step,
             steps=trainer.max_steps,

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scaling.callbacks.layers import Layer, layers, ratio
-from scaling.callbacks.steps import Step, begin, refuse_several
-from scaling.tables import Recorder
+from scaling.callbacks.optimizer_step import Step, begin, refuse_several
+from scaling.callbacks.parameter_tensors import Layer, layers, ratio
+from scaling.storage.tables import Recorder
 
 MEASURED = 4  # of a tensor in a step: gradient norm, its variance, norms of update and weight
 
@@ -36,8 +36,8 @@ class LayerEpochs(L.Callback):
     a gradient scaler skipped are none, and neither are steps in which the tensor had no gradient.
 
     It watches and never steers: final weights are bit-identical with and without it. The step is
-    measured once for all callbacks (`scaling.callbacks.steps`). Memory: four numbers of each tensor
-    and step of the open epoch, on the host, and in checkpoints.
+    measured once for all callbacks (`scaling.callbacks.optimizer_step`). Memory: four numbers of
+    each tensor and step of the open epoch, on the host, and in checkpoints.
 
     Args:
         flush_every: optimizer steps between copies from the device.

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scaling.callbacks.layers import layers, ratio
-from scaling.callbacks.steps import Step, begin, refuse_several
-from scaling.tables import Recorder
+from scaling.callbacks.optimizer_step import Step, begin, refuse_several
+from scaling.callbacks.parameter_tensors import layers, ratio
+from scaling.storage.tables import Recorder
 
 
 class LayerGradients(L.Callback):

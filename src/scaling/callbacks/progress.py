@@ -6,7 +6,7 @@ from typing import Any
 import lightning as L
 from tqdm import tqdm
 
-from scaling.callbacks.steps import loss_of
+from scaling.callbacks.optimizer_step import loss_of
 
 
 class Progress(L.Callback):

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from scaling.datamodules import handwriting
+from scaling.contracts.sizes import Sizes
+from scaling.datamodules import digit_sources
 from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder
 from scaling.datamodules.label_noise import symmetric
-from scaling.datamodules.sizes import Sizes
 from scaling.seeds import generator_for
 
 
@@ -62,12 +62,12 @@ class Images(L.LightningDataModule):
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.source, self.path, self.label_noise = source, path, label_noise
         self.val_examples, self.scored_examples = val_examples, scored_examples
-        self.loaded: handwriting.Handwriting | None = None
+        self.loaded: digit_sources.Handwriting | None = None
 
     @property
     def fingerprint(self) -> str:
         """Identity of images and labels, of those that were loaded, or are there now."""
-        return (self.loaded or handwriting.load(self.source, self.path)).fingerprint
+        return (self.loaded or digit_sources.load(self.source, self.path)).fingerprint
 
     def prepare(self) -> Sizes:
         """Load the images, corrupt labels, and say how large examples are.
@@ -75,11 +75,11 @@ class Images(L.LightningDataModule):
         Raises:
             ValueError: if the training examples do not fill one batch.
         """
-        self.loaded = handwriting.load(self.source, self.path)
+        self.loaded = digit_sources.load(self.source, self.path)
         self.splits = _splits(self.loaded, self.val_examples)
         self.labels = symmetric(
             self.splits.train_labels,
-            classes=handwriting.CLASSES,
+            classes=digit_sources.CLASSES,
             share=self.label_noise,
             seed=self.seed,
         )
@@ -90,7 +90,7 @@ class Images(L.LightningDataModule):
             batch=self.batch,
             microbatches=self.microbatches,
         )
-        return Sizes(self.splits.train.shape[1], handwriting.CLASSES, 1)
+        return Sizes(self.splits.train.shape[1], digit_sources.CLASSES, 1)
 
     def columns(self) -> dict[str, float]:
         """What needs no look at an image: losses in nats, and what the training labels are.
@@ -100,10 +100,10 @@ class Images(L.LightningDataModule):
         `labels_checksum` (CRC-32, of one byte for each label as given) tells whether two runs were
         given the same.
         """
-        counts = torch.bincount(self.labels.given, minlength=handwriting.CLASSES) + 1.0
+        counts = torch.bincount(self.labels.given, minlength=digit_sources.CLASSES) + 1.0
         log_shares = (counts / counts.sum()).log()
         return {
-            "uniform_loss": math.log(handwriting.CLASSES),
+            "uniform_loss": math.log(digit_sources.CLASSES),
             "unigram_loss": -log_shares[self.splits.val_labels].mean().item(),
             "corrupted_examples": int(self.labels.corrupted.sum()),
             "labels_checksum": zlib.crc32(self.labels.given.to(torch.uint8).numpy().tobytes()),
@@ -148,7 +148,7 @@ class Splits(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _splits(images: handwriting.Handwriting, val_examples: int) -> Splits:
+def _splits(images: digit_sources.Handwriting, val_examples: int) -> Splits:
     """A source in the form in which it is trained on, kept in memory.
 
     Raises:

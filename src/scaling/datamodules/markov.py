@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from scaling.contracts.sizes import Sizes
 from scaling.datamodules.batches import Batches, InOrder
-from scaling.datamodules.sizes import Sizes
 from scaling.seeds import generator_for, seed_for
 
 VERSION = "markov-1"  # of how sequences are drawn; a change of them changes it

@@ -7,9 +7,9 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from scaling.datamodules.bags import Records
 from scaling.datamodules.files import File
-from scaling.datamodules.record_files import checksum, content, existing, folder, numbers
-from scaling.datamodules.windowing import Records
+from scaling.datamodules.flow_files import checksum, content, existing, folder, numbers
 
 TRAIN, TEST = "KDDTrain+_20Percent.txt", "KDDTest+.txt"
 SHA256 = {

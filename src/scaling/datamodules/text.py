@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
-from scaling.datamodules import corpora, references
+from scaling.contracts.sizes import Sizes
+from scaling.datamodules import baseline_cache, text_sources
 from scaling.datamodules.batches import Batches, InOrder
-from scaling.datamodules.sizes import Sizes
-from scaling.ngrams import ngram_losses
+from scaling.datamodules.ngrams import ngram_losses
 from scaling.seeds import generator_for, seed_for
 
 VOCABULARIES = ("ascii", "characters")
@@ -66,12 +66,12 @@ class Text(L.LightningDataModule):
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.source, self.path, self.val_share = source, path, val_share
         self.vocabulary, self.context, self.val_windows = vocabulary, context, val_windows
-        self.corpus: corpora.Corpus | None = None
+        self.corpus: text_sources.Corpus | None = None
 
     @property
     def fingerprint(self) -> str:
         """Identity of the text, wherever it lies: of the one that was loaded, or is there now."""
-        return corpora.fingerprint(self.corpus or self._load())
+        return text_sources.fingerprint(self.corpus or self._load())
 
     def prepare(self) -> Sizes:
         """Load and encode the text, and say how large it is.
@@ -104,7 +104,7 @@ class Text(L.LightningDataModule):
         `unknown_val` how many of these have no code of their own.
         """
         key = (self.fingerprint, self.vocabulary, self.context, self.val_windows)
-        ladder = references.kept(("ngrams", *key), self._ngram_losses)
+        ladder = baseline_cache.kept(("ngrams", *key), self._ngram_losses)
         return {
             **{f"{name}_loss": loss for name, loss in ladder.items()},
             "train_characters": len(self.tokens.train),
@@ -145,8 +145,8 @@ class Text(L.LightningDataModule):
         targets = (starts[:, None] + torch.arange(1, self.context + 1)).flatten()
         return ngram_losses(train, val, targets, vocabulary=size)
 
-    def _load(self) -> corpora.Corpus:
-        return corpora.load(self.source, self.path, self.val_share)
+    def _load(self) -> text_sources.Corpus:
+        return text_sources.load(self.source, self.path, self.val_share)
 
 
 class Tokens(NamedTuple):
@@ -160,7 +160,7 @@ class Tokens(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def _tokens(corpus: corpora.Corpus, vocabulary: str) -> Tokens:
+def _tokens(corpus: text_sources.Corpus, vocabulary: str) -> Tokens:
     """Encode both splits with the vocabulary of the training text."""
     train, val = (np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32) for text in corpus)
     if vocabulary == "ascii":

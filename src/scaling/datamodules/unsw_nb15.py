@@ -5,8 +5,9 @@ from functools import lru_cache
 
 import pandas as pd
 
+from scaling.datamodules.bags import Records
 from scaling.datamodules.files import File
-from scaling.datamodules.record_files import (
+from scaling.datamodules.flow_files import (
     checksum,
     content,
     existing,
@@ -14,7 +15,6 @@ from scaling.datamodules.record_files import (
     numbers,
     reference,
 )
-from scaling.datamodules.windowing import Records
 
 NAMES = (
     "UNSW_NB15_training-set.zip",

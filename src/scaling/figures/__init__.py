@@ -5,13 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 from matplotlib.figure import Figure
 
-from scaling import results
-from scaling.figures.adaptation import (
-    accuracy_by_batch,
-    accuracy_over_passes,
-    entropy_and_diversity,
-)
-from scaling.figures.adaptation_norms import adaptation_norms
+from scaling.contracts.settings import by_setting
 from scaling.figures.curves import norm_curves
 from scaling.figures.layers import NOISE, accuracy_over_noise, batch_norms, layer_map, layer_norms
 from scaling.figures.maps import clip_frequency, loss_heatmap
@@ -21,17 +15,12 @@ from scaling.figures.tuning import lr_sensitivity, steps_and_examples
 
 __all__ = [
     "ALL",
-    "OF_ADAPTATION",
     "OF_LAYERS",
     "OVER_CLIP",
     "OVER_LR",
-    "accuracy_by_batch",
     "accuracy_over_noise",
-    "accuracy_over_passes",
-    "adaptation_norms",
     "batch_norms",
     "clip_frequency",
-    "entropy_and_diversity",
     "gradient_norm",
     "layer_map",
     "layer_norms",
@@ -65,12 +54,6 @@ OF_LAYERS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Figure]] = {
     "layer_map": layer_map,
     "batch_norms": batch_norms,
 }
-OF_ADAPTATION: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Figure]] = {
-    "adaptation_norms": adaptation_norms,
-    "entropy_and_diversity": entropy_and_diversity,
-    "accuracy_by_batch": accuracy_by_batch,
-    "accuracy_over_passes": accuracy_over_passes,
-}
 MEASURED = {  # what a figure needs beside the loss
     "clip_frequency": "clip_percent",
     "gradient_norm": "grad_norm_pre_clip",
@@ -82,8 +65,8 @@ ALL = OVER_LR | OVER_MANY_LR | OVER_CLIP
 
 def that_show(rows: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], Figure]]:
     """The figures whose axis varies in these rows, and that have something to show."""
-    rates = [block.groupby("batch")["lr"].nunique().max() for _, block in results.settings(rows)]
-    blocks = [block for _, block in results.settings(rows, together=("clip",))]
+    rates = [block.groupby("batch")["lr"].nunique().max() for _, block in by_setting(rows)]
+    blocks = [block for _, block in by_setting(rows, together=("clip",))]
     over_clip = any(block["clip"].nunique() > 1 for block in blocks)
     most = max(rates, default=1)
     over_lr = (OVER_LR if most > 1 else {}) | (OVER_MANY_LR if most > 2 else {})

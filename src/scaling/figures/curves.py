@@ -5,9 +5,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling import results
+from scaling.analysis.tried import at_best
+from scaling.contracts.columns import FINISHED
 from scaling.figures.panels import colors, panels
-from scaling.tried import at_best
 
 
 def norm_curves(rows: pd.DataFrame, steps: pd.DataFrame) -> Figure:
@@ -38,4 +38,4 @@ def norm_curves(rows: pd.DataFrame, steps: pd.DataFrame) -> Figure:
         axes.set_ylabel("gradient norm before clipping (median)")
         axes.legend(title="batch", framealpha=0.8)
 
-    return panels(rows[rows["status"].isin(results.FINISHED)], draw)
+    return panels(rows[rows["status"].isin(FINISHED)], draw)

@@ -9,8 +9,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scaling.analysis.tried import at_best
 from scaling.figures.panels import blank, panels, spread
-from scaling.tried import at_best
 
 NOISE = "data.label_noise"
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}

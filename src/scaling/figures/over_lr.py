@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling import optima, powerlaws, results
+from scaling.analysis import optima, powerlaws
+from scaling.contracts.columns import REFERENCES
 from scaling.figures.panels import blank, colors, panels, spread
 
 
@@ -101,7 +102,7 @@ def _optimum_bars(block: pd.DataFrame, axes: Axes) -> None:
 def _references(block: pd.DataFrame, axes: Axes) -> None:
     """Lines at the losses that need no learning: those in sight, or else the nearest one."""
     names: dict[float, list[str]] = {}
-    for name in results.REFERENCES:
+    for name in REFERENCES:
         known = (
             block[f"{name}_loss"].dropna() if f"{name}_loss" in block else pd.Series(dtype=float)
         )

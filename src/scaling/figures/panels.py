@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling import results
+from scaling.contracts.settings import by_setting
 
 STYLE = {
     **sns.axes_style("ticks"),
@@ -31,7 +31,7 @@ def panels(
     together: tuple[str, ...] = (),
 ) -> Figure:
     """One panel for each setting other than batch, lr and seed, at most two in a row."""
-    blocks = list(results.settings(rows, together=together))
+    blocks = list(by_setting(rows, together=together))
     across = min(2, max(1, len(blocks)))
     down = -(-len(blocks) // across) or 1
     with mpl.rc_context(STYLE):

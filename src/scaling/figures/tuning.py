@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from scaling import arrivals, tradeoffs
+from scaling.analysis import critical_batch, steps_to_loss
+from scaling.analysis.lr_sensitivity import Sensitivity, sensitivity
 from scaling.figures.panels import blank, panels
-from scaling.sensitivity import Sensitivity, sensitivity
 
 FACTORS = (3.0, 10.0)
 WHOLE = 0.99  # share of a range that counts as all of it
@@ -41,8 +41,8 @@ def steps_and_examples(rows: pd.DataFrame, losses: pd.DataFrame) -> Figure:
 
     def draw(block: pd.DataFrame, axes: Axes) -> None:
         try:
-            reached = arrivals.arrivals(block, losses)
-            _course_panel(reached, tradeoffs.tradeoff(reached.points), axes)
+            reached = steps_to_loss.arrivals(block, losses)
+            _course_panel(reached, critical_batch.tradeoff(reached.points), axes)
         except ValueError as error:
             blank(axes, str(error))
 
@@ -86,7 +86,9 @@ def _legend(found: list[Sensitivity]) -> str:
     return "lr off by up to" + (" (open: tried in part)" if cut else "")
 
 
-def _course_panel(reached: arrivals.Arrivals, found: tradeoffs.Tradeoff, axes: Axes) -> None:
+def _course_panel(
+    reached: steps_to_loss.Arrivals, found: critical_batch.Tradeoff, axes: Axes
+) -> None:
     if not found.optima:
         blank(axes, "no batch size has an lr at which every seed ended")
         return

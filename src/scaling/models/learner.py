@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from scaling.models.scores import accuracy_scores, loss_scores
+from scaling.optim.parameter_groups import optimization
 from scaling.seeds import reseed, seed_for
 
 
@@ -79,19 +80,3 @@ class Learner(L.LightningModule):
     def configure_optimizers(self) -> Any:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return optimization(trained, self.optimizer, self.schedule)
-
-
-def optimization(
-    trained: Iterable[nn.Parameter],
-    optimizer: Callable[[Iterable[Any]], Optimizer],
-    schedule: Callable[[Optimizer], LRScheduler],
-) -> dict[str, Any]:
-    """What Lightning optimizes by; weight decay is turned off for vectors."""
-    parameters = list(trained)
-    matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
-    vectors = [parameter for parameter in parameters if parameter.ndim < 2]
-    groups: list[dict[str, Any]] = [{"params": matrices}] if matrices else []
-    if vectors:
-        groups.append({"params": vectors, "weight_decay": 0.0})
-    built = optimizer(groups)
-    return {"optimizer": built, "lr_scheduler": {"scheduler": schedule(built), "interval": "step"}}

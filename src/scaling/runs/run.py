@@ -16,24 +16,17 @@ import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import OmegaConf
 
-from scaling import (
-    beats,
-    config,
-    denormals,
-    hparams,
-    interrupts,
-    locks,
-    provenance,
-    results,
-    tasks,
-    threads,
-)
 from scaling.callbacks.checkpoint import Resumable
-from scaling.callbacks.handlers import OwnHandlers
 from scaling.callbacks.heartbeat import Heartbeat
 from scaling.callbacks.progress import Progress
-from scaling.cells import Cell, build
-from scaling.interrupts import Interrupted
+from scaling.callbacks.signal_handlers import OwnHandlers
+from scaling.config import schema
+from scaling.config.cell import Cell, build
+from scaling.contracts.columns import Status
+from scaling.runs import denormals, provenance, signals, task, tensorboard, threads
+from scaling.runs.signals import Interrupted
+from scaling.storage import heartbeats, locks
+from scaling.storage.rows import ROW_FILE, Row, write_row
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +61,7 @@ def examples(cell: Cell) -> int:
 
 
 @denormals.flushed()
-def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
+def run(cell: Cell, *, bar: bool, fresh: bool = False) -> Row:
     """Train a cell in its folder and write its row, whatever happens.
 
     A run that was killed or interrupted goes on from its checkpoint and ends as if it had been left
@@ -87,7 +80,7 @@ def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
     measured: dict[str, float] = {}
     where: dict[str, Any] = {"start": _now()}
     stopped_by, cause = None, None
-    beats.write(folder, step=0)
+    heartbeats.write(folder, step=0)
     try:
         resumed = None if fresh else _checkpoint(folder / CHECKPOINT)
         if resumed is None:
@@ -95,25 +88,23 @@ def run(cell: Cell, *, bar: bool, fresh: bool = False) -> results.Row:
             _keep_config(cell, folder / ".hydra")
         status, error = _fit(cell, folder, measured, where, bar, resumed), None
     except BaseException as caught:
-        stopped_by, cause = interrupts.behind(caught), caught
+        stopped_by, cause = signals.behind(caught), caught
         status = "interrupted" if stopped_by else "failed"
         error = f"{type(caught).__name__}: {caught}".strip(": ") if not stopped_by else None
         if not stopped_by:
             (folder / TRACEBACK).write_text(traceback.format_exc())
-    with interrupts.held_back():
+    with signals.held_back():
         written = row_of(cell, where, status=status, error=error, measured=measured)
-        results.write(written, folder)
+        write_row(written, folder)
         if not stopped_by:
             (folder / CHECKPOINT).unlink(missing_ok=True)
-        beats.end(folder)
+        heartbeats.end(folder)
     if stopped_by:
         raise Interrupted(stopped_by) from cause
     return written
 
 
-def row_of(
-    cell: Cell, where: Mapping[str, Any], *, status: results.Status, **parts: Any
-) -> results.Row:
+def row_of(cell: Cell, where: Mapping[str, Any], *, status: Status, **parts: Any) -> Row:
     """The row of a cell; `parts` are its error and what was measured.
 
     Args:
@@ -123,7 +114,7 @@ def row_of(
         parts: `error`, `measured`.
     """
     where = {**where, "end": _now(), **provenance.here()}
-    return results.Row(
+    return Row(
         study=cell.config["study"],
         run=cell.name,
         digest=cell.digest,
@@ -131,8 +122,8 @@ def row_of(
         model=cell.choices["model"],
         data=cell.choices["data"],
         optimizer=cell.choices["optimizer"],
-        protocol=config.protocol(cell.config)[0],
-        config=cell.config | {"clip": config.clip(cell.config)},
+        protocol=schema.protocol(cell.config)[0],
+        config=cell.config | {"clip": schema.clip(cell.config)},
         provenance={**where, "data": cell.fingerprint},
         **parts,
     )
@@ -145,7 +136,7 @@ def _fit(
     where: dict[str, Any],
     bar: bool,
     resumed: "_Resumed | None",
-) -> results.Status:
+) -> Status:
     """Train and validate, and fill `measured` with what there is, also on the way out of an error.
 
     Args:
@@ -173,19 +164,19 @@ def _train(
     built: tuple[Any, L.LightningModule, L.Trainer],
     measured: dict[str, float],
     resumed: bool,
-) -> results.Status:
+) -> Status:
     """What `_fit` does with a run once it is built."""
     data, module, trainer = built
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     observers: list[Any] = [part for part in (module, *callbacks) if hasattr(part, "columns")]
     (saver,) = [callback for callback in callbacks if isinstance(callback, Resumable)]
-    shown = hparams.hyperparameters(cell.config, cell.choices, config.clip(cell.config))
-    measured |= tasks.begin(cell.config, data, module, folder)
-    hparams.begin(trainer.loggers, shown)
+    shown = tensorboard.hyperparameters(cell.config, cell.choices, schema.clip(cell.config))
+    measured |= task.begin(cell.config, data, module, folder)
+    tensorboard.begin(trainer.loggers, shown)
     try:
         path = folder / CHECKPOINT if resumed else None
         with _known_warnings():
-            if not resumed and tasks.adapts(module):
+            if not resumed and task.adapts(module):
                 trainer.validate(module, datamodule=data, verbose=False)
             trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
         measured["seconds"] = saver.lasted
@@ -203,7 +194,7 @@ def _train(
             measured.update(source.columns())
     finite = math.isfinite(measured.get("val_loss", math.nan))
     done = finite and "diverged_step" not in measured
-    hparams.conclude(trainer.loggers, shown, measured, diverged=not done)
+    tensorboard.conclude(trainer.loggers, shown, measured, diverged=not done)
     return "done" if done else "diverged"
 
 
@@ -218,7 +209,7 @@ def _build(
         raise ValueError(
             f"{cell.name}: its data have changed since the command was given; give it again"
         )
-    module = tasks.module(settings, data, sizes, steps=_steps(settings, data))
+    module = task.module(settings, data, sizes, steps=_steps(settings, data))
     module.configure_optimizers()  # so that what it refuses is refused now
     wanted = (settings["callbacks"] or {}).items()
     callbacks = [_callback(name, node) for name, node in wanted if node is not None]
@@ -228,7 +219,7 @@ def _build(
         log.info("threads=%s waits for a run that starts anew; this one was begun on %d, and goes "
                  "on so", settings["threads"], number)  # fmt: skip
     callbacks.append(Resumable(folder / CHECKPOINT, seconds=settings["save_every"], threads=number))
-    clip, logger = config.clip(settings), settings["logger"]
+    clip, logger = schema.clip(settings), settings["logger"]
     place: dict[str, Any] = {"save_dir": str(folder)}
     if resumed is not None and "TensorBoard" in logger.get("_target_", ""):
         place["purge_step"] = resumed.step  # what was logged after the checkpoint comes again
@@ -265,7 +256,7 @@ def _callback(name: str, node: Mapping[str, Any]) -> L.Callback:
 
 def _steps(settings: Mapping[str, Any], data: Any) -> int:
     """Optimizer steps of a run, whichever duration it fixed."""
-    protocol, count = config.protocol(settings)
+    protocol, count = schema.protocol(settings)
     if protocol == "epochs":
         return int(data.batches.updates(count))
     if protocol == "examples":
@@ -319,7 +310,7 @@ def _clear(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
-        elif entry.name not in (results.FILE, locks.FILE, beats.FILE):
+        elif entry.name not in (ROW_FILE, locks.FILE, heartbeats.FILE):
             entry.unlink()
 
 

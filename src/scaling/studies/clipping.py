@@ -8,9 +8,11 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from scaling import effects, powerlaws, regimes, results
-from scaling.claims import Claim, Estimate, Verdict
-from scaling.evidence import Evidence
+from scaling.analysis import clipping_regimes, effects, powerlaws
+from scaling.contracts.columns import FINISHED
+from scaling.contracts.settings import by_setting
+from scaling.studies.claims import Claim, Estimate, Verdict
+from scaling.studies.sweep_tables import Evidence
 
 
 def applies(evidence: Evidence) -> bool:
@@ -32,13 +34,13 @@ def sentences(evidence: Evidence) -> Iterator[str]:
             yield f"Where every step is clipped{where}, {found.shown}: {_means(optimizer, found)}"
         if known := [cell for cell in cells if cell.regime in ("saturated", "transition")]:
             most = max(known, key=lambda cell: cell.clip_percent)
-            yield f"The cell that is clipped most: {regimes.explain(most)}"
+            yield f"The cell that is clipped most: {clipping_regimes.explain(most)}"
         yield from _effect(block, where)
 
 
-def _cells(evidence: Evidence, block: pd.DataFrame) -> tuple[regimes.Regime, ...]:
+def _cells(evidence: Evidence, block: pd.DataFrame) -> tuple[clipping_regimes.Regime, ...]:
     """The regime of each cell, with the coefficient's drift where the steps are at hand."""
-    return regimes.clip_regimes(block, evidence.steps if len(evidence.steps) else None)
+    return clipping_regimes.clip_regimes(block, evidence.steps if len(evidence.steps) else None)
 
 
 def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
@@ -70,7 +72,7 @@ def _means(optimizer: str, found: Estimate) -> str:
 
 def _response(rows: pd.DataFrame) -> Estimate:
     """How the mean update goes with the clip where all steps are clipped, over all cells."""
-    found = regimes.updates(rows)
+    found = clipping_regimes.updates(rows)
     known = [response for response in found if response.identified]
     if not known:
         reason = found[0].reason if found else "no clip is finite"
@@ -84,8 +86,8 @@ def _response(rows: pd.DataFrame) -> Estimate:
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The settings in which the clip varies, of runs that ended."""
-    known = rows[rows["status"].isin(results.FINISHED)]
-    for title, block in results.settings(known, together=("clip",)):
+    known = rows[rows["status"].isin(FINISHED)]
+    for title, block in by_setting(known, together=("clip",)):
         if block["clip"].nunique() > 1:
             yield title, block
 

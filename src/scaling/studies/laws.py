@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scaling import candidates, optima, powerlaws, regimes, results
-from scaling.claims import Claim, Estimate, Verdict
-from scaling.evidence import Evidence
-from scaling.studies import plain
+from scaling.analysis import clipping_regimes, law_selection, optima, powerlaws
+from scaling.contracts.settings import by_setting
+from scaling.studies import naive_fit
+from scaling.studies.claims import Claim, Estimate, Verdict
+from scaling.studies.sweep_tables import Evidence
 
 HYPOTHESES = {"0": 0.0, "1/2": 0.5, "2/3": 2 / 3, "1": 1.0}
 ENDLESS = math.inf
@@ -64,7 +65,7 @@ def sentences(evidence: Evidence) -> Iterator[str]:
 def _sentence(block: pd.DataFrame, where: str) -> str:
     """The law, the hypotheses inside its interval, its rivals, and what a plain fit would say."""
     law = powerlaws.learning_rate_law(block)
-    beside = plain.words(block)
+    beside = naive_fit.words(block)
     found = optima.optimum(block)
     if all(one.status == "flat" for one in found):
         depth = max(one.depth for one in found)
@@ -85,7 +86,7 @@ def _sentence(block: pd.DataFrame, where: str) -> str:
     text += f"; excludes {', '.join(rest)}" if rest else ""
     if law.seeds_agree < 0.05:
         text += f"; seeds move the optimum (p {law.seeds_agree:.1g}), which is in the interval"
-    compared = candidates.candidates(block)
+    compared = law_selection.candidates(block)
     if len(compared.tied) > 1:
         text += f"; {', '.join(compared.tied)} laws cannot be told apart by AICc"
     elif compared.tied:
@@ -103,7 +104,7 @@ def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
     """Laws of the cells in which clipping did the same, where it did not do the same in all."""
     if "clip_percent" not in block or not np.isfinite(block["clip"]).all():
         return
-    parts = regimes.within(block, regimes.clip_regimes(block))
+    parts = clipping_regimes.within(block, clipping_regimes.clip_regimes(block))
     if len(parts) < 2:
         return
     named = f"{title}, " if title else ""
@@ -126,11 +127,14 @@ def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
             shapes = vertices.get(one.batch, {})
             beside = {key: shapes.get(key) for key in ("argmin", "three", "whole")}
             found["optima"].append({"setting": title, **asdict(one), **beside})
-        law, line = asdict(powerlaws.learning_rate_law(block)), plain.line(plain.best_tried(block))
+        law, line = (
+            asdict(powerlaws.learning_rate_law(block)),
+            naive_fit.line(naive_fit.best_tried(block)),
+        )
         del law["optima"]
         beside = {f"plain_{key}": value for key, value in asdict(line).items()} if line else {}
         found["laws"].append({"setting": title, **law, **beside})
-        for fit in candidates.candidates(block).fits:
+        for fit in law_selection.candidates(block).fits:
             parameters = ", ".join(f"{key}={value:.4g}" for key, value in fit.parameters)
             numbers = {"aicc": fit.aicc, "behind": fit.behind, "left_out": fit.left_out}
             found["candidates"].append(
@@ -149,7 +153,7 @@ def verdicts(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The settings in which both batch and lr vary, or that are a table of optima."""
-    for title, block in results.settings(rows):
+    for title, block in by_setting(rows):
         rates = block.groupby("batch")["lr"].nunique()
         if len(rates) > 1 and (rates.max() > 1 or (len(rates) > 2 and block["lr"].nunique() > 1)):
             yield title, block

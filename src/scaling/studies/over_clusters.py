@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from scaling.claims import Estimate
-from scaling.effects import Contrast, effect_of
-from scaling.intervals import UNKNOWN, Interval, t_interval, weighted_t_interval
+from scaling.analysis.effects import Contrast, effect_of
+from scaling.analysis.intervals import UNKNOWN, Interval, t_interval, weighted_t_interval
+from scaling.studies.claims import Estimate
 
 LEVEL, FEWEST = 0.95, 3
 EXACT = 1e-12  # a change that is rounding

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from scaling.claims import Claim, Estimate
-from scaling.intervals import t_interval, wilson_interval
+from scaling.analysis.intervals import t_interval, wilson_interval
+from scaling.studies.claims import Claim, Estimate
 
 LEVEL, SEEDS = 0.95, 3
 MORE = "three seeds of every setting, or more"

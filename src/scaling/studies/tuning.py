@@ -9,12 +9,14 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from scaling import arrivals, results, tradeoffs
-from scaling.claims import Claim, Estimate, Verdict
-from scaling.evidence import Evidence
-from scaling.intervals import t_interval
-from scaling.sensitivity import LEVEL, SEEDS, Sensitivity, sensitivity
-from scaling.significance import seeds_needed
+from scaling.analysis import critical_batch, steps_to_loss
+from scaling.analysis.intervals import t_interval
+from scaling.analysis.lr_sensitivity import LEVEL, SEEDS, Sensitivity, sensitivity
+from scaling.analysis.significance import seeds_needed
+from scaling.contracts.columns import FINISHED
+from scaling.contracts.settings import by_setting
+from scaling.studies.claims import Claim, Estimate, Verdict
+from scaling.studies.sweep_tables import Evidence
 
 FACTOR = 3.0  # by which lr is off, at most
 
@@ -83,8 +85,8 @@ def tradeoff_sentences(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[str
     for title, block in _races(rows, losses):
         subject = f"Steps against examples{_where(title)}"
         try:
-            reached = arrivals.arrivals(block, losses)
-            found = tradeoffs.tradeoff(reached.points)
+            reached = steps_to_loss.arrivals(block, losses)
+            found = critical_batch.tradeoff(reached.points)
         except ValueError as error:
             yield f"{subject}: cannot tell; {error}"
             continue
@@ -126,8 +128,8 @@ def verdicts(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The settings in which some batch size has three learning rates, of runs that ended."""
-    ended = rows[rows["status"].isin(results.FINISHED)]
-    for title, block in results.settings(ended):
+    ended = rows[rows["status"].isin(FINISHED)]
+    for title, block in by_setting(ended):
         if len(block) and block.groupby("batch")["lr"].nunique().max() > 2:
             yield title, block
 
@@ -136,8 +138,8 @@ def _races(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[tuple[str, pd.D
     """The settings with several batch sizes, of runs that ended and whose losses are at hand."""
     if losses.empty:
         return
-    ended = rows[rows["status"].isin(results.FINISHED) & rows["run"].isin(losses["run"].unique())]
-    for title, block in results.settings(ended):
+    ended = rows[rows["status"].isin(FINISHED) & rows["run"].isin(losses["run"].unique())]
+    for title, block in by_setting(ended):
         if block["batch"].nunique() > 1:
             yield title, block
 
@@ -195,7 +197,7 @@ def _doubts(found: Sequence[Sensitivity], rows: pd.DataFrame) -> list[str]:
     return doubts
 
 
-def _course(reached: arrivals.Arrivals, found: tradeoffs.Tradeoff) -> str:
+def _course(reached: steps_to_loss.Arrivals, found: critical_batch.Tradeoff) -> str:
     """The steps to the target at each batch size, and what the largest one saves."""
     kind = "validation" if reached.loss == "val_loss" else "training"
     steps = ", ".join(
@@ -219,7 +221,7 @@ def _course(reached: arrivals.Arrivals, found: tradeoffs.Tradeoff) -> str:
     return text
 
 
-def _hyperbola(found: tradeoffs.Tradeoff) -> str:
+def _hyperbola(found: critical_batch.Tradeoff) -> str:
     """The critical batch of a target with its interval, or why there is none."""
     if not found.identified:
         return f"cannot tell a critical batch: {found.reason}"

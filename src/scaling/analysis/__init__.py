@@ -1,0 +1,1 @@
+"""Statistics of sweeps: tables in, frozen results out."""

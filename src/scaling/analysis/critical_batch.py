@@ -1,0 +1,132 @@
+"""What a larger batch saves: the steps and the examples that a loss takes.
+
+At the best lr of each batch, a target loss takes S steps and E = batch x S examples. These trade
+off along a hyperbola (McCandlish et al., arXiv:1812.06162, eq. 2.11; measured by Shallue et al.,
+arXiv:1811.03600),
+
+    (S / S_min - 1) (E / E_min - 1) = 1,    that is    S = S_min (1 + B_crit / batch),
+
+where B_crit = E_min / S_min is the critical batch size of this target.
+"""
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from scaling.analysis.intervals import UNKNOWN, Interval, t_interval
+from scaling.contracts.columns import alike, need
+
+LEVEL = 0.95
+SEEDS = 3  # fewest that an interval takes
+BATCHES = 4  # fewest that a hyperbola is believed through
+MISFIT = 0.01  # p-value below which the hyperbola is not believed
+FAR = 10.0  # a critical batch size this far beyond those tried is as good as 0 or infinite
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """The hyperbola of steps and examples; its numbers are nan unless it is identified."""
+
+    identified: bool
+    reason: str  # why not; empty if identified
+    optima: tuple[tuple[int, float, float], ...]  # batch, its best lr, mean steps there
+    missed: tuple[int, ...]  # batches that did not reach the target with every seed at any lr
+    bounded: tuple[int, ...] = ()  # batches whose steps are an upper bound
+    steps_min: Interval = UNKNOWN
+    examples_min: Interval = UNKNOWN
+    critical_batch: Interval = UNKNOWN
+
+
+def tradeoff(points: pd.DataFrame) -> Tradeoff:
+    """The hyperbola of steps and examples through the best lr of each batch.
+
+    The best lr is that of the fewest steps, a geometric mean over seeds all of which reached the
+    target there; less than one step counts as one. The hyperbola is fitted by least squares to the
+    log steps of each seed, and t intervals over seeds are taken of the logs of its numbers. Nothing
+    is interpolated between learning rates: a grid coarser than a factor of 2 takes too many steps.
+
+    Args:
+        points: columns `batch lr seed steps reached exact`, of runs that differ in nothing else:
+            those of `scaling.analysis.steps_to_loss.arrivals`, or
+            `pd.DataFrame(steps_to_loss(...))`, merged with the rows by study and run.
+
+    Raises:
+        ValueError: for an absent column, several settings, or two runs of one batch, lr and seed.
+    """
+    need(points, "batch", "lr", "seed", "steps", "reached", "exact")
+    alike(points, "model", "data", "optimizer", "clip")
+    if points.duplicated(["batch", "lr", "seed"]).any():
+        raise ValueError("two runs of one batch, lr and seed; give runs that differ in no more")
+    optima, curves = [], {}
+    bounds: defaultdict[str, list[int]] = defaultdict(list)  # why they are, and where
+    blocks: Any = points.groupby("batch")
+    for batch, block in blocks:
+        timed = block.assign(log=np.log(block["steps"].clip(lower=1).where(block["reached"])))
+        logs = timed.pivot(index="seed", columns="lr", values="log")
+        means = logs.mean(axis=0, skipna=False)
+        if means.isna().all():
+            continue
+        best = means.idxmin()
+        optima.append((int(batch), float(best), float(np.exp(means[best]))))
+        curves[batch] = logs[best]
+        if best in (means.index[0], means.index[-1]):
+            side = "highest" if best > means.index[0] else "lowest" if len(means) > 1 else "only"
+            bounds[f"the best lr is the {side} one, steps an upper bound"].append(int(batch))
+        if not block.loc[block["lr"] == best, "exact"].all():
+            bounds["below the target when first measured"].append(int(batch))
+    doubts = [f"batch {', '.join(map(str, at))}: {why}" for why, at in bounds.items()]
+    table = pd.DataFrame(curves).dropna()
+    if len(curves) < BATCHES:
+        reach = f"{len(curves)} batch sizes reach the target with all seeds; it takes {BATCHES}"
+        doubts.insert(0, reach)
+    elif len(table) < SEEDS:
+        doubts.insert(0, f"{len(table)} seeds at every batch size; an interval needs {SEEDS}")
+    missed = tuple(int(batch) for batch in sorted(set(points["batch"]) - set(curves)))
+    if not doubts:
+        doubts, estimates = _hyperbola(table.columns.to_numpy(float), table.to_numpy(float))
+    bounded = tuple(sorted({batch for at in bounds.values() for batch in at}))
+    if doubts:
+        return Tradeoff(False, "; ".join(doubts), tuple(optima), missed, bounded)
+    return Tradeoff(True, "", tuple(optima), missed, bounded, *estimates)
+
+
+def _hyperbola(batches: Array, logs: Array) -> tuple[list[str], list[Interval]]:
+    """What speaks against the hyperbola, and its S_min, E_min and B_crit; seeds are in lines."""
+    x = np.log(batches)
+    ends = x[0] - 2 * math.log(FAR), x[-1] + 2 * math.log(FAR)
+
+    def misfit(critical: float, own: Array) -> float:
+        return float(np.var(own - np.log1p(np.exp(critical - x))))
+
+    exactly = {"bounds": ends, "options": {"xatol": 1e-9}}
+    fits = [optimize.minimize_scalar(misfit, args=(own,), **exactly).x for own in logs]
+    critical = np.array(fits)
+    least = logs - np.log1p(np.exp(critical[:, None] - x))  # log S_min, as each batch has it
+    steps_min = least.mean(axis=1)
+    numbers = [
+        t_interval(number, level=LEVEL, fewest=SEEDS)
+        for number in (steps_min, steps_min + critical, critical)
+    ]
+    found = [Interval(*map(math.exp, (e.value, e.low, e.high))) for e in numbers]
+    doubts = []
+    if found[-1].high > FAR * batches[-1]:
+        doubts.append("the critical batch has no end: steps fall as 1 / batch to the last")
+    if found[-1].low < batches[0] / FAR:
+        doubts.append("the critical batch may be 0: steps hardly fall with the batch")
+    if not batches[0] <= found[-1].value <= batches[-1]:
+        doubts.append(f"the critical batch, {found[-1].value:.2g}, lies outside those tried")
+    residuals = least - steps_min[:, None]
+    common = residuals.mean(axis=0)  # to all seeds: what the hyperbola lacks, beside chance
+    freedom = len(x) - 2, (len(logs) - 1) * (len(x) - 2)
+    between = len(logs) * np.square(common).sum() / freedom[0]
+    within = np.square(residuals - common).sum() / freedom[1]
+    if within > 0 and stats.f.sf(between / within, *freedom) < MISFIT:
+        doubts.append("the steps lie on no hyperbola")
+    return doubts, found

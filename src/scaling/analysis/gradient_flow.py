@@ -1,0 +1,249 @@
+"""Whether gradients reach the early layers of a net, from the tables of one run.
+
+Layers are the weight tensors in the order of the module, the first next to the input. Norms of
+tensors of different size do not compare, so the measure of a layer is the RMS of its gradient, the
+column `rms` of `layer_epochs`, unless another one is named. A run is one observation: its epochs
+and layers are not independent, so these results carry no intervals; those are taken over seeds.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scaling.contracts.columns import alike, need
+
+LAYER_COLUMNS = ("epoch", "layer", "kind", "count", "mean", "variance", "rms")
+
+
+@dataclass(frozen=True)
+class DepthRatio:
+    """The first layer's measure over the last layer's in an epoch: below 1 if it vanishes."""
+
+    epoch: int
+    first: str
+    last: str
+    ratio: float  # nan where the last layer's is zero
+
+
+@dataclass(frozen=True)
+class DepthSlope:
+    """Least-squares slope of the log of the measure against the layer's number, in an epoch.
+
+    Positive if gradients shrink on their way to the input: by a factor of exp(-slope) per layer.
+    """
+
+    epoch: int
+    slope: float  # natural log per layer; nan for fewer than two layers
+    layers: int  # that the line runs through; a layer whose measure is zero has no log
+
+
+@dataclass(frozen=True)
+class EpochSlope:
+    """Least-squares slope of the log of a layer's measure against the epoch.
+
+    Negative if the layer's gradients decay with training: by a factor of exp(slope) per epoch.
+    """
+
+    layer: str
+    slope: float  # natural log per epoch; nan for fewer than two epochs
+    epochs: int  # that the line runs through
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How widely a layer's mini-batch norms scatter within an epoch."""
+
+    epoch: int
+    layer: str
+    variation: float  # standard deviation over mean; nan for a single mini-batch
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """When the gradients of early layers were lost, if they were."""
+
+    onset: int | None  # epoch; None if there was no collapse
+    layer: str | None  # the early layer that was lost first
+    lowest: float  # smallest RMS of an early layer, over its start and what is left of the loss
+    reason: str  # why there is none; empty if there is one
+
+
+def depth_ratios(layers: pd.DataFrame, *, measure: str = "rms") -> tuple[DepthRatio, ...]:
+    """First-to-last-layer ratio of each epoch.
+
+    Args:
+        layers: `layer_epochs` rows of one run.
+        measure: column to compare: `rms`, or `mean` for the norm itself.
+
+    Raises:
+        ValueError: for an absent column, or rows of several runs.
+    """
+    table = _weights(layers, measure)
+    first, last = table.iloc[:, 0], table.iloc[:, -1]
+    ratios = (first / last.where(last > 0)).to_numpy(float)
+    names = str(table.columns[0]), str(table.columns[-1])
+    pairs = zip(table.index, ratios, strict=True)
+    return tuple(DepthRatio(int(epoch), *names, float(ratio)) for epoch, ratio in pairs)
+
+
+def depth_slopes(layers: pd.DataFrame, *, measure: str = "rms") -> tuple[DepthSlope, ...]:
+    """Decay rate over depth of each epoch; arguments and refusals as in `depth_ratios`."""
+    table = _weights(layers, measure)
+    numbers = np.arange(table.shape[1], dtype=float)
+    lines = [_log_slope(numbers, values) for values in table.to_numpy(float)]
+    pairs = zip(table.index, lines, strict=True)
+    return tuple(DepthSlope(int(epoch), slope, points) for epoch, (slope, points) in pairs)
+
+
+def epoch_slopes(layers: pd.DataFrame, *, measure: str = "rms") -> tuple[EpochSlope, ...]:
+    """Decay rate over training of each layer; arguments and refusals as in `depth_ratios`."""
+    table = _weights(layers, measure)
+    epochs = table.index.to_numpy(float)
+    lines = [_log_slope(epochs, values) for values in table.to_numpy(float).T]
+    pairs = zip(table.columns, lines, strict=True)
+    return tuple(EpochSlope(str(layer), slope, points) for layer, (slope, points) in pairs)
+
+
+def scatters(layers: pd.DataFrame) -> tuple[Scatter, ...]:
+    """Coefficient of variation of the mini-batch norms of every epoch and tensor, biases included.
+
+    It is the same for norms and RMS. From n mini-batches it comes out too small by about 1 in 4 n.
+
+    Args:
+        layers: `layer_epochs` rows of one run.
+
+    Raises:
+        ValueError: for an absent column, or rows of several runs.
+    """
+    need(layers, *LAYER_COLUMNS)
+    alike(layers, "study", "run")
+    mean, deviation = layers["mean"], np.sqrt(layers["variance"])
+    values = (deviation / mean.where(mean > 0)).to_numpy(float)
+    rows = zip(layers["epoch"], layers["layer"], values, strict=True)
+    return tuple(Scatter(int(epoch), str(layer), float(value)) for epoch, layer, value in rows)
+
+
+def epoch_losses(steps: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
+    """Mean training loss of each epoch: columns `epoch` and `train_loss`.
+
+    A step belongs to the epoch that the mini-batches counted in `layers` say; the largest count of
+    an epoch's tensors is its number of steps.
+
+    Args:
+        steps: `steps` rows of one run, those that a gradient scaler skipped included or not.
+        layers: `layer_epochs` rows of the same run.
+
+    Raises:
+        ValueError: for an absent column, rows of several runs, or another number of steps.
+    """
+    need(steps, "step", "train_loss")
+    need(layers, *LAYER_COLUMNS)
+    alike(layers, "study", "run")
+    alike(steps, "study", "run")
+    taken = steps[~steps["skipped"].astype(bool)] if "skipped" in steps else steps
+    counts = layers.groupby("epoch")["count"].max()
+    losses = taken.sort_values("step")["train_loss"].to_numpy(float)
+    if len(losses) != counts.sum():
+        raise ValueError(
+            f"{len(losses)} steps where the layers count {counts.sum()}; give tables of one run "
+            "that was measured at every step"
+        )
+    epochs = np.repeat(counts.index.to_numpy(), counts.to_numpy())
+    means = pd.Series(losses).groupby(epochs).mean()
+    return pd.DataFrame({"epoch": means.index, "train_loss": means.to_numpy()})
+
+
+def collapse(
+    layers: pd.DataFrame,
+    epochs: pd.DataFrame,
+    *,
+    loss: str,
+    early: int,
+    share: float,
+    still: float,
+    stretch: int,
+) -> Collapse:
+    """The first epoch from which an early layer's gradients are lost while the loss stands still.
+
+    That is the first of `stretch` epochs in a row in which the RMS of an early layer's gradient is
+    less than `share` of its start, and over which the loss falls by less than `still` of itself.
+    Gradients also shrink because the loss is being learned, that of cross-entropy at most about in
+    proportion to it; so the start is scaled by what is left of the loss, where that is less than
+    at the start. Without learning this factor is 1.
+
+    The start is the first epoch's mean: gradients that are lost within it, or never there, are not
+    found; `depth_ratios` shows them.
+
+    Args:
+        layers: `layer_epochs` rows of one run.
+        epochs: a line per epoch, with a loss.
+        loss: its column. It must be that of the training data (`epoch_losses`): gradients vanish
+            rightly where it is learned, whatever a validation loss does.
+        early: so many of the first weight tensors are early.
+        share: of the start, below which gradients count as lost.
+        still: a loss that falls by less than this share of itself over a stretch stands still.
+        stretch: epochs, at least 2.
+
+    Raises:
+        ValueError: for arguments without meaning, an absent column, rows of several runs, or an
+            epoch of `layers` without a loss.
+    """
+    for name, value in {"share": share, "still": still}.items():
+        if not 0 < value < 1:
+            raise ValueError(f"{name}={value} must lie between 0 and 1, such as 0.1")
+    if stretch < 2:
+        raise ValueError(f"stretch={stretch} must be at least 2 epochs for a loss to stand still")
+    table = _weights(layers, "rms")
+    if not 1 <= early <= table.shape[1]:
+        raise ValueError(
+            f"early={early} must be 1 to {table.shape[1]}, the weight tensors there are"
+        )
+    need(epochs, "epoch", loss)
+    alike(epochs, "study", "run")
+    by_epoch = epochs.groupby("epoch")[loss].last()
+    if without := sorted(set(table.index) - set(by_epoch.index)):
+        raise ValueError(
+            f"no {loss} of epoch {without[0]}; give a line for each epoch of the layers"
+        )
+    losses = by_epoch.loc[table.index].to_numpy(float)
+    left = np.minimum(losses / losses[0], 1.0)
+    rms = table.to_numpy(float)[:, :early]
+    with np.errstate(invalid="ignore", divide="ignore"):  # of runs that diverged
+        shares = rms / rms[0] / left[:, None]
+    lowest = float(np.nanmin(shares)) if np.isfinite(shares).any() else math.nan
+    if len(table) <= stretch:
+        return Collapse(None, None, lowest, f"{len(table)} epochs; it takes {stretch + 1}")
+    low = shares < share
+    for begin in range(1, len(table) - stretch + 1):
+        whole = slice(begin, begin + stretch)
+        held = losses[begin + stretch - 1] > (1 - still) * losses[begin]
+        if held and (lost := low[whole].all(axis=0)).any():
+            layer = str(table.columns[int(np.argmin(np.where(lost, shares[begin], np.inf)))])
+            return Collapse(int(table.index[begin]), layer, lowest, "")
+    ever = low.any()
+    reason = "the loss still falls where they are lost" if ever else f"none below {share:g}"
+    return Collapse(None, None, lowest, reason)
+
+
+def _weights(layers: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """A measure of the weight tensors: epochs down, layers across in the order of the module."""
+    need(layers, *LAYER_COLUMNS, measure)
+    alike(layers, "study", "run")
+    weights = layers[layers["kind"] == "weight"]
+    if weights.empty:
+        raise ValueError("no weight tensor in these rows; were layers measured?")
+    names = weights["layer"].drop_duplicates()
+    return weights.pivot(index="epoch", columns="layer", values=measure)[list(names)]
+
+
+def _log_slope(x: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, int]:
+    """Slope of the log of positive, finite values against x, and how many of them there are."""
+    known = np.isfinite(values) & (values > 0)
+    x, y = x[known], np.log(values[known])
+    if len(x) < 2:
+        return math.nan, len(x)
+    centred = x - x.mean()
+    return float(centred @ y / (centred @ centred)), len(x)

@@ -1,0 +1,86 @@
+"""LINEX bowls through the losses of one batch size, in closed form but for their skew."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.analysis.loss_surface import linex
+from scaling.analysis.lr_curve import Array, Bottom, Curve
+
+SKEW = 1.5  # the largest, as in `scaling.analysis.loss_surface`
+
+
+class Bowls:
+    """Bowls of least squares through a curve, one for each of some skews.
+
+    For a skew k and u = ln lr - m, whatever m, A + K g(ln lr - ln LR_opt) is a + b u + c g(u) with
+    K = c - k b / 2 and LR_opt = e^m (1 - k b / 2c)^(1/k): b and c are linear. In the plane of u and
+    g(u), made orthonormal, every direction is a place of the optimum, and the cosine of its angle
+    to the losses' is what it explains.
+    """
+
+    def __init__(self, curve: Curve, skews: Array) -> None:
+        self.skews = np.where(np.abs(skews) < 1e-6, 1e-6, skews)  # the formulas divide by it
+        self.middle = float(curve.x.mean())
+        u: NDArray[np.float64] = np.subtract(curve.x, self.middle, dtype=np.float64)
+        losses = curve.y @ curve.whitener
+        line, bowls = u @ curve.whitener, linex(u, self.skews[:, None]) @ curve.whitener
+        self.length = float(np.linalg.norm(line))
+        self.along = bowls @ line / self.length
+        bowls = bowls - np.outer(self.along, line / self.length)
+        self.across = np.linalg.norm(bowls, axis=1)
+        across, along = bowls @ losses / self.across, losses @ line / self.length
+        self.size, self.angle = np.hypot(along, across), np.arctan2(along, across)
+        left, right = self.skews.clip(0) / 2, (-self.skews).clip(0) / 2  # c if b is 1, and -1
+        self.left = np.arctan2(left * self.along + self.length, left * self.across)  # lr 0
+        self.right = np.arctan2(right * self.along - self.length, right * self.across)  # lr inf
+        self.nearest = self.angle.clip(self.right, self.left)
+        self.gain = np.square(self.size * np.cos(self.angle - self.nearest).clip(0))  # over no bowl
+
+    def places(self, angle: Array) -> Array:
+        """Log lr of the optimum in each direction."""
+        c = np.cos(angle) / self.across
+        b = (np.sin(angle) - c * self.along) / self.length
+        inner = (self.right < angle) & (angle < self.left)
+        bent = np.where(inner, -self.skews * b / np.where(inner, 2 * c, 1), 0)
+        place = self.middle + np.log1p(bent) / self.skews
+        return np.where(inner, place, np.where(angle < 0, math.inf, -math.inf))
+
+    def interval(self, gain: float) -> tuple[float, float]:
+        """The outermost places of bowls that gain so much."""
+        wide = np.arccos((math.sqrt(max(0, gain)) / self.size).clip(max=1))
+        inside = self.gain >= gain
+        left, right = self.places(self.angle + wide), self.places(self.angle - wide)
+        return float(left[inside].min()), float(right[inside].max())
+
+
+class Bowl:
+    """The bowl of least squares through a curve, of whatever skew."""
+
+    def __init__(self, curve: Curve) -> None:
+        self.curve, skews = curve, np.linspace(-SKEW, SKEW, 61)
+        for _ in range(8):  # ten times closer each
+            bowls = Bowls(curve, skews)
+            best = int(bowls.gain.argmax())
+            self.skew, self.gain = skews[best : best + 1], float(bowls.gain[best])
+            skews = np.linspace(skews[max(0, best - 1)], skews[min(best + 1, len(skews) - 1)], 21)
+        self.place = float(bowls.places(bowls.nearest)[best])
+        self.squares = float(np.square(curve.y @ curve.whitener).sum()) - self.gain
+
+    @property
+    def bottom(self) -> Bottom:
+        bowl = linex(np.subtract(self.curve.x, self.place, dtype=np.float64), self.skew)
+        white = bowl @ self.curve.whitener
+        height = float(white @ (self.curve.y @ self.curve.whitener) / (white @ white))
+        return Bottom(self.place, 2 * height, float((self.curve.y - height * bowl).mean()))
+
+    def interval(self, reach: float) -> tuple[float, float]:
+        """The outermost places of the optimum at which squares exceed the least by `reach`."""
+        first, last = -SKEW, SKEW
+        for _ in range(5):  # closer about the skews that do
+            skews = np.union1d(np.linspace(first, last, 61), self.skew)
+            bowls = Bowls(self.curve, skews)
+            inside = np.flatnonzero(bowls.gain >= self.gain - reach)
+            first, last = skews[max(0, inside[0] - 1)], skews[min(inside[-1] + 1, len(skews) - 1)]
+        return bowls.interval(self.gain - reach)

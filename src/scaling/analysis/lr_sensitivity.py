@@ -1,0 +1,130 @@
+"""What a wrong learning rate costs: the loss lost when lr is off by a factor.
+
+As the learning rate sensitivity of Wortsman et al. (arXiv:2309.14322), but about the best lr of
+each batch size, within a factor of it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import integrate
+
+from scaling.analysis.intervals import UNKNOWN, t_interval
+from scaling.contracts.columns import alike, need
+
+LEVEL = 0.95
+SEEDS = 3  # fewest that an interval takes
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The mean loss lost when lr is off by up to a factor, evenly on the log axis."""
+
+    batch: int
+    clip: float
+    factor: float
+    lost: float = math.nan  # nats
+    low: float = math.nan  # of a t interval over seeds; nan for fewer than 3
+    high: float = math.nan
+    covered: float = 0.0  # share of [best / factor, best x factor] that was tried: the mean's range
+    best: float = math.nan  # lr; nan where none ends below the ceiling
+    edge: Literal["", "lowest", "highest", "only"] = ""  # what the best lr is among those tried
+    seeds: int = 0  # with a loss at every lr; others are left out
+    each: tuple[tuple[int, float], ...] = ()  # a seed and what it lost, whose mean is `lost`
+    capped: int = 0  # losses that count as the ceiling, at the lr that the mean goes through
+    caveat: str = ""
+
+
+def sensitivity(
+    rows: pd.DataFrame, *, ceiling: float | None = None, factors: Sequence[float] = (2.0, 3.0, 10.0)
+) -> tuple[Sensitivity, ...]:
+    """What a wrong lr costs for each batch, clip and factor, of runs that else differ in seed only.
+
+    Loss less best loss, averaged over [best / factor, best x factor] on the log axis, with straight
+    lines between the means of cells and nothing beyond the grid. The best lr of a seed is that of
+    the mean over the others, so that noise does not make the best loss too low; lines lie above a
+    bowl, so costs err upwards a little. Losses count as the ceiling at most, and a run that
+    diverged counts as the ceiling.
+
+    Args:
+        rows: columns `batch lr clip seed status val_loss`, and `uniform_loss` for the ceiling.
+        ceiling: nats, such as the unigram loss; None takes the uniform loss.
+        factors: by which lr is off, above 1.
+
+    Raises:
+        ValueError: for an absent column, several settings at once, a factor that is not above 1, or
+            a run that diverged where there is no ceiling.
+    """
+    need(rows, "batch", "lr", "clip", "seed", "status", "val_loss")
+    alike(rows, "model", "data", "optimizer", "protocol")
+    if min(factors) <= 1:
+        raise ValueError(f"factors={tuple(factors)} must be greater than 1")
+    table = rows[rows["status"] != "corrupt"].fillna({"clip": math.inf})
+    if ceiling is None:  # one data set, one uniform loss; rows that diverged may lack theirs
+        ceiling = float(table["uniform_loss"].max()) if "uniform_loss" in table else math.nan
+    diverged = table["status"] == "diverged"
+    if math.isnan(ceiling) and diverged.any():
+        raise ValueError("ceiling=None without uniform_loss: say what loss divergence counts as")
+    losses = table["val_loss"].where(table["status"] == "done").mask(diverged, math.inf)
+    capped = losses > ceiling
+    table = table.assign(loss=losses.mask(capped, ceiling), capped=capped)
+    blocks: Any = table.groupby(["batch", "clip"])
+    return tuple(
+        _lost(block, int(batch), float(clip), float(factor))
+        for (batch, clip), block in blocks
+        for factor in factors
+    )
+
+
+def _lost(block: pd.DataFrame, batch: int, clip: float, factor: float) -> Sensitivity:
+    """What the runs of one batch and clip lose."""
+    losses = block.groupby(["seed", "lr"])["loss"].mean().unstack()
+    lrs, whole = losses.columns.to_numpy(float), losses.dropna()
+    x, y = np.log(lrs), whole.to_numpy(float)
+    few = f"{len(y)} seeds with a loss at every lr; an interval needs {SEEDS}"
+    if not len(y):
+        return Sensitivity(batch, clip, factor, caveat=few)
+    best, reach = int(y.mean(axis=0).argmin()), math.log(factor)
+    if block.loc[block["lr"] == lrs[best], "capped"].all():
+        why, many = "no lr ends below the ceiling", int(block["capped"].sum())
+        return Sensitivity(batch, clip, factor, seeds=len(y), capped=many, caveat=why)
+    edge: Any = ""
+    if best in (0, len(x) - 1):
+        edge = "highest" if best else "lowest" if len(x) > 1 else "only"
+    ends = np.clip([x[best] - reach, x[best] + reach], x[0], x[-1])
+    first, last = np.searchsorted(x, ends[0], "right") - 1, np.searchsorted(x, ends[1])
+    capped = int(block.loc[block["lr"].between(lrs[first], lrs[last]), "capped"].sum())
+    lost, each = UNKNOWN, np.array([])
+    if len(x) > 1:
+        each = np.array([_loss_lost(x, y, seed, reach) for seed in range(len(y))])
+        lost = t_interval(each, level=LEVEL, fewest=SEEDS)
+    told = {
+        f"{capped} losses count as the ceiling": capped,
+        few: len(y) < SEEDS,
+        f"the best lr is the {edge} one": edge,
+    }
+    return Sensitivity(
+        batch, clip, factor, lost.value, lost.low, lost.high,
+        covered=min(1.0, float(np.ptp(ends) / (2 * reach))), best=float(lrs[best]), edge=edge,
+        seeds=len(y), each=tuple(zip(map(int, whole.index), each.tolist(), strict=False)),
+        capped=capped, caveat="; ".join(said for said, true in told.items() if true),
+    )  # fmt: skip
+
+
+def _loss_lost(x: Array, y: Array, seed: int, reach: float) -> float:
+    """What a seed loses about the lr that is best by the other seeds.
+
+    By its own loss the best lr would seem better than it is, and the more so the larger the noise.
+    """
+    others = np.delete(y, seed, axis=0) if len(y) > 1 else y
+    best = int(others.mean(axis=0).argmin())
+    ends = np.clip([x[best] - reach, x[best] + reach], x[0], x[-1])
+    at = np.unique([*ends, *x[(x > ends[0]) & (x < ends[1])]])
+    mean = integrate.trapezoid(np.interp(at, x, y[seed]), at) / np.ptp(ends)
+    return float(mean - y[seed, best])

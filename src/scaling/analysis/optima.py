@@ -1,0 +1,228 @@
+"""The best learning rate of each batch size: an interval and a status, not a point.
+
+For one batch size and clip the loss of learning rate j and seed s is L_js = m_j + D_s + noise: what
+a seed does to all its runs, D_s, is no noise. About the lowest m a bowl A + K g(ln lr - ln LR_opt)
+is fitted, where g is LINEX of any skew (`scaling.analysis.loss_surface`), which is z^2 at skew 0.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from scaling.analysis.linex import Bowl
+from scaling.analysis.lr_curve import Bottom, Curve, Noise
+
+Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
+
+COLUMNS = ("batch", "lr", "clip", "seed", "status", "val_loss")
+FLAT = 0.02  # nats: a bowl that is surely shallower is no bowl
+MISFIT = 0.05  # p-value below which a bowl is not believed
+STRICT = 5  # `interior` needs a wider interval inside the grid, of an error rate so much smaller
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best learning rate of one batch size and clip. Losses in nats, logs natural.
+
+    `interior`: it lies in the grid, between `low` and `high`. `low_edge`, `high_edge`: it may lie
+    beyond this end of the grid, and not beyond the other; `low` is then 0, or `high` inf, and `lr`
+    and `loss` are those of the best one tried. `flat`: losses surely differ by less than asked for
+    over the whole grid. `unresolved`: the runs do not tell. `irregular`: the losses are no bowl.
+    In the last three `lr`, `low`, `high`, `curvature` and `loss` are nan.
+    """
+
+    batch: float
+    clip: float
+    lr: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    curvature: float = math.nan  # second derivative of loss by log lr at the optimum; nan at edges
+    depth: float = math.inf  # upper bound on worst less best loss of the grid; inf if there is none
+    loss: float = math.nan  # at the optimum
+    status: Status = "unresolved"
+    reason: str = ""
+    seeds: int = 0
+
+
+@dataclass(frozen=True)
+class Vertices:
+    """What plain analyses of one batch size and clip call the best lr; nan where they find none."""
+
+    batch: float
+    clip: float
+    argmin: float
+    three: float  # lowest point of the parabola in log lr through it and its neighbours
+    whole: float  # of the least-squares parabola through all learning rates
+
+
+def optimum(rows: pd.DataFrame, *, flat: float = FLAT, level: float = 0.95) -> tuple[Optimum, ...]:
+    """The optimum of each batch size and clip, sorted.
+
+    The bowl goes through the five learning rates about the best, or as many more as it takes to
+    see both its sides. The interval is that of a likelihood ratio, stretched to hold the lowest
+    points of a parabola through three and of a cubic through five. On a side that no bowl shows,
+    it ends at the nearest learning rate that is surely worse than one before it, or diverged.
+
+    Noise is how seeds scatter about the five, pooled over batch sizes where that is little to go
+    by; with one seed, what cubics through the five leave; if that is nothing, the status is read
+    off the grid. An lr at which a run diverged is worse than any other. `val_loss_se` is not used:
+    runs share their validation data, so it is not the error of a difference.
+
+    Args:
+        rows: as `scaling.results.read` gives them, of runs that differ in nothing but `batch`,
+            `lr`, `clip` and `seed`. Only done and diverged ones count; a missing clip is inf.
+        flat: depth in nats, below which a bowl is called flat.
+        level: of the interval, and of the one-sided bound on the depth.
+
+    Raises:
+        ValueError: if a column is absent.
+    """
+    found = _found(rows)
+    answers = []
+    for (batch, clip), curve in found.items():
+        blank = Optimum(batch, clip, seeds=curve.seeds)
+        peers = [peer for (_, other), peer in found.items() if other == clip and len(peer.x)]
+        answers.append(_judged(blank, curve, peers, flat, 1 - level))
+    return tuple(answers)
+
+
+def vertices(rows: pd.DataFrame) -> tuple[Vertices, ...]:
+    """The optima that plain analyses would report, sorted: how they differ is the shape's doubt.
+
+    Args:
+        rows: as for `optimum`; a batch size and clip without a loss is left out.
+
+    Raises:
+        ValueError: if a column is absent.
+    """
+    answers = []
+    for (batch, clip), curve in _found(rows).items():
+        if len(curve.x):
+            inner = 0 < curve.best < len(curve.x) - 1
+            three = curve.near(3).bottom(2).place if inner else math.nan
+            lrs = curve.lr[curve.best], math.exp(three), math.exp(curve.bottom(2).place)
+            answers.append(Vertices(batch, clip, *map(float, lrs)))
+    return tuple(answers)
+
+
+def _judged(blank: Optimum, curve: Curve, peers: list[Curve], flat: float, error: float) -> Optimum:
+    """The answer for a curve; `peers` are those of every batch size, their own included."""
+    x, count = curve.x, len(curve.x)
+    if not count and len(curve.diverged):
+        return replace(blank, status="irregular", reason="a run diverged at every learning rate")
+    if count and ((curve.diverged > x[0]) & (curve.diverged < x[-1])).any():
+        reason = "a run diverged at a learning rate between others at which none did"
+        return replace(blank, status="irregular", reason=reason)
+    if count < 3:
+        return replace(blank, reason=f"losses at {count} learning rates; a bowl needs 3")
+    noise = Noise.of(curve, peers)
+    if not noise.freedom:
+        return _by_grid(blank, curve)
+    differences, own = curve.y[:, None] - curve.y, np.diag(curve.spread)
+    errors = np.sqrt(noise.variance * (own[:, None] + own - 2 * curve.spread).clip(0))
+    if not len(curve.diverged):
+        depth = (differences + stats.t.isf(error, noise.freedom) * errors).max()
+        blank = replace(blank, depth=float(depth))
+    surely = differences > stats.t.isf(error / count / (count - 1), noise.freedom) * errors
+    falls, rises = np.triu(surely).any(1), np.tril(surely).any(1)  # to one above, from one below
+    if (falls & rises).any():
+        reason = "a learning rate is surely worse than one below it and one above it"
+        return replace(blank, status="irregular", reason=reason)
+    if blank.depth < flat:
+        reason = f"losses differ by at most {blank.depth:.2g} nats over the whole grid"
+        return replace(blank, status="flat", reason=reason)
+    below, above = curve.walls
+    limits = float(x[falls].max(initial=below)), float(x[rises].min(initial=above))
+    near = Noise.of(curve.near(5), [peer.near(5) for peer in peers])
+    return _located(blank, curve, limits, near, error)
+
+
+def _located(
+    blank: Optimum, curve: Curve, limits: tuple[float, float], noise: Noise, error: float
+) -> Optimum:
+    """Where the optimum is; beyond `limits` it surely is not, and infinite ones are no limits."""
+    x, (low, high) = curve.x, limits
+    bottom, closed = curve.near(3).bottom(2), False
+    points = [bottom.place, curve.near(5).bottom(3).place]
+    reason = "no bowl fits with both its sides, but lrs beyond these are surely worse or diverged"
+    for bowl in _bowls(curve, noise, error):
+        left, right = bowl.interval(noise.reach(error / STRICT))
+        inner = bowl.interval(noise.reach(error))
+        low = inner[0] if left > x[0] else limits[0]
+        high = inner[1] if right < x[-1] else limits[1]
+        if closed := left > x[0] and right < x[-1]:
+            size = len(bowl.curve.x)
+            bottom = bowl.bottom if size > 3 else bottom  # three leave the skew open
+            reason = f"a bowl through {size} learning rates has both its sides in the grid"
+            break
+    if not closed:
+        points.append(x[curve.best])
+        points += [x[1]] * (low == curve.walls[0]) + [x[-2]] * (high == curve.walls[1])
+    low, high = float(np.nanmin([low, *points])), float(np.nanmax([high, *points]))
+    return _stated(blank, curve, (low, high), bottom, f"{reason}; noise is that of {noise.source}")
+
+
+def _bowls(curve: Curve, noise: Noise, error: float) -> Iterator[Bowl]:
+    """Bowls through ever more learning rates about the best, while they fit and surely bend."""
+    most = len(curve.x)
+    for size in sorted({min(size, most) for size in range(5, max(5, most) + 2, 2)}):
+        bowl = Bowl(curve.near(size))
+        if size > 4 and bowl.squares > noise.reach(MISFIT, size - 4):
+            return
+        if bowl.gain > noise.reach(error, min(3, size - 1)):
+            yield bowl
+
+
+def _by_grid(blank: Optimum, curve: Curve) -> Optimum:
+    """The answer where nothing tells noise from shape."""
+    words = "one seed and fewer than five learning rates leave the noise unknown"
+    rising = np.diff(curve.y) > 0
+    if (rising[:-1] & ~rising[1:]).any():
+        return replace(blank, reason=f"{words}, and there are two dips")
+    places = np.array([curve.walls[0], *curve.x, curve.walls[1]])
+    neighbours = float(places[curve.best]), float(places[curve.best + 2])
+    reason = f"{words}: the interval ends at the learning rates beside the best one"
+    return _stated(blank, curve, neighbours, curve.near(3).bottom(2), reason)
+
+
+def _stated(
+    blank: Optimum, curve: Curve, limits: tuple[float, float], bottom: Bottom, reason: str
+) -> Optimum:
+    """The answer for an optimum between `limits`, in log lr; infinite ones are beyond the grid."""
+    lrs, (low, high) = curve.lr, map(math.exp, limits)
+    if low == 0 and high == math.inf:
+        reason = f"neither side of a bowl stands out from noise; {reason.rpartition('; ')[2]}"
+        return replace(blank, reason=reason)
+    lr, loss = float(lrs[curve.best]), float(curve.y[curve.best])
+    tried = replace(blank, lr=lr, low=min(low, lr), high=max(high, lr), loss=loss)
+    if low == 0:
+        reason = f"the best lr may be below the lowest, {lrs[0]:.3g}; smaller ones would tell"
+        return replace(tried, status="low_edge", reason=reason)
+    if high == math.inf:
+        reason = f"the best lr may be above the highest, {lrs[-1]:.3g}; larger ones would tell"
+        return replace(tried, status="high_edge", reason=reason)
+    tried = replace(tried, low=low, high=high, status="interior", reason=reason)
+    if math.isnan(bottom.place):
+        return tried
+    return replace(tried, lr=math.exp(bottom.place), curvature=bottom.curvature, loss=bottom.loss)
+
+
+def _found(rows: pd.DataFrame) -> dict[tuple[float, float], Curve]:
+    """The curve of each batch size and clip, sorted."""
+    if absent := [column for column in COLUMNS if column not in rows]:
+        raise ValueError(f"`rows` lacks column {', '.join(absent)}; scaling.results.read gives it")
+    clips, found = rows["clip"].astype(float).fillna(math.inf), {}
+    for key, block in rows.assign(clip=clips).groupby(["batch", "clip"]):
+        runs = block[["lr", "seed", "val_loss"]].to_numpy(float, copy=True)
+        done, endless = (block["status"] == "done").to_numpy(), np.isposinf(runs[:, 2])
+        bad = np.unique(runs[(block["status"] == "diverged").to_numpy() | (done & endless), 0])
+        kept = runs[done & np.isfinite(runs[:, 2]) & ~np.isin(runs[:, 0], bad)]
+        # one run in two folders counts once; another loss of the same seed is another measurement
+        batch, clip = np.array(key, float).tolist()
+        found[batch, clip] = Curve.of(np.unique(kept, axis=0), np.log(bad))
+    return found

@@ -1,0 +1,154 @@
+"""When a run reached a loss: its steps and its examples, free of what noise does to a first time.
+
+The loss of a run is taken to fall, or stay, but for noise: its least-squares fit that never rises
+(isotonic regression; Barlow et al., 1972) needs no window, does not lag behind, and does not call
+the first lucky batch an arrival, as running means do; such luck is greatest at small batch sizes.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import optimize
+
+from scaling.contracts.columns import need
+
+TAIL = 0.05  # of a run's lines, whose mean tells whether it stays at a loss
+HALF = 0.5  # of a run, by which each batch size is to reach the target
+RUN, CELL, CROSSING = ["study", "run"], ["batch", "lr", "seed"], ["steps", "reached", "exact"]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """When a run reached a loss. If not exact: no later than that, or later if not reached."""
+
+    study: str
+    run: str
+    steps: float
+    examples: float  # nan if the batch size is not known
+    reached: bool
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """When the runs of a sweep reached the lowest loss that all its batch sizes come to."""
+
+    target: float  # nats; nan if no batch size has an lr at which all seeds ended
+    loss: str  # that it is a value of: `val_loss` or `train_loss`
+    points: pd.DataFrame  # as `scaling.analysis.critical_batch.tradeoff` takes them
+
+
+def arrivals(rows: pd.DataFrame, losses: pd.DataFrame) -> Arrivals:
+    """The steps of every run to the lowest loss that all batch sizes reach within half of a run.
+
+    A batch size reaches what its worst seed does, at the lr at which this is lowest; the target is
+    the highest of these. Within half of a run, because a loss that is only just reached at the end,
+    where curves are flat, is a matter of noise. Batch sizes without an lr at which all seeds ended
+    do not count; runs that diverged did not arrive. The target rests on the runs themselves:
+    another sweep has another.
+
+    Args:
+        rows: as `scaling.results.read` gives them, of runs that differ in nothing but `batch`, `lr`
+            and `seed`; those that are neither done nor diverged are left out.
+        losses: of these runs, as `scaling.results.epochs` gives them, or `scaling.results.steps`;
+            runs that are not among them are left out.
+
+    Raises:
+        ValueError: for an absent column, or two runs of one batch, lr and seed.
+    """
+    need(rows, *RUN, *CELL, "status")
+    name = _loss(losses)
+    kept = rows.loc[rows["status"].isin(("done", "diverged")), [*RUN, *CELL, "status"]]
+    if kept.duplicated(CELL).any():
+        raise ValueError("two runs of one batch, lr and seed; give runs that differ in no more")
+    curves = {
+        run: _Curve.of(own, name) for run, own in _by_run(losses[losses["run"].isin(kept["run"])])
+    }
+    known = [run in curves for run in zip(kept["study"], kept["run"], strict=True)]
+    kept = kept[np.array(known, bool)]
+    own = [curves[run] for run in zip(kept["study"], kept["run"], strict=True)]
+    done = kept["status"] == "done"
+    halfway = pd.Series([curve.halfway for curve in own], kept.index, dtype=float)
+    kept = kept.assign(halfway=halfway.where(done, math.inf))
+    table = kept.pivot(index=["batch", "seed"], columns="lr", values="halfway")
+    worst = table.groupby("batch").agg(lambda seeds: seeds.max(skipna=False)).min(axis=1)
+    target = float(worst[np.isfinite(worst)].max())
+    crossed = pd.DataFrame([curve.crossing(target) for curve in own], kept.index, CROSSING)
+    points = kept[CELL].join(crossed)
+    return Arrivals(target, name, points.assign(reached=points["reached"].astype(bool) & done))
+
+
+def steps_to_loss(
+    losses: pd.DataFrame, target: float, *, batch: Mapping[str, int] | None = None
+) -> tuple[Reach, ...]:
+    """When the loss of each run came down to `target`, its weights after so many steps.
+
+    The loss is `val_loss` where the table has it (`scaling.results.epochs`), else `train_loss`
+    (`scaling.results.steps`). A run reached the target if it is there in the end, by the mean of
+    its last 5 % of lines; losses that are not finite are no losses.
+
+    Args:
+        losses: columns `study run step`, a loss, and `batch` if examples are wanted.
+        target: nats.
+        batch: size for each run, where the table has no such column.
+
+    Raises:
+        ValueError: for an absent column.
+    """
+    name = _loss(losses)
+    found = []
+    for (study, run), own in _by_run(losses):
+        after, reached, exact = _Curve.of(own, name).crossing(target)
+        size = own["batch"].iloc[0] if "batch" in own else (batch or {}).get(run, math.nan)
+        found.append(Reach(study, run, after, float(after * size), reached, exact))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A loss that never rises, as levels that fall."""
+
+    levels: Array
+    at: Array  # mean step of the lines of each level
+    halfway: float
+    tail: float  # mean of the last lines; nan if they are not finite
+    last: float  # step
+
+    @classmethod
+    def of(cls, own: pd.DataFrame, loss: str) -> "_Curve":
+        own = own.sort_values("step")
+        step, losses = own["step"].to_numpy(float), own[loss].to_numpy(float)
+        tail = float(losses[-max(1, round(TAIL * len(losses))) :].mean())
+        seen = np.isfinite(losses)
+        if not seen.any():
+            return cls(np.array([]), np.array([]), math.inf, tail, float(step[-1]))
+        fit = optimize.isotonic_regression(losses[seen], increasing=False)
+        starts, lines = fit.blocks[:-1], np.diff(fit.blocks)
+        at = np.add.reduceat(step[seen], starts) / lines
+        halfway = float(fit.x[int(HALF * (len(fit.x) - 1))])
+        return cls(fit.x[starts], at, halfway, tail, float(step[-1]))
+
+    def crossing(self, target: float) -> tuple[float, bool, bool]:
+        """Steps to a target, whether it is reached, and whether that is exact."""
+        if not (len(self.levels) and self.levels[-1] <= target and self.tail <= target):
+            return self.last, False, False
+        after = float(np.interp(target, self.levels[::-1], self.at[::-1]))
+        return after, True, bool(self.levels[0] > target)
+
+
+def _loss(table: pd.DataFrame) -> str:
+    """The loss that a table of evaluations, or of steps, has."""
+    loss = "val_loss" if "val_loss" in table else "train_loss"
+    need(table, *RUN, "step", loss)
+    return loss
+
+
+def _by_run(losses: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    blocks: Any = losses.groupby(RUN, observed=True)
+    yield from blocks

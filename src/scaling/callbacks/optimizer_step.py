@@ -1,0 +1,154 @@
+"""What an optimizer step does to each tensor, measured once for all callbacks that ask."""
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import lightning as L
+import torch
+from jaxtyping import Float
+from lightning.pytorch.plugins.precision import MixedPrecision
+from torch import Tensor
+
+from scaling.gradients.norms import layer_norms, layer_spread
+
+
+class Step:
+    """An optimizer step, from just before it until just after, for every tensor that it moves.
+
+    Everything is measured on the device when it is first asked for, and once. Gradients are the
+    accumulated ones before clipping, without the scale of 16-bit precision: `spread` must be asked
+    for in `on_before_optimizer_step`, `updates` after the step.
+
+    Args:
+        number: of the optimizer steps taken before.
+        tensors: that the step moves; there is at least one.
+        shares: what weight decay takes from each; nan where that cannot be told apart.
+        scale: that the gradients still carry.
+        before: memory for a copy of the tensors.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        tensors: list[Tensor],
+        shares: list[float],
+        scale: float,
+        before: list[Tensor],
+    ):
+        self.number, self.tensors, self.shares, self.scale = number, tensors, shares, scale
+        self._before = before
+        torch._foreach_copy_(before, tensors)
+        # before the step: norms of the gradients, and of the tensors
+        self.norms, self.weights = layer_norms([*self.gradients, *before]).view(2, -1).unbind()
+        if scale != 1:
+            self.norms = self.norms / scale
+        kept = [1.0 if math.isnan(share) else 1 - share for share in shares]
+        if any(factor != 1 for factor in kept):  # where decay alone would lead
+            torch._foreach_mul_(before, kept)
+
+    @property
+    def gradients(self) -> list[Tensor]:
+        """As they are now: before clipping, and with their scale, only until the step is taken."""
+        return [tensor.grad for tensor in self.tensors if tensor.grad is not None]
+
+    @cached_property
+    def spread(self) -> Float[Tensor, "2 tensors"]:
+        """Mean and variance over the coordinates of each gradient."""
+        if self.scale == 1:
+            return layer_spread(self.gradients, self.norms)
+        spread = layer_spread(self.gradients, self.norms * self.scale)
+        return spread / spread.new_tensor([[self.scale], [self.scale**2]])
+
+    @cached_property
+    def updates(self) -> Float[Tensor, " tensors"]:
+        """Norm of the measured change of each tensor, without what decoupled decay took."""
+        torch._foreach_sub_(self._before, self.tensors)
+        return layer_norms(self._before)
+
+    @property
+    def taken(self) -> bool:
+        """Whether the updates were measured."""
+        return "updates" in vars(self)
+
+
+def begin(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Step | None:
+    """The step that is about to be taken; None if there is nothing to move.
+
+    For `on_before_optimizer_step`, and under `torch.no_grad`. Whichever callback asks first has it
+    measured, the others share what it found. One copy of the parameters stays in memory as long as
+    the optimizer does.
+    """
+    step = _LAST.get(optimizer)
+    if step is not None and step.number == trainer.global_step and not step.taken:
+        return step
+    tensors, shares = [], []
+    for group in optimizer.param_groups:
+        moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+        tensors += moved
+        shares += [decay_share(optimizer, group)] * len(moved)
+    if not tensors:
+        return None
+    before = _memory(tensors, step)
+    scale = remaining_scale(trainer, optimizer)
+    _LAST[optimizer] = Step(trainer.global_step, tensors, shares, scale, before)
+    return _LAST[optimizer]
+
+
+def loss_of(trainer: L.Trainer, outputs: Any) -> Tensor | None:
+    """The loss of a batch as `training_step` gave it, from what `on_train_batch_end` is handed.
+
+    Lightning has divided it by `accumulate_grad_batches`. None for a batch that had no loss.
+    """
+    loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+    if loss is None:
+        return None
+    parts = trainer.accumulate_grad_batches
+    return loss.detach() if parts == 1 else parts * loss.detach()
+
+
+def refuse_several(trainer: L.Trainer, callback: L.Callback) -> None:
+    """Refuse what could be measured in part only.
+
+    Raises:
+        ValueError: for several optimizers or devices.
+    """
+    if len(trainer.optimizers) != 1 or trainer.world_size != 1:
+        raise ValueError(
+            f"{type(callback).__name__} needs one optimizer and one device, but there are "
+            f"{len(trainer.optimizers)} and {trainer.world_size}; drop the callback"
+        )
+
+
+def decay_share(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> float:
+    """The share of its parameters that weight decay takes in a step of a parameter group.
+
+    nan where decay is not an exact factor on the parameters, apart from the gradient's part.
+    """
+    share = float(group["lr"]) * group.get("weight_decay", 0.0)
+    if isinstance(optimizer, torch.optim.SGD):
+        apart = group["momentum"] == 0
+    else:
+        apart = isinstance(optimizer, torch.optim.AdamW) or group.get("decoupled_weight_decay")
+    return share if apart or not share else math.nan
+
+
+def remaining_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> float:
+    """The loss scale that gradients still carry, where the optimizer unscales them by itself."""
+    plugin = trainer.precision_plugin
+    if not isinstance(plugin, MixedPrecision) or plugin.scaler is None:
+        return 1.0
+    inside = getattr(optimizer, "_step_supports_amp_scaling", False)
+    return plugin.scaler.get_scale() if inside else 1.0
+
+
+_LAST: WeakKeyDictionary[torch.optim.Optimizer, Step] = WeakKeyDictionary()
+
+
+def _memory(tensors: Sequence[Tensor], last: Step | None) -> list[Tensor]:
+    """Memory for a copy of tensors; that of the last step where it fits."""
+    if last is not None and [id(tensor) for tensor in last.tensors] == list(map(id, tensors)):
+        return last._before
+    return [torch.empty_like(tensor) for tensor in tensors]

@@ -1,0 +1,259 @@
+"""From what was typed to cells: each point of a grid, checked, once."""
+
+import itertools
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from scaling.config.cell import Cell, cell
+from scaling.contracts.columns import SWITCHES
+from scaling.contracts.precision import rounded
+
+log = logging.getLogger(__name__)
+
+Point = tuple[str, ...]  # overrides that go together
+PAIRS, EXCLUDE = "hydra.sweeper.pairs", "hydra.sweeper.exclude"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What an experiment sweeps; a typed override replaces its values of that key.
+
+    Args:
+        params: key -> values, each with each.
+        pairs: mappings of key -> values that go together, the first with the first and so on.
+        exclude: mappings of key -> value or list of values; a cell that agrees with one in all its
+            keys is left out.
+        first: keep this many values of every key, or pairs of them, that is not typed; None keeps
+            all.
+    """
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    pairs: Any = ()
+    exclude: Any = ()
+    first: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.first is not None and self.first < 1:
+            raise ValueError(
+                f"hydra.sweeper.first={self.first} must be at least 1; null keeps all values"
+            )
+        for name in ("pairs", "exclude"):
+            entries = getattr(self, name)
+            listed = isinstance(entries, Sequence) and not isinstance(entries, str)
+            if not listed or not all(isinstance(entry, Mapping) and entry for entry in entries):
+                raise ValueError(
+                    f"hydra.sweeper.{name}={entries} must be a list of mappings, such as "
+                    "[{batch: 256, clip: 0.01}]"
+                )
+        keys = [*self.params, *(key for pair in self.pairs for key in pair)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(
+                    f"{key} is swept twice in hydra.sweeper; give it in params or in one of pairs"
+                )
+
+
+def expand(
+    loader: ConfigLoader, master: DictConfig, arguments: Sequence[str], grid: Grid
+) -> list[Cell]:
+    """All cells of a grid in the order of its keys; cells that are the same run appear once.
+
+    Groups are composed once for each choice of options and values are set on a copy, as Hydra does
+    it for every cell anew: the same configs in a tenth of the time.
+
+    Args:
+        loader: Hydra's.
+        master: the config as composed without what is swept.
+        arguments: overrides, as typed.
+        grid: what the experiment sweeps.
+
+    Raises:
+        ValueError: naming the key whose value has no meaning in any of the cells.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    axes = _axes(parser, arguments, grid)
+    chosen = {
+        override.get_key_element()
+        for axis in axes
+        for override in parser.parse_overrides(list(axis[0] if axis else ()))
+        if loader.get_group_options(override.key_or_group)
+    }
+    if any(_keys(axis) == {"experiment"} and len(axis) > 1 for axis in axes):
+        raise ValueError("experiment can only be one in a command, because each brings its grid")
+    composed = [axis for axis in axes if _keys(axis) & chosen or len(axis) == 1]
+    varied = [axis for axis in axes if axis not in composed]
+    for rule in grid.exclude:
+        _check_options(loader, rule)
+    cells: dict[str, Cell] = {}
+    points, excluded = 0, dict.fromkeys(range(len(grid.exclude)), 0)
+    for options in _joined(composed):
+        base = loader.load_sweep_config(master, list(options))
+        HydraConfig.instance().set_config(base)  # where ${hydra:...} looks
+        choices = dict(base.hydra.runtime.choices)
+        with open_dict(base):
+            del base["hydra"]
+        for point in _joined(varied):
+            points += 1
+            settings = base.copy()
+            for override in parser.parse_overrides(list(point)):
+                added = override.is_add() or override.is_force_add()
+                key, value = override.key_or_group, override.value()
+                OmegaConf.update(settings, key, value, merge=True, force_add=added)
+            out = [i for i, rule in enumerate(grid.exclude) if _agrees(settings, choices, rule)]
+            for i in out:
+                excluded[i] += 1
+            if not out:
+                made = cell(settings, [*options, *point], choices)
+                cells.setdefault(f"{made.config['study']}/{made.digest}", made)
+    if not points:
+        raise ValueError("the grid has no cell; give every swept key at least one value")
+    if not cells:
+        raise ValueError(f"{EXCLUDE} removes every one of the {points} cells; loosen it or null it")
+    for i, count in excluded.items():
+        said = f"{count} of {points} cells are left out that have" if count else "no cell has"
+        log.info("%s: %s %s", EXCLUDE, said, dict(grid.exclude[i]))
+    return list(cells.values())
+
+
+def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list[list[Point]]:
+    """The points along each axis of the grid; a point is one override, or several of a pair.
+
+    A typed key leaves its pair, and the others of the pair stay together. Typed values are all
+    kept; of the others, those that `grid.first` drops are counted in a line.
+    """
+    params = [f"{key}={_values(value)}" for key, value in grid.params.items()]
+    single: dict[str, list[Point]] = {}
+    for override in parser.parse_overrides([*params, *arguments]):
+        key = override.key_or_group  # without the plus that it may be typed with
+        single[f"{key}@{override.package}"] = [(point,) for point in _points(override)]
+        if key in SWITCHES and override.is_sweep_override():
+            raise ValueError(f"{override.input_line} cannot be swept; give {key} one value")
+    typed_keys = {f"{o.key_or_group}@{o.package}" for o in parser.parse_overrides(list(arguments))}
+    axes, cut = [], []
+
+    def first(points: list[Point]) -> list[Point]:
+        if grid.first is not None and len(points) > grid.first:
+            keys = [override.partition("=")[0] for override in points[0]]
+            cut.append(f"{' and '.join(keys)} ({grid.first} of {len(points)})")
+        return points[: grid.first]
+
+    for pair in grid.pairs:
+        columns = {}
+        typed = [f"{key}={_values(value)}" for key, value in pair.items()]
+        for entry in typed:
+            if entry.endswith("="):
+                raise ValueError(f"{PAIRS}: {entry[:-1]} has no values")
+        for override in parser.parse_overrides(typed):
+            columns[f"{override.key_or_group}@{override.package}"] = _points(override)
+        lengths = {key: len(values) for key, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            counted = ", ".join(f"{k.split('@')[0]} has {n}" for k, n in lengths.items())
+            raise ValueError(f"{PAIRS}: keys that go together need equally many values; {counted}")
+        kept = [values for key, values in columns.items() if key not in single]
+        if kept:
+            axes.append(first(list(dict.fromkeys(zip(*kept, strict=True)))))
+    axes += [points if key in typed_keys else first(points) for key, points in single.items()]
+    if cut:
+        log.info(
+            "hydra.sweeper.first=%d keeps the first values of %s; typed values are all kept",
+            grid.first,
+            ", ".join(cut),
+        )
+    return axes
+
+
+def _joined(axes: Sequence[Sequence[Point]]) -> Iterator[Point]:
+    """The product of some axes, each of its points as one."""
+    for points in itertools.product(*axes):
+        yield tuple(itertools.chain.from_iterable(points))
+
+
+def _keys(axis: Sequence[Point]) -> set[str]:
+    return {override.partition("=")[0] for override in axis[0]} if axis else set()
+
+
+def _agrees(settings: DictConfig, choices: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:
+    """Whether a composed config has the value, or one of the values, of every key of a rule.
+
+    Raises:
+        ValueError: for a key that the config does not have.
+    """
+    for key, wanted in rule.items():
+        if key in choices:
+            got = choices[key]
+        elif (got := OmegaConf.select(settings, key, default=_NOTHING)) is _NOTHING:
+            raise ValueError(f"{EXCLUDE}: {key} is an unknown key")
+        if OmegaConf.is_list(got):
+            got = OmegaConf.to_container(got)
+            inner = isinstance(wanted, list) and all(isinstance(value, list) for value in wanted)
+            wanted = wanted if inner else [wanted]  # a list is one value here
+        if not any(_same(key, got, value) for value in _listed(wanted)):
+            return False
+    return True
+
+
+_NOTHING = object()
+
+
+def _check_options(loader: ConfigLoader, rule: Mapping[str, Any]) -> None:
+    """Stop a rule that names an option which its config group does not have."""
+    for key, wanted in rule.items():
+        options = loader.get_group_options(key)
+        for option in _listed(wanted) if options else ():
+            if option not in options:
+                raise ValueError(f"{EXCLUDE}: {key}={option} must be one of {', '.join(options)}")
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if OmegaConf.is_list(value) or isinstance(value, list) else [value]
+
+
+def _same(key: str, got: Any, wanted: Any) -> bool:
+    """Whether two values of a key mean the same: 1 and 1.0, 0.3 and 0.1 + 0.2, null and inf clip.
+
+    Raises:
+        ValueError: for a text where the config has a number.
+    """
+    if key == "clip":
+        got, wanted = (math.inf if value is None else value for value in (got, wanted))
+    if isinstance(got, int | float) and not isinstance(got, bool) and isinstance(wanted, str):
+        try:
+            wanted = float(wanted)
+        except ValueError as error:
+            raise ValueError(f"{EXCLUDE}: {key}={wanted} must be a number") from error
+    return bool(rounded(got) == rounded(wanted))
+
+
+def _points(override: Override) -> list[str]:
+    """The overrides that one with several values stands for."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [override.input_line or key]
+    if not override.is_discrete_sweep():
+        raise ValueError(
+            f"{override.input_line} is an interval; a grid needs values, as in {key}=1e-3,1e-2"
+        )
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def _values(value: Any) -> str:
+    """Values of a swept key in Hydra's grammar, from a string of them or from a list."""
+    if isinstance(value, list | tuple) or OmegaConf.is_list(value):
+        return ",".join(_value(entry) for entry in value)
+    return _value(value) if not isinstance(value, str) else value
+
+
+def _value(entry: Any) -> str:
+    if entry is None:
+        return "null"
+    return repr(entry) if isinstance(entry, float) else json.dumps(entry)  # JSON has no inf

@@ -1,0 +1,90 @@
+"""When two configs are the same run: canonical form, digest and name."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from scaling.config.schema import DURATIONS, OPTIONAL, clip, protocol
+from scaling.contracts.columns import ROOT_KEYS
+from scaling.contracts.precision import rounded
+
+PRECISIONS = {  # Lightning's other names
+    "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true",
+}  # fmt: skip
+
+
+def digest(canonical: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits that two configs share only if they are the same.
+
+    Args:
+        canonical: config in canonical form (`canonical`).
+    """
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def run_name(canonical: Mapping[str, Any], digest: str) -> str:
+    """The run's folder name: what is typed all day, then the digest of everything."""
+    return ",".join(f"{key}={canonical[key]}" for key in ROOT_KEYS) + f"-{digest}"
+
+
+def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
+    """The form in which two configs are equal exactly if they are the same run.
+
+    Null clip is inf, a whole float is an int, numbers have 12 significant digits, the duration is
+    the one in force, and `data.path` is the fingerprint of the data, wherever they lie. A
+    `_target_` of this package is its name alone, so that a module can move; others' keep their
+    full path. Left out is what cannot change a result: the study's name, loggers and how often
+    they are written to, Hydra's own settings, numbers of workers and threads, accelerator and
+    devices, how a clip of inf clips, and where a federation's clients run.
+
+    Args:
+        config: resolved, as plain containers.
+        fingerprint: identity of the data's content.
+    """
+    same = ("batch", "lr", "seed", "model", "optimizer", "schedule", "callbacks")
+    run = {key: config[key] for key in same} | {"clip": clip(config)}
+    run |= dict.fromkeys(DURATIONS) | dict([protocol(config)])
+    run["data"] = {k: v for k, v in config["data"].items() if k != "workers"}
+    run["data"]["path"] = fingerprint
+    for group in OPTIONAL:  # left out where null, so that other runs keep their identity
+        if config.get(group) is not None:
+            run[group] = {k: v for k, v in config[group].items() if k != "backend"}
+    run["trainer"] = _canonical_trainer(config["trainer"], run["clip"])
+    return canonical_node(run)
+
+
+def _canonical_trainer(trainer: Mapping[str, Any], clip: float) -> dict[str, Any]:
+    """What of the trainer can change a result, under one name."""
+    unused = ("accelerator", "devices", "num_nodes", "log_every_n_steps")
+    kept = {key: value for key, value in trainer.items() if key not in unused}
+    precision = str(kept.get("precision", "32"))
+    kept["precision"] = PRECISIONS.get(precision, precision)
+    if math.isinf(clip):  # where it does not matter how
+        kept.pop("gradient_clip_algorithm", None)
+    return kept
+
+
+def canonical_node(value: Any) -> Any:
+    """The same for a part of a config, which has no clip, duration or data of its own."""
+    if isinstance(value, Mapping):
+        return {
+            str(key): _name(value[key]) if key == "_target_" else canonical_node(value[key])
+            for key in sorted(value)
+        }
+    if isinstance(value, list | tuple):
+        return [canonical_node(entry) for entry in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
+        value = rounded(value)
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return value
+
+
+def _name(target: Any) -> Any:
+    """What a `_target_` is known by: of this package, its name; of any other, its full path."""
+    ours = isinstance(target, str) and target.startswith("scaling.")
+    return target.rpartition(".")[2] if ours else target

@@ -1,0 +1,91 @@
+"""The root keys of a run: their types, units and limits, and when two configs are the same."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+_HERE = Path(__file__).parents[1]  # the package
+FOLDER = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
+DURATIONS = ("steps", "epochs", "examples")
+GROUPS = ("model", "data", "optimizer", "schedule", "callbacks", "trainer", "logger")
+OPTIONAL = ("adaptation", "federation")  # groups that may be null
+
+
+@dataclass
+class Run:
+    """The root of every config. Types live here, values in conf/, and nowhere else."""
+
+    study: str = MISSING  # names the folder below multirun/ that the rows of a sweep share
+    batch: int = MISSING  # examples per optimizer step
+    lr: float = MISSING  # peak learning rate
+    clip: float | None = MISSING  # ceiling on the gradient's norm; inf and null are no clipping
+    seed: int = MISSING  # weights, data order and every other draw
+    steps: int | None = MISSING  # optimizer steps
+    epochs: int | None = MISSING  # passes over the training data
+    examples: int | None = MISSING  # training examples, rounded to whole steps
+    default_steps: int = MISSING  # optimizer steps where none of the three is given
+
+    resume: str = MISSING  # which cells of a sweep are trained again: missing, failed or all
+    fail_fast: bool = MISSING  # stop a sweep at the first cell that fails
+    dry_run: bool = MISSING  # say what would be trained, and train nothing
+    workers: int | None = MISSING  # cells trained at a time; null leaves it to the machine
+    save_every: float = MISSING  # seconds between checkpoints of a run
+    threads: int | None = MISSING  # that a run computes on; null leaves it to threads_from
+    threads_from: float = MISSING  # weights x examples x positions from which more than one pays
+
+    model: Any = MISSING
+    data: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    callbacks: Any = MISSING
+    trainer: Any = MISSING
+    logger: Any = MISSING
+    adaptation: Any = None
+    federation: Any = None
+
+
+ConfigStore.instance().store(name="schema", node=Run)
+
+RESUME = ("missing", "failed", "all")
+
+LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "study": (
+        lambda study: re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", study) is not None,
+        "a folder name of letters, digits, '.', '_' and '-' that starts with a letter or digit",
+    ),
+    "batch": (lambda batch: batch >= 1, "at least 1 example per step"),
+    "lr": (lambda lr: 0 < lr < math.inf, "positive and finite, such as 1e-3"),
+    "clip": (lambda clip: clip > 0, "positive; clip=inf turns clipping off"),
+    "seed": (lambda seed: 0 <= seed < 2**32, "a whole number from 0 to 2**32 - 1"),
+    "steps": (lambda steps: steps >= 1, "at least 1 step; steps=null leaves it to default_steps"),
+    "epochs": (lambda epochs: epochs >= 1, "at least 1 pass over the training data"),
+    "examples": (lambda examples: examples >= 1, "at least 1 training example"),
+    "default_steps": (lambda steps: steps >= 1, "at least 1 step"),
+    "resume": (lambda resume: resume in RESUME, f"one of {', '.join(RESUME)}"),
+    "workers": (
+        lambda workers: workers >= 0,
+        "a number of processes; 0 is the command's own, null leaves it to the machine",
+    ),
+    "save_every": (lambda seconds: seconds >= 0, "a number of seconds, at least 0"),
+    "threads": (lambda threads: threads >= 1, "at least 1; null leaves it to threads_from"),
+    "threads_from": (lambda work: work >= 0, "at least 0; threads=1 keeps all runs on one thread"),
+}
+
+
+def protocol(config: Mapping[str, Any]) -> tuple[str, int]:
+    """Which duration is fixed, and how long it is: `("steps", 300)`."""
+    for key in DURATIONS:
+        if config[key] is not None:
+            return key, config[key]
+    return "steps", config["default_steps"]
+
+
+def clip(config: Mapping[str, Any]) -> float:
+    """The ceiling on the gradient's norm; inf where there is none."""
+    return math.inf if config["clip"] is None else float(config["clip"])

@@ -1,0 +1,48 @@
+"""Examples divided among clients, with skewed labels."""
+
+import numpy as np
+from jaxtyping import Integer
+
+
+def dirichlet_partition(
+    labels: Integer[np.ndarray, " examples"],
+    clients: int,
+    alpha: float,
+    rng: np.random.Generator,
+) -> list[Integer[np.ndarray, " part"]]:
+    """The examples of each client, with skewed labels.
+
+    The shares of the clients in the examples of a class are drawn from a symmetric Dirichlet
+    distribution, class by class (Yurochkin et al., arXiv:1905.12022). A client that was left
+    without any then gets one of the largest client's, so that all have at least one; at a small
+    `alpha` and with few examples this makes the skew slightly smaller.
+
+    Args:
+        labels: class of each example.
+        clients: number of clients.
+        alpha: concentration; the smaller, the more a client's labels differ from all others', and
+            inf gives each client the same share of every class.
+        rng: draws shares and members.
+
+    Raises:
+        ValueError: if there are more clients than examples, or no meaning in a value.
+    """
+    if not alpha > 0:
+        raise ValueError(f"alpha={alpha} must be positive; inf divides labels evenly")
+    if not 1 <= clients <= len(labels):
+        raise ValueError(
+            f"clients={clients} must be from 1 to the number of examples, {len(labels)}; each "
+            "client needs an example of its own"
+        )
+    parts: list[list[int]] = [[] for _ in range(clients)]
+    even = np.full(clients, 1 / clients)
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        shares = even if np.isinf(alpha) else rng.dirichlet(np.full(clients, alpha))
+        cuts = np.rint(np.cumsum(shares)[:-1] * len(members)).astype(int)
+        for part, some in zip(parts, np.split(members, cuts), strict=True):
+            part.extend(some.tolist())
+    for part in parts:
+        if not part:
+            part.append(max(parts, key=len).pop())
+    return [np.array(sorted(part)) for part in parts]

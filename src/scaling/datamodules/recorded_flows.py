@@ -1,0 +1,206 @@
+"""Windows of recorded network flows, before and after a natural shift."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Integer
+
+from scaling.contracts.labeled import Labeled
+from scaling.datamodules import nsl_kdd, unsw_nb15
+from scaling.datamodules.bags import Bags, Records, bags, distinct
+from scaling.datamodules.files import File
+from scaling.datamodules.leak_checks import leaks
+from scaling.datamodules.partition import dirichlet_partition
+from scaling.datamodules.population import Population
+from scaling.seeds import seed_for
+
+
+class Source(NamedTuple):
+    """Where records come from: the files of a path, what tells them apart, what they hold."""
+
+    files: Callable[[str | None], tuple[File, ...]]
+    fingerprint: Callable[[tuple[File, ...]], str]
+    read: Callable[[tuple[File, ...]], Records]
+
+
+SOURCES = {
+    module.__name__.rpartition(".")[2]: Source(module.files, module.fingerprint, module.read)
+    for module in (unsw_nb15, nsl_kdd)
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """Populations of windows that hold an attack or none, made of the records of a file.
+
+    Duplicates count once. Then records are divided into those before the shift and those after it,
+    and only then put into windows (`bags`), each into one at most. A window is a random sample of
+    traffic, not a stretch of time, which the files do not have.
+
+    Before the shift, `source_windows` are the source, and the clients have all others. After it,
+    fold f has its query, and then its held-out windows, from the share f / folds of all windows on,
+    and from the end goes on at the beginning. Queries of different folds overlap where they are
+    longer than the windows / folds: `query_overlap` is the share that a fold has in common with the
+    next. The seed draws all of this, so that seeds are divisions of the same records.
+
+    Features are standardised by means and standard deviations over the clients' records.
+
+    Raises:
+        ValueError: naming the key whose value has no meaning.
+    """
+
+    seed: int
+    source: str  # unsw_nb15 or nsl_kdd
+    length: int  # records of a window, at least 2
+    attack_records: int  # of them in a window with an attack; the others are normal
+    later_share: float | None  # of records, after the shift; null where the file's own split says
+    unseen_kind: str | None  # a kind of attack that is only there after the shift
+    clients: int
+    alpha: float  # of the Dirichlet distribution of clients' labels; inf: alike
+    source_windows: int
+    query_windows: int
+    heldout_windows: int
+    folds: int
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise ValueError(f"{_key(self, 'source')} must be one of {', '.join(SOURCES)}")
+        least = {
+            "length": 2, "attack_records": 1, "clients": 1, "source_windows": 1,
+            "query_windows": 1, "heldout_windows": 1, "folds": 1,
+        }  # fmt: skip
+        for key, value in least.items():
+            if getattr(self, key) < value:
+                raise ValueError(f"{_key(self, key)} must be at least {value}")
+        if self.attack_records > self.length:
+            raise ValueError(f"{_key(self, 'attack_records')} must be at most length={self.length}")
+        if self.later_share is not None and not 0 < self.later_share < 1:
+            raise ValueError(f"{_key(self, 'later_share')} must lie between 0 and 1")
+        if not self.alpha > 0:
+            raise ValueError(f"{_key(self, 'alpha')} must be positive; inf divides labels evenly")
+
+    def fingerprint(self, path: str | None) -> str:
+        """Identity of what the files hold; whether it is right is seen when they are read.
+
+        Raises:
+            ValueError: if one is not there, or cannot be read.
+        """
+        source = SOURCES[self.source]
+        return source.fingerprint(source.files(path))
+
+    def draw(self, path: str | None, fold: int) -> Population:
+        """The population of a fold; kept in memory until a file changes.
+
+        Raises:
+            ValueError: if there is no such fold, there are too few windows, or a file is missing
+                or another one.
+        """
+        if fold >= self.folds:
+            raise ValueError(f"data.fold={fold} must be below data.population.folds={self.folds}")
+        return self._drawn(SOURCES[self.source].files(path), fold)
+
+    @lru_cache(maxsize=32)  # noqa: B019 - kept by its settings and the state of the files
+    def _drawn(self, files: tuple[File, ...], fold: int) -> Population:
+        records = SOURCES[self.source].read(files)
+        kept = distinct(records)
+        draws = np.random.default_rng(seed_for("data", self.seed))
+        before, after = (
+            bags(
+                records,
+                rows,
+                length=self.length,
+                attack_records=self.attack_records,
+                draws=draws,
+            )
+            for rows in self._divided(records, kept.rows, draws)
+        )
+        self._check_sizes(len(before.rows), len(after.rows))
+        source, pooled = np.split(np.arange(len(before.rows)), [self.source_windows])
+        query, heldout = self._folded(len(after.rows), fold)
+        members = dirichlet_partition(before.labels[pooled], self.clients, self.alpha, draws)
+        chosen = {f"client {i}": _part(before, pooled[part]) for i, part in enumerate(members)}
+        chosen |= {"source": _part(before, source)}
+        chosen |= {"query": _part(after, query), "heldout": _part(after, heldout)}
+        values = _standardised(records.features, before.rows[pooled].ravel())
+        drawn = Population(
+            clients=tuple(_labeled(values, chosen[f"client {i}"]) for i in range(self.clients)),
+            **{part: _labeled(values, chosen[part]) for part in ("source", "query", "heldout")},
+            classes=2,
+            best_accuracy=None,
+            best_accuracy_se=None,
+            checks={},
+        )
+        after_it, _ = self._folded(len(after.rows), (fold + 1) % self.folds)
+        known = np.isin(after.kinds[query], before.kinds[pooled])
+        checks = leaks(drawn.parts(), {name: part.rows for name, part in chosen.items()}) | {
+            "duplicate_records": kept.duplicates,
+            "ambiguous_records": kept.ambiguous,
+            "query_unseen_share": 1 - float(known.mean()),
+            "query_overlap": float(np.isin(query, after_it).mean()) if self.folds > 1 else 0.0,
+        }
+        return replace(drawn, checks=checks)
+
+    def _divided(
+        self, records: Records, rows: Integer[np.ndarray, " kept"], draws: np.random.Generator
+    ) -> tuple[Integer[np.ndarray, " early"], Integer[np.ndarray, " late"]]:
+        """Records before and after the shift."""
+        if (records.later is None) == (self.later_share is None):
+            must = "null" if self.later_share else "a share of the records"
+            raise ValueError(f"{_key(self, 'later_share')} must be {must} for {self.source}")
+        later = np.zeros(len(rows), dtype=bool) if records.later is None else records.later[rows]
+        if self.later_share is not None:
+            later = draws.random(len(rows)) < self.later_share
+        if self.unseen_kind is not None:
+            found = records.kinds[rows] == self.unseen_kind
+            if self.unseen_kind == records.normal or not found.any():
+                kinds = [name for name in np.unique(records.kinds) if name != records.normal]
+                raise ValueError(f"{_key(self, 'unseen_kind')} must be one of {', '.join(kinds)}")
+            if records.later is None:
+                later |= found
+            else:
+                rows, later = rows[later | ~found], later[later | ~found]
+        return rows[~later], rows[later]
+
+    def _check_sizes(self, before: int, after: int) -> None:
+        if self.source_windows + self.clients > before:
+            raise ValueError(
+                f"{_key(self, 'source_windows')} leaves {max(0, before - self.source_windows)} of "
+                f"the {before} windows before the shift for clients={self.clients}; choose fewer"
+            )
+        if self.query_windows + self.heldout_windows > after:
+            raise ValueError(
+                f"{_key(self, 'query_windows')} and heldout_windows={self.heldout_windows} exceed "
+                f"the {after} windows after the shift; choose fewer, or a smaller length"
+            )
+
+    def _folded(
+        self, windows: int, fold: int
+    ) -> tuple[Integer[np.ndarray, " query"], Integer[np.ndarray, " heldout"]]:
+        """Which windows a fold has, going round."""
+        both = self.query_windows + self.heldout_windows
+        turn = (windows * fold // self.folds + np.arange(both)) % windows
+        return turn[: self.query_windows], turn[self.query_windows :]
+
+
+def _part(windows: Bags, which: Integer[np.ndarray, " some"]) -> Bags:
+    return Bags(*(entry[which] for entry in windows))
+
+
+def _labeled(values: Float32[np.ndarray, "records features"], windows: Bags) -> Labeled:
+    return Labeled(torch.from_numpy(values[windows.rows]), torch.from_numpy(windows.labels))
+
+
+def _standardised(
+    features: Float32[np.ndarray, "records features"], known: Integer[np.ndarray, " some"]
+) -> Float32[np.ndarray, "records features"]:
+    """Features by mean and standard deviation of known records; constant ones are only centred."""
+    mean, deviation = features[known].mean(0, dtype=float), features[known].std(0, dtype=float)
+    return ((features - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
+
+
+def _key(recorded: Recorded, name: str) -> str:
+    return f"data.population.{name}={getattr(recorded, name)}"

@@ -1,0 +1,1 @@
+"""Training by clients: what a client does, averaging, rounds, the cache of models."""

@@ -1,0 +1,128 @@
+"""A number of federated rounds: in this process, or on Ray's."""
+
+import contextlib
+import importlib.util
+import logging
+import math
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from flwr.app import ArrayRecord, Context
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import Result
+
+from scaling.federation.flower.apps import Arrays, Work, arrays, client_app, record
+from scaling.federation.flower.grid import InProcessGrid
+from scaling.federation.flower.strategies import Failure, Recording
+
+
+class Rounds(NamedTuple):
+    """What came of all rounds."""
+
+    arrays: Arrays
+    losses: dict[int, float]  # mean over the examples of those who answered, by round
+    answered: dict[int, int]  # number of clients, by round
+    failures: list[Failure]
+
+
+def run(
+    make: Callable[[], Recording],
+    work: Work,
+    initial: Arrays,
+    *,
+    clients: int,
+    rounds: int,
+    backend: str,
+    watch: Callable[[int, Arrays], None],
+) -> Rounds:
+    """Train for a number of rounds.
+
+    Args:
+        make: gives a new strategy.
+        work: of a client in a round, see `client_app`.
+        initial: arrays that the first round begins with.
+        clients: number of clients.
+        rounds: number of rounds.
+        backend: `in_process`; or `ray`, on the cluster that the variable RAY_ADDRESS names, else on
+            this machine, a processor to a client.
+        watch: is called with the number and the arrays of each round, and with 0 before the first.
+
+    Raises:
+        ValueError: if Ray is asked for and not installed.
+        RuntimeError: if no client answers in a round.
+    """
+    with _quiet():
+        strategy = make()
+
+    def serve(grid: Grid) -> Result:
+        def evaluate(server_round: int, current: ArrayRecord) -> None:
+            watch(server_round, arrays(current))
+
+        state = random.getstate()  # Flower draws who trains, though it is everyone
+        try:
+            return strategy.start(
+                grid, record(initial), num_rounds=rounds, timeout=math.inf, evaluate_fn=evaluate
+            )
+        finally:
+            random.setstate(state)
+
+    app = client_app(work)
+    with _quiet():
+        if backend == "ray":
+            result = _with_ray(serve, app, clients)
+        else:
+            result = serve(InProcessGrid(app, clients))
+    losses: dict[int, Any] = {i: m["loss"] for i, m in result.train_metrics_clientapp.items()}
+    return Rounds(arrays(result.arrays), losses, strategy.answered, strategy.failures)
+
+
+def _with_ray(serve: Callable[[Grid], Result], app: ClientApp, clients: int) -> Result:
+    if importlib.util.find_spec("ray") is None:
+        raise ValueError(
+            "federation.backend=ray needs Ray, which is not installed; pip install "
+            "'scaling[federated-ray]', or choose federation.backend=in_process"
+        )
+    from flwr.simulation import run_simulation  # which imports Ray
+
+    results: list[Result] = []
+    server = ServerApp()
+
+    @server.main()
+    def main(grid: Grid, context: Context) -> None:
+        results.append(serve(grid))
+
+    # Flower notes an identity at home, telemetry or not, and Ray has a telemetry of its own.
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home,
+        _environment(FLWR_HOME=home, RAY_USAGE_STATS_ENABLED="0"),
+    ):
+        run_simulation(server, app, clients, backend_config={"client_resources": {"num_cpus": 1}})
+    return results[0]
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """With other variables, and as it was afterwards, whatever was changed meanwhile."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Flower's lines on every round; what fails is said by others."""
+    logger = logging.getLogger("flwr")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

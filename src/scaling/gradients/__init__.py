@@ -1,0 +1,1 @@
+"""Statistics of gradients: tensors in, tensors out."""

@@ -1,0 +1,24 @@
+"""Parameters in groups: weight decay for matrices, none for vectors."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+
+def optimization(
+    trained: Iterable[nn.Parameter],
+    optimizer: Callable[[Iterable[Any]], Optimizer],
+    schedule: Callable[[Optimizer], LRScheduler],
+) -> dict[str, Any]:
+    """What Lightning optimizes by; weight decay is turned off for vectors."""
+    parameters = list(trained)
+    matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
+    vectors = [parameter for parameter in parameters if parameter.ndim < 2]
+    groups: list[dict[str, Any]] = [{"params": matrices}] if matrices else []
+    if vectors:
+        groups.append({"params": vectors, "weight_decay": 0.0})
+    built = optimizer(groups)
+    return {"optimizer": built, "lr_scheduler": {"scheduler": schedule(built), "interval": "step"}}

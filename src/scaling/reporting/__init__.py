@@ -1,0 +1,1 @@
+"""From rows to answers: the page, its text, its caveats, TensorBoard."""

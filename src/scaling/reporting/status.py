@@ -1,0 +1,250 @@
+"""What is done, running, failed or missing in a sweep."""
+
+import dataclasses
+import json
+import re
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scaling.contracts.columns import FINISHED, ROOT_KEYS, SWITCHES
+from scaling.storage import heartbeats, locks, plans
+from scaling.storage.rows import ROW_FILE, read_row, strict
+
+# In the order in which they are told; each with its mark in the grid.
+MARKS = {
+    "done": "#",
+    "diverged": "~",
+    "running": ">",
+    "silent": "z",
+    "stale": "?",
+    "interrupted": "/",
+    "failed": "x",
+    "corrupt": "!",
+    "missing": ".",
+}
+MEANING = {
+    "silent": "held by a process that has given no sign of life for a while",
+    "stale": "begun, and nobody is training them; the command goes on from their checkpoints",
+}
+SILENT = 120  # seconds without a sign of life
+NAME = re.compile(r"batch=(\d+),lr=([^,]+),clip=([^,]+),seed=(\d+)-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A point of a sweep and how far it is. What is not known is None."""
+
+    study: str  # its folder
+    run: str
+    state: str  # one of MARKS
+    settings: tuple[str, ...] = ()  # what was typed beside batch, lr, clip and seed
+    val_loss: float | None = None
+    error: str | None = None
+    step: int | None = None
+    steps: int | None = None
+    speed: float | None = None  # optimizer steps per second
+    host: str | None = None
+    pid: int | None = None
+    beat: float | None = None  # seconds since its last sign of life
+
+    @property
+    def place(self) -> Path:
+        """Its folder, the same however it was reached."""
+        return Path(self.study, self.run).absolute()
+
+    @property
+    def point(self) -> tuple[int, float, float, int]:
+        """Batch, lr, clip and seed, from the run's name."""
+        found = NAME.fullmatch(self.run)
+        assert found is not None
+        batch, lr, clip, seed = found.groups()
+        return int(batch), float(lr), float(clip), int(seed)
+
+
+def cells(folder: str | Path) -> list[Cell]:
+    """Every cell that was planned or begun in a study, or in all studies in a folder.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or no sweep in it.
+    """
+    folder = Path(folder)
+    if NAME.fullmatch(folder.absolute().name):
+        raise FileNotFoundError(f"{folder} is one run; give its study, {folder.absolute().parent}")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder; sweeps lie in multirun/<study>")
+    found = list(_study(folder))
+    if not found:
+        for study in sorted(path for path in folder.iterdir() if path.is_dir()):
+            found += _study(study)
+    if not found:
+        raise FileNotFoundError(
+            f"{folder} is no sweep: it holds neither runs nor plans of any; give multirun/<study>"
+        )
+    return found
+
+
+def _study(folder: Path) -> Iterator[Cell]:
+    """The cells of one study: those of all its plans, and runs that no plan has."""
+    planned = {
+        cell["run"]: cell.get("overrides", ())
+        for plan in plans.read(folder)
+        if plan["folder"] == folder
+        for cell in plan["cells"]
+        if NAME.fullmatch(cell["run"])
+    }
+    begun = {path.name for path in folder.iterdir() if NAME.fullmatch(path.name)}
+    for run in sorted(planned.keys() | begun):
+        place = folder / run
+        typed = planned.get(run) or _typed(place)
+        kept = tuple(sorted(o for o in typed if o.partition("=")[0] not in _SHOWN_ELSEWHERE))
+        yield dataclasses.replace(_cell(place, run in begun), settings=kept)
+
+
+_SHOWN_ELSEWHERE = (*ROOT_KEYS, *SWITCHES, "study", "experiment", "scale")
+
+
+def _cell(place: Path, begun: bool) -> Cell:
+    """How far one cell is."""
+    known: dict[str, Any] = {"study": str(place.parent), "run": place.name}
+    if not begun:
+        return Cell(**known, state="missing")
+    beat, held = heartbeats.read(place), False
+    if beat is not None and not (held := locks.is_held(place)):
+        beat = heartbeats.read(place)  # it may have ended since
+    row_file = place / ROW_FILE
+    if beat is not None and (held or not row_file.exists() or heartbeats.outlived(place, row_file)):
+        holder, age = locks.holder(place), time.time() - beat.time
+        state = "stale"
+        if held:
+            state = "running" if age < SILENT else "silent"
+        return Cell(
+            **known,
+            state=state,
+            step=beat.step,
+            steps=beat.steps,
+            speed=beat.speed,
+            host=holder.get("host"),
+            pid=holder.get("pid"),
+            beat=max(0.0, age),
+        )
+    try:
+        row = read_row(place)
+    except ValueError as error:
+        return Cell(**known, state="corrupt", error=str(error))
+    if row is None:
+        return Cell(**known, state="missing")
+    return Cell(**known, state=row.status, error=row.error, val_loss=row.measured.get("val_loss"))
+
+
+def _typed(place: Path) -> list[str]:
+    """The overrides of a run that no plan has."""
+    try:
+        typed = yaml.safe_load((place / ".hydra" / "overrides.yaml").read_text())
+    except (OSError, yaml.YAMLError):
+        return []
+    return [str(override) for override in typed] if isinstance(typed, list) else []
+
+
+def text(found: Sequence[Cell], commands: Sequence[str] = ()) -> str:
+    """Counts, a grid with a mark for each cell, and what a reader would act on.
+
+    Args:
+        found: as `cells` gives them.
+        commands: that would train what is missing.
+    """
+    parts = []
+    for study in dict.fromkeys(cell.study for cell in found):
+        members = [cell for cell in found if cell.study == study]
+        counts = Counter(cell.state for cell in members)
+        said = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
+        parts += [f"{study}: {len(members)} cells, {said}", *_grids(members)]
+        seeds = sorted({cell.point[3] for cell in members})
+        if len(seeds) > 1:
+            parts.append(f"a mark for each seed, in the order {', '.join(map(str, seeds))}")
+    marks = [f"{mark} {state}" for state, mark in MARKS.items() if _among(found, state)]
+    parts.append("  ".join(marks))
+    for state in ("running", *MEANING, "failed", "corrupt"):
+        some = _among(found, state)
+        if some:
+            meaning = f" ({MEANING[state]})" if state in MEANING else ""
+            parts.append("\n".join([f"{state}{meaning}:", *(f"  {_line(cell)}" for cell in some)]))
+    return "\n\n".join([*parts, *commands])
+
+
+def _among(found: Sequence[Cell], state: str) -> list[Cell]:
+    return [cell for cell in found if cell.state == state]
+
+
+def _grids(members: Sequence[Cell]) -> list[str]:
+    """A grid of batch by lr for each clip and each other setting that differs."""
+    common = set.intersection(*(set(cell.settings) for cell in members))
+    blocks: dict[str, list[Cell]] = {}
+    several = len({cell.point[2] for cell in members}) > 1
+    for cell in sorted(members, key=lambda cell: (cell.settings, cell.point[2])):
+        title = [setting for setting in cell.settings if setting not in common]
+        title += [f"clip={cell.point[2]:g}"] if several else []
+        blocks.setdefault(", ".join(title), []).append(cell)
+    return ["\n".join([*([f"{title}:"] if title else []), _grid(b)]) for title, b in blocks.items()]
+
+
+def _grid(block: Sequence[Cell]) -> str:
+    """Batch down, lr across, a mark for each seed in the order of seeds."""
+    marks: dict[tuple[int, float], str] = {}
+    for cell in sorted(block, key=lambda cell: cell.point):
+        batch, lr, _, _ = cell.point
+        marks[batch, lr] = marks.get((batch, lr), "") + MARKS[cell.state]
+    lrs = sorted({lr for _, lr in marks})
+    lines = [["batch", *(f"lr {lr:g}" for lr in lrs)]]
+    for batch in sorted({batch for batch, _ in marks}):
+        lines.append([str(batch), *(marks.get((batch, lr), "") for lr in lrs)])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(entry.rjust(width) for entry, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+
+
+def _line(cell: Cell) -> str:
+    """One cell that a reader may want to act on."""
+    if cell.state in ("failed", "corrupt"):
+        return f"{cell.run}: {' '.join(str(cell.error).split())}"
+    parts = [cell.run, f"step {cell.step} of {cell.steps}" if cell.steps else "preparing"]
+    if cell.speed and cell.steps is not None and cell.step is not None:
+        parts.append(f"{cell.speed:.3g} steps/s")
+        if cell.state == "running":
+            parts.append(f"about {(cell.steps - cell.step) / cell.speed:.0f} s left")
+    parts.append(f"pid {cell.pid} on {cell.host}, {cell.beat:.0f} s ago")
+    return "  ".join(parts)
+
+
+def look(folders: Sequence[Path], *, as_json: bool) -> tuple[list[Cell], str]:
+    """The cells of some folders, and what is said of them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = list({cell.place: cell for f in folders for cell in cells(f)}.values())
+        planned = [plan for folder in folders for plan in plans.read(folder)]
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        print(message, file=sys.stderr)
+    settled = {
+        (cell.place.parent, cell.run) for cell in found if cell.state in (*FINISHED, "corrupt")
+    }
+    lacking = plans.missing(planned, settled)
+    if not as_json:
+        return found, text(found, plans.lines(lacking))
+    told = {
+        "counts": Counter(cell.state for cell in found),
+        "cells": [
+            dict(zip(ROOT_KEYS, cell.point, strict=True)) | dataclasses.asdict(cell)
+            for cell in found
+        ],
+        "not_done": [lack._asdict() for lack in lacking],
+    }
+    return found, json.dumps(strict(told), indent=1, allow_nan=False)

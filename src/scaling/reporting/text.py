@@ -1,0 +1,125 @@
+"""Rows in plain text: a table of losses, or one run in a few lines."""
+
+import math
+
+import pandas as pd
+
+from scaling.contracts.columns import FINISHED
+from scaling.contracts.settings import by_setting
+from scaling.reporting import caveats as cautions
+from scaling.reporting.run_caveats import caveats
+
+LEGEND = "* best of its batch   ! surely worse than frequencies (unigram)   (%) steps clipped"
+
+
+def table(rows: pd.DataFrame, *, with_cautions: bool = True) -> str:
+    """Validation loss with batch down and lr across, one block for each other setting.
+
+    Where only the clip varies at each batch size, clips are across. Seeds are averaged. Below it
+    stands what a reader must know before believing an optimum.
+
+    Args:
+        rows: as `scaling.results.read` gives them.
+        with_cautions: add `scaling.reporting.caveats`.
+    """
+    across = "clip" if clips_only(rows) else "lr"
+    together = ("clip",) if across == "clip" else ()
+    settings = by_setting(rows, together=together)
+    blocks = [_block(title, block, across) for title, block in settings]
+    below = "\n".join([LEGEND, *(cautions.cautions(rows) if with_cautions else [])])
+    return "\n\n".join(["Validation loss in nats", *blocks, below])
+
+
+def line(rows: pd.DataFrame) -> str:
+    """One run in a few lines, its loss beside what is trivially reachable."""
+    row = rows.iloc[0]
+    if row.status not in FINISHED:
+        return f"{row.status}  {row.run}"
+    loss = f"{row.val_loss:.4f} +- {row.val_loss_se:.4f} nats"
+    beside = ", ".join(f"{name} {value:.3f}" for name, value in cautions.trivial(rows).items())
+    lines = [
+        f"{row.status}      {row.run}",
+        f"val_loss  {loss if pd.notna(row.val_loss) else 'not finite'}  ({beside})",
+    ]
+    if pd.notna(row.grad_norm_pre_clip):
+        lines.append(
+            f"clipped   {row.clip_percent:.1f} % of {row.steps:.0f} steps; mean gradient norm "
+            f"{row.grad_norm_pre_clip:.3g} before and {row.grad_norm_post_clip:.3g} after clipping"
+        )
+    if "before_query_accuracy" in row:
+        changed = (
+            f"{split} {row[f'before_{split}_accuracy']:.2%} -> {row[f'{split}_accuracy']:.2%}"
+            for split in ("query", "val", "source")
+        )
+        lines.append(f"adapted   accuracy {', '.join(changed)}".replace("%", " %"))
+    elif measured := {
+        name: row[f"{name}_accuracy"]
+        for name in ("val", "test")
+        if pd.notna(row[f"{name}_accuracy"])
+    }:
+        shares = ", ".join(f"{name} {value:.2%}" for name, value in measured.items())
+        lines.append(f"accuracy  {shares.replace('%', ' %')}")
+    lines.append(f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters")
+    warned = (f"warning   {found.kind}: {found.sentence}; {found.remedy}" for found in caveats(row))
+    return "\n".join([*lines, *warned])
+
+
+def clips_only(rows: pd.DataFrame) -> bool:
+    """Whether each batch size has one lr and several clips."""
+    blocks = [block for _, block in by_setting(rows, together=("clip",))]
+    rates = [block.groupby("batch")["lr"].nunique().max() for block in blocks]
+    return all(rate == 1 for rate in rates) and any(b["clip"].nunique() > 1 for b in blocks)
+
+
+def _block(title: str, block: pd.DataFrame, across: str) -> str:
+    """One table of cells."""
+    best = {
+        batch: losses.idxmin() for batch, losses in _means(block, across).items() if len(losses) > 1
+    }
+    values = sorted(block[across].unique())
+    lines = [["batch", *(f"{across} {value:g}" for value in values)]]
+    if across == "clip":
+        lines[0].insert(1, "lr")
+    for batch in sorted(block["batch"].unique()):
+        row = block[block["batch"] == batch]
+        cells = dict(iter(row.groupby(across)))
+        texts = [
+            _cell(cells[value], best=bool(value == best.get(batch))) if value in cells else "."
+            for value in values
+        ]
+        rate = [f"{row['lr'].iloc[0]:g}"] if across == "clip" else []
+        lines.append([f"{batch:g}", *rate, *texts])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = ["  ".join(x.rjust(w) for x, w in zip(line, widths, strict=True)) for line in lines]
+    return "\n".join([f"{title}:" if title else "", *text]).lstrip("\n")
+
+
+def _cell(runs: pd.DataFrame, *, best: bool) -> str:
+    """The runs of one batch and lr, over seeds."""
+    done = runs[runs["status"] == "done"]
+    if done.empty:
+        return "/".join(sorted(runs["status"].unique()))
+    loss = done["val_loss"].mean()
+    if math.isnan(loss):
+        return "not known"
+    error = done["val_loss_se"].fillna(0).mean()
+    worse = loss - 2 * error > done["unigram_loss"].mean()
+    mark = f"{'*' if best else ''}{'!' if worse else ''}"
+    rest = f" {len(done)} of {len(runs)}" if len(done) < len(runs) else ""
+    clipped = done["clip_percent"].mean()
+    percent = f" ({clipped:3.0f} %)" if pd.notna(clipped) else ""
+    return f"{mark}{loss:.3f}{percent}{rest}"
+
+
+def _means(block: pd.DataFrame, across: str) -> dict[int, pd.Series]:
+    """Mean loss of each lr or clip, in ascending order, by batch that has one.
+
+    A run that diverged is worse than any finite loss, and so is a cell that it belongs to.
+    """
+    ended = block[block["status"].isin(FINISHED)]
+    losses = ended["val_loss"].where(ended["status"] == "done", math.inf)
+    ended = ended.assign(val_loss=losses)
+    batches = ended[ended["batch"].isin(ended.loc[losses < math.inf, "batch"])].groupby("batch")
+    return {
+        int(runs["batch"].iloc[0]): runs.groupby(across)["val_loss"].mean() for _, runs in batches
+    }

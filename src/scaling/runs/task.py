@@ -1,0 +1,142 @@
+"""What a run fits: a network on labeled examples, or its adaptation to a query without labels."""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from scaling.adaptation.batch_norm import normalises_batches
+from scaling.adaptation.module import Adapter
+from scaling.config import identity
+from scaling.config.cell import build
+from scaling.datamodules.windows import Windows
+from scaling.federation import model_cache
+from scaling.federation.training import Source
+from scaling.models.learner import Learner
+from scaling.models.sequence import SequenceClassifier
+from scaling.seeds import seed_for
+from scaling.storage.tables import drop_parts, write_part
+
+EXTRAS = {  # packages that a backend needs, and the extra that brings each
+    "in_process": {"flwr": "federated"},
+    "ray": {"flwr": "federated", "ray": "federated-ray"},
+}
+ROUNDS = "rounds"  # table in a run's folder
+SOURCES = Path("multirun", ".sources")  # models that clients trained, shared by all studies
+
+
+def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) -> L.LightningModule:
+    """The module of a run, its network untrained.
+
+    Args:
+        settings: the run's config.
+        data: the datamodule, prepared.
+        sizes: what the data say of a network's sizes.
+        steps: optimizer steps of the run.
+
+    Raises:
+        ValueError: for values that only the network, the optimizer or the schedule can judge.
+    """
+    torch.manual_seed(seed_for("weights", settings["seed"]))
+    net = build(settings["model"], **asdict(sizes))
+    if isinstance(net, SequenceClassifier) and not isinstance(data, Windows):
+        raise ValueError(
+            f"model={net.name} takes windows of measurements; choose data of windows, such as "
+            "data=flows"
+        )
+    schedule = build(settings["schedule"], steps=steps, batch=settings["batch"])
+    if normalises_batches(net):
+        _check_statistics(settings, data)
+    ways = {"optimizer": build(settings["optimizer"]), "schedule": schedule}
+    if settings["adaptation"] is None:
+        return Learner(net, seed=settings["seed"], **ways)
+    federation = build(settings["federation"])  # so that what it refuses is refused now
+    _check_installed(federation.backend)
+    data.check_growth(steps)
+    adapter: Adapter = build(settings["adaptation"], net=net, sizes=data.batches.size, **ways)
+    return adapter
+
+
+def _check_statistics(settings: Mapping[str, Any], data: Any) -> None:
+    """Refuse batch normalisation by the statistics of a single example.
+
+    Raises:
+        ValueError: naming the key that makes batches of one.
+    """
+    batch, parts = settings["batch"], data.microbatches
+    why = f"batch={batch} comes in {parts} parts" if parts > 1 else f"batch={batch}"
+    remedy = "choose a larger batch, or another model.normalisation"
+    alone = data.batches.smallest == 1
+    if settings["adaptation"] is not None:
+        remedy = "choose another batch, or adaptation.statistics=query or source"
+        if batch > 1:
+            windows = len(data.query)
+            why = f"batch={batch} leaves 1 of the query's {windows} windows to a last batch"
+        alone = alone and settings["adaptation"]["statistics"] == "batch"
+        if settings["federation"]["batch"] == 1:
+            alone, why, remedy = True, "federation.batch=1", "choose a larger federation.batch"
+    if alone:
+        raise ValueError(
+            f"{why}, so that batch normalisation has the statistics of a single example; {remedy}"
+        )
+
+
+def begin(
+    settings: Mapping[str, Any], data: Any, module: L.LightningModule, folder: Path
+) -> dict[str, float]:
+    """Train what is adapted, unless it was trained before; gives columns of the row about it.
+
+    Args:
+        settings: the run's config.
+        data: the datamodule.
+        module: of the run, untrained.
+        folder: of the run, which gets a table `rounds` of the federation, a line for each: losses
+            and accuracy, how many clients `answered`, and in `failures` which did not, and why.
+    """
+    if not isinstance(module, Adapter):
+        return {}
+    sizes = asdict(data.prepare())
+    found = model_cache.source(
+        partial(build, settings["model"], **sizes),
+        clients=data.clients,
+        scored=data.source,
+        federation=build(settings["federation"]),
+        seed=settings["seed"],
+        model={**identity.canonical_node(settings["model"]), **sizes},
+        cache=SOURCES,
+    )
+    module.load_source(found.state)
+    drop_parts(folder / ROUNDS, 0)
+    table = found.history.assign(failures=found.history["round"].map(_failures(found)))
+    write_part(folder / ROUNDS, {str(name): column for name, column in table.items()}, first=0)
+    return {"federation_failures": float(len(found.failures))}
+
+
+def _failures(source: Source) -> Callable[[int], str]:
+    """Which clients failed in a round, and why; empty if none did."""
+
+    def said(number: int) -> str:
+        lines = source.failures[source.failures["round"] == number]
+        return "; ".join(f"client {line.client}: {line.reason}" for line in lines.itertuples())
+
+    return said
+
+
+def adapts(module: L.LightningModule) -> bool:
+    """Whether a run is of interest before its first update, too."""
+    return isinstance(module, Adapter)
+
+
+def _check_installed(backend: str) -> None:
+    """Refuse a federation whose packages are missing; importing them would take seconds."""
+    for package, extra in EXTRAS[backend].items():
+        if importlib.util.find_spec(package) is None:
+            raise ValueError(
+                f"federation.backend={backend} needs {package}, which is not installed; pip "
+                f"install 'scaling[{extra}]'"
+            )

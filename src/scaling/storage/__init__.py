@@ -1,0 +1,1 @@
+"""Runs on disk: rows, tables, plans, locks, heartbeats and exports."""

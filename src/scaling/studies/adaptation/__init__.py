@@ -1,0 +1,1 @@
+"""Does adaptation at test time help, and does its batch size matter?"""

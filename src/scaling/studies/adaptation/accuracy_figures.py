@@ -1,0 +1,170 @@
+"""Accuracy, entropy and diversity of models that adapt, by batch size."""
+
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from scaling.figures.panels import HEIGHT, STYLE, WIDTH, wrapped
+from scaling.studies.adaptation.runs import arms, blocks
+from scaling.studies.over_clusters import gains, over_clusters
+
+GROWING = (0.8, 0.2, 0.4)  # a color that no fixed batch size has
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+LEVELS = {  # column -> what it is called, style of its line
+    "best_accuracy": ("best possible", "-."),
+    "statistics_query_accuracy": ("normalisation statistics only, query", ":"),
+    "before_query_accuracy": ("source model, query", "--"),
+}
+SPLITS = {"query": ("query", "o"), "val": ("held-out", "s")}
+
+
+def entropy_and_diversity(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
+    """Entropy of the query's predictions, H(pbar) / log K, and how their gradients agree.
+
+    Means over folds and seeds, the first two on the whole query after each pass; a run that stopped
+    stays as it was, so that no mean changes because a run left. Triangles mark where runs stopped.
+    The cosine is between the gradients of both terms, on the mini-batches of the pass that ended
+    there: below 0 each undoes in part what the other does.
+
+    Args:
+        table: as `scaling.studies.adaptation.study.measures` gives them.
+        lines: as `scaling.studies.adaptation.study.passes` gives them.
+    """
+    names = {
+        "query_entropy": "mean entropy of predictions (nats)",
+        "query_diversity": "diversity H(pbar) / log K",
+        "gradient_cosine": "cosine between the gradients of both terms",
+    }
+
+    def draw(block: pd.DataFrame, axes: Axes, key: str) -> None:
+        _courses(block, lines, axes, key)
+        axes.set_ylabel(names[key])
+
+    return _beside(table, draw, tuple(key for key in names if key in lines))
+
+
+def accuracy_over_passes(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
+    """Accuracy on the query, on held-out windows and on the source, before, during and after.
+
+    Means over folds and seeds; a run that stopped stays as it was. Triangles mark where runs
+    stopped. The highest point of a line takes labels to find, and is no result.
+
+    Args:
+        table: as `scaling.studies.adaptation.study.measures` gives them.
+        lines: as `scaling.studies.adaptation.study.passes` gives them.
+    """
+    names = {
+        "query_accuracy": "on the query",
+        "val_accuracy": "on held-out windows",
+        "source_accuracy": "on the source",
+    }
+
+    def draw(block: pd.DataFrame, axes: Axes, key: str) -> None:
+        _courses(block, lines, axes, key, factor=100.0)
+        axes.set_ylabel(f"accuracy {names[key]} (%)")
+
+    return _beside(table, draw, tuple(names))
+
+
+def accuracy_by_batch(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
+    """Accuracy after adaptation, and what it gains over the source, by batch size.
+
+    Bars are 95 % intervals over what is independent, seeds or folds; those of the gain are paired
+    and much narrower, for what sets one query apart from another falls out. Lines are means
+    without adaptation, and what the best classifier reaches, where that is known.
+
+    Args:
+        table: as `scaling.studies.adaptation.study.measures` gives them.
+        lines: not needed.
+    """
+
+    def draw(block: pd.DataFrame, axes: Axes, what: str) -> None:
+        names = arms(block)
+        colors = sns.color_palette("colorblind", len(SPLITS))
+        for i, (split, (name, marker)) in enumerate(SPLITS.items()):
+            at = np.arange(len(names)) + 0.16 * (i - 0.5)
+            found = _ends(block, split, gained=what == "gain")
+            middle = found[:, 0]
+            reach = np.abs(found[:, 1:] - middle[:, None]).T
+            shown = np.nan_to_num(reach)  # where there is no interval, a point
+            axes.errorbar(at, middle, yerr=shown, fmt=marker, markersize=5, capsize=2,
+                          color=colors[i], label=name)  # fmt: skip
+        if what == "gain":
+            axes.axhline(0, color="0.4", linewidth=0.8)
+            axes.set_ylabel("accuracy gained over the source (points)")
+        else:
+            for key, (name, style) in LEVELS.items():
+                if key in block and block[key].notna().any():
+                    level = 100 * block[key].mean()
+                    axes.axhline(level, color="0.35", linestyle=style, linewidth=1, label=name)
+            axes.set_ylabel("accuracy after adaptation (%)")
+            axes.legend(**BESIDE)
+        axes.set_xticks(range(len(names)), [name.replace(" to ", "\nto ") for name in names])
+        axes.set_xlim(-0.6, len(names) - 0.4)  # one batch alone stands in the middle, too
+        axes.set_xlabel("batch")
+
+    return _beside(table, draw, ("accuracy", "gain"))
+
+
+def colors_of(block: pd.DataFrame) -> dict[str, Any]:
+    """Each arm with its color: batch sizes from dark to light, and one for those that grow."""
+    names = arms(block)
+    grow = set(block.loc[block["grows"], "arm"])
+    fixed = [name for name in names if name not in grow]
+    shades = sns.color_palette("viridis", len(fixed) + 1)[:-1]
+    return dict(zip(fixed, shades, strict=True)) | dict.fromkeys(grow, GROWING)
+
+
+def _ends(block: pd.DataFrame, split: str, *, gained: bool) -> np.ndarray:
+    """Value and ends for each arm, in percent."""
+    names, key = arms(block), f"{split}_accuracy"
+    if gained:
+        found = gains(block, split)
+        ends = [(found[arm].difference, found[arm].low, found[arm].high) for arm in names]
+    else:
+        ends = []
+        for arm in names:
+            runs = block[block["arm"] == arm].set_index("unit")[key]
+            one = over_clusters(block, runs, within=(0.0, 1.0))
+            ends.append((float(runs.mean()), one.low, one.high))
+    return 100 * np.array(ends)
+
+
+def _courses(
+    block: pd.DataFrame, lines: pd.DataFrame, axes: Axes, key: str, factor: float = 1.0
+) -> None:
+    """The mean over units of each arm by pass, each unit as it was when it stopped."""
+    for arm, color in colors_of(block).items():
+        own = lines[lines["run"].isin(block.loc[block["arm"] == arm, "run"])]
+        wide = own.pivot_table(index="passes", columns="unit", values=key)
+        ends = wide.notna()[::-1].idxmax()  # the last pass of each unit
+        course = factor * wide.ffill().mean(axis=1)
+        axes.plot(course.index, course, color=color, linewidth=1.3, label=arm)
+        left = course[course.index.isin(ends[ends < wide.index[-1]])]
+        axes.plot(left.index, left, "v", color=color, markersize=5, linestyle="")
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.set_xlabel("passes over the query")
+
+
+def _beside(
+    table: pd.DataFrame, draw: Callable[[pd.DataFrame, Axes, str], None], keys: tuple[str, ...]
+) -> Figure:
+    """A row of panels for each setting, one for each key; batch sizes are named on the right."""
+    found = list(blocks(table))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH * len(keys), HEIGHT * len(found)), layout="constrained")
+        for i, (title, block) in enumerate(found):
+            for j, key in enumerate(keys):
+                axes = figure.add_subplot(len(found), len(keys), i * len(keys) + j + 1)
+                draw(block, axes, key)
+                if j == 0:
+                    axes.set_title(wrapped(title), loc="left", pad=6)
+            if axes.get_legend() is None and len(axes.lines) > 1 and keys[-1] != "gain":
+                axes.legend(title="batch", **BESIDE)
+    return figure

@@ -1,0 +1,141 @@
+"""How the gradient's norm changes while a model adapts, for each arm, told in several ways."""
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+
+from scaling.analysis.trends import direction, fold_trend, percent
+from scaling.studies.adaptation.runs import NORMS, arms, norms
+from scaling.studies.claims import Estimate
+from scaling.studies.over_clusters import FEWEST, change_of_norm, cluster_of
+
+NAMES = {"pass_grad_norm": "norm", "query_grad_norm": "query_norm"}  # table -> measure
+OF = {"pass_grad_norm": "mini-batches", "query_grad_norm": "the whole query"}
+
+
+def trends(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    """A line for each arm and kind of norm, those of mini-batches and that of the whole query.
+
+    `survivors`, `completers` and `riskset` are changes in percent as `trends.FoldTrend` has them,
+    `change`, `low` and `high` rest on the slopes within queries, over what is independent.
+    `late` queries have no first norm, such as one whose first updates were all skipped, and are in
+    none of the first three; `zeros` are norms of 0, which have no logarithm and are in nothing.
+
+    Args:
+        block: runs of a setting, as `adaptation_runs.measures` gives them.
+        lines: of these, as `adaptation_runs.passes` gives them; without, only slopes are known.
+    """
+    found = []
+    for arm in arms(block):
+        runs = block[block["arm"] == arm]
+        for which in NORMS:
+            interval = change_of_norm(runs, NAMES[which])
+            if math.isnan(interval.value):
+                continue
+            ends = {"change": interval.value, "low": interval.low, "high": interval.high}
+            found.append(
+                {"arm": arm, "norm_of": OF[which], "queries": runs["unit"].nunique(),
+                 **{key: percent(end) for key, end in ends.items()}, "verdict": direction(interval),
+                 **_told(own := own_norms(runs, lines, which)), **_lacking(runs, lines, which, own)}
+            )  # fmt: skip
+    return pd.DataFrame(found)
+
+
+def sentences(table: pd.DataFrame) -> Iterator[str]:
+    """What the norms do for each kind, with a warning where the mean of survivors disagrees."""
+    if table.empty:
+        return
+    for kind, own in table.groupby("norm_of", sort=False):
+        each = [
+            f"batch {arm} {said} ({change:+.3g} %, {_reach(low, high)})"
+            for arm, said, change, low, high in zip(
+                *(own[key] for key in ("arm", "verdict", "change", "low", "high")), strict=True
+            )
+        ]
+        yield f"Gradient norm of {kind} over the passes, slopes within queries: {'; '.join(each)}"
+        for row in own[own.reindex(columns=["late", "zeros"]).gt(0).any(axis=1)].itertuples():
+            yield (
+                f"Warning: at batch {row.arm}, norms of {kind}: {row.late:.0f} of {row.queries} "
+                "queries have no first one and are in no mean over queries (slopes have them); "
+                f"{row.zeros:.0f} are 0 and in nothing"
+            )
+        known = own[own["conflict"] == 1] if "conflict" in own else own.iloc[:0]
+        for row in known.itertuples():
+            yield (
+                f"Warning: at batch {row.arm} the norm of {kind} depends on who left early: "
+                f"{row.survivors:+.2f} % by the mean of those still there, {row.completers:+.2f} % "
+                f"by those that stayed, {row.riskset:+.2f} % by increments of those present "
+                f"({row.stayed:.0f} of {row.queries} stayed to the end)"
+            )
+
+
+def reversal(block: pd.DataFrame, *, rising: str, falling: str) -> Estimate:
+    """The lesser of a rise at one batch and a fall at another, in log changes of the norm.
+
+    Positive if the norm does both. Its interval is made of the ends of both intervals, which the
+    lesser of two numbers leaves on either side in at most the 5 % that either does.
+    """
+    ends = {arm: change_of_norm(block[block["arm"] == arm], "norm") for arm in (rising, falling)}
+    for arm, one in ends.items():
+        if math.isnan(one.value):
+            return Estimate.missing(f"no norms at batch {arm}", "runs at both batch sizes")
+    unit = cluster_of(block)
+    if any(math.isnan(one.low) for one in ends.values()):
+        return Estimate.missing(f"fewer than {FEWEST} {unit}s", f"{FEWEST} {unit}s, or more")
+    up, down = ends[rising], ends[falling]
+    shown = " and ".join(
+        f"{percent(one.value):+.3g} % at {arm} ({_reach(percent(one.low), percent(one.high))})"
+        for arm, one in ends.items()
+    )
+    return Estimate(
+        min(up.value, -down.value), min(up.low, -down.high), min(up.high, -down.low), shown,
+        f"more {unit}s, adapted without early stopping",
+    )  # fmt: skip
+
+
+def own_norms(runs: pd.DataFrame, lines: pd.DataFrame, which: str) -> pd.DataFrame:
+    """The norms of some runs, of queries that have the first, for `scaling.analysis.trends`."""
+    own = norms(_of(runs, lines), which)
+    begun = own.loc[own["step"] == own["step"].min(), "fold"]
+    return own[own["fold"].isin(begun)]
+
+
+def has_trend(own: pd.DataFrame) -> bool:
+    """Whether two units have two norms."""
+    return bool((own.groupby("fold")["step"].count() > 1).sum() > 1)
+
+
+def _of(runs: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    return lines[lines["run"].isin(runs["run"])] if len(lines) else lines
+
+
+def _told(own: pd.DataFrame) -> dict[str, float]:
+    """What is seen by those who left, stayed, and were present; nothing where there is no trend."""
+    if not has_trend(own):
+        return {}
+    found = fold_trend(own)
+    return {
+        "survivors": found.survivors_change,
+        "completers": found.completers_change,
+        "riskset": found.riskset_change,
+        "conflict": float(found.conflict),
+        "at_risk": float(found.at_risk.iloc[0]),
+        "stayed": float(found.at_risk.iloc[-1]),
+        "passes": float(found.curve.index[-1]),
+    }
+
+
+def _lacking(
+    runs: pd.DataFrame, lines: pd.DataFrame, which: str, own: pd.DataFrame
+) -> dict[str, int]:
+    """How much of the norms is missing in what is told of them."""
+    known = _of(runs, lines)
+    if which not in known:
+        return {}
+    there = norms(known, which)["fold"].nunique()
+    return {"late": there - own["fold"].nunique(), "zeros": int((known[which] == 0).sum())}
+
+
+def _reach(low: float, high: float) -> str:
+    return "no interval" if math.isnan(low) else f"{low:+.3g} to {high:+.3g}"

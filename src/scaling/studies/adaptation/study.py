@@ -1,0 +1,265 @@
+"""Does adaptation without labels help, and does its batch size matter?"""
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pandas as pd
+
+from scaling.analysis.effects import Contrast
+from scaling.studies.adaptation import norm_trends
+from scaling.studies.adaptation import tables as adaptation_tables
+from scaling.studies.adaptation.runs import adapted, arms, blocks, measures, passes
+from scaling.studies.adaptation.tables import reference
+from scaling.studies.claims import Claim, Estimate, Verdict
+from scaling.studies.over_clusters import (
+    FEWEST,
+    between_arms,
+    changes,
+    gain_or_harm,
+    gains,
+    over_clusters,
+    per_doubling,
+    replicates,
+    word,
+)
+from scaling.studies.sweep_tables import Evidence
+
+SOURCE = "published study"
+ABOVE, BELOW = (0.0, math.inf), (-math.inf, 0.0)
+SMALLER = (0.0, 1.0)  # factors
+WHERE = {"query": "on the query", "val": "on held-out windows of the same shift"}
+
+__all__ = ["applies", "measures", "passes", "sentences", "tables", "verdicts"]
+
+
+def applies(evidence: Evidence) -> bool:
+    """Whether runs were adapted, and their passes are at hand."""
+    return len(adapted(evidence.rows)) > 0 and len(measures(evidence)) > 0
+
+
+def sentences(evidence: Evidence) -> Iterator[str]:
+    """What adaptation did in each setting: gains, norms, forgetting, early stops, the oracle."""
+    lines = passes(evidence)
+    lost = (evidence.rows["status"] == "diverged").sum()
+    if lost:
+        yield f"Adaptation: {lost} runs diverged and are left out of all that follows"
+    yield from _failures(evidence.rounds)
+    for title, block in blocks(measures(evidence)):
+        for sentence in _of(block, lines):
+            yield f"Adaptation{f' ({title})' if title else ''}: {sentence}"
+
+
+def verdicts(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
+    """The published statements, each by itself, in each setting that can bear on it."""
+    for title, block in blocks(measures(evidence)):
+        several = block.loc[~block["grows"], "batch"].nunique() > 1
+        for claim in (*(ACROSS if several else ()), *WITHIN):
+            yield title, claim.judge(block)
+
+
+def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
+    """The study's tables, each beside its honest counterpart, over all settings."""
+    return adaptation_tables.tables(measures(evidence), passes(evidence), evidence.windows)
+
+
+def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
+    yield replicates(block)
+    yield from _sources(block)
+    yield _levels(block)
+    for split in WHERE:
+        each = [f"batch {arm} {_shown(one)}" for arm, one in _gains(block, split)]
+        yield f"accuracy {WHERE[split]}, after less before, in points: {'; '.join(each)}"
+    lost = [f"batch {arm} {_shown(one)}" for arm, one in _gains(block, "source")]
+    yield f"accuracy on the source, which it may forget, in points: {'; '.join(lost)}"
+    yield from _statistics(block)
+    if block["arm"].nunique() > 1:
+        yield _compared(block)
+    yield from norm_trends.sentences(norm_trends.trends(block, lines))
+    yield from _terms(block)
+    yield from _stops(block)
+    yield from _oracle(block)
+
+
+def _failures(rounds: pd.DataFrame) -> Iterator[str]:
+    """Each client that is missing in averages of a source model, with each of its reasons."""
+    if rounds.empty:
+        return
+    lost = rounds[rounds["failures"] != ""]
+    each = lost.assign(said=lost["failures"].str.split("; (?=client )", regex=True)).explode("said")
+    for said, lines in each.groupby("said", sort=True):
+        numbers = ", ".join(f"{number:.0f}" for number in sorted(lines["round"].unique()))
+        client, _, reason = str(said).partition(": ")
+        yield (
+            f"Warning: {client} is missing in the average of round {numbers} of the source of "
+            f"{lines['run'].nunique()} runs: {reason}"
+        )
+
+
+def _sources(block: pd.DataFrame) -> Iterator[str]:
+    """Source models that have learned nothing, from which there is nothing to adapt."""
+    if not {"before_source_loss", "source_unigram_loss"} <= set(block):
+        return
+    sources = block.drop_duplicates(["seed", "before_source_loss"])
+    bad = sources["before_source_loss"] >= sources["source_unigram_loss"]
+    if bad.any():
+        yield (
+            f"Warning: {bad.sum()} of {len(sources)} source models are no better than the "
+            "frequencies of labels; raise federation.rounds, for what is gained over them says "
+            "little"
+        )
+
+
+def _gains(block: pd.DataFrame, split: str) -> list[tuple[str, Contrast]]:
+    found = gains(block, split)
+    return [(arm, found[arm]) for arm in arms(block) if arm in found]
+
+
+def _shown(one: Contrast, called: Callable[[Contrast], str] = gain_or_harm) -> str:
+    """A difference in percentage points, and what it is called, corrected for all arms."""
+    ends = "no interval"
+    if one.seeds >= FEWEST and one.low < one.high:
+        ends = f"{100 * one.low:+.2f} to {100 * one.high:+.2f}"
+    return f"{100 * one.difference:+.2f} ({ends}; {called(one)})"
+
+
+def _compared(block: pd.DataFrame) -> str:
+    """The accuracy of each arm on the query, against that of one."""
+    against = reference(block)
+    each = {str(one.b): one for one in between_arms(block, "query_accuracy", against)}
+    said = [f"batch {arm} {_shown(each[arm], word)}" for arm in arms(block) if arm in each]
+    return (
+        f"accuracy on the query less that of batch {against}, paired by fold and seed, in points: "
+        + "; ".join(said)
+    )
+
+
+def _levels(block: pd.DataFrame) -> str:
+    """What stands without adapting, and what cannot be passed."""
+    levels = {
+        "source model": "before_query_accuracy",
+        "statistics of normalisation alone": "statistics_query_accuracy",
+        "best possible": "best_accuracy",
+    }
+    known = {name: block[key].mean() for name, key in levels.items() if key in block}
+    said = ", ".join(f"{name} {100 * x:.2f} %" for name, x in known.items() if not math.isnan(x))
+    return f"accuracy on the query without it: {said}"
+
+
+def _statistics(block: pd.DataFrame) -> Iterator[str]:
+    """What statistics of normalisation give by themselves, and adapting beyond them."""
+    alone = "statistics_query_accuracy"
+    if alone not in block or block[alone].isna().any():
+        return
+    first = block[block["arm"] == arms(block)[0]]  # they are the same for all arms
+    (given,) = changes(first, "before_query_accuracy", alone).values()
+    beyond = changes(block, alone, "query_accuracy")
+    each = [f"batch {arm} {_shown(beyond[arm], word)}" for arm in arms(block)]
+    yield (
+        "accuracy on the query with statistics of normalisation taken from it and nothing else, "
+        f"less the source, in points: {_shown(given)}; after adaptation, less these alone: "
+        + "; ".join(each)
+    )
+
+
+def _terms(block: pd.DataFrame) -> Iterator[str]:
+    """Whether the gradients of entropy and diversity pull the same way."""
+    if "gradient_cosine" not in block or block["gradient_cosine"].isna().all():
+        return
+    each = []
+    for arm in arms(block):
+        own = block[block["arm"] == arm].set_index("unit")["gradient_cosine"]
+        one = over_clusters(block, own, within=(-1.0, 1.0))
+        ends = "no interval" if math.isnan(one.low) else f"{one.low:+.2f} to {one.high:+.2f}"
+        each.append(f"batch {arm} {own.mean():+.2f} ({ends})")
+    yield (
+        "cosine between the gradients of entropy and diversity loss, mean over updates and passes: "
+        + "; ".join(each)
+    )
+
+
+def _stops(block: pd.DataFrame) -> Iterator[str]:
+    """How many runs stopped, why and when, or would have where that was only observed."""
+    if "stopped_pass" not in block or block["stopped_pass"].isna().all():
+        return
+    for observed in (False, True):
+        own = block[block["stopped_pass"].notna()]
+        own = own[(own["end"] > own["stopped_pass"]) == observed]
+        if own.empty:
+            continue
+        why = {
+            "collapse": own["stopped_by_collapse"].sum(),
+            "patience": own["stopped_by_patience"].sum(),
+        }
+        reasons = ", ".join(f"{count:.0f} by {name}" for name, count in why.items() if count)
+        each = [
+            f"batch {arm} {len(some)} of {(block['arm'] == arm).sum()}"
+            for arm in arms(block)
+            if len(some := own[own["arm"] == arm])
+        ]
+        when = own["stopped_pass"]
+        did = (
+            "would have stopped early (observed only: they went on)"
+            if observed
+            else "stopped early"
+        )
+        yield (
+            f"{len(own)} of {len(block)} runs {did}, {reasons}, after {when.min():.0f} to "
+            f"{when.max():.0f} passes: {'; '.join(each)}"
+        )
+
+
+def _oracle(block: pd.DataFrame) -> Iterator[str]:
+    """What labels would have chosen: an upper end, never a result."""
+    if "oracle_query_accuracy" not in block:
+        return
+    best, last = block["oracle_query_accuracy"].mean(), block["query_accuracy"].mean()
+    yield (
+        f"an oracle that sees the labels would stop after {block['oracle_passes'].median():.0f} "
+        f"passes (median) at {100 * best:.2f} % on the query, against {100 * last:.2f} % at the "
+        "end; that choice takes labels, so it is no result"
+    )
+
+
+def _mean_gain(block: pd.DataFrame, split: str) -> Estimate:
+    """The mean over arms of what adaptation gains over its source."""
+    return over_clusters(block, block.groupby("unit")[f"{split}_gain"].mean())
+
+
+def _claimed(
+    sentence: str, region: tuple[float, float], measure: str, *, positive: bool = False
+) -> Claim:
+    statistic = partial(per_doubling, measure=measure, positive=positive)
+    return Claim(sentence, region, statistic, SOURCE)
+
+
+OVER = {"jitter": "from pass to pass", "scatter": "over the mini-batches of a pass"}
+LATER = "after equally many updates"
+ACROSS = (
+    Claim(
+        "The gradient norm rises at batch 32 and falls at batch 64",
+        ABOVE, partial(norm_trends.reversal, rising="32", falling="64"), SOURCE,
+    ),
+    *(
+        _claimed(f"Larger batches give steadier {name} {how}", SMALLER, f"{key}_{spread}",
+                 positive=True)
+        for key, name in {"norm": "gradient norms", "entropy": "entropy",
+                          "diversity": "diversity"}.items()
+        for spread, how in OVER.items()
+    ),
+    _claimed("Larger batches end at a lower entropy of the query", BELOW, "query_entropy"),
+    _claimed(f"Larger batches have a lower entropy of the query {LATER}",
+             BELOW, "equal_query_entropy"),
+    _claimed("Larger batches lower the entropy of the query faster per pass", ABOVE, "fall_rate"),
+    _claimed("A pass takes less time at larger batches", SMALLER, "pass_seconds", positive=True),
+    _claimed("Adaptation at larger batches is more accurate on the query", ABOVE, "query_accuracy"),
+    _claimed(f"Adaptation at larger batches is more accurate {WHERE['val']}",
+             ABOVE, "val_accuracy"),
+    _claimed(f"Adaptation at larger batches is more accurate on the query {LATER}",
+             ABOVE, "equal_query_accuracy"),
+)  # fmt: skip
+WITHIN = tuple(
+    Claim(f"Adaptation is more accurate than its source {where}, on average over batch sizes",
+          ABOVE, partial(_mean_gain, split=split), SOURCE)
+    for split, where in WHERE.items()
+)  # fmt: skip

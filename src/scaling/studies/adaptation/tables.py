@@ -1,0 +1,169 @@
+"""The published study's tables of adaptation, each beside its honest counterpart."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from scaling.analysis.intervals import wilson_interval
+from scaling.analysis.significance import mcnemar
+from scaling.studies.adaptation import norm_tables, norm_trends
+from scaling.studies.adaptation.runs import arms, blocks
+from scaling.studies.adaptation.window_tables import window_by_window
+from scaling.studies.over_clusters import (
+    LEVEL,
+    between_arms,
+    gain_or_harm,
+    gains,
+    over_clusters,
+    word,
+)
+
+REFERENCE = "32"  # the study's batch, if there is one
+MEASURES = (
+    "query_accuracy", "val_accuracy", "query_entropy", "equal_query_accuracy", "equal_val_accuracy",
+    "equal_query_entropy", "norm_slope", "loss_rate", "norm_jitter", "norm_scatter", "pass_seconds",
+)  # fmt: skip
+
+
+def tables(
+    table: pd.DataFrame, lines: pd.DataFrame, windows: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Every table over all settings, those that are empty left out.
+
+    Args:
+        table: as `adaptation_runs.measures` gives it.
+        lines: of these runs, as `adaptation_runs.passes` gives them.
+        windows: of these runs, as `scaling.results.windows` gives them; empty if not kept.
+    """
+    made: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
+        "adaptation_accuracy": accuracies,
+        "adaptation_updates": updates,
+        "batch_against_batch": batch_against_batch,
+        "window_by_window": lambda block, _: window_by_window(block, windows, reference(block)),
+        "norm_trends": norm_trends.trends,
+        "norm_by_pass": norm_tables.by_pass,
+        "norm_early_late": norm_tables.early_late,
+        "norm_threshold": norm_tables.distances,
+    }
+    found = {}
+    for name, make in made.items():
+        parts = [make(block, lines).assign(setting=title) for title, block in blocks(table)]
+        whole = pd.concat([part for part in parts if len(part)] or [pd.DataFrame()])
+        if len(whole):
+            found[name] = whole[["setting", *(key for key in whole if key != "setting")]]
+    return found
+
+
+def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of each arm on each split before and after, with intervals over what is independent.
+
+    `statistics` is the accuracy with statistics of batch normalisation taken from the query and
+    nothing else. `gain_low` and `gain_high` are for one arm by itself, `p_holm` is corrected for
+    all; `verdict` is gain, harm or cannot tell. Beside them, what a single evaluation would give:
+    the Wilson interval of one run's windows (`one_run_low`, `one_run_high`), which says nothing of
+    other queries; and `mcnemar_p_median`, over runs, of the p-value of McNemar's test of the
+    windows that became right (`won`) and wrong (`lost`, both means over runs).
+
+    Args:
+        block: runs of a setting.
+        lines: not needed.
+    """
+    found = []
+    for split, size in {"query": "query", "val": "heldout", "source": "source"}.items():
+        each, key = gains(block, split), f"{split}_accuracy"
+        for arm in arms(block):
+            runs, one = block[block["arm"] == arm], each[arm]
+            after = over_clusters(block, runs.set_index("unit")[key], within=(0.0, 1.0))
+            line = {"arm": arm, "windows": split, "before": runs[f"before_{key}"].mean()}
+            line |= {"after": runs[key].mean(), "low": after.low, "high": after.high}
+            if f"statistics_{key}" in runs:
+                line["statistics"] = runs[f"statistics_{key}"].mean()
+            line |= {"gain": one.difference, "gain_low": one.low, "gain_high": one.high}
+            line |= {"p_holm": one.p_holm, "verdict": gain_or_harm(one)}
+            if f"{size}_windows" in runs:
+                line |= _single(runs, split, runs[f"{size}_windows"])
+            found.append(line)
+    return pd.DataFrame(found)
+
+
+def _single(runs: pd.DataFrame, split: str, windows: pd.Series) -> dict[str, float]:
+    """What the counts of single runs say."""
+    many = int(windows.median())
+    one = wilson_interval(round(runs[f"{split}_accuracy"].mean() * many), many, level=LEVEL)
+    found = {"one_run_low": one.low, "one_run_high": one.high}
+    if f"{split}_won" not in runs:
+        return found
+    counts = runs[[f"{split}_won", f"{split}_lost"]].dropna().astype(int)
+    p = [mcnemar(won, lost) for won, lost in counts.itertuples(index=False)]
+    won, lost = counts.mean()
+    return found | {
+        "won": won,
+        "lost": lost,
+        "mcnemar_p_median": pd.Series(p, dtype=float).median(),
+    }
+
+
+def updates(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    """The study's table of updates per pass, and with how many updates arms are compared.
+
+    Args:
+        block: runs of a setting.
+        lines: of these runs; without, when that is cannot be said.
+    """
+    found = []
+    for arm in arms(block):
+        runs = block[block["arm"] == arm]
+        line = {"arm": arm, "passes": runs["end"].max(), "updates": runs["updates"].max()}
+        line["updates_per_pass"] = line["updates"] / line["passes"] if line["passes"] else 0
+        equal = float(runs["equal_updates"].iloc[0])
+        line |= {
+            "equal_updates": equal,
+            "passes_for_equal": _passes_at(equal, lines[lines["run"].isin(runs["run"])]),
+        }
+        found.append(line)
+    return pd.DataFrame(found)
+
+
+def _passes_at(updates: float, lines: pd.DataFrame) -> float:
+    """The passes of an arm in which so many updates are taken, of its run that went on longest."""
+    if lines.empty:
+        return math.nan
+    longest = lines.sort_values(["run", "step"])
+    longest = longest[longest["run"] == longest["run"].iloc[int(longest["step"].argmax())]]
+    return float(np.interp(updates, longest["step"], longest["passes"]))
+
+
+def reference(block: pd.DataFrame) -> str:
+    """The arm that others are compared with."""
+    names = arms(block)
+    return REFERENCE if REFERENCE in names else names[0]
+
+
+def batch_against_batch(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    """Each arm less batch 32, or the smallest there is, paired by fold and seed; Holm over arms.
+
+    Measures named `equal_` compare after equally many updates, the others at the end of each run:
+    after as many passes with `match=passes`, unless one stopped early. A measure that batch 32 or
+    all others lack is left out.
+
+    Args:
+        block: runs of a setting.
+        lines: not needed.
+    """
+    if block["arm"].nunique() < 2:
+        return pd.DataFrame()
+    found = []
+    for measure in (key for key in MEASURES if key in block):
+        known = set(block.loc[block[measure].notna(), "arm"])
+        if reference(block) not in known or len(known) < 2:
+            continue  # such as a spread over the updates of a pass, where there is one
+        for one in between_arms(block, measure, reference(block)):
+            found.append(
+                {"measure": measure, "arm": one.b, "against": one.a, "pairs": one.pairs,
+                 "clusters": one.seeds, "difference": one.difference, "low": one.low,
+                 "high": one.high, "p_holm": one.p_holm, "verdict": word(one),
+                 "smallest_detectable": one.smallest_detectable}
+            )  # fmt: skip
+    return pd.DataFrame(found)

@@ -1,0 +1,1 @@
+"""Do gradients reach the first layers, and what changes that?"""

@@ -1,0 +1,43 @@
+"""How the gradient of each layer decays over the epochs, over the seeds of a setting."""
+
+import numpy as np
+import pandas as pd
+
+from scaling.analysis import gradient_flow
+from scaling.studies.gradient_flow.layer_measures import RUN
+from scaling.studies.over_seeds import over_seeds
+
+
+def layer_decay(block: pd.DataFrame, layer_epochs: pd.DataFrame) -> pd.DataFrame:
+    """A line for each weight matrix: what its gradient is at first, and how it decays.
+
+    `rms` is the geometric mean over seeds of the gradient's RMS in the first epoch, `decay` the
+    mean slope of its log per epoch, with ends by a t interval over seeds (nan for fewer than
+    three), and `update_to_weight` the mean over all epochs and seeds.
+
+    Args:
+        block: runs that differ in their seed only.
+        layer_epochs: of these and other runs; of kept sweeps there may be none.
+    """
+    if layer_epochs.empty:
+        return pd.DataFrame()
+    own = layer_epochs.astype(dict.fromkeys(RUN, "object")).merge(block[[*RUN, "seed"]], on=RUN)
+    weights = own[own["kind"] == "weight"].astype({"layer": str})
+    lines = []
+    for (seed, _), run in weights.groupby(["seed", "run"]):
+        begin = run[run["epoch"] == run["epoch"].min()].set_index("layer")["rms"]
+        updates = run.groupby("layer")["update_to_weight"].mean()
+        lines += [
+            {"seed": seed, "layer": slope.layer, "rms": begin[slope.layer],
+             "decay": slope.slope, "update_to_weight": updates[slope.layer]}
+            for slope in gradient_flow.epoch_slopes(run)
+        ]  # fmt: skip
+    found = []
+    for layer, runs in pd.DataFrame(lines).groupby("layer", sort=False) if lines else ():
+        decay = over_seeds(runs, "decay", positive=False)
+        found.append(
+            {"layer": layer, "rms": float(np.exp(np.log(runs["rms"]).mean())),
+             "decay": runs["decay"].mean(), "decay_low": decay.low, "decay_high": decay.high,
+             "update_to_weight": runs["update_to_weight"].mean()}
+        )  # fmt: skip
+    return pd.DataFrame(found)

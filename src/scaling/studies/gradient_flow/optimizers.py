@@ -1,0 +1,119 @@
+"""Is it the optimizer, or its learning rate? At one lr of all, and each at its own best."""
+
+import math
+from collections.abc import Iterator
+from functools import partial
+
+import pandas as pd
+
+from scaling.studies.claims import Estimate
+from scaling.studies.over_seeds import ABOVE, FALLS, RISES, against, noted
+
+TUNING = 2  # seeds that choose each optimizer's lr; those that compare are others
+HOW = {False: "at one lr", True: "each at its best lr"}
+
+
+def best_lrs(block: pd.DataFrame) -> pd.DataFrame:
+    """The best lr of each optimizer, as the first two seeds chose it.
+
+    By the mean validation loss of seeds that the comparison leaves out: an lr that was chosen on
+    the runs it is judged by would flatter whichever optimizer was tried more often. An lr at which
+    one of these seeds has no finished run is not chosen.
+
+    Args:
+        block: a line per run with `optimizer`, `lr`, `seed` and `val_loss`.
+
+    Returns:
+        A line per optimizer: `optimizer`, `lr`, `tried` (how many lrs), `edge` (`smallest` or
+        `largest` of those tried, so that a better one may lie beyond; else empty), `next` and
+        `lead`, the second best lr and how many nats the best is ahead of it (nan for a single lr).
+    """
+    tuned = block[block["seed"].isin(_tuning_seeds(block))]
+    lines = []
+    for optimizer in sorted(block["optimizer"].unique()):
+        own = tuned[tuned["optimizer"] == optimizer]
+        by_seed = own.groupby(["lr", "seed"])["val_loss"].mean()
+        seeds = by_seed.groupby("lr").agg(["mean", "count"])
+        means = seeds.loc[seeds["count"] == TUNING, "mean"].sort_values()
+        if means.empty:
+            continue
+        lrs = sorted(block.loc[block["optimizer"] == optimizer, "lr"].unique())
+        best, second = means.index[0], means.index[1] if len(means) > 1 else math.nan
+        edge = {lrs[0]: "smallest", lrs[-1]: "largest"}.get(best, "") if len(lrs) > 1 else ""
+        lines.append(
+            {"optimizer": optimizer, "lr": best, "tried": len(lrs), "edge": edge, "next": second,
+             "lead": means.get(second, math.nan) - means.iloc[0]}
+        )  # fmt: skip
+    return pd.DataFrame(lines, columns=["optimizer", "lr", "tried", "edge", "next", "lead"])
+
+
+def sentences(block: pd.DataFrame) -> Iterator[str]:
+    """Which lr is best for each optimizer, and what choosing it changes in the claims."""
+    best = best_lrs(block)
+    if len(best) < 2 or best["tried"].max() < 2:
+        return
+    shown = []
+    for one in best.to_dict("records"):
+        said = [f"the {one['edge']} tried"] if one["edge"] else []
+        if not math.isnan(one["lead"]):
+            said.append(f"{one['lead']:.2g} nats below {one['next']:g}")
+        shown.append(
+            f"{one['optimizer']} {one['lr']:g}" + (f" ({', '.join(said)})" if said else "")
+        )
+    seeds = ", ".join(f"{seed:g}" for seed in _tuning_seeds(block))
+    yield f"Best lr of each optimizer, by validation loss of seeds {seeds}: {', '.join(shown)}"
+    changed = []
+    for sentence, *_ in STATEMENTS:
+        at_one, tuned = (
+            claim.judge(block).word for claim in CLAIMS if claim.sentence.startswith(sentence)
+        )
+        if at_one != tuned:
+            changed.append(f'"{sentence}" {at_one} at one lr and {tuned} tuned')
+    several = ": " if changed else ""
+    yield (
+        f"Tuning changes {len(changed)} of {len(STATEMENTS)} verdicts on optimizers{several}"
+        + "; ".join(changed)
+    )
+
+
+def _tuning_seeds(block: pd.DataFrame) -> list[float]:
+    return sorted(map(float, block["seed"].unique()))[:TUNING]
+
+
+def _compared(
+    block: pd.DataFrame, measure: str, *, of: str, to: str, tuned: bool, positive: bool = True
+) -> Estimate:
+    """A measure under one optimizer against another, by the seeds that chose no lr."""
+    rest = block[~block["seed"].isin(_tuning_seeds(block))]
+    if tuned:
+        best = best_lrs(block)
+        if len(best) < 2 or best["tried"].max() < 2:
+            return Estimate.missing("one lr was tried", "experiment=optimizers tries several")
+        chosen = dict(zip(best["optimizer"], best["lr"], strict=True))
+        rest = rest[rest["lr"] == rest["optimizer"].map(chosen)]
+    else:
+        tried = block.groupby("lr")["optimizer"].nunique()
+        common = tried.index[tried == block["optimizer"].nunique()]
+        if len(common) != 1:
+            return Estimate.missing(
+                f"learning rates that all optimizers share: {len(common)}; it takes one",
+                "one common lr, as experiment=optimizers has it",
+            )
+        rest = rest[rest["lr"] == common[0]]
+    return against(rest, measure, key="optimizer", of=of, to=to, positive=positive)
+
+
+STATEMENTS = (
+    ("Early gradients decay faster under SGD than under Adam", FALLS, "first_decay",
+     {"of": "sgd", "to": "adam", "positive": False}),
+    ("Early gradients scatter more under SGD than under Adam", ABOVE, "first_scatter",
+     {"of": "sgd", "to": "adam"}),
+    ("Momentum slows the decay of SGD", RISES, "first_decay",
+     {"of": "sgd_momentum", "to": "sgd", "positive": False}),
+    ("Adam keeps early gradients larger than SGD", ABOVE, "first_rms", {"of": "adam", "to": "sgd"}),
+)  # fmt: skip
+CLAIMS = tuple(
+    noted(6, f"{sentence}, {how}", region, partial(_compared, tuned=tuned), measure, **settings)
+    for tuned, how in HOW.items()
+    for sentence, region, measure, settings in STATEMENTS
+)

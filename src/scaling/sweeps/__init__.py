@@ -1,0 +1,1 @@
+"""Many runs: the command, what it says, and where its cells are trained."""

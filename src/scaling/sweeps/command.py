@@ -1,0 +1,282 @@
+"""The command line: the cells that a command asks for, those still to be done, their training."""
+
+import contextlib
+import functools
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hydra
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.plugins.launcher import Launcher
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from scaling.config import cell as cells
+from scaling.config import checks, schema
+from scaling.config import grid as grids
+from scaling.config.cell import Cell
+from scaling.config.errors import REFUSED, message
+from scaling.contracts.columns import FINISHED
+from scaling.runs import run, signals
+from scaling.runs.lifecycle import Ended
+from scaling.runs.signals import Interrupted
+from scaling.storage import plans
+from scaling.sweeps import console
+from scaling.sweeps.executors import hydra as foreign
+from scaling.sweeps.executors import pool
+
+log = logging.getLogger(__name__)
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+TRACEBACK_WANTED = os.environ.get(FULL_ERROR) == "1"
+
+
+def main() -> None:
+    """The command line of `python -m scaling.train`; leaves with the exit code of the command."""
+    signals.listen()
+    if {"-h", "--help"} & set(sys.argv):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads the help may leave early
+    logging.raiseExceptions = False  # who reads the lines may leave early
+    os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would leave with 1 by itself
+    with _refusals():
+        _check_typed(sys.argv[1:])
+        _single()
+    sys.exit(0)
+
+
+@hydra.main(version_base="1.3", config_path=str(schema.FOLDER), config_name="config")
+def _single(composed: DictConfig) -> None:
+    """What Hydra calls for a single run; a sweep arrives in `multirun` instead."""
+    with _refusals():
+        full = HydraConfig.get()
+        _check_mode(full)
+        cell = cells.cell(composed, full.overrides.task, full.runtime.choices)
+        alone = full.mode != RunMode.MULTIRUN
+        code = work([cell], launcher=None, alone=alone)
+    if alone:
+        sys.exit(code)
+    if code > 128:  # else a sweeper or a launcher of Hydra's own goes on with the next
+        raise Interrupted(code - 128)
+
+
+def _check_typed(words: Sequence[str]) -> None:
+    """Stop before Hydra makes the folders that are typed, which nothing would be written to."""
+    keys = tuple(f"hydra.{path}" for path in checks.UNUSED)
+    typed = [word for word in (word.lstrip("+") for word in words) if word.startswith(keys)]
+    node: Any = OmegaConf.to_container(OmegaConf.from_dotlist(typed))
+    checks.check_hydra(node.get("hydra", {}))
+
+
+def _check_mode(full: Any) -> None:
+    """Stop a command that would silently ignore what it sets: the grid of a single run, folders."""
+    checks.check_hydra(OmegaConf.to_container(full, resolve=False))  # type: ignore[arg-type]
+    grid = [key for key in ("params", "pairs", "exclude") if full.sweeper.get(key)]
+    if full.mode == RunMode.RUN and grid:
+        raise ValueError(
+            f"hydra.sweeper.{grid[0]} is a grid, and this is a single run; add -m, or "
+            "`hydra: {mode: MULTIRUN}` to the experiment"
+        )
+
+
+def multirun(
+    loader: ConfigLoader,
+    master: DictConfig,
+    arguments: Sequence[str],
+    grid: Mapping[str, Any],
+    launcher: Launcher,
+) -> None:
+    """What Hydra's sweeper calls for a grid; see `scaling.config.grid`."""
+    checks.check_hydra(OmegaConf.to_container(master.hydra, resolve=False))  # type: ignore[arg-type]
+    asked = grids.expand(loader, master, arguments, grids.Grid(**grid))
+    sys.exit(work(asked, launcher=launcher))
+
+
+def work(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool = False) -> int:
+    """Train the cells that are to be trained, and say how it went.
+
+    Args:
+        asked: for by the command.
+        launcher: of a sweep; a single run has none and trains in this process.
+        alone: a single run is all that the command is for, and is shown with a bar.
+
+    Returns:
+        the exit code of the command.
+
+    Raises:
+        ValueError: if a cell could not be trained, before any is.
+    """
+    switches, swept = asked[0].config, launcher is not None
+    outcome = {cell.folder: console.standing(cell) for cell in asked}  # or why there is none
+    todo = [cell for cell in asked if _wanted(outcome[cell.folder], switches["resume"])]
+    _rehearse(todo)
+    for line in console.superseded(todo):
+        log.info(line)
+    labels = console.labels(asked)
+    way = _way(launcher, switches["workers"], len(todo), alone)
+    if switches["dry_run"]:
+        console.announce(outcome, todo, way.number, labels)
+        return 0
+    _prepare(asked, swept)
+    if swept:
+        done = sum(state in FINISHED for state in outcome.values())
+        at_a_time = f", {way.number} at a time" if way.number else ""
+        log.info("%d cells: %d done before, %d to train%s", len(asked), done, len(todo), at_a_time)
+    try:
+        code = _train_all(todo, outcome, way, console.Pace(todo, labels), not swept)
+        if alone or swept:
+            with _any_reader():
+                console.close(outcome, swept)
+    except REFUSED as error:
+        raise RuntimeError("a bug of this program, not a refused request") from error
+    return code or int(any(state not in FINISHED for state in outcome.values()))
+
+
+class Way(NamedTuple):
+    """How cells are trained."""
+
+    train_all: Callable[..., Generator[tuple[Cell, Ended], None, None]]  # cells, wait
+    number: int | None  # at a time; None where only the launcher knows
+    by_line: bool  # each is told of in a line as it ends
+
+
+def _way(launcher: Any, wanted: int | None, cells: int, alone: bool) -> Way:
+    """How cells are trained with a launcher; None is in this process.
+
+    Raises:
+        ValueError: for a launcher that cannot work here, and for `workers` with one of Hydra's own,
+            which has its own keys for that.
+    """
+    if launcher is None:
+        train_all = functools.partial(pool.train_all, workers=0, bar=alone)
+        return Way(train_all, 1, by_line=not alone)
+    if hasattr(launcher, "train_all"):
+        launcher.check()
+        number = launcher.number(wanted, cells)
+        train_all = functools.partial(launcher.train_all, number=number)
+        return Way(train_all, max(1, number), by_line=True)
+    if wanted is not None:
+        raise ValueError(
+            f"workers={wanted} means nothing to {type(launcher).__name__}; set the keys of "
+            "hydra.launcher, or leave hydra/launcher=pool"
+        )
+    return Way(functools.partial(foreign.train_all, launcher=launcher), None, by_line=False)
+
+
+def _train_all(
+    todo: Sequence[Cell], outcome: dict[Path, str], way: Way, pace: console.Pace, alone: bool
+) -> int:
+    """Train cells and note their outcome; gives 128 + the signal that stopped it, or 0."""
+    outcome |= dict.fromkeys((cell.folder for cell in todo), "missing")
+    held: list[Cell] = []
+    ordered = todo if way.number == 1 else pace.longest_first(todo)
+    try:
+        for wait in (False, True):
+            if wait and not held:
+                break
+            if wait:
+                log.info("waiting for %d cells that other processes hold", len(held))
+            some, held = (held, []) if wait else (ordered, [])
+            with contextlib.closing(way.train_all(some, wait=wait)) as training:
+                for cell, ended in training:
+                    outcome[cell.folder] = console.state(ended)
+                    if ended is None:
+                        held.append(cell)
+                    elif way.by_line:
+                        log.info("%s", pace.line(cell, ended))
+                    if cell.config["fail_fast"] and outcome[cell.folder].startswith("failed"):
+                        return 0
+            if alone:
+                break  # who asked for this run alone is told who has it
+    except Interrupted as error:
+        return 128 + error.signal
+    finally:  # those that were being trained when it ended early
+        for cell in todo:
+            if outcome[cell.folder] == "missing":
+                outcome[cell.folder] = console.standing(cell)
+    return 0
+
+
+def _wanted(state: str, resume: str) -> bool:
+    """Whether a cell in this state is trained; a damaged row never is, so that nothing is lost."""
+    if state.startswith("corrupt"):
+        return False
+    if resume == "missing":
+        return state not in FINISHED
+    return resume == "all" or state in ("failed", "interrupted")
+
+
+def _rehearse(todo: Sequence[Cell]) -> None:
+    """Build what each cell will build, once for all that differ in learning rate, clip or seed.
+
+    Raises:
+        ValueError: for values that only the thing itself can judge, such as a batch larger than
+            the data.
+    """
+    built = set()
+    for cell in todo:
+        inner = {group: cell.config[group] for group in schema.GROUPS}
+        inner["optimizer"] = inner["optimizer"] | {"lr": None}
+        inner["data"] = inner["data"] | {"seed": None}
+        key = json.dumps(inner, sort_keys=True, default=str)
+        if key not in built:
+            built.add(key)
+            run.rehearse(cell)
+
+
+def _prepare(asked: Sequence[Cell], swept: bool) -> None:
+    """Make the study's folder and leave the plan of a sweep in it.
+
+    Raises:
+        ValueError: if the folder cannot be written to.
+    """
+    by_study: dict[Path, list[Cell]] = {}
+    for cell in asked:
+        by_study.setdefault(cell.folder.parent, []).append(cell)
+    for study, members in by_study.items():
+        try:
+            study.mkdir(parents=True, exist_ok=True)
+            if not os.access(study, os.W_OK):
+                raise PermissionError(13, "Permission denied")
+            if swept:
+                planned = [
+                    {"run": cell.name, "digest": cell.digest, "overrides": list(cell.overrides)}
+                    for cell in members
+                ]
+                plans.write(study, console.command(), planned)
+        except OSError as error:
+            raise ValueError(
+                f"cannot write below {study.absolute()} ({error.strerror}); change to a folder "
+                "that you may write to, or choose another study=..."
+            ) from error
+
+
+@contextlib.contextmanager
+def _any_reader() -> Iterator[None]:
+    """Print to a reader who may have left, as `head` does; the exit code is that of the work."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn a refused request into one message and exit code 2."""
+    try:
+        yield
+    except Interrupted as error:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + error.signal)
+    except REFUSED as error:
+        if TRACEBACK_WANTED:
+            raise
+        print(f"error: {message(error)}", file=sys.stderr)
+        sys.exit(2)

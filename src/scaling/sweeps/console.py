@@ -1,0 +1,191 @@
+"""What a sweep says of itself: before it trains, cell by cell, and at its end."""
+
+import contextlib
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from scaling import results
+from scaling.config import identity
+from scaling.config.cell import Cell
+from scaling.config.identity import digest
+from scaling.contracts.columns import FINISHED, ROOT_KEYS
+from scaling.reporting import text
+from scaling.reporting.run_caveats import caveats
+from scaling.runs import run
+from scaling.runs.lifecycle import Ended
+from scaling.storage import heartbeats, plans
+from scaling.storage.rows import ROW_FILE, SCHEMA, Row, read_row
+
+
+def command() -> str:
+    """The command that is running, as it was typed."""
+    return shlex.join(["python", "-m", "scaling.train", *sys.argv[1:]])
+
+
+def standing(cell: Cell) -> str:
+    """The status of a cell's row, `missing` without one, or what is wrong with it."""
+    try:
+        row = read_row(cell.folder)
+    except ValueError as error:
+        return f"corrupt: {error}"
+    if row is None:
+        return "missing"
+    return "interrupted" if heartbeats.outlived(cell.folder, cell.folder / ROW_FILE) else row.status
+
+
+def state(ended: Ended) -> str:
+    """How a cell ended, in words that start with its status."""
+    if ended is None:
+        return "held by another process"
+    if isinstance(ended, OSError):
+        return f"failed: its row could not be written ({ended})"
+    if isinstance(ended, ValueError):
+        return f"corrupt: {ended}"
+    if not ended.error:
+        return ended.status
+    return f"{ended.status}: {ended.error.strip().splitlines()[0]}"
+
+
+def labels(asked: Sequence[Cell]) -> dict[Path, str]:
+    """What sets each cell of a command apart: its root keys, and whatever else is swept."""
+    typed = {cell.folder: set(cell.overrides) for cell in asked}
+    common = set.intersection(*typed.values())
+    found = {}
+    for cell in asked:
+        more = sorted(typed[cell.folder] - common)
+        more = [word for word in more if word.partition("=")[0] not in ROOT_KEYS]
+        found[cell.folder] = ",".join([cell.name.rsplit("-", 1)[0], *more])
+    return found
+
+
+def announce(
+    outcome: Mapping[Path, str],
+    todo: Sequence[Cell],
+    number: int | None,
+    labels: Mapping[Path, str],
+) -> None:
+    """Say what a command would train, and about how long that takes."""
+    chosen = {cell.folder for cell in todo}
+    for folder, state in outcome.items():
+        digest = folder.name.rsplit("-", 1)[1]
+        said = " ".join(state.split())  # a damaged row may be told of in several lines
+        print(f"{'train' if folder in chosen else 'keep '}  {labels[folder]}-{digest}  ({said})")
+    at_a_time = f", {number} at a time" if number else ""
+    print(f"{len(todo)} of {len(outcome)} cells would be trained{at_a_time}")
+    studies = {folder.parent for folder in outcome if any(folder.parent.glob(f"*/{ROW_FILE}"))}
+    if not studies:
+        if todo:
+            print("how long is not known before a run of this study has ended")
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # corrupt rows are named in the list
+        rows = results.read(*studies)
+    known = rows[rows["status"].isin(FINISHED)]
+    rate = known["seconds"].sum() / max(1, known["examples"].sum())
+    if todo and len(known):
+        seconds = rate * sum(run.examples(cell) for cell in todo) / (number or 1)
+        print(f"about {duration(seconds)}, at the mean speed of {len(known)} rows of the study")
+
+
+def superseded(todo: Sequence[Cell]) -> list[str]:
+    """Why cells that an earlier version finished are trained again, in a line for each study.
+
+    The identity of such a row cannot be compared with that of a cell, so its settings are.
+    """
+    lines = []
+    for study in dict.fromkeys(cell.folder.parent for cell in todo):
+        members = [cell for cell in todo if cell.folder.parent == study]
+        again = [cell for cell in members if any(_same(cell, row) for row in _old_rows(cell))]
+        if again:
+            lines.append(
+                f"{study}: {len(again)} of {len(members)} cells to train have rows of an earlier "
+                "version of this program, which did not know runs by the content of their data; "
+                "they are trained anew, and the old rows stay beside the new ones (another "
+                "study=... keeps them apart)"
+            )
+    return lines
+
+
+def _old_rows(cell: Cell) -> Iterator[Row]:
+    """The finished rows of an earlier schema with a cell's batch, lr, clip and seed."""
+    for folder in cell.folder.parent.glob(f"{cell.name.rpartition('-')[0]}-*"):
+        with contextlib.suppress(ValueError):  # damaged; reading the study names it
+            row = read_row(folder)
+            if row and row.schema < SCHEMA and row.status in FINISHED:
+                yield row
+
+
+def _same(cell: Cell, row: Row) -> bool:
+    """Whether a row has a cell's settings, whatever its data hold."""
+    try:
+        return digest(identity.canonical(row.config, cell.fingerprint)) == cell.digest
+    except (KeyError, TypeError, AttributeError):  # it lacks a key of today
+        return False
+
+
+class Pace:
+    """How fast a sweep goes, in training examples per second of the clock."""
+
+    def __init__(self, todo: Sequence[Cell], labels: Mapping[Path, str]):
+        self.labels = labels
+        self.waiting = {cell.folder: run.examples(cell) for cell in todo}
+        self.total, self.trained = len(todo), 0.0
+        self.started = time.monotonic()
+
+    def longest_first(self, todo: Sequence[Cell]) -> list[Cell]:
+        """Cells in an order that leaves no long one to the end, when the others have ended."""
+        return sorted(todo, key=lambda cell: self.waiting[cell.folder], reverse=True)
+
+    def line(self, cell: Cell, ended: Ended) -> str:
+        """What is said of a cell when it ends, and the time left for the others."""
+        asked = self.waiting.pop(cell.folder)
+        place = f"{self.total - len(self.waiting):{len(str(self.total))}d}/{self.total}"
+        parts = [f"[{place}] {self.labels[cell.folder]}", state(ended)]
+        if isinstance(ended, Row):
+            done = ended.status in FINISHED
+            self.trained += asked if done else ended.measured.get("examples", 0.0)
+            if "val_loss" in ended.measured:
+                parts.append(f"val_loss {ended.measured['val_loss']:.3f}")
+            if "clip_percent" in ended.measured:
+                parts.append(f"clipped {ended.measured['clip_percent']:.0f} %")
+            parts.append(duration(ended.measured.get("seconds", 0.0)))
+            parts += [f"warning: {caveat.kind}" for caveat in caveats(ended.measured)]
+        if self.waiting and self.trained:
+            lasted = time.monotonic() - self.started
+            left = sum(self.waiting.values()) * lasted / self.trained
+            parts.append(f"about {duration(left)} left")
+        return "  ".join(parts)
+
+
+def close(outcome: Mapping[Path, str], swept: bool) -> None:
+    """Print the table of a sweep or the row of a run, and each cell that is not done."""
+    ended = [folder for folder, state in outcome.items() if (folder / ROW_FILE).exists()]
+    if ended:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # corrupt rows are named below
+            rows = results.read(*ended)
+        print("\n" + (text.table(rows) if swept else text.line(rows)))
+    undone = {folder: state for folder, state in outcome.items() if state not in FINISHED}
+    for folder, state in undone.items():
+        print(f"{folder}: {state}", file=sys.stderr)
+        if (folder / run.TRACEBACK).exists() and state.startswith("failed"):
+            print(f"  traceback in {folder / run.TRACEBACK}", file=sys.stderr)
+    again = [state for state in undone.values() if not state.startswith("corrupt")]
+    if again:
+        said = f"{len(again)} of {len(outcome)} not done; to try again: {plans.again(command())}"
+        print(said, file=sys.stderr)
+    for study in sorted({folder.parent for folder in outcome} if swept else ()):
+        print(f"figures: python -m scaling.report {study}")
+
+
+def duration(seconds: float) -> str:
+    """A time in words: `3 min 20 s`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -1,0 +1,198 @@
+"""Processes that train cells side by side, each with its share of the machine.
+
+A pool outlives the death of any of its processes: the cell that one was training becomes a `failed`
+row, the next cell gets a new process. Processes die with their parent.
+"""
+
+import concurrent.futures
+import contextlib
+import itertools
+import logging
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import FrameType
+
+import pebble
+
+from scaling.config.cell import Cell
+from scaling.runs import signals
+from scaling.runs.lifecycle import Ended, anew, bury, give_up, train
+from scaling.runs.signals import Interrupted
+from scaling.storage import locks
+
+TRIES = 3  # pools that may die before one of them trains
+GRACE = 8  # seconds in which an interrupted process may write its row
+STOPPED = 143  # exit code of a process that was interrupted
+DEVICE = "CUDA_VISIBLE_DEVICES"
+
+
+def number(wanted: int | None, cells: int) -> int:
+    """Processes to train so many cells: one per GPU, else one per core, each on one thread.
+
+    One thread each, because small models leave threads waiting for each other: on 2 cores, 1, 2 and
+    3 processes took 186, 154 and 166 s for the quickstart (tests/benchmarks/sweep_cost.py). With 0,
+    cells are trained in this process, one after another, as a debugger likes it.
+    """
+    if wanted is None:
+        wanted = len(devices()) or cores()
+    return min(wanted, max(1, cells))
+
+
+def cores() -> int:
+    """How many cores this process may use, which on a shared machine are not all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def devices() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES would name them."""
+    import torch
+
+    if DEVICE in os.environ:
+        named = [device.strip() for device in os.environ[DEVICE].split(",")]
+        return [device for device in named if device not in ("", "-1")]
+    return [str(i) for i in range(torch.cuda.device_count())]
+
+
+def train_all(
+    todo: Sequence[Cell], *, workers: int, bar: bool = False, wait: bool = False
+) -> Generator[tuple[Cell, Ended], None, None]:
+    """Each cell with its row as it ends.
+
+    Closing the iterator early interrupts the cells that are being trained, which write their rows.
+
+    Args:
+        todo: cells to train.
+        workers: processes; 0 is this one.
+        bar: show a progress bar of each cell, in this process.
+        wait: for other processes that hold a cell, and then train what they left undone.
+    """
+    if workers == 0:
+        for cell in todo:
+            yield cell, train(cell, bar=bar, wait=wait, fresh=anew(cell) and not wait)
+        return
+    left = list(todo)
+    for _ in range(TRIES if todo else 0):
+        broken = []
+        with contextlib.closing(_through_pool(left, workers, wait)) as training:
+            for cell, ended in training:
+                if isinstance(ended, BrokenProcessPool):
+                    broken.append(cell)
+                else:
+                    yield cell, ended
+        left = broken
+        if not left:
+            return
+    for cell in left:
+        yield cell, bury(cell, f"{TRIES} pools of processes died before they began to train")
+
+
+def _through_pool(
+    todo: Sequence[Cell], workers: int, wait: bool
+) -> Generator[tuple[Cell, Ended | BrokenProcessPool], None, None]:
+    """Each cell as it ends; broken, if processes die while none of them has begun a cell."""
+    threads = max(1, cores() // workers)
+    slots = -(-workers // max(1, len(devices())))  # processes of each device
+    pool = pebble.ProcessPool(
+        max_workers=workers,
+        context=multiprocessing.get_context("spawn"),
+        initializer=_begin,
+        initargs=(os.getpid(), threads, devices(), slots),
+    )
+    pebble.CONSTS.term_timeout = GRACE
+    futures: dict[concurrent.futures.Future, Cell] = {}
+    try:
+        with contextlib.suppress(BrokenProcessPool, RuntimeError):  # it may break meanwhile
+            for cell in todo:
+                futures[pool.schedule(_task, args=[cell, wait])] = cell
+        pending = set(futures)
+        while pending:
+            done, pending = concurrent.futures.wait(pending, 1.0, FIRST_COMPLETED)
+            for future in done:
+                cell = futures[future]
+                try:
+                    yield cell, future.result()
+                except pebble.ProcessExpired as death:
+                    yield cell, _ended(cell, int(death.exitcode or 0))
+                except BrokenProcessPool as error:
+                    yield cell, error
+            if not done and not pool.active:
+                break  # a broken pool forgets the cells that it had not yet looked at
+        begun = {cell.folder for future, cell in futures.items() if future not in pending}
+        for cell in todo:
+            if cell.folder not in begun:
+                yield cell, BrokenProcessPool("the pool broke before it took the cell")
+    finally:
+        running = [cell for future, cell in futures.items() if future.running()]
+        pool.stop()
+        pool.join()
+        for cell in running:
+            give_up(cell)
+
+
+def _task(cell: Cell, wait: bool) -> Ended:
+    """What a process of the pool does with a cell."""
+    _state.busy = True
+    try:
+        return train(cell, wait=wait, fresh=anew(cell) and not wait)
+    except Interrupted:
+        os._exit(STOPPED)  # its row is written; no other cell may begin before the pool ends
+    finally:
+        _state.busy = False
+
+
+def _ended(cell: Cell, code: int) -> Ended:
+    """How a cell ended whose process left with a code; a negative one is the signal that did it."""
+    if code == STOPPED:
+        return bury(cell, None)
+    why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return bury(cell, f"its process was killed ({why}); out of memory, or killed by somebody")
+
+
+class _State:
+    busy = False
+
+
+_state = _State()
+
+
+def _begin(parent: int, threads: int, gpus: list[str], slots: int) -> None:
+    """Prepare a process of the pool: its end, its device and its threads."""
+    import torch
+
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    if gpus:
+        os.environ[DEVICE] = _own(gpus, slots)
+    torch.set_num_threads(threads)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _own(gpus: list[str], slots: int) -> str:
+    """A GPU that no more than `slots` processes of this machine have; free when this one ends."""
+    place = Path(tempfile.gettempdir(), f"scaling-{os.getuid()}")
+    for slot, gpu in itertools.cycle(itertools.product(range(slots), gpus)):
+        if locks.keep(place / f"gpu-{gpu}-{slot}.lock"):
+            return gpu
+        time.sleep(0.1)
+    raise AssertionError("unreachable: the cycle does not end")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if not _state.busy:
+        os._exit(STOPPED)
+    signals.interrupt(number, frame)
+
+
+def _die_with(parent: int) -> None:
+    """End this process when its parent has, however that ended."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

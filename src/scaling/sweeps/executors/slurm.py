@@ -1,0 +1,173 @@
+"""Jobs on a cluster that train a cell each, and go on elsewhere when they are preempted."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import submitit
+import torch
+
+from scaling.config.cell import Cell
+from scaling.runs import signals
+from scaling.runs.lifecycle import Ended, anew, bury, give_up, train
+from scaling.runs.signals import Interrupted
+from scaling.storage import plans
+from scaling.sweeps.executors.pool import GRACE, cores
+
+JOBS = "jobs"  # below the study's plans: what submitit and the jobs themselves write
+ARRAY = 1000  # jobs of one array; Slurm takes 1,001 unless it was told otherwise
+CORES = "SLURM_CPUS_PER_TASK"
+EVERY = {"local": 0.2, "slurm": 5.0}  # seconds between two looks at the jobs
+
+
+def number(wanted: int | None, cells: int, cluster: str) -> int:
+    """Jobs that run at a time: as many as wanted, else 32 on a cluster and one per core here.
+
+    Raises:
+        ValueError: for 0, which is the command's own process.
+    """
+    if wanted == 0:
+        raise ValueError("workers=0 is the command's own process; drop hydra/launcher=slurm, or it")
+    return max(1, min(wanted or (cores() if cluster == "local" else 32), cells))
+
+
+def train_all(
+    todo: Sequence[Cell], *, workers: int, cluster: str, settings: Mapping[str, Any]
+) -> Generator[tuple[Cell, Ended], None, None]:
+    """Each cell with its row as its job ends.
+
+    Closing the iterator early cancels all jobs.
+
+    Args:
+        todo: cells to train.
+        workers: jobs that run at a time.
+        cluster: `slurm`, or `local` for processes of this machine.
+        settings: what submitit is told of each job, in its own words.
+    """
+    if not todo:
+        return
+    folder = todo[0].folder.parent / plans.FOLDER / JOBS
+    executor = _executor(folder, workers, cluster, settings)
+    threads = max(1, cores() // workers) if cluster == "local" else None
+    waiting: list[Cell] = list(todo)
+    running: list[tuple[Cell, submitit.Job]] = []
+    try:
+        while waiting or running:
+            # an array limits by itself how many run, and two would run twice as many
+            room = workers - len(running) if cluster == "local" else ARRAY * (not running)
+            some, waiting = waiting[:room], waiting[room:]
+            if some:
+                with signals.held_back():  # no job may run that nobody knows to cancel
+                    with executor.batch():
+                        jobs = [
+                            executor.submit(_Train(fresh=anew(cell), threads=threads), cell)
+                            for cell in some
+                        ]
+                    running += zip(some, jobs, strict=True)
+            time.sleep(EVERY[cluster])
+            for cell, job in [pair for pair in running if pair[1].done()]:
+                running.remove((cell, job))
+                yield cell, _ended(cell, job)
+    finally:
+        _cancel(running, cluster)
+
+
+def check(cluster: str, settings: Mapping[str, Any]) -> None:
+    """See to it that jobs can be submitted from here.
+
+    Raises:
+        ValueError: for settings that submitit refuses, or where there is no such cluster.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        _executor(Path(folder), 1, cluster, settings)
+
+
+def _executor(
+    folder: Path, workers: int, cluster: str, settings: Mapping[str, Any]
+) -> submitit.AutoExecutor:
+    if cluster not in EVERY:
+        raise ValueError(f"hydra.launcher.cluster={cluster} must be {' or '.join(EVERY)}")
+    for key in ("timeout_min", "cpus_per_task", "signal_delay_s"):
+        if settings.get(key, 1) < 1:
+            raise ValueError(f"hydra.launcher.{key}={settings[key]} must be at least 1")
+    requeues = settings.get("max_num_timeout", 3)
+    common = {"timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node"}
+    try:
+        executor = submitit.AutoExecutor(
+            folder,
+            cluster=cluster,
+            slurm_max_num_timeout=requeues,
+            local_max_num_timeout=requeues,
+        )
+        executor.update_parameters(
+            name="scaling",
+            slurm_array_parallelism=workers,
+            **{
+                key if key in common else f"slurm_{key}": value
+                for key, value in settings.items()
+                if value is not None and key != "max_num_timeout"
+            },
+        )
+    except (AssertionError, NameError, RuntimeError, ValueError) as error:
+        raise ValueError(f"hydra.launcher: {error}") from error
+    return executor
+
+
+class _Train:
+    """What a job does; `checkpoint` is called when it is about to be preempted or out of time.
+
+    Args:
+        fresh: start the cell anew, unless this job has begun before.
+        threads: for torch; None is as many as the job has cores.
+    """
+
+    def __init__(self, *, fresh: bool, threads: int | None):
+        self.fresh, self.threads = fresh, threads
+
+    def __call__(self, cell: Cell) -> Ended:
+        signals.listen_to_keys()
+        torch.set_num_threads(self.threads or int(os.environ.get(CORES, cores())))
+        begun = int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
+        try:
+            return train(cell, wait=True, fresh=self.fresh and not begun)
+        except Interrupted as stop:
+            requeued = stop.__cause__ if isinstance(stop.__cause__, SystemExit) else None
+            sys.exit(requeued.code if requeued else 128 + stop.signal)
+
+    def checkpoint(self, cell: Cell) -> submitit.helpers.DelayedSubmission:
+        signals.note(submitit.JobEnvironment._usr_sig())
+        again = _Train(fresh=False, threads=self.threads)
+        return submitit.helpers.DelayedSubmission(again, cell)
+
+
+def _ended(cell: Cell, job: submitit.Job) -> Ended:
+    """How a cell ended whose job is over."""
+    try:
+        return job.result()
+    except Exception:  # submitit raises plain ones for whatever became of a job
+        return bury(cell, f"its job {job.job_id} ended ({job.state}); log: {job.paths.stderr}")
+
+
+def _cancel(running: Sequence[tuple[Cell, submitit.Job]], cluster: str) -> None:
+    """Let running jobs write their rows, keep waiting ones from starting, then end them all."""
+    if not running:
+        return
+    if cluster == "slurm":
+        arrays = sorted({job.job_id.split("_")[0] for _, job in running})
+        for flags in (["--state=PENDING"], ["--state=RUNNING", "--signal=INT"]):
+            subprocess.run(["scancel", *flags, *arrays], check=False)
+    else:
+        for _, job in running:
+            job.cancel()
+    deadline = time.monotonic() + GRACE
+    while not all(job.done() for _, job in running) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if cluster == "slurm":
+        subprocess.run(["scancel", *arrays], check=False)
+    for cell, _ in running:
+        give_up(cell)

@@ -1,0 +1,170 @@
+"""A report says first what the rows support, and is one page that needs nothing else."""
+
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import planted
+import pytest
+from rows import write_sweep
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from scaling import report, results
+from scaling.storage import plans
+from scaling.storage.rows import ROW_FILE, write_json
+
+SHOWN = {"loss_against_lr", "optimal_lr", "loss_heatmap", "clip_frequency", "lr_sensitivity"}
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return write_sweep(tmp_path / "sweep")
+
+
+def run_report(monkeypatch, *arguments) -> int:
+    monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
+    return report.main()
+
+
+def test_the_command_writes_a_page_tables_and_figures(sweep, monkeypatch, capsys):
+    assert run_report(monkeypatch, sweep) == 0
+    out = capsys.readouterr().out
+    pictures = [f"{name}.{kind}" for name in SHOWN for kind in ("png", "svg")]
+    for name in ("report.txt", "rows.csv", "rows.parquet", "index.html", *pictures):
+        file = sweep / "report" / name
+        assert file.stat().st_size > 100
+    assert "*2.000" in out
+    files = len(list((sweep / "report").iterdir()))
+    assert f"wrote {sweep / 'report' / 'index.html'} and, beside it, {files - 1} files" in out
+
+
+def test_the_page_needs_nothing_from_elsewhere(sweep, monkeypatch):
+    assert run_report(monkeypatch, sweep) == 0
+    page = (sweep / "report" / "index.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']*//""", page)
+    assert "<script" not in page
+    assert page.count("data:image/svg+xml;base64,") == len(SHOWN)
+    assert page.index("cannot tell an exponent") < page.index("<h2>Table</h2>")
+    assert page.index("<h2>Table</h2>") < page.index("<h2>Figures</h2>") < page.index("One seed")
+    assert page.index("One seed") < page.index("<h2>Where it comes from</h2>")
+
+
+def test_tables_of_the_studies_are_files_and_on_the_page(tmp_path, monkeypatch):
+    folder = write_sweep(tmp_path / "sweep", clips=(0.5, 1.0), seeds=(0, 1, 2))
+    assert run_report(monkeypatch, folder) == 0
+    page = (folder / "report" / "index.html").read_text()
+    for name, lines in {"optima": 4, "laws": 2, "clip_effects": 1, "clip_regimes": 12}.items():
+        table = pd.read_csv(folder / "report" / f"{name}.csv")
+        same = pd.read_parquet(folder / "report" / f"{name}.parquet")
+        numbers = same.select_dtypes("number").columns
+        pd.testing.assert_frame_equal(same[numbers], table[numbers], check_dtype=False)
+        assert set(same) == set(table)
+        assert len(table) == lines
+        assert f"{name}, {lines} lines" in page
+
+
+def test_numbers_that_several_claims_share_are_said_once(tmp_path, monkeypatch, capsys):
+    assert run_report(monkeypatch, write_sweep(tmp_path / "sweep")) == 0
+    out = capsys.readouterr().out
+    assert out.count("(no exponent: ") == 1
+    assert out.count("(by the same numbers)") == 3
+    judged = re.findall("^(?:HOLDS|FAILS|CANNOT TELL): .*", out, re.MULTILINE)
+    assert f"Each of these {len(judged)} verdicts is by itself" in out
+
+
+def test_names_from_the_rows_are_escaped_on_the_page(tmp_path, monkeypatch):
+    folder = write_sweep(tmp_path / "<b>bold")
+    assert run_report(monkeypatch, folder, "--out", tmp_path / "out") == 0
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "<b>" not in page
+    assert "&lt;b&gt;bold" in page
+
+
+def test_a_law_that_seeds_support_is_the_first_sentence(tmp_path, monkeypatch, capsys):
+    draw = planted.bowl(np.random.default_rng(0), "wide", noise=0.05)
+    rows = draw.rows.assign(
+        study="s", run=[f"r{i}" for i in range(len(draw.rows))], model="m", data="d", optimizer="o",
+        protocol="steps", duration=10, val_loss_se=0.0, unigram_loss=np.nan, clip_percent=1.0,
+        grad_norm_pre_clip=1.0, update_norm=1.0,
+    )  # fmt: skip
+    rows.to_csv(tmp_path / "kept.csv", index=False)
+    assert run_report(monkeypatch, tmp_path / "kept.csv") == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    low, high = map(float, re.search(r"95 % interval (\S+) to ([\d.-]+)", first).groups())
+    assert low - 0.01 <= draw.exponent <= high + 0.01
+    assert (tmp_path / "kept" / "report" / "index.html").exists()
+
+
+def test_the_figures_are_a_run_of_tensorboard(sweep, monkeypatch):
+    for _ in range(2):  # a second report replaces the first
+        assert run_report(monkeypatch, sweep) == 0
+    (file,) = (sweep / "_sweep").iterdir()
+    events = EventAccumulator(str(file), size_guidance={"images": 0}).Reload()
+    assert set(events.Tags()["images"]) == {f"sweep/{name}" for name in SHOWN}
+    (image,) = events.Images("sweep/loss_heatmap")
+    assert image.encoded_image_string == (sweep / "report" / "loss_heatmap.png").read_bytes()
+    with PIL.Image.open(sweep / "report" / "loss_heatmap.png") as picture:
+        assert (image.width, image.height) == picture.size
+    assert len(results.read(sweep)) == 6
+
+
+def test_provenance_is_counted_over_the_runs(tmp_path, monkeypatch):
+    here = {"torch": "2.13", "start": "2026-01-02T00:00", "end": "2026-01-03T00:00"}
+    folder = write_sweep(tmp_path / "sweep", provenance=here)
+    later = write_sweep(tmp_path / "later", provenance=here | {"torch": "2.14", "end": "2027"})
+    found = results.provenance(folder, later)
+    assert found["torch"] == "2.13 (6), 2.14 (6)"
+    assert (found["first start"], found["last end"]) == ("2026-01-02T00:00", "2027")
+
+
+def test_a_half_finished_sweep_is_reported_with_what_is_missing(sweep, monkeypatch, capsys):
+    (sweep / plans.FOLDER).mkdir()
+    cells = [{"run": run, "digest": run} for run in (results.read(sweep)["run"][0], "other")]
+    plan = {"schema": 1, "time": "t", "command": "python -m scaling.train -m x=1,2", "cells": cells}
+    write_json(plan, sweep / plans.FOLDER / "t.json")
+    assert run_report(monkeypatch, sweep) == 0
+    assert "1 of 2 cells not done: python -m scaling.train -m x=1,2" in capsys.readouterr().out
+
+
+def test_a_corrupt_row_is_named_and_the_others_reported(sweep, monkeypatch, capsys):
+    file = next(sweep.glob(f"*/{ROW_FILE}"))
+    file.write_text("rubbish")
+    assert run_report(monkeypatch, sweep) == 0
+    said = capsys.readouterr()
+    assert f"corrupt row: {file}" in said.err
+    assert "1 of 6 runs corrupt" in said.out
+
+
+def test_a_folder_that_is_no_sweep_is_refused(tmp_path, monkeypatch, capsys):
+    assert run_report(monkeypatch, tmp_path / "nothing") == 2
+    assert "nothing does not exist" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_refused(sweep, monkeypatch, capsys):
+    (sweep / "report").write_text("a file where the folder should be")
+    assert run_report(monkeypatch, sweep) == 2
+    assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [("a", "b"), (".",)])
+def test_a_cell_that_another_study_has_is_still_missing_here(tmp_path, monkeypatch, capsys, given):
+    for name in ("a", "b"):
+        write_sweep(tmp_path / name)
+    runs = sorted((tmp_path / "b").iterdir())
+    cells = [{"run": run.name, "digest": run.name, "overrides": []} for run in runs]
+    plans.write(tmp_path / "b", "python -m scaling.train -m study=b", cells)
+    (runs[0] / ROW_FILE).unlink()
+    assert (
+        run_report(monkeypatch, *(tmp_path / name for name in given), "--out", tmp_path / "o") == 0
+    )
+    assert "1 of 6 cells not done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--out", "--keep"])
+def test_tables_are_not_written_among_runs(sweep, monkeypatch, capsys, option):
+    before = sorted(sweep.rglob("*"))
+    assert run_report(monkeypatch, sweep, option, sweep) == 2
+    assert f"{option} {sweep} is a folder of runs; choose another one" in capsys.readouterr().err
+    assert sorted(sweep.rglob("*")) == before

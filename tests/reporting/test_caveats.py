@@ -1,0 +1,146 @@
+"""What speaks against a sweep is said, and nothing that does not."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rows import write_sweep
+
+from scaling import results
+from scaling.reporting import caveats
+from scaling.storage.rows import ROW_FILE, read_row, write_row
+
+KEPT = Path(__file__).parents[2] / "notebooks" / "data"
+
+
+def told(folder: Path) -> str:
+    return "\n".join(caveats.cautions(results.read(folder)))
+
+
+def change(folder: Path, which: str, **columns) -> None:
+    for file in folder.glob(f"{which}/{ROW_FILE}"):
+        row = read_row(file.parent)
+        write_row(dataclasses.replace(row, **columns), file.parent)
+
+
+@pytest.mark.parametrize(("loss", "said"), [(4.18, True), (4.2, False)])
+def test_where_nothing_can_be_learned_no_lr_is_best(tmp_path, loss, said):
+    floor = math.log(65)
+    measured = {"val_loss": loss, "unigram_loss": floor, "floor_loss": floor}
+    notes = caveats.cautions(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
+    assert any("Nothing to learn" in note and "4.174" in note for note in notes) is said
+
+
+def test_a_floor_that_counting_does_not_reach_leaves_something_to_learn(tmp_path):
+    measured = {"val_loss": 2.01, "unigram_loss": 3.0, "floor_loss": 2.0}
+    notes = caveats.cautions(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
+    assert not any("Nothing to learn" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("lrs", "said"),
+    [
+        ((1e-6, 1e-5, 1e-4), "above 0.0001, the highest tried"),
+        ((1e-2, 1e-1, 1.0), "below 0.01, the lowest tried"),
+    ],
+)
+def test_an_optimum_that_may_lie_beyond_the_grid_is_censored(tmp_path, lrs, said):
+    folder = write_sweep(tmp_path / "cut", lrs=lrs, seeds=(0, 1, 2))
+    assert f"Censored, batch 8, 16: the best lr may lie {said}" in told(folder)
+
+
+def test_an_optimum_inside_the_grid_is_not(tmp_path):
+    assert "Censored" not in told(write_sweep(tmp_path / "in", seeds=(0, 1, 2)))
+
+
+def test_two_learning_rates_are_too_few_and_one_is_no_question(tmp_path):
+    two = told(write_sweep(tmp_path / "two", lrs=(1e-4, 1e-3)))
+    assert "Unresolved, batch 8, 16: losses at 2 learning rates; a bowl needs 3" in two
+    assert "Unresolved" not in told(write_sweep(tmp_path / "one", lrs=(1e-3,)))
+
+
+def test_losses_that_differ_by_less_than_anyone_cares_for_are_flat():
+    said = "\n".join(caveats.cautions(results.read(KEPT / "phase_2.csv")))
+    assert "Flat, batch 8, 16, 32, 64, 128, 256, 512: losses differ by less than 0.02" in said
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (3.4, "Counting does better (unigram 3.000) than the best loss of 3.400: too few steps"),
+        (2.7, "Counting does better (bigram 2.500) than the best loss of 2.700"),
+        (2.4, None),
+    ],
+)
+def test_the_first_ngram_that_no_run_beats_is_named(tmp_path, loss, said):
+    measured = {"val_loss": loss, "uniform_loss": 4.0, "unigram_loss": 3.0, "bigram_loss": 2.5}
+    found = told(write_sweep(tmp_path / "s", measured=measured))
+    assert said in found if said else "Counting" not in found
+
+
+def test_a_loss_below_what_any_model_can_reach_is_suspect(tmp_path):
+    measured = {"val_loss": 1.5, "unigram_loss": 3.0, "floor_loss": 2.0}
+    assert "Below the floor: 1.500" in told(write_sweep(tmp_path / "s", measured=measured))
+
+
+def test_protocols_models_and_data_that_are_mixed_are_named(tmp_path):
+    folder = write_sweep(tmp_path / "s")
+    assert "mixed" not in told(folder)
+    change(folder, "batch=8*", protocol="examples", data="other")
+    found = told(folder)
+    assert "Several values of protocol are mixed (examples, steps)" in found
+    assert "Several values of data are mixed (d, other)" in found
+    assert "Several values of model" not in found
+
+
+def test_seeds_that_some_cells_lack_are_counted(tmp_path):
+    folder = write_sweep(tmp_path / "s", seeds=(0, 1, 2))
+    assert "Seeds are missing" not in told(folder)
+    change(folder, "batch=8,lr=0.001,*seed=2", status="failed", error="x", measured={})
+    assert "Seeds are missing in 1 of 6 cells" in told(folder)
+
+
+def test_damaged_rows_are_counted_and_belong_to_nothing(tmp_path):
+    folder = write_sweep(tmp_path / "s", seeds=(0, 1))
+    next(folder.glob(f"*/{ROW_FILE}")).write_text("rubbish")
+    with pytest.warns(UserWarning, match="corrupt row"):
+        rows = results.read(folder)
+    assert "1 of 12 runs corrupt" in caveats.cautions(rows)
+
+
+def test_every_table_of_the_examples_has_a_caution():
+    for path in KEPT.glob("*.csv"):
+        assert any(line.startswith("Reachable") for line in caveats.cautions(results.read(path)))
+
+
+def test_a_table_without_any_reference_has_none():
+    rows = pd.DataFrame(
+        {"batch": 8, "lr": [1e-3, 1e-2], "clip": 1.0, "seed": [0, 1], "val_loss": 1.0,
+         "status": "done", "protocol": None, "duration": math.nan, "model": None, "data": None,
+         "optimizer": None}
+    )  # fmt: skip
+    assert not any("Reachable" in line for line in caveats.cautions(rows))
+
+
+def test_what_was_not_varied_is_said_to_be_unknown(tmp_path):
+    one = told(write_sweep(tmp_path / "one", lrs=(1e-3,)))
+    assert "One learning rate at each batch size" in one
+    assert "One batch size" not in one
+    rows = results.read(write_sweep(tmp_path / "grid"))
+    assert not any(line.startswith("One learning") for line in caveats.cautions(rows))
+    (line,) = (
+        line for line in caveats.cautions(rows[rows["batch"] == 8]) if "One batch size" in line
+    )
+    assert line.endswith("how the best lr moves with it is not known")
+
+
+def test_runs_that_no_column_tells_apart_are_said_to_differ(tmp_path):
+    rows = results.read(write_sweep(tmp_path / "s", clips=(0.5, 1.0), seeds=(0, 1)))
+    assert not any("more than once" in line for line in caveats.cautions(rows))
+    same = rows.assign(clip=1.0)  # as in a table without this column
+    assert not any("more than once" in line for line in caveats.cautions(same))
+    same.loc[rows["clip"] == 0.5, "val_loss"] += 0.25
+    assert any("once with one seed, 12 times" in line and "0.2500 nats" in line
+               for line in caveats.cautions(same))  # fmt: skip

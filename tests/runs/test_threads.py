@@ -1,0 +1,88 @@
+"""How many threads a run has follows from its config, and from where it was begun."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from scaling.runs import threads
+from scaling.storage.rows import ROW_FILE, read_row
+
+STUDY = Path("multirun", "scratch")
+
+
+@pytest.mark.parametrize(
+    ("given", "work", "number"), [(None, 9.0, 1), (None, 10.0, 4), (2, 9.0, 2), (8, 99.0, 8)]
+)
+def test_small_work_has_one_thread_and_what_is_given_is_taken(given, work, number):
+    assert threads.number(given, work=work, worth=10.0, most=4) == number
+
+
+def test_threads_are_those_of_before_afterwards():
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), threads.on(before + 1):  # noqa: PT012
+        assert torch.get_num_threads() == before + 1
+        raise KeyError
+    assert torch.get_num_threads() == before
+
+
+def made_with() -> list[int]:
+    rows = (read_row(path.parent) for path in sorted(STUDY.glob(f"*/{ROW_FILE}")))
+    return [row.provenance["threads"] for row in rows]
+
+
+def test_the_row_says_how_many_threads_a_run_had_and_its_digest_does_not(command):
+    torch.set_num_threads(3)  # those of this process, which a large run may have
+    try:
+        for typed, number in {"threads=2": 2, "threads_from=1": 3, "threads_from=1e12": 1}.items():
+            assert command(typed, "resume=all").code == 0
+            assert made_with() == [number]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_resumed_run_keeps_the_threads_that_it_was_begun_on(command, monkeypatch):
+    from scaling.callbacks.checkpoint import Resumable
+
+    save = Resumable._save
+
+    def dying(self, trainer):
+        save(self, trainer)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Resumable, "_save", dying)
+        assert command("threads=2", "save_every=0").code == 130
+    ended = command("threads=1")
+    assert ended.code == 0
+    assert made_with() == [2]
+    assert "threads=1 waits for a run that starts anew; this one was begun on 2" in ended.out
+
+
+@pytest.mark.parametrize("typed", ["threads=0", "threads_from=-1"])
+def test_a_number_without_meaning_is_refused(command, typed):
+    ended = command(typed)
+    assert ended.code == 2
+    assert typed.partition("=")[0] in ended.err
+
+
+@pytest.mark.parametrize(("own", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "x"}, "x")])
+def test_waiting_threads_sleep_before_torch_is_there_unless_the_user_says_otherwise(own, policy):
+    code = (
+        "import json, os, sys\n"
+        "from scaling import train\n"
+        "early = 'torch' in sys.modules\n"
+        "sys.argv = ['train', '--help']\n"
+        "try:\n    train.main()\nexcept SystemExit:\n    pass\n"
+        "print(json.dumps([early, os.environ['OMP_WAIT_POLICY']]))"
+    )
+    clean = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=clean | own, capture_output=True, text=True, check=True
+    )
+    assert json.loads(said.stdout.splitlines()[-1]) == [False, policy]

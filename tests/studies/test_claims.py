@@ -1,0 +1,50 @@
+"""A claim holds only if the whole interval says so."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from scaling.studies.claims import Claim, Estimate
+
+ROWS = pd.DataFrame()
+
+
+def claim(low: float, high: float, region=(0.0, 1.0)) -> Claim:
+    found = Estimate((low + high) / 2, low, high, "shown", "more seeds")
+    return Claim("It lies there", region=region, statistic=lambda rows: found, source="them")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (0.2, 0.8, "holds"),
+        (0.0, 1.0, "holds"),
+        (-0.5, -0.1, "fails"),
+        (1.1, 2.0, "fails"),
+        (-0.1, 0.5, "cannot tell"),
+        (0.5, 1.5, "cannot tell"),
+        (-1.0, 2.0, "cannot tell"),
+        (math.nan, math.nan, "cannot tell"),
+        (-math.inf, math.inf, "cannot tell"),
+    ],
+)
+def test_the_interval_decides(low, high, word):
+    verdict = claim(low, high).judge(ROWS)
+    assert verdict.word == word
+    assert verdict.numbers == "shown"
+    assert verdict.would_tell == ("more seeds" if word == "cannot tell" else "")
+
+
+def test_a_region_without_end_is_reached_by_an_interval_with_one():
+    assert claim(0.1, 5.0, region=(0.0, math.inf)).judge(ROWS).word == "holds"
+
+
+def test_what_cannot_be_estimated_says_why():
+    missing = Claim("It grows", (0.0, 1.0), lambda rows: Estimate.missing("no seeds", "three"))
+    verdict = missing.judge(ROWS)
+    assert (verdict.word, verdict.numbers, verdict.would_tell) == (
+        "cannot tell",
+        "no seeds",
+        "three",
+    )

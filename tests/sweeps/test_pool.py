@@ -1,0 +1,165 @@
+"""A pool of processes: what each is given, and what its death leaves behind."""
+
+import concurrent.futures
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pebble
+import psutil
+import pytest
+from processes import HANG, holder, sweep, wait_for
+
+from scaling import results
+from scaling.storage import locks
+from scaling.storage.rows import ROW_FILE
+from scaling.sweeps.executors import pool
+
+STUDY = Path("multirun", "scratch")
+
+
+def started() -> list[Path]:
+    return [path.parent for path in STUDY.glob("*/checkpoint.ckpt")]
+
+
+def test_a_killed_worker_fails_its_cell_and_no_other_and_the_cell_then_goes_on(folder):
+    process = sweep("workers=2", "seed=0,1,2", "steps=120")
+    victim = wait_for(started)[0]
+    os.kill(holder(victim), signal.SIGKILL)
+    _, err = process.communicate(timeout=HANG)
+    assert process.returncode == 1, err
+    rows = results.read(STUDY).set_index("run")
+    assert rows.loc[victim.name, "status"] == "failed"
+    assert "its process was killed (SIGKILL)" in rows.loc[victim.name, "error"]
+    assert rows["status"].tolist().count("done") == 2
+    assert (victim / "checkpoint.ckpt").exists()
+
+    again = sweep("workers=2", "seed=0,1,2", "steps=120")
+    out, err = again.communicate(timeout=HANG)
+    assert again.returncode == 0, err
+    assert "2 done before, 1 to train" in out
+    steps = results.steps(victim)
+    assert steps["step"].tolist() == list(range(120))
+
+
+def test_workers_die_with_their_parent_and_a_dead_sweep_is_taken_up_again(folder):
+    process = sweep("workers=2", "seed=0,1", "steps=1500")
+    folders = wait_for(lambda: len(started()) == 2 and started())
+    pids = [holder(folder) for folder in folders]
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+    def gone(pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+    wait_for(lambda: all(map(gone, pids)))
+    assert not any(map(locks.is_held, folders))
+    assert not list(STUDY.glob(f"*/{ROW_FILE}"))
+
+    again = sweep("workers=2", "seed=0,1", "steps=1500")
+    wait_for(lambda: all(map(locks.is_held, folders)))
+    again.terminate()
+    again.communicate(timeout=HANG)
+    rows = results.read(STUDY)
+    assert rows["status"].tolist() == ["interrupted"] * 2, rows["error"].tolist()
+    assert len(started()) == 2  # with their checkpoints, wherever the signal met them
+
+
+def test_each_process_has_a_device_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # the one that is known already
+    code = (
+        "import os, sys, time\n"
+        "from scaling.sweeps.executors import pool\n"
+        "pool._begin(os.getppid(), 1, ['0', '1', '2'], 1)\n"
+        "print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    try:
+        seen = [process.stdout.readline().strip() for process in processes]
+        assert sorted(seen) == ["0", "1", "2"]
+        processes[0].kill()
+        processes[0].wait()
+        place = tmp_path / f"scaling-{os.getuid()}"
+        assert locks.keep(place / f"gpu-{seen[0]}-0.lock")  # a dead process frees its device
+        assert not locks.keep(place / f"gpu-{seen[1]}-0.lock")
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate(timeout=HANG)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cells", "number"), [(None, 100, pool.cores()), (8, 3, 3), (2, 9, 2), (1, 9, 1)]
+)
+def test_there_are_no_more_processes_than_cores_or_cells(monkeypatch, wanted, cells, number):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert pool.number(wanted, cells) == number
+
+
+def test_there_is_a_process_for_each_device(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
+    assert pool.number(None, 100) == 3
+
+
+def test_a_process_that_dies_before_any_cell_has_begun_costs_no_cell(folder):
+    process = sweep("workers=2", "seed=0,1", "steps=60")
+    parent = psutil.Process(process.pid)
+    child = wait_for(
+        lambda: [c for c in parent.children() if "spawn_main" in " ".join(c.cmdline())]
+    )[0]
+    child.kill()
+    out, err = process.communicate(timeout=HANG)
+    assert process.returncode == 0, out + err
+    assert results.read(STUDY)["status"].tolist() == ["done", "done"]
+
+
+def test_pools_that_always_die_fail_their_cells_and_end(folder, monkeypatch, command):
+    broken = BrokenProcessPool("All workers expired")
+    monkeypatch.setattr(pool, "_through_pool", lambda todo, *_: ((cell, broken) for cell in todo))
+    ended = command("-m", "seed=0,1", "workers=2")
+    assert ended.code == 1
+    assert (
+        results.read(STUDY)["error"].tolist()
+        == ["3 pools of processes died before they began to train"] * 2
+    )
+
+
+class Forgetful:
+    """A pool that broke before it looked at any cell, and never answers for them."""
+
+    active = False
+
+    def __init__(self, **_):
+        self.scheduled = 0
+
+    def schedule(self, *_, **__):
+        self.scheduled += 1
+        if self.scheduled > 1:
+            raise RuntimeError("Unexpected error within the Pool")
+        return concurrent.futures.Future()
+
+    def stop(self):
+        pass
+
+    join = stop
+
+
+def test_a_broken_pool_that_forgets_its_cells_does_not_hang(monkeypatch, folder, command):
+    monkeypatch.setattr(pebble, "ProcessPool", Forgetful)
+    ended = command("-m", "seed=0,1,2", "workers=2")
+    assert ended.code == 1
+    assert results.read(STUDY)["status"].tolist() == ["failed"] * 3
+    assert "3 of 3 not done" in ended.err
