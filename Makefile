@@ -27,6 +27,8 @@ bench: $(DONE) ## what a step, a sweep, a report, layer statistics and a federat
 	$(BIN)/python tests/benchmarks/report_cost.py
 	$(BIN)/python tests/benchmarks/layer_cost.py
 	$(BIN)/python tests/benchmarks/federation_cost.py
+	$(BIN)/python tests/benchmarks/thread_cost.py
+	$(BIN)/python tests/benchmarks/thread_cost.py --busy 1
 
 survive: $(DONE) ## kill a sweep ten times at random moments and compare its table (minutes)
 	SCALING_KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_survival.py
