@@ -13,7 +13,7 @@ import pandas as pd
 from scaling.contracts.columns import FIXED, ROOT_KEYS, SWITCHES, TEXT
 from scaling.contracts.precision import rounded
 from scaling.storage import exports
-from scaling.storage.rows import ROW_FILE, read_row
+from scaling.storage.rows import ROW_FILE, read_row, run_folders
 from scaling.storage.tables import read_parts
 
 
@@ -106,7 +106,7 @@ def _all_runs(folders: Sequence[str | Path]) -> list[Path]:
     for folder in folders:
         if not Path(folder).exists():
             raise FileNotFoundError(f"{folder} does not exist; is that its name?")
-        runs = list(_runs(Path(folder)))
+        runs = list(run_folders(Path(folder)))
         if not runs:
             raise FileNotFoundError(
                 f"no {ROW_FILE} below {folder}; did any run of this sweep finish?"
@@ -114,17 +114,6 @@ def _all_runs(folders: Sequence[str | Path]) -> list[Path]:
         for run in runs:
             found.setdefault(os.path.abspath(run), run)
     return list(found.values())
-
-
-def _runs(folder: Path) -> Iterator[Path]:
-    """Folders with a row, in the order of their names; nothing is searched below them."""
-    if (folder / ROW_FILE).is_file():
-        yield folder
-        return
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir() and not entry.name.startswith("."):
-                yield from _runs(Path(entry.path))
 
 
 def _gathered(folders: Sequence[str | Path]) -> pd.DataFrame:

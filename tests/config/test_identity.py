@@ -14,6 +14,8 @@ from scaling import results
 from scaling.config import identity, schema
 from scaling.contracts.settings import by_setting
 from scaling.datamodules import digit_sources, nsl_kdd, text_sources, unsw_nb15
+from scaling.datamodules.text import Text
+from scaling.runs import task
 from scaling.storage import exports
 from scaling.storage.rows import read_row, write_row
 
@@ -195,26 +197,32 @@ def test_a_module_that_moves_retrains_nothing(command, monkeypatch):
 
 
 def as_if_written_by_an_earlier_version(folder: Path) -> None:
-    """Give a row the schema of before, in a folder with the digest of before."""
+    """Give a row the schema of before, in a folder with the digest, and the number, of before."""
     row = read_row(folder)
-    write_row(dataclasses.replace(row, schema=1, digest="0" * 12), folder)
-    folder.rename(folder.with_name(f"{folder.name.rpartition('-')[0]}-{'0' * 12}"))
+    number = {0.3: 0.1 + 0.2}.get(row.config["lr"], row.config["lr"])
+    settings = row.config | {"lr": number, "optimizer": row.config["optimizer"] | {"lr": number}}
+    write_row(dataclasses.replace(row, schema=1, digest="0" * 12, config=settings), folder)
+    record = json.loads((folder / "row.json").read_text())
+    first = {"schema": record.pop("schema")}  # as they were written
+    (folder / "row.json").write_text(json.dumps(first | record, indent=1))
+    before = folder.name.rpartition("-")[0].replace("lr=0.3", "lr=0.30000000000000004")
+    folder.rename(folder.with_name(f"{before}-{'0' * 12}"))
 
 
 def test_rows_of_an_earlier_version_are_read_and_answer_for_nothing(command):
-    assert command("-m", "seed=0,1", "lr=1e-3").code == 0
+    assert command("-m", "seed=0,1", "lr=0.3").code == 0
     for file in list(STUDY.glob("*/row.json")):
         as_if_written_by_an_earlier_version(file.parent)
     old = results.read(STUDY)
     assert old["status"].tolist() == ["done", "done"]
     assert json.loads(next(STUDY.glob("*/row.json")).read_text())["schema"] == 1
-    ended = command("-m", "seed=0,1", "lr=1e-3,1e-2")
+    ended = command("-m", "seed=0,1", "lr=0.3,1e-2", "hydra/launcher=basic", "workers=null")
     assert ended.code == 0
     (line,) = [line for line in ended.out.splitlines() if "earlier version" in line]
     assert "2 of 4 cells to train have rows of an earlier version" in line
     assert "they are trained anew" in line
     assert len(results.read(STUDY)) == 6
-    assert "earlier version" not in command("-m", "seed=0,1", "lr=1e-3,1e-2").out
+    assert "earlier version" not in command("-m", "seed=0,1", "lr=0.3,1e-2").out
 
 
 def test_a_file_that_changes_during_a_sweep_fails_what_is_left_of_it(command, folder, monkeypatch):
@@ -237,23 +245,28 @@ def test_a_file_that_changes_during_a_sweep_fails_what_is_left_of_it(command, fo
     assert "its data have changed since the command was given; give it again" in rows["error"][1]
 
 
-def test_a_file_that_changes_during_a_run_leaves_it_as_it_is(command, folder, monkeypatch):
-    from scaling.datamodules.text import Text
-
+@pytest.mark.parametrize(
+    ("place", "hook"),
+    [(Text, "train_dataloader"), (task, "module"), (task, "begin"), (Text, "val_dataloader")],
+)
+def test_a_file_that_changes_during_a_run_leaves_it_as_it_is(
+    command, folder, monkeypatch, place, hook
+):
     file = folder / "a.txt"
-    begin = Text.train_dataloader
+    begin = getattr(place, hook)
 
-    def changing(self):
-        file.write_text("another text altogether " * 100)
-        return begin(self)
+    def changing(*arguments, **more):
+        if list(STUDY.glob("*/.beat.json")):  # while it runs, and not while it is rehearsed
+            file.write_text("another text altogether " * 100)
+        return begin(*arguments, **more)
 
     losses = []
-    for trains in (begin, changing):
+    for runs in (begin, changing):
         file.write_text(WORDS * 40)
-        monkeypatch.setattr(Text, "train_dataloader", trains)
+        monkeypatch.setattr(place, hook, runs)
         assert command("data=text", "data.path=a.txt", "resume=all").code == 0
         (row,) = results.read(STUDY).itertuples()
-        losses.append((row.val_loss, row.fivegram_loss, row.unknown_val))
+        losses.append((row.val_loss, row.fivegram_loss, row.unknown_val, row.train_characters))
     assert losses[0] == losses[1]
 
 

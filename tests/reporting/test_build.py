@@ -163,8 +163,10 @@ def test_a_cell_that_another_study_has_is_still_missing_here(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("option", ["--out", "--keep"])
-def test_tables_are_not_written_among_runs(sweep, monkeypatch, capsys, option):
-    before = sorted(sweep.rglob("*"))
-    assert run_report(monkeypatch, sweep, option, sweep) == 2
-    assert f"{option} {sweep} is a folder of runs; choose another one" in capsys.readouterr().err
-    assert sorted(sweep.rglob("*")) == before
+@pytest.mark.parametrize("above", [False, True])
+def test_tables_are_not_written_among_runs(sweep, monkeypatch, capsys, option, above):
+    before = sorted(sweep.parent.rglob("*"))
+    place = sweep.parent if above else sweep
+    assert run_report(monkeypatch, sweep, option, place) == 2
+    assert f"{option} {place} is a folder of runs; choose another one" in capsys.readouterr().err
+    assert sorted(sweep.parent.rglob("*")) == before

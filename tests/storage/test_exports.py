@@ -225,3 +225,16 @@ def test_a_study_that_was_renamed_keeps_its_steps(tmp_path):
     folder.rename(tmp_path / "after")
     rows, steps = results.read(tmp_path / "after"), results.steps(tmp_path / "after")
     assert set(rows["study"]) == set(steps["study"]) == {"after"}
+
+
+def test_settings_of_a_kept_sweep_are_those_of_its_runs(tmp_path):
+    folder = write_sweep(tmp_path / "s", lrs=(0.000316227766017, 1 / 3), clips=(1 / 3, math.inf))
+    build.keep([folder], tmp_path / "kept")
+    both = results.read(folder, tmp_path / "kept")
+    assert both["lr"].nunique() == both["clip"].nunique() == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*taken for granted")
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="has two columns lr; keep one of each"):
+        results.read(table(tmp_path, "batch,lr,lr,val_loss", "8,1,2,2.0"))

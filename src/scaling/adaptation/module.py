@@ -38,7 +38,7 @@ class Adapter(L.LightningModule):
     Args:
         net: the source model; offers `logits(windows)`. It is changed in place.
         objective: what is minimised.
-        adapt: `norm`, `head` or `all`; the other parameters stay (`adapted.adapted_parameters`).
+        adapt: `norm`, `head` or `all`; the other parameters stay (`adaptation.parameters`).
         statistics: of batch normalisation: `source` keeps those of training, `query` re-estimates
             them once on the whole query, `batch` normalises by each batch and keeps a running mean
             of their statistics for evaluation.

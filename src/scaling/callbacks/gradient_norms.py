@@ -197,8 +197,8 @@ class GradientNorms(L.Callback):
 
     def _after_step(self, trainer: L.Trainer, step: Step, reported: Mapping[str, Tensor]) -> None:
         """The step's numbers, still on the device; totals are taken when they are copied."""
-        if self.others and not self.pending and step.scale == 1:
-            self._look_again(trainer, step)
+        if self.others and step.number % (self.flush_every + 1) == 0 and step.scale == 1:
+            self._look_again(trainer, step)  # about once a flush, and in even and odd steps
         each = (step.norms, step.updates, step.weights)
         scalars = (*self.clamped, *self.losses, *reported.values())
         device = step.norms.device

@@ -195,7 +195,11 @@ def _agrees(settings: DictConfig, choices: Mapping[str, Any], rule: Mapping[str,
             raise ValueError(f"{EXCLUDE}: {key} is an unknown key")
         if OmegaConf.is_list(got):
             got = OmegaConf.to_container(got)
-            inner = isinstance(wanted, list) and all(isinstance(value, list) for value in wanted)
+            inner = (
+                isinstance(wanted, list)
+                and wanted
+                and all(isinstance(value, list) for value in wanted)
+            )
             wanted = wanted if inner else [wanted]  # a list is one value here
         if not any(_same(key, got, value) for value in _listed(wanted)):
             return False

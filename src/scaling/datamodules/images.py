@@ -63,6 +63,7 @@ class Images(L.LightningDataModule):
         self.source, self.path, self.label_noise = source, path, label_noise
         self.val_examples, self.scored_examples = val_examples, scored_examples
         self.loaded: digit_sources.Handwriting | None = None
+        self.sizes: Sizes | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -70,11 +71,15 @@ class Images(L.LightningDataModule):
         return (self.loaded or digit_sources.load(self.source, self.path)).fingerprint
 
     def prepare(self) -> Sizes:
-        """Load the images, corrupt labels, and say how large examples are.
+        """Load the images, once, corrupt labels, and say how large examples are.
+
+        What was loaded stays, whatever becomes of its files.
 
         Raises:
             ValueError: if the training examples do not fill one batch.
         """
+        if self.sizes is not None:
+            return self.sizes
         self.loaded = digit_sources.load(self.source, self.path)
         self.splits = _splits(self.loaded, self.val_examples)
         self.labels = symmetric(
@@ -90,7 +95,8 @@ class Images(L.LightningDataModule):
             batch=self.batch,
             microbatches=self.microbatches,
         )
-        return Sizes(self.splits.train.shape[1], digit_sources.CLASSES, 1)
+        self.sizes = Sizes(self.splits.train.shape[1], digit_sources.CLASSES, 1)
+        return self.sizes
 
     def columns(self) -> dict[str, float]:
         """What needs no look at an image: losses in nats, and what the training labels are.
@@ -110,8 +116,7 @@ class Images(L.LightningDataModule):
         }
 
     def setup(self, stage: str) -> None:
-        if self.loaded is None:  # what was loaded stays, whatever becomes of its files
-            self.prepare()
+        self.prepare()
 
     def train_dataloader(self) -> Batches:
         return self.batches

@@ -67,6 +67,7 @@ class Text(L.LightningDataModule):
         self.source, self.path, self.val_share = source, path, val_share
         self.vocabulary, self.context, self.val_windows = vocabulary, context, val_windows
         self.corpus: text_sources.Corpus | None = None
+        self.sizes: Sizes | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -74,11 +75,15 @@ class Text(L.LightningDataModule):
         return text_sources.fingerprint(self.corpus or self._load())
 
     def prepare(self) -> Sizes:
-        """Load and encode the text, and say how large it is.
+        """Load and encode the text, once, and say how large it is.
+
+        What was loaded stays, whatever becomes of its file.
 
         Raises:
             ValueError: if the text is too short for one window, or for one batch.
         """
+        if self.sizes is not None:
+            return self.sizes
         self.corpus = self._load()
         self.tokens = _tokens(self.corpus, self.vocabulary)
         for split, tokens in {"training": self.tokens.train, "validation": self.tokens.val}.items():
@@ -94,7 +99,8 @@ class Text(L.LightningDataModule):
             batch=self.batch,
             microbatches=self.microbatches,
         )
-        return Sizes(self.tokens.vocabulary, self.tokens.vocabulary, self.context)
+        self.sizes = Sizes(self.tokens.vocabulary, self.tokens.vocabulary, self.context)
+        return self.sizes
 
     def columns(self) -> dict[str, float]:
         """What counting reaches on the validation windows, in nats per character, and text sizes.
@@ -114,8 +120,7 @@ class Text(L.LightningDataModule):
         }
 
     def setup(self, stage: str) -> None:
-        if self.corpus is None:  # what was loaded stays, whatever becomes of its file
-            self.prepare()
+        self.prepare()
 
     def train_dataloader(self) -> Batches:
         return self.batches

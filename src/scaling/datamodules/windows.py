@@ -81,6 +81,7 @@ class Windows(L.LightningDataModule):
         self.train_on, self.fold, self.populations = train_on, fold, population
         self.growth_passes = growth_passes
         self.known: str | None = None  # the fingerprint of what was loaded
+        self.sizes: Sizes | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -89,11 +90,15 @@ class Windows(L.LightningDataModule):
         return found
 
     def prepare(self) -> Sizes:
-        """Draw or load the windows, look for leaks, and say how large windows are.
+        """Draw or load the windows, once, look for leaks, and say how large windows are.
+
+        What was loaded stays, whatever becomes of its files.
 
         Raises:
             ValueError: if the windows to train or adapt on do not fill one batch, or leak.
         """
+        if self.sizes is not None:
+            return self.sizes
         self.known = self.populations.fingerprint(self.path)
         self._population: Population = self.populations.draw(self.path, self.fold)
         trained = self._population.pooled
@@ -108,7 +113,8 @@ class Windows(L.LightningDataModule):
                 microbatches=self.microbatches,
             )
         length, features = trained.windows.shape[1:]
-        return Sizes(features, self._population.classes, length)
+        self.sizes = Sizes(features, self._population.classes, length)
+        return self.sizes
 
     def check_growth(self, updates: int) -> None:
         """See whether batches that grow reach their last size.
@@ -204,8 +210,7 @@ class Windows(L.LightningDataModule):
         return self._splits()[split].labels.numpy() == np.asarray(classes)
 
     def setup(self, stage: str) -> None:
-        if self.known is None:  # what was loaded stays, whatever becomes of its files
-            self.prepare()
+        self.prepare()
         if (
             self.growing and self.trainer is not None
         ):  # else all passes would have the first one's length

@@ -1,5 +1,6 @@
 """A sweep that somebody kept as files, without the folders of its runs."""
 
+import csv
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scaling.contracts.precision import rounded_column
-from scaling.storage.rows import ROW_FILE
+from scaling.contracts.precision import DIGITS, rounded_column
+from scaling.storage.rows import run_folders
 
 NEEDED = ("batch", "lr")
 SETTINGS = ("batch", "lr", "clip", "model", "data", "optimizer", "protocol", "duration")
@@ -27,8 +28,8 @@ STATUSES = ("done", "diverged", "failed", "interrupted", "corrupt")
 
 
 def holds_runs(folder: Path) -> bool:
-    """Whether runs lie in a folder, or it is one."""
-    return (folder / ROW_FILE).is_file() or any(folder.glob(f"*/{ROW_FILE}"))
+    """Whether runs lie in a folder, at any depth, or it is one."""
+    return next(run_folders(folder), None) is not None
 
 
 def check_place(folder: Path, option: str) -> None:
@@ -54,17 +55,22 @@ def rows_of(folder: str | Path) -> Path | None:
     return path / ROWS if (path / ROWS).is_file() and not holds_runs(path) else None
 
 
-def with_whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """A table for a text file, its counts, seeds and checksums written as they are.
+def unrounded(table: pd.DataFrame) -> pd.DataFrame:
+    """A table for a text file, its settings, counts, seeds and checksums written as they are.
 
-    A column of whole numbers with gaps has become one of floats, which would be rounded.
+    A column of whole numbers with gaps has become one of floats, which would be rounded like a
+    measurement; a setting that was rounded would be another one.
     """
     floats = [str(key) for key in table if pd.api.types.is_float_dtype(table[key])]
     whole = [
         key for key in floats
         if ((found := table[key].dropna()) == found.round()).all() and (found.abs() < 2**53).all()
     ]  # fmt: skip
-    return table.astype(dict.fromkeys(whole, "Int64"))
+    exact = {
+        key: [f"{x:.{DIGITS}g}" if np.isfinite(x) else x for x in table[key]]
+        for key in floats if key not in whole and (key in SETTINGS or "." in key)
+    }  # fmt: skip
+    return table.astype(dict.fromkeys(whole, "Int64")).assign(**exact)
 
 
 def table(folder: str | Path, name: str) -> pd.DataFrame:
@@ -93,7 +99,7 @@ def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) 
         tables: name -> longer table of these runs; empty ones are left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with_whole_numbers(rows).to_csv(folder / ROWS, index=False, float_format="%.6g")
+    unrounded(rows).to_csv(folder / ROWS, index=False, float_format="%.6g")
     for name, table in tables.items():
         if len(table):
             floats = [str(key) for key in table if pd.api.types.is_float_dtype(table[key])]
@@ -174,6 +180,10 @@ def _table(path: Path, text: Sequence[str]) -> pd.DataFrame:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # fields beyond the header
             header = list(pd.read_csv(path, nrows=0, index_col=False))
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                named = next(csv.reader(file), [])
+            if twice := sorted({key for key in named if named.count(key) > 1}):
+                raise ValueError(f"{path} has two columns {', '.join(twice)}; keep one of each")
             return pd.read_csv(
                 path,
                 dtype=dict.fromkeys(text, "object"),

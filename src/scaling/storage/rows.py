@@ -1,10 +1,11 @@
 """One run, one row: how it is written, whole or not at all, and how it is read."""
 
+import contextlib
 import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,14 @@ def _loose(value: Any) -> Any:
     return (
         {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
     )
+
+
+def run_folders(folder: Path) -> Iterator[Path]:
+    """Folders with a row, in the order of their names; nothing is searched below them."""
+    if (folder / ROW_FILE).is_file():
+        yield folder
+        return
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir() and not entry.name.startswith("."):
+                yield from run_folders(Path(entry.path))

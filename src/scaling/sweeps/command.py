@@ -116,10 +116,10 @@ def work(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool = Fals
     outcome = {cell.folder: console.standing(cell) for cell in asked}  # or why there is none
     todo = [cell for cell in asked if _wanted(outcome[cell.folder], switches["resume"])]
     _rehearse(todo)
-    for line in console.superseded(todo):
+    for line in console.superseded(todo) if alone or swept else ():
         log.info(line)
     labels = console.labels(asked)
-    way = _way(launcher, switches["workers"], len(todo), alone)
+    way = _way(launcher, switches["workers"], asked=len(asked), todo=len(todo), alone=alone)
     if switches["dry_run"]:
         console.announce(outcome, todo, way.number, labels)
         return 0
@@ -146,8 +146,11 @@ class Way(NamedTuple):
     by_line: bool  # each is told of in a line as it ends
 
 
-def _way(launcher: Any, wanted: int | None, cells: int, alone: bool) -> Way:
+def _way(launcher: Any, wanted: int | None, *, asked: int, todo: int, alone: bool) -> Way:
     """How cells are trained with a launcher; None is in this process.
+
+    Processes share the machine as all cells that are asked for would: a sweep that goes on with its
+    last cells gives each no more threads than it had before.
 
     Raises:
         ValueError: for a launcher that cannot work here, and for `workers` with one of Hydra's own,
@@ -158,9 +161,9 @@ def _way(launcher: Any, wanted: int | None, cells: int, alone: bool) -> Way:
         return Way(train_all, 1, by_line=not alone)
     if hasattr(launcher, "train_all"):
         launcher.check()
-        number = launcher.number(wanted, cells)
+        number = launcher.number(wanted, asked)
         train_all = functools.partial(launcher.train_all, number=number)
-        return Way(train_all, max(1, number), by_line=True)
+        return Way(train_all, max(1, min(number, todo)), by_line=True)
     if wanted is not None:
         raise ValueError(
             f"workers={wanted} means nothing to {type(launcher).__name__}; set the keys of "

@@ -7,18 +7,18 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scaling import results
 from scaling.config import identity
 from scaling.config.cell import Cell
-from scaling.config.identity import digest
 from scaling.contracts.columns import FINISHED, ROOT_KEYS
 from scaling.reporting import text
 from scaling.reporting.run_caveats import caveats
 from scaling.runs import run
 from scaling.runs.lifecycle import Ended
 from scaling.storage import heartbeats, plans
-from scaling.storage.rows import ROW_FILE, SCHEMA, Row, read_row
+from scaling.storage.rows import ROW_FILE, Row, read_row
 
 
 def command() -> str:
@@ -99,10 +99,14 @@ def superseded(todo: Sequence[Cell]) -> list[str]:
     lines = []
     for study in dict.fromkeys(cell.folder.parent for cell in todo):
         members = [cell for cell in todo if cell.folder.parent == study]
-        again = [cell for cell in members if any(_same(cell, row) for row in _old_rows(cell))]
-        if again:
+        old = [row.config for row in _old_rows(study)]
+        known = {
+            _digest(config, fingerprint)
+            for config in old for fingerprint in {cell.fingerprint for cell in members}
+        }  # fmt: skip
+        if again := sum(cell.digest in known for cell in members):
             lines.append(
-                f"{study}: {len(again)} of {len(members)} cells to train have rows of an earlier "
+                f"{study}: {again} of {len(members)} cells to train have rows of an earlier "
                 "version of this program, which did not know runs by the content of their data; "
                 "they are trained anew, and the old rows stay beside the new ones (another "
                 "study=... keeps them apart)"
@@ -110,21 +114,23 @@ def superseded(todo: Sequence[Cell]) -> list[str]:
     return lines
 
 
-def _old_rows(cell: Cell) -> Iterator[Row]:
-    """The finished rows of an earlier schema with a cell's batch, lr, clip and seed."""
-    for folder in cell.folder.parent.glob(f"{cell.name.rpartition('-')[0]}-*"):
-        with contextlib.suppress(ValueError):  # damaged; reading the study names it
-            row = read_row(folder)
-            if row and row.schema < SCHEMA and row.status in FINISHED:
+def _old_rows(study: Path) -> Iterator[Row]:
+    """The finished rows of an earlier schema in a study; others are not read to their end."""
+    for file in study.glob(f"*/{ROW_FILE}"):
+        with contextlib.suppress(OSError, ValueError):  # damaged; reading the study names it
+            with file.open() as beginning:
+                old = '"schema": 1' in beginning.read(30)  # which was its first key
+            row = read_row(file.parent) if old else None
+            if row and row.status in FINISHED:
                 yield row
 
 
-def _same(cell: Cell, row: Row) -> bool:
-    """Whether a row has a cell's settings, whatever its data hold."""
+def _digest(settings: Mapping[str, Any], fingerprint: str) -> str | None:
+    """The digest that old settings would have today; None if they lack a key of today."""
     try:
-        return digest(identity.canonical(row.config, cell.fingerprint)) == cell.digest
-    except (KeyError, TypeError, AttributeError):  # it lacks a key of today
-        return False
+        return identity.digest(identity.canonical(settings, fingerprint))
+    except (KeyError, TypeError, AttributeError):
+        return None
 
 
 class Pace:

@@ -70,7 +70,8 @@ def train_all(
 
     Args:
         todo: cells to train.
-        workers: processes; 0 is this one.
+        workers: processes that share the machine, of which there are no more than cells; 0 is
+            this one.
         bar: show a progress bar of each cell, in this process.
         wait: for other processes that hold a cell, and then train what they left undone.
     """
@@ -101,7 +102,7 @@ def _through_pool(
     threads = max(1, cores() // workers)
     slots = -(-workers // max(1, len(devices())))  # processes of each device
     pool = pebble.ProcessPool(
-        max_workers=workers,
+        max_workers=min(workers, max(1, len(todo))),
         context=multiprocessing.get_context("spawn"),
         initializer=_begin,
         initargs=(os.getpid(), threads, devices(), slots),
