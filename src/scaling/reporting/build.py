@@ -97,7 +97,9 @@ def write(folders: list[Path], out: Path) -> list[Path]:
         tables |= study.tables(evidence) if study.applies(evidence) else {}
     for name, table in tables.items():
         files += [out / f"{name}.csv", out / f"{name}.parquet"]
-        exports.unrounded(table).to_csv(files[-2], index=False, float_format="%.7g")
+        exports.unrounded(table, settings=name == "rows").to_csv(
+            files[-2], index=False, float_format="%.7g"
+        )
         table.to_parquet(files[-1], index=False)
     drawings = _drawings(evidence)
     pictures = []

@@ -55,11 +55,16 @@ def rows_of(folder: str | Path) -> Path | None:
     return path / ROWS if (path / ROWS).is_file() and not holds_runs(path) else None
 
 
-def unrounded(table: pd.DataFrame) -> pd.DataFrame:
-    """A table for a text file, its settings, counts, seeds and checksums written as they are.
+def unrounded(table: pd.DataFrame, *, settings: bool) -> pd.DataFrame:
+    """A table for a text file, its counts, seeds and checksums written as they are.
 
     A column of whole numbers with gaps has become one of floats, which would be rounded like a
-    measurement; a setting that was rounded would be another one.
+    measurement.
+
+    Args:
+        table: to be written.
+        settings: keep all digits of settings, too, as in rows, where a rounded one would be
+            another; the lr of a fit is a measurement.
     """
     floats = [str(key) for key in table if pd.api.types.is_float_dtype(table[key])]
     whole = [
@@ -68,7 +73,7 @@ def unrounded(table: pd.DataFrame) -> pd.DataFrame:
     ]  # fmt: skip
     exact = {
         key: [f"{x:.{DIGITS}g}" if np.isfinite(x) else x for x in table[key]]
-        for key in floats if key not in whole and (key in SETTINGS or "." in key)
+        for key in floats if settings and key not in whole and (key in SETTINGS or "." in key)
     }  # fmt: skip
     return table.astype(dict.fromkeys(whole, "Int64")).assign(**exact)
 
@@ -99,7 +104,7 @@ def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) 
         tables: name -> longer table of these runs; empty ones are left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    unrounded(rows).to_csv(folder / ROWS, index=False, float_format="%.6g")
+    unrounded(rows, settings=True).to_csv(folder / ROWS, index=False, float_format="%.6g")
     for name, table in tables.items():
         if len(table):
             floats = [str(key) for key in table if pd.api.types.is_float_dtype(table[key])]
