@@ -14,7 +14,7 @@ demo: $(DONE) ## set up, sweep a small transformer over Python's documentation, 
 test: $(DONE) ## set up and run the tests
 	$(BIN)/python -m pytest -n 2
 
-check: $(DONE) ## lint, format, types, and who imports whom
+check: $(DONE) ## lint, format, types and import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

@@ -55,7 +55,7 @@ UNUSED: dict[str, Any] = {
 
 
 def check_hydra(node: Mapping[str, Any]) -> None:
-    """Stop a command that sets what Hydra would do to a folder or a process, and nobody does here.
+    """Refuse keys of Hydra that have no effect here, such as `hydra.run.dir`.
 
     Args:
         node: the config below `hydra`, or a part of it, as plain containers.

@@ -4,10 +4,12 @@ import csv
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
+from scaling.contracts.columns import Status
 from scaling.contracts.precision import DIGITS, rounded_column
 from scaling.storage.rows import run_folders
 
@@ -24,7 +26,7 @@ ASSUMED: dict[str, tuple[float | str, str]] = {
 ROWS = "rows.csv"
 # What stands in a table for a number that is not known; in a column of text it is a text.
 GAPS = ["", "NA", "N/A", "NaN", "nan", "-nan", "null", "None", "<NA>", "#N/A", "n/a"]
-STATUSES = ("done", "diverged", "failed", "interrupted", "corrupt")
+STATUSES = get_args(Status)
 
 
 def holds_runs(folder: Path) -> bool:
