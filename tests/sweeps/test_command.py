@@ -262,10 +262,10 @@ def test_a_row_that_becomes_corrupt_during_a_sweep_does_not_end_it(command, monk
 
 def _planned(command) -> list[dict]:
     """What `seed=0,1,2` would train, from a command that fails before its first cell."""
-    from scaling.sweeps.executors import pool as workers
+    from scaling.sweeps.executors.pool import InProcess
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "train_all", lambda *_, **__: (pair for pair in ()))
+        patch.setattr(InProcess, "train", lambda *_, **__: (pair for pair in ()))
         command("-m", "seed=0,1,2")
     return plans.read(STUDY)[-1]["cells"]
 

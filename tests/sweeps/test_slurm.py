@@ -13,6 +13,7 @@ from processes import HANG, holder, sweep, wait_for
 from scaling import results
 from scaling.config.cell import Cell
 from scaling.storage import locks
+from scaling.storage.run_state import RunState
 from scaling.sweeps.executors import slurm as clusters
 
 STUDY = Path("multirun", "scratch")
@@ -134,12 +135,12 @@ def test_arrays_follow_each_other_so_that_the_cap_holds(slurm, monkeypatch, cell
 
     executor = Executor()
     executor.batch = batch
-    monkeypatch.setattr(clusters, "_executor", lambda *_: executor)
-    monkeypatch.setattr(clusters, "_ended", lambda cell, job: None)
+    monkeypatch.setattr(clusters, "_submitter", lambda *_: executor)
+    monkeypatch.setattr(clusters, "_ended", lambda cell, job: RunState("done"))
     monkeypatch.setattr(clusters, "EVERY", {"slurm": 0.0})
     monkeypatch.setattr(clusters, "ARRAY", 4)
     todo = [cell_of_nothing] * 10
-    ended = clusters.train_all(todo, workers=2, cluster="slurm", settings={})
+    ended = clusters.Slurm(2, len(todo), cluster="slurm", settings={}).train(todo, wait=False)
     assert len(list(ended)) == 10
     assert sizes == [4, 4, 2]
 
@@ -182,8 +183,9 @@ def test_a_run_inside_a_job_of_slurm_is_one_process_and_requeues_nothing(command
     ("wanted", "cells", "cluster", "number"),
     [(None, 100, "slurm", 32), (200, 1000, "slurm", 200), (8, 3, "slurm", 3), (1, 5, "local", 1)],
 )
-def test_how_many_jobs_run_at_a_time(wanted, cells, cluster, number):
-    assert clusters.number(wanted, cells, cluster) == number
+def test_how_many_jobs_run_at_a_time(monkeypatch, wanted, cells, cluster, number):
+    monkeypatch.setattr(clusters, "_submitter", lambda *_: None)
+    assert clusters.Slurm(wanted, cells, cluster=cluster, settings={}).at_a_time == number
 
 
 def test_what_slurm_is_told(tmp_path, slurm):
@@ -193,7 +195,7 @@ def test_what_slurm_is_told(tmp_path, slurm):
         "mem_gb": 16.0, "max_num_timeout": 5, "signal_delay_s": 120, "qos": None,
         "setup": ["module load cuda"], "additional_parameters": {"nice": 10},
     }  # fmt: skip
-    executor = clusters._executor(tmp_path / "jobs", 7, "slurm", settings)
+    executor = clusters._submitter(tmp_path / "jobs", 7, "slurm", settings)
     with executor.batch():
         for number in range(12):
             executor.submit(print, number)

@@ -9,8 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from scaling.config import checks, identity, signatures
-from scaling.config import schema as config
+from scaling.config import checks, identity, schema, signatures
 from scaling.contracts.precision import rounded
 
 # What a run fills in itself, by group.
@@ -52,7 +51,9 @@ class Cell:
         return Path("multirun", self.config["study"], self.name)
 
 
-def cell(composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, str | None]) -> Cell:
+def make_cell(
+    composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, str | None]
+) -> Cell:
     """Check a composed config and give it its identity. The data are looked at, not trained on.
 
     Numbers are rounded to 12 significant digits: those that a run is known by are those that it
@@ -63,14 +64,14 @@ def cell(composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, s
         omegaconf.errors.MissingMandatoryValue: for a key that must be given and was not.
     """
     settings = rounded(OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
-    known = [field.name for field in fields(config.Run)]
+    known = [field.name for field in fields(schema.Run)]
     for key in settings:
         if key not in known:
             raise ValueError(f"{key} is an unknown key; the root keys are {', '.join(known)}")
     checks.check_groups(settings)
-    for group in (*config.GROUPS, *config.OPTIONAL):
+    for group in (*schema.GROUPS, *schema.OPTIONAL):
         node = settings.get(group)
-        empty = node is None if group in config.OPTIONAL else group in ("callbacks", "logger")
+        empty = node is None if group in schema.OPTIONAL else group in ("callbacks", "logger")
         if not empty and signatures.TARGET not in (node or {}):
             raise ValueError(f"{group}={node} must be one of the options of that group")
         signatures.check(node, group, GIVEN.get(group, ()))

@@ -11,10 +11,11 @@ import pandas as pd
 
 from scaling.contracts.columns import Status
 from scaling.contracts.precision import DIGITS, rounded_column
+from scaling.contracts.settings import is_setting
+from scaling.contracts.settings import settings as settings_of
 from scaling.storage.rows import run_folders
 
 NEEDED = ("batch", "lr")
-SETTINGS = ("batch", "lr", "clip", "model", "data", "optimizer", "protocol", "duration")
 # What a table of another program may lack, and what is taken for granted then.
 ASSUMED: dict[str, tuple[float | str, str]] = {
     "val_loss": (np.nan, "each lr is the best one of its batch size, its loss is not known"),
@@ -75,7 +76,7 @@ def unrounded(table: pd.DataFrame, *, settings: bool) -> pd.DataFrame:
     ]  # fmt: skip
     exact = {
         key: [f"{x:.{DIGITS}g}" if np.isfinite(x) else x for x in table[key]]
-        for key in floats if settings and key not in whole and (key in SETTINGS or "." in key)
+        for key in floats if settings and key not in whole and is_setting(key)
     }  # fmt: skip
     return table.astype(dict.fromkeys(whole, "Int64")).assign(**exact)
 
@@ -147,8 +148,7 @@ def read(path: Path, *, text: Sequence[str], known: Sequence[str]) -> pd.DataFra
     for key in (*NEEDED, "val_loss", "clip", "seed"):
         if key in table and not pd.api.types.is_numeric_dtype(table[key]):
             raise ValueError(f"{path} has something else than numbers in its column {key}")
-    settings = [str(key) for key in table if key in SETTINGS or "." in str(key)]
-    table = table.assign(**{key: rounded_column(table[key]) for key in settings})
+    table = table.assign(**{key: rounded_column(table[key]) for key in settings_of(table)})
     if "status" in table:
         table["status"] = _statuses(table["status"], path)
     lacking = [key for key in ASSUMED if key not in table]
@@ -238,7 +238,7 @@ def _repeats(table: pd.DataFrame, path: Path) -> pd.Series:
     Raises:
         ValueError: if the runs of a cell may differ in a setting that nobody named.
     """
-    cell = [key for key in table if key in SETTINGS or "." in str(key)]
+    cell = [key for key in settings_of(table) if key != "seed"]
     groups = table.groupby(cell, dropna=False)
     if groups.ngroups < len(table):
         others = [key for key in table if key not in (*cell, *ASSUMED, "run", "study")]
