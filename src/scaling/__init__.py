@@ -7,8 +7,8 @@ Every name below is imported when it is first asked for, so that `import scaling
 - Statistics of sweeps: `learning_rate_law`, `plain_fit`, `optimum`, `candidates`, `effect_of`,
   `replicates`, `sensitivity`, `steps_to_loss`, `arrivals`, `tradeoff`, `clip_regimes`,
   `fold_trend`.
-- Callbacks for any Lightning run: `GradientNorms`, `LayerGradients`, `LayerEpochs`; the base for one
-  of your own, `Recording`.
+- Callbacks for any Lightning run: `GradientNorms`, `LayerGradients`, `LayerEpochs`; `Recording` is
+  the base for one of your own.
 """
 
 from importlib import import_module
