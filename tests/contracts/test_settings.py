@@ -5,7 +5,7 @@ import pytest
 
 from scaling import results
 from scaling.analysis.replicates import replicates
-from scaling.contracts.settings import by_setting, is_setting, settings
+from scaling.contracts.settings import by_setting, is_setting, settings_of
 from scaling.storage import exports
 
 WHERE = ("trainer.accelerator=cpu", "trainer.log_every_n_steps=7", "logger=none", "save_every=9")
@@ -13,7 +13,7 @@ WHERE = ("trainer.accelerator=cpu", "trainer.log_every_n_steps=7", "logger=none"
 
 def test_columns_and_keys():
     columns = ["run", "model.depth", "val_loss", "seed", "fold", "batch", "logger.name", "data"]
-    assert settings(columns) == ["data", "fold", "batch", "seed", "model.depth"]
+    assert settings_of(columns) == ["data", "fold", "batch", "seed", "model.depth"]
     assert is_setting("trainer.precision")
     assert not is_setting("trainer.devices")
     assert not is_setting("federation.backend")

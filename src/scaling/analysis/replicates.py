@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from scaling.contracts.columns import ROOT_KEYS
-from scaling.contracts.settings import settings as settings_of
+from scaling.contracts.settings import settings_of
 
 Vector = NDArray[np.float64]
 Flags = NDArray[np.bool_]

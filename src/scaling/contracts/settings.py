@@ -29,7 +29,7 @@ def is_setting(key: str) -> bool:
     return not any(f"{key}.".startswith(f"{place}.") for place in ELSEWHERE)
 
 
-def settings(columns: Iterable[object]) -> list[str]:
+def settings_of(columns: Iterable[object]) -> list[str]:
     """The settings among the columns of a table, choices first."""
     names = [str(column) for column in columns]
     first = [key for key in (*CHOICES, "fold", *ROOT_KEYS) if key in names]
@@ -48,7 +48,7 @@ def by_setting(
     """
     rows = rows[rows["status"] != "corrupt"]
     within = {"batch", "lr", "seed", "fold", *together}
-    nested = [key for key in settings(rows) if "." in key and not key.endswith(".fold")]
+    nested = [key for key in settings_of(rows) if "." in key and not key.endswith(".fold")]
     keys: list[str] = []
     for key in (*CHOICES, "clip", *nested):
         if {key, key.partition(".")[0]} & within:

@@ -11,8 +11,7 @@ import pandas as pd
 
 from scaling.contracts.columns import Status
 from scaling.contracts.precision import DIGITS, rounded_column
-from scaling.contracts.settings import is_setting
-from scaling.contracts.settings import settings as settings_of
+from scaling.contracts.settings import is_setting, settings_of
 from scaling.storage.rows import run_folders
 
 NEEDED = ("batch", "lr")
