@@ -67,7 +67,7 @@ def test_a_killed_job_fails_its_cell_and_no_other(folder):
 
 
 @pytest.fixture
-def slurm_programs(tmp_path, monkeypatch):
+def programs(tmp_path, monkeypatch):
     """Stand-ins for the programs of Slurm; what they were called with."""
     log = tmp_path / "calls.txt"
     for program in ("srun", "sbatch", "scancel", "sacct"):
@@ -95,12 +95,10 @@ class Job(submitit.Job):
         return False
 
 
-def test_a_cancelled_array_is_told_first_to_write_its_rows(
-    slurm_programs, monkeypatch, cell_of_nothing
-):
+def test_a_cancelled_array_is_told_first_to_write_its_rows(programs, monkeypatch, cell_of_nothing):
     monkeypatch.setattr(slurm, "GRACE", 0.0)
     slurm._cancel([(cell_of_nothing, Job(i)) for i in range(3)], "slurm")
-    assert slurm_programs() == [
+    assert programs() == [
         "scancel --state=PENDING 42",
         "scancel --state=RUNNING --signal=INT 42",
         "scancel 42",
@@ -116,9 +114,7 @@ def cell_of_nothing(folder):
     )  # fmt: skip
 
 
-def test_arrays_follow_each_other_so_that_the_cap_holds(
-    slurm_programs, monkeypatch, cell_of_nothing
-):
+def test_arrays_follow_each_other_so_that_the_cap_holds(programs, monkeypatch, cell_of_nothing):
     class Ending(Job):
         def done(self, force_check=False):
             return True
@@ -192,7 +188,7 @@ def test_how_many_jobs_run_at_a_time(monkeypatch, wanted, cells, cluster, number
     assert slurm.Slurm(wanted, cells, cluster=cluster, settings={}).at_a_time == number
 
 
-def test_what_slurm_is_told(tmp_path, slurm_programs):
+def test_what_slurm_is_told(tmp_path, programs):
     """The script that would be submitted."""
     settings = {
         "partition": "gpu", "timeout_min": 90, "cpus_per_task": 4, "gpus_per_node": 1,
