@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from scaling.contracts.atomic_write import atomic_write
+
 VERSION = 1  # of how they are computed; a change of it changes this
 
 
@@ -45,7 +47,6 @@ def _from_disk(
     found = dict(compute())
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
-        draft.write_text(json.dumps(found))
-        draft.replace(path)
+        with atomic_write(path) as draft:
+            draft.write_text(json.dumps(found))
     return found

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from scaling import __version__
+from scaling.contracts.atomic_write import atomic_write
 from scaling.contracts.labeled import Labeled
 from scaling.federation import training
 from scaling.federation.flower.settings import Federation
@@ -117,12 +117,8 @@ def _write(source: Source, identity: str, path: Path) -> None:
     }
     content: dict[str, Any] = {"identity": identity, "state": source.state, "tables": tables}
     content["checksum"] = _hash(source.state, identity, json.dumps(tables))
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
+    with atomic_write(path) as draft, draft.open("wb") as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _read(path: Path) -> Source | None:

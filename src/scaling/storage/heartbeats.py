@@ -2,10 +2,11 @@
 
 import contextlib
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from scaling.contracts.atomic_write import atomic_write
 
 FILE = ".beat.json"
 
@@ -21,16 +22,16 @@ class Beat:
 
 
 def write(folder: Path, *, step: int, steps: int | None = None, speed: float | None = None) -> None:
-    """Give a sign of life, whole or not at all; a full disk is no reason to end a run.
+    """Write the heartbeat, whole or not at all; a full disk is no reason to end a run.
 
-    Not flushed to disk like a row: a beat that a crash takes with it is missed by nobody.
+    Not durable: losing one in a crash is harmless.
     """
-    draft = folder / f"{FILE}.draft"
-    with contextlib.suppress(OSError):
-        draft.write_text(
-            json.dumps(asdict(Beat(time=time.time(), step=step, steps=steps, speed=speed)))
-        )
-        os.replace(draft, folder / FILE)
+    beat = Beat(time=time.time(), step=step, steps=steps, speed=speed)
+    with (
+        contextlib.suppress(OSError),
+        atomic_write(folder / FILE, durable=False) as draft,
+    ):
+        draft.write_text(json.dumps(asdict(beat)))
 
 
 def read(folder: Path) -> Beat | None:

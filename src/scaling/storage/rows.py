@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scaling.contracts.atomic_write import atomic_write
 from scaling.contracts.columns import Status
 
 ROW_FILE = "row.json"
@@ -56,16 +57,9 @@ def write_row(row: Row, folder: Path) -> None:
 
 
 def write_json(record: Mapping[str, Any], path: Path) -> None:
-    """Write a file of strict JSON that is never seen half written, not even after a crash."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        with draft.open("w") as file:
-            json.dump(record, file, indent=1, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    """Write a file of strict JSON, whole or not at all."""
+    with atomic_write(path) as draft:
+        draft.write_text(json.dumps(record, indent=1, allow_nan=False))
 
 
 def read_row(folder: Path) -> Row | None:

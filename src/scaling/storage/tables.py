@@ -1,6 +1,5 @@
 """Tables that grow while a run lasts: columns in memory, Parquet parts on disk."""
 
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+
+from scaling.contracts.atomic_write import atomic_write
 
 
 def write_part(folder: Path, columns: Mapping[str, ArrayLike], first: int) -> None:
@@ -19,11 +20,8 @@ def write_part(folder: Path, columns: Mapping[str, ArrayLike], first: int) -> No
         first: row number of the part's first row in the whole table, which gives it its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{first:09d}.draft"
-    pd.DataFrame(dict(columns)).to_parquet(draft, index=False)
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(folder / f"{first:09d}.parquet")
+    with atomic_write(folder / f"{first:09d}.parquet") as draft:
+        pd.DataFrame(dict(columns)).to_parquet(draft, index=False)
 
 
 def read_parts(folder: Path) -> pd.DataFrame:
