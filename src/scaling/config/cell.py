@@ -1,6 +1,8 @@
 """One point of a grid: a composed config, checked and with its identity."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -76,7 +78,8 @@ def make_cell(
             raise ValueError(f"{group}={node} must be one of the options of that group")
         signatures.check(node, group, GIVEN.get(group, ()))
     checks.check(settings)
-    fingerprint = build(settings["data"]).fingerprint
+    with keys_of(settings["data"], "data"):
+        fingerprint = build(settings["data"], "data").fingerprint
     canonical = identity.canonical(settings, fingerprint)
     digest = identity.digest(canonical)
     return Cell(
@@ -90,16 +93,65 @@ def make_cell(
     )
 
 
-def build(node: Mapping[str, Any], **given: Any) -> Any:
-    """What a config node describes, with what the run gives it.
+def build(node: Mapping[str, Any], path: str, **given: Any) -> Any:
+    """Build what a config node describes.
+
+    Args:
+        node: with a `_target_`, as plain containers.
+        path: the node's place in the config, for messages (`keys_of`).
+        given: arguments that the run fills in itself.
 
     Raises:
-        ValueError: as the thing itself refuses its values, without Hydra's words around it.
-        hydra.errors.InstantiationException: for whatever else goes wrong.
+        ValueError: as the target raises it, with its keys spelled in full.
+        hydra.errors.InstantiationException: for any other error.
+    """
+    with keys_of(node, path):
+        try:
+            built = instantiate(node, **given, _convert_="all")
+        except InstantiationException as error:
+            if isinstance(error.__cause__, ValueError):
+                raise error.__cause__ from None
+            raise
+    return keys_of(node, path)(built) if node.get(signatures.PARTIAL) else built
+
+
+# A word before `=`; at the start of a message also one before `: ` or ` is `.
+_KEY = re.compile(r"(?:^|(?<=\s))\w+(?==)|^\w+(?=: | is )")
+
+
+@contextlib.contextmanager
+def keys_of(node: Mapping[str, Any], path: str) -> Iterator[None]:
+    """Spell a node's keys in full in the message of a `ValueError`.
+
+    A class does not know where its parameters stand in a config: it refuses `depth=0`, and the user
+    reads `model.depth=0`. A word of a message counts as a key if the node, or a node inside it, has
+    a key of that name and `=` follows; at the start of a message `key: ` and `key is` count, too.
+    A key that follows another one goes by the name of that: `batch`, not `data.batch`. Keys that
+    are spelled in full stay as they are.
+
+    Args:
+        node: as plain containers.
+        path: the node's place in the config.
+
+    Raises:
+        ValueError: in place of the one that the block raises.
     """
     try:
-        return instantiate(node, **given, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):
-            raise error.__cause__ from None
-        raise
+        yield
+    except ValueError as error:
+        places = _places(node, path)
+        message = _KEY.sub(lambda key: places.get(key[0], key[0]), str(error))
+        if message == str(error):
+            raise
+        raise ValueError(message) from error
+
+
+def _places(node: Mapping[str, Any], path: str) -> dict[str, str]:
+    """Key -> its name in full; the outer one of two keys of the same name."""
+    places: dict[str, str] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            places |= _places(value, f"{path}.{key}")
+    return places | {
+        key: checks.WIRED.get(f"{path}.{key}", f"{path}.{key}") for key in node
+    }

@@ -79,9 +79,7 @@ class Batches(Epochs):
                 f"batch={batch} exceeds the {examples} training examples; choose at most {examples}"
             )
         if microbatches < 1 or batch % microbatches:
-            raise ValueError(
-                f"trainer.accumulate_grad_batches={microbatches} must divide batch={batch}"
-            )
+            raise ValueError(f"microbatches={microbatches} must divide batch={batch}")
         super().__init__(fetch, order)
         self.batch, self.microbatches = batch, microbatches
         self.steps = examples // batch

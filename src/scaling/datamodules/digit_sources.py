@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Integer, UInt8
 from torch import Tensor
 
-from scaling.datamodules.files import File, file_at, shared_folder
+from scaling.datamodules.files import File, data_folder, file_at
 from scaling.datamodules.idx import read_idx
 from scaling.seeds import generator_for
 
@@ -77,12 +77,12 @@ def load(source: str, path: str | None) -> Handwriting:
         ValueError: naming the file that is missing, damaged or not MNIST's, and the remedy.
     """
     if source not in SOURCES:
-        raise ValueError(f"data.source={source} must be one of {', '.join(SOURCES)}")
+        raise ValueError(f"source={source} must be one of {', '.join(SOURCES)}")
     if source == "digits":
         if path is not None:
-            raise ValueError(f"data.path={path} must be null; digits come with scikit-learn")
+            raise ValueError(f"path={path} must be null; digits come with scikit-learn")
         return _digits()
-    folder = Path(path) if path else shared_folder("mnist")
+    folder = data_folder(path, "mnist")
     if folder is None:
         return _download()
     return _files(tuple(_packed_or_not(folder, part.file) for part in MNIST.values()))
@@ -116,14 +116,14 @@ def _packed_or_not(folder: Path, name: str) -> File:
     for file in (folder / f"{name}.gz", folder / name):
         if file.exists():
             return file_at(file)
-    raise ValueError(f"data.path: {folder / name}.gz does not exist; put it there")
+    raise ValueError(f"path: {folder / name}.gz does not exist; put it there")
 
 
 @lru_cache(maxsize=1)
 def _files(files: tuple[File, ...]) -> Handwriting:
     arrays = {}
     for key, file in zip(MNIST, files, strict=True):
-        arrays[key] = _checked(key, read_idx(file.path), f"data.path: {file.path}")
+        arrays[key] = _checked(key, read_idx(file.path), f"path: {file.path}")
     return _handwriting(arrays, ink=255)
 
 
@@ -137,8 +137,8 @@ def _download() -> Handwriting:
     except Exception as error:  # whatever the network raises, the remedy is the same
         raise ValueError(
             f"MNIST is neither here nor could it be downloaded ({type(error).__name__}); put "
-            f"{', '.join(f'{part.file}.gz' for part in MNIST.values())} into a folder and set "
-            "data.path to it, or into $SCALING_DATA/mnist"
+            f"{', '.join(f'{part.file}.gz' for part in MNIST.values())} into a folder and give it "
+            "as path=..., or into $SCALING_DATA/mnist"
         ) from error
     checked = {key: _checked(key, array, "ylecun/mnist") for key, array in arrays.items()}
     return _handwriting(checked, ink=255)

@@ -4,8 +4,6 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-VARIABLE = "SCALING_DATA"  # names the folder that holds a folder for each data set
-
 
 class File(NamedTuple):
     """A file in the state in which it was found: a key for caches of what it holds.
@@ -30,9 +28,9 @@ def file_at(path: Path) -> File:
     return File(path.absolute(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
-def shared_folder(name: str) -> Path | None:
-    """The folder of a data set below $SCALING_DATA; None if there is none."""
-    if not os.environ.get(VARIABLE):
-        return None
-    folder = Path(os.environ[VARIABLE], name)
-    return folder if folder.is_dir() else None
+def data_folder(path: str | None, name: str) -> Path | None:
+    """The folder of a data set: `path`, else `name` below $SCALING_DATA; None if there is none."""
+    if path:
+        return Path(path)
+    root = os.environ.get("SCALING_DATA")
+    return Path(root, name) if root and Path(root, name).is_dir() else None

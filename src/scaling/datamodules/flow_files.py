@@ -1,7 +1,6 @@
 """Files of network records: found, known by their content, and turned into numbers."""
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
-from scaling.datamodules.files import VARIABLE, File, file_at
+from scaling.datamodules.files import File, data_folder, file_at
 
 DECIMALS = 4  # of log1p; values that differ by less are the same
 
@@ -20,14 +19,15 @@ def folder(path: str | None, name: str) -> Path:
     """Where the files of a data set are: `path`, else below $SCALING_DATA.
 
     Raises:
-        ValueError: if neither is given.
+        ValueError: if there is no such folder.
     """
-    if path is None and not os.environ.get(VARIABLE):
+    place = data_folder(path, name)
+    if place is None:
         raise ValueError(
-            f"data.path is null and {VARIABLE} is not set; put the files of {name} into a folder "
-            f"and set data.path to it, or into ${VARIABLE}/{name}"
+            f"path is null and there is no $SCALING_DATA/{name}; put the files of {name} into that "
+            "folder, or into one that you give as path=..."
         )
-    return Path(path) if path else Path(os.environ[VARIABLE], name)
+    return place
 
 
 def existing(place: Path, names: Sequence[str]) -> tuple[File, ...]:
@@ -39,7 +39,7 @@ def existing(place: Path, names: Sequence[str]) -> tuple[File, ...]:
     if files := tuple(file_at(place / name) for name in names if (place / name).exists()):
         return files
     others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
-    raise ValueError(f"data.path: {place / names[0]} does not exist{others}; put it there")
+    raise ValueError(f"path: {place / names[0]} does not exist{others}; put it there")
 
 
 def reference(files: Sequence[File], sha256: str) -> File:
@@ -71,7 +71,7 @@ def content(file: File, sha256: str) -> bytes:
     found = hashlib.sha256(raw).hexdigest()
     if found != sha256:
         raise ValueError(
-            f"data.path: {file.path} has another content (sha256 {found[:12]}) than the file that "
+            f"path: {file.path} has another content (sha256 {found[:12]}) than the file that "
             f"is known ({sha256[:12]}); fetch it again"
         )
     return raw
@@ -84,7 +84,7 @@ def _unpacked(file: Path) -> bytes:
                 return packed.read(packed.namelist()[0])
         return file.read_bytes()
     except (OSError, zipfile.BadZipFile, IndexError) as error:
-        raise ValueError(f"data.path: cannot read {file} ({error}); fetch it again") from error
+        raise ValueError(f"path: cannot read {file} ({error}); fetch it again") from error
 
 
 def numbers(

@@ -26,13 +26,13 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
         raw = gzip.decompress(raw) if raw.startswith(GZIP) else raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(
-            f"data.path: {path} is truncated or damaged ({error}); fetch it again"
+            f"path: {path} is truncated or damaged ({error}); fetch it again"
         ) from error
     except OSError as error:
-        raise ValueError(f"data.path: cannot read {path}: {error.strerror}") from error
+        raise ValueError(f"path: cannot read {path}: {error.strerror}") from error
     if len(raw) < 4 or not raw.startswith(UNSIGNED_BYTES):
         raise ValueError(
-            f"data.path: {path} is no idx file of bytes (it begins with {raw[:4].hex(' ')}, not "
+            f"path: {path} is no idx file of bytes (it begins with {raw[:4].hex(' ')}, not "
             "with 00 00 08); fetch it again"
         )
     header = 4 + 4 * raw[3]
@@ -40,7 +40,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     size = header + math.prod(shape)
     if len(raw) != size:
         raise ValueError(
-            f"data.path: {path} has {len(raw)} bytes unpacked, and its header says {size}; fetch "
+            f"path: {path} has {len(raw)} bytes unpacked, and its header says {size}; fetch "
             "it again"
         )
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)

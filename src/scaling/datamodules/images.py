@@ -58,7 +58,7 @@ class Images(L.LightningDataModule):
         counts = {"val_examples": val_examples, "scored_examples": scored_examples}
         for key, value in counts.items():
             if value < 1:
-                raise ValueError(f"data.{key}={value} must be at least 1")
+                raise ValueError(f"{key}={value} must be at least 1")
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.source, self.path, self.label_noise = source, path, label_noise
         self.val_examples, self.scored_examples = val_examples, scored_examples
@@ -162,7 +162,7 @@ def _splits(images: digit_sources.Handwriting, val_examples: int) -> Splits:
     cut = len(images.train) - val_examples
     if cut < 1:
         raise ValueError(
-            f"data.val_examples={val_examples} leaves none of {len(images.train)} examples to "
+            f"val_examples={val_examples} leaves none of {len(images.train)} examples to "
             "train on; choose fewer"
         )
     train, test = images.train / images.ink, images.test / images.ink

@@ -45,7 +45,7 @@ def symmetric(
     """
     if not 0 <= share < 1:
         raise ValueError(
-            f"data.label_noise={share} must lie in [0, 1); 0 leaves all labels as they are"
+            f"label_noise={share} must lie in [0, 1); 0 leaves all labels as they are"
         )
     draws = generator_for("labels", seed)
     chosen = torch.randperm(len(true), generator=draws)[: round(share * len(true))]

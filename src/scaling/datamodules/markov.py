@@ -63,21 +63,21 @@ class Markov(L.LightningDataModule):
     ):
         super().__init__()
         if path is not None:
-            raise ValueError(f"data.path={path} must be null; these data are drawn, not read")
+            raise ValueError(f"path={path} must be null; these data are drawn, not read")
         if vocabulary < 2:
             raise ValueError(
-                f"data.vocabulary={vocabulary} must be at least 2; a source of one token has "
+                f"vocabulary={vocabulary} must be at least 2; a source of one token has "
                 "nothing to predict"
             )
         if not concentration > 0:
             raise ValueError(
-                f"data.concentration={concentration} must be positive; inf makes tokens independent"
+                f"concentration={concentration} must be positive; inf makes tokens independent"
             )
         for key, value in {
             "context": context, "sequences": sequences, "val_windows": val_windows
         }.items():  # fmt: skip
             if value < 1:
-                raise ValueError(f"data.{key}={value} must be at least 1")
+                raise ValueError(f"{key}={value} must be at least 1")
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.vocabulary, self.context, self.concentration = vocabulary, context, concentration
         self.sequences, self.endless = sequences, endless

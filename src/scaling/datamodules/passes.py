@@ -83,11 +83,11 @@ def doubling(batch: int, growth: int, passes: int) -> tuple[int, ...]:
     doublings = (growth // batch).bit_length() - 1
     if doublings < 1 or growth != batch * 2**doublings:
         raise ValueError(
-            f"data.growth={growth} must be batch={batch} doubled at least once, such as {2 * batch}"
+            f"growth={growth} must be batch={batch} doubled at least once, such as {2 * batch}"
         )
     if passes <= doublings:
         raise ValueError(
-            f"data.growth_passes={passes} must be at least {doublings + 1}; a batch that doubles "
+            f"growth_passes={passes} must be at least {doublings + 1}; a batch that doubles "
             f"{doublings} times has as many sizes"
         )
     return tuple(batch * 2 ** (number * (doublings + 1) // passes) for number in range(passes))

@@ -68,20 +68,22 @@ class Recorded:
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
-            raise ValueError(f"{_key(self, 'source')} must be one of {', '.join(SOURCES)}")
+            raise ValueError(f"source={self.source} must be one of {', '.join(SOURCES)}")
         least = {
             "length": 2, "attack_records": 1, "clients": 1, "source_windows": 1,
             "query_windows": 1, "heldout_windows": 1, "folds": 1,
         }  # fmt: skip
         for key, value in least.items():
             if getattr(self, key) < value:
-                raise ValueError(f"{_key(self, key)} must be at least {value}")
+                raise ValueError(f"{key}={getattr(self, key)} must be at least {value}")
         if self.attack_records > self.length:
-            raise ValueError(f"{_key(self, 'attack_records')} must be at most length={self.length}")
+            raise ValueError(
+                f"attack_records={self.attack_records} must be at most length={self.length}"
+            )
         if self.later_share is not None and not 0 < self.later_share < 1:
-            raise ValueError(f"{_key(self, 'later_share')} must lie between 0 and 1")
+            raise ValueError(f"later_share={self.later_share} must lie between 0 and 1")
         if not self.alpha > 0:
-            raise ValueError(f"{_key(self, 'alpha')} must be positive; inf divides labels evenly")
+            raise ValueError(f"alpha={self.alpha} must be positive; inf divides labels evenly")
 
     def fingerprint(self, path: str | None) -> str:
         """Identity of what the files hold; whether it is right is seen when they are read.
@@ -100,7 +102,7 @@ class Recorded:
                 or another one.
         """
         if fold >= self.folds:
-            raise ValueError(f"data.fold={fold} must be below data.population.folds={self.folds}")
+            raise ValueError(f"fold={fold} must be below folds={self.folds}")
         return self._drawn(SOURCES[self.source].files(path), fold)
 
     @lru_cache(maxsize=32)  # noqa: B019 - kept by its settings and the state of the files
@@ -150,7 +152,7 @@ class Recorded:
         """Records before and after the shift."""
         if (records.later is None) == (self.later_share is None):
             must = "null" if self.later_share else "a share of the records"
-            raise ValueError(f"{_key(self, 'later_share')} must be {must} for {self.source}")
+            raise ValueError(f"later_share={self.later_share} must be {must} for {self.source}")
         later = np.zeros(len(rows), dtype=bool) if records.later is None else records.later[rows]
         if self.later_share is not None:
             later = draws.random(len(rows)) < self.later_share
@@ -158,7 +160,7 @@ class Recorded:
             found = records.kinds[rows] == self.unseen_kind
             if self.unseen_kind == records.normal or not found.any():
                 kinds = [name for name in np.unique(records.kinds) if name != records.normal]
-                raise ValueError(f"{_key(self, 'unseen_kind')} must be one of {', '.join(kinds)}")
+                raise ValueError(f"unseen_kind={self.unseen_kind} must be one of {', '.join(kinds)}")
             if records.later is None:
                 later |= found
             else:
@@ -168,12 +170,12 @@ class Recorded:
     def _check_sizes(self, before: int, after: int) -> None:
         if self.source_windows + self.clients > before:
             raise ValueError(
-                f"{_key(self, 'source_windows')} leaves {max(0, before - self.source_windows)} of "
+                f"source_windows={self.source_windows} leaves {max(0, before - self.source_windows)} of "
                 f"the {before} windows before the shift for clients={self.clients}; choose fewer"
             )
         if self.query_windows + self.heldout_windows > after:
             raise ValueError(
-                f"{_key(self, 'query_windows')} and heldout_windows={self.heldout_windows} exceed "
+                f"query_windows={self.query_windows} and heldout_windows={self.heldout_windows} exceed "
                 f"the {after} windows after the shift; choose fewer, or a smaller length"
             )
 
@@ -200,7 +202,3 @@ def _standardised(
     """Features by mean and standard deviation of known records; constant ones are only centred."""
     mean, deviation = features[known].mean(0, dtype=float), features[known].std(0, dtype=float)
     return ((features - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
-
-
-def _key(recorded: Recorded, name: str) -> str:
-    return f"data.population.{name}={getattr(recorded, name)}"

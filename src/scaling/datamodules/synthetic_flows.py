@@ -67,36 +67,37 @@ class Flows:
         }  # fmt: skip
         for key, value in least.items():
             if getattr(self, key) < value:
-                raise ValueError(f"{_key(self, key)} must be at least {value}")
+                raise ValueError(f"{key}={getattr(self, key)} must be at least {value}")
         for key in ("separation", "detuning", "offset", "drift", "drift_means", "drift_scales"):
             if not 0 <= getattr(self, key) < math.inf:
-                raise ValueError(f"{_key(self, key)} must be finite and not negative")
+                raise ValueError(f"{key}={getattr(self, key)} must be finite and not negative")
         if not 0 <= self.modulus < 1:
-            raise ValueError(f"{_key(self, 'modulus')} must lie in [0, 1); else series explode")
+            raise ValueError(f"modulus={self.modulus} must lie in [0, 1); else series explode")
         if self.detuning * (self.classes - 1) >= math.pi:
             raise ValueError(
-                f"{_key(self, 'detuning')} must be below pi / {self.classes - 1}, so that all "
+                f"detuning={self.detuning} must be below pi / {self.classes - 1}, so that all "
                 "classes' frequencies lie between 0 and pi"
             )
         if not self.alpha > 0:
-            raise ValueError(f"{_key(self, 'alpha')} must be positive; inf divides labels evenly")
+            raise ValueError(f"alpha={self.alpha} must be positive; inf divides labels evenly")
         if not 1 <= self.imbalance < math.inf:
             raise ValueError(
-                f"{_key(self, 'imbalance')} must be finite, and at least 1, where all classes are "
+                f"imbalance={self.imbalance} must be finite, and at least 1, where all classes are "
                 "as frequent as each other"
             )
         if self.clients > self.client_windows:
             raise ValueError(
-                f"{_key(self, 'clients')} must be at most client_windows={self.client_windows}; "
+                f"clients={self.clients} must be at most client_windows={self.client_windows}; "
                 "each client needs a window"
             )
         if self.unseen_class is not None and not 0 <= self.unseen_class < self.classes:
             raise ValueError(
-                f"{_key(self, 'unseen_class')} must be null or 0 to {self.classes - 1}"
+                f"unseen_class={self.unseen_class} must be null or 0 to {self.classes - 1}"
             )
         if self.unseen_class is not None and self.classes < 3:
             raise ValueError(
-                f"{_key(self, 'unseen_class')} leaves clients one class only; set classes=3 or more"
+                f"unseen_class={self.unseen_class} leaves clients one class only; set classes=3 or "
+                "more"
             )
 
     def fingerprint(self, path: str | None) -> str:
@@ -106,7 +107,7 @@ class Flows:
             ValueError: if there is a path.
         """
         if path is not None:
-            raise ValueError(f"data.path={path} must be null; these data are drawn, not read")
+            raise ValueError(f"path={path} must be null; these data are drawn, not read")
         return VERSION
 
     @lru_cache(maxsize=32)  # noqa: B019 - a population is kept by its settings, of which it consists
@@ -180,7 +181,3 @@ class Flows:
         draws = generator_for("data", self.seed, *stream)
         labels = torch.multinomial(shares, count, replacement=True, generator=draws)
         return Labeled(model.draw(labels, self.length, draws), labels)
-
-
-def _key(flows: Flows, name: str) -> str:
-    return f"data.population.{name}={getattr(flows, name)}"

@@ -59,10 +59,10 @@ class Text(L.LightningDataModule):
     ):
         super().__init__()
         if vocabulary not in VOCABULARIES:
-            raise ValueError(f"data.vocabulary={vocabulary} must be one of {VOCABULARIES}")
+            raise ValueError(f"vocabulary={vocabulary} must be one of {VOCABULARIES}")
         for key, value in {"context": context, "val_windows": val_windows}.items():
             if value < 1:
-                raise ValueError(f"data.{key}={value} must be at least 1")
+                raise ValueError(f"{key}={value} must be at least 1")
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.source, self.path, self.val_share = source, path, val_share
         self.vocabulary, self.context, self.val_windows = vocabulary, context, val_windows
@@ -90,7 +90,7 @@ class Text(L.LightningDataModule):
             if len(tokens) < 2 * self.context:  # a window and the room to shift it
                 raise ValueError(
                     f"the {split} text has {len(tokens)} characters, too few for "
-                    f"data.context={self.context}; give a longer text or a shorter context"
+                    f"context={self.context}; give a longer text or a shorter context"
                 )
         self.batches = Batches(
             self._windows,

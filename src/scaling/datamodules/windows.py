@@ -66,16 +66,16 @@ class Windows(L.LightningDataModule):
     ):
         super().__init__()
         if train_on not in TRAIN_ON:
-            raise ValueError(f"data.train_on={train_on} must be one of {', '.join(TRAIN_ON)}")
+            raise ValueError(f"train_on={train_on} must be one of {', '.join(TRAIN_ON)}")
         if fold < 0:
-            raise ValueError(f"data.fold={fold} must be at least 0")
+            raise ValueError(f"fold={fold} must be at least 0")
         if train_on == "query" and microbatches != 1:
             raise ValueError(
-                f"trainer.accumulate_grad_batches={microbatches} must be 1 on a query; the "
-                "diversity of a batch is no mean over its parts"
+                f"microbatches={microbatches} must be 1 on a query; the diversity of a batch is no "
+                "mean over its parts"
             )
         if growth is not None and train_on != "query":
-            raise ValueError(f"data.growth={growth} must be null unless data.train_on=query")
+            raise ValueError(f"growth={growth} must be null unless train_on=query")
         self.growing = None if growth is None else doubling(batch, growth, growth_passes)
         self.batch, self.microbatches, self.seed, self.path = batch, microbatches, seed, path
         self.train_on, self.fold, self.populations = train_on, fold, population
@@ -127,8 +127,9 @@ class Windows(L.LightningDataModule):
         before = self.batches.updates(self.growing.index(self.growing[-1]))
         if updates <= before:
             raise ValueError(
-                f"data.growth={self.growing[-1]} is reached after {before} updates, and the run "
-                f"has {updates}; choose fewer data.growth_passes, or a longer run"
+                f"growth={self.growing[-1]} is reached after {before} updates, and the run "
+                f"has {updates}; choose fewer than growth_passes={self.growth_passes}, or a longer "
+                "run"
             )
 
     @property
@@ -240,7 +241,7 @@ class Windows(L.LightningDataModule):
     def _passes(self, windows: Float[Tensor, "n length features"]) -> Passes:
         largest = self.batch if self.growing is None else self.growing[-1]
         if largest > len(windows):
-            key = f"batch={largest}" if self.growing is None else f"data.growth={largest}"
+            key = f"batch={largest}" if self.growing is None else f"growth={largest}"
             raise ValueError(
                 f"{key} exceeds the {len(windows)} windows of the query; choose at most "
                 f"{len(windows)}"

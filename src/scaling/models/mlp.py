@@ -58,13 +58,13 @@ class MLP(nn.Module):
             )
         for key, value in {"depth": depth, "width": width}.items():
             if value < 1:
-                raise ValueError(f"model.{key}={value} must be at least 1")
+                raise ValueError(f"{key}={value} must be at least 1")
         for key, choice, known in (
             ("activation", activation, list(ACTIVATIONS)),
             ("init", init, list(INITS)),
         ):
             if choice not in known:
-                raise ValueError(f"model.{key}={choice} must be one of {', '.join(known)}")
+                raise ValueError(f"{key}={choice} must be one of {', '.join(known)}")
         widths = [inputs] + [width] * depth
         self.hidden = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(widths))
         self.classifier = nn.Linear(width, outputs)

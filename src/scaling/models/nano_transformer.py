@@ -44,11 +44,11 @@ class NanoTransformer(nn.Module):
             )
         for key, value in {"d_model": d_model, "layers": layers, "heads": heads}.items():
             if value < 1:
-                raise ValueError(f"model.{key}={value} must be at least 1")
+                raise ValueError(f"{key}={value} must be at least 1")
         if d_model % heads:
-            raise ValueError(f"model.heads={heads} must divide model.d_model={d_model}")
+            raise ValueError(f"heads={heads} must divide d_model={d_model}")
         if not 0 <= dropout < 1:
-            raise ValueError(f"model.dropout={dropout} must lie in [0, 1); 0 turns it off")
+            raise ValueError(f"dropout={dropout} must lie in [0, 1); 0 turns it off")
         self.embedding = nn.Embedding(inputs, d_model)
         self.positions = nn.Embedding(length, d_model)
         self.dropout = nn.Dropout(dropout)

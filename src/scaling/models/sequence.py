@@ -55,16 +55,16 @@ class SequenceClassifier(nn.Module, ABC):
             )
         for key, value in {"width": width, "layers": layers, "groups": groups}.items():
             if value < 1:
-                raise ValueError(f"model.{key}={value} must be at least 1")
+                raise ValueError(f"{key}={value} must be at least 1")
         if normalisation not in NORMALISATIONS:
             known = ", ".join(NORMALISATIONS)
-            raise ValueError(f"model.normalisation={normalisation} must be one of {known}")
+            raise ValueError(f"normalisation={normalisation} must be one of {known}")
         if normalisation == "group" and (width % groups or width == groups):
             raise ValueError(
-                f"model.groups={groups} must divide model.width={width} into groups of at least 2"
+                f"groups={groups} must divide width={width} into groups of at least 2"
             )
         if not 0 <= dropout < 1:
-            raise ValueError(f"model.dropout={dropout} must lie in [0, 1); 0 turns it off")
+            raise ValueError(f"dropout={dropout} must lie in [0, 1); 0 turns it off")
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, outputs)
         self.embedding = nn.Conv1d(inputs, width, 1)

@@ -87,7 +87,7 @@ def warmup_stable_decay(
     falling = round(decay * steps)
     if warmup + falling > steps:
         raise ValueError(
-            f"schedule.decay={decay} takes {falling} of {steps} steps, which leaves too few for a "
+            f"decay={decay} takes {falling} of {steps} steps, which leaves too few for a "
             f"warm-up of {warmup}; choose a shorter one"
         )
 
@@ -106,17 +106,17 @@ def _warmup(in_steps: int | None, in_examples: int | None, steps: int, batch: in
     """Optimizer steps of a warm-up that is given in one of two units."""
     if (in_steps is None) == (in_examples is None):
         raise ValueError(
-            f"schedule.warmup_steps={in_steps} and schedule.warmup_examples={in_examples}: give "
+            f"warmup_steps={in_steps} and warmup_examples={in_examples}: give "
             "one of them, and null for the other"
         )
     key, value = ("steps", in_steps) if in_steps is not None else ("examples", in_examples)
     assert value is not None
     if value < 0:
-        raise ValueError(f"schedule.warmup_{key}={value} must not be negative; 0 is no warm-up")
+        raise ValueError(f"warmup_{key}={value} must not be negative; 0 is no warm-up")
     warmup = value if key == "steps" else max(round(value / batch), int(value > 0))
     if warmup >= steps:
         raise ValueError(
-            f"schedule.warmup_{key}={value} is a warm-up of {warmup} steps in a run of {steps}; "
+            f"warmup_{key}={value} is a warm-up of {warmup} steps in a run of {steps}; "
             "choose a shorter one, or a longer run"
         )
     return warmup
@@ -124,4 +124,4 @@ def _warmup(in_steps: int | None, in_examples: int | None, steps: int, batch: in
 
 def _share(key: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise ValueError(f"schedule.{key}={value} must lie between 0 and 1")
+        raise ValueError(f"{key}={value} must lie between 0 and 1")

@@ -83,8 +83,8 @@ def run(
 def _with_ray(serve: Callable[[Grid], Result], app: ClientApp, clients: int) -> Result:
     if importlib.util.find_spec("ray") is None:
         raise ValueError(
-            "federation.backend=ray needs Ray, which is not installed; pip install "
-            "'scaling[federated-ray]', or choose federation.backend=in_process"
+            "backend=ray needs Ray, which is not installed; pip install "
+            "'scaling[federated-ray]', or choose backend=in_process"
         )
     from flwr.simulation import run_simulation  # which imports Ray
 

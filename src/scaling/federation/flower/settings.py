@@ -38,7 +38,7 @@ class Federation:
         for key, known in {"strategy": STRATEGIES, "backend": BACKENDS}.items():
             if getattr(self, key) not in known:
                 raise ValueError(
-                    f"federation.{key}={getattr(self, key)} must be one of {', '.join(known)}"
+                    f"{key}={getattr(self, key)} must be one of {', '.join(known)}"
                 )
         for strategy, keys in STRATEGIES.items():
             for key in keys:
@@ -54,17 +54,17 @@ class Federation:
     def _check(self, key: str, holds: Callable[[Any], bool], must: str) -> None:
         value = getattr(self, key)
         if value is not None and not holds(value):
-            raise ValueError(f"federation.{key}={value} must be {must}")
+            raise ValueError(f"{key}={value} must be {must}")
 
     def _check_own(self, key: str, strategy: str) -> None:
         value = getattr(self, key)
         if strategy == self.strategy and value is None:
             raise ValueError(
-                f"federation.{key}=null must be a number for strategy={strategy}; give one, or "
+                f"{key}=null must be a number for strategy={strategy}; give one, or "
                 f"choose federation={strategy}, which has one"
             )
         if strategy != self.strategy and value is not None:
             raise ValueError(
-                f"federation.{key}={value} means nothing for strategy={self.strategy}; set it to "
+                f"{key}={value} means nothing for strategy={self.strategy}; set it to "
                 f"null, or choose federation={strategy}"
             )
