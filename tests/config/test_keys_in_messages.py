@@ -57,9 +57,7 @@ def batches() -> None:
 
 def schedule() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
-    warmup_cosine(
-        optimizer, steps=6, batch=4, warmup_steps=7, warmup_examples=None, final=0.0
-    )
+    warmup_cosine(optimizer, steps=6, batch=4, warmup_steps=7, warmup_examples=None, final=0.0)
 
 
 ADAPTS = ("model=tcn", "data=flows", "adaptation=entropy")
@@ -140,8 +138,9 @@ NODE = {
     ],
 )
 def test_keys_are_spelled_in_full_where_they_are_keys(raised, shown):
-    with pytest.raises(ValueError, match=re.escape(shown or raised)) as caught, keys_of(
-        NODE, "data"
+    with (
+        pytest.raises(ValueError, match=re.escape(shown or raised)) as caught,
+        keys_of(NODE, "data"),
     ):
         raise ValueError(raised)
     assert str(caught.value) == (shown or raised)

@@ -11,8 +11,8 @@ from flows import flows
 
 from scaling.adaptation import module as adapter
 from scaling.callbacks.checkpoint import Resumable
+from scaling.contracts.scores import window_scores
 from scaling.contracts.sizes import Sizes
-from scaling.datamodules.window_scores import window_scores
 from scaling.datamodules.windows import Windows
 
 

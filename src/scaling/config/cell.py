@@ -152,6 +152,4 @@ def _places(node: Mapping[str, Any], path: str) -> dict[str, str]:
     for key, value in node.items():
         if isinstance(value, Mapping):
             places |= _places(value, f"{path}.{key}")
-    return places | {
-        key: checks.WIRED.get(f"{path}.{key}", f"{path}.{key}") for key in node
-    }
+    return places | {key: checks.WIRED.get(f"{path}.{key}", f"{path}.{key}") for key in node}

@@ -51,14 +51,14 @@ def check(parts: Mapping[str, Labeled]) -> None:
 
 
 def unigram_loss(
-    known: Integer[Tensor, " n"], labels: Integer[Tensor, " m"], classes: int
+    counted: Integer[Tensor, " n"], labels: Integer[Tensor, " m"], classes: int
 ) -> float:
-    """Mean loss on labels, in nats, of the frequencies of known ones, each with one more.
+    """Mean loss, in nats, of predicting labels by how often each class was counted, plus one.
 
     Args:
-        known: what is counted.
-        labels: what is predicted.
-        classes: how many there are.
+        counted: labels whose frequencies predict.
+        labels: labels to predict.
+        classes: number of classes.
     """
-    counts = torch.bincount(known, minlength=classes) + 1.0
+    counts = torch.bincount(counted, minlength=classes) + 1.0
     return -(counts / counts.sum()).log()[labels].mean().item()

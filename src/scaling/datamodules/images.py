@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from scaling.contracts.labeled import unigram_loss
 from scaling.contracts.sizes import Sizes
 from scaling.datamodules import digit_sources
 from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder
@@ -106,13 +107,12 @@ class Images(L.LightningDataModule):
         `labels_checksum` (CRC-32, of one byte for each label as given) tells whether two runs were
         given the same.
         """
-        counts = torch.bincount(self.labels.given, minlength=digit_sources.CLASSES) + 1.0
-        log_shares = (counts / counts.sum()).log()
+        given, classes = self.labels.given, digit_sources.CLASSES
         return {
-            "uniform_loss": math.log(digit_sources.CLASSES),
-            "unigram_loss": -log_shares[self.splits.val_labels].mean().item(),
+            "uniform_loss": math.log(classes),
+            "unigram_loss": unigram_loss(given, self.splits.val_labels, classes),
             "corrupted_examples": int(self.labels.corrupted.sum()),
-            "labels_checksum": zlib.crc32(self.labels.given.to(torch.uint8).numpy().tobytes()),
+            "labels_checksum": zlib.crc32(given.to(torch.uint8).numpy().tobytes()),
         }
 
     def setup(self, stage: str) -> None:

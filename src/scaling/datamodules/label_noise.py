@@ -44,9 +44,7 @@ def symmetric(
         ValueError: for a share outside [0, 1).
     """
     if not 0 <= share < 1:
-        raise ValueError(
-            f"label_noise={share} must lie in [0, 1); 0 leaves all labels as they are"
-        )
+        raise ValueError(f"label_noise={share} must lie in [0, 1); 0 leaves all labels as they are")
     draws = generator_for("labels", seed)
     chosen = torch.randperm(len(true), generator=draws)[: round(share * len(true))]
     shifts = torch.randint(1, classes, (len(true),), generator=draws)

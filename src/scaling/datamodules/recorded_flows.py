@@ -160,7 +160,9 @@ class Recorded:
             found = records.kinds[rows] == self.unseen_kind
             if self.unseen_kind == records.normal or not found.any():
                 kinds = [name for name in np.unique(records.kinds) if name != records.normal]
-                raise ValueError(f"unseen_kind={self.unseen_kind} must be one of {', '.join(kinds)}")
+                raise ValueError(
+                    f"unseen_kind={self.unseen_kind} must be one of {', '.join(kinds)}"
+                )
             if records.later is None:
                 later |= found
             else:

@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from scaling.contracts.labeled import Labeled, unigram_loss
+from scaling.contracts.scores import window_scores
 from scaling.contracts.sizes import Sizes
 from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder
 from scaling.datamodules.passes import Passes, doubling
 from scaling.datamodules.population import Population
-from scaling.datamodules.window_scores import window_scores
 from scaling.seeds import generator_for
 
 TRAIN_ON = ("source", "query")

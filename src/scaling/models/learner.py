@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from scaling.models.scores import accuracy_scores, loss_scores
+from scaling.contracts.scores import accuracy_scores, loss_scores
 from scaling.optim.parameter_groups import optimization
 from scaling.seeds import reseed, seed_for
 

@@ -60,9 +60,7 @@ class SequenceClassifier(nn.Module, ABC):
             known = ", ".join(NORMALISATIONS)
             raise ValueError(f"normalisation={normalisation} must be one of {known}")
         if normalisation == "group" and (width % groups or width == groups):
-            raise ValueError(
-                f"groups={groups} must divide width={width} into groups of at least 2"
-            )
+            raise ValueError(f"groups={groups} must divide width={width} into groups of at least 2")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout} must lie in [0, 1); 0 turns it off")
         self.dropout = nn.Dropout(dropout)

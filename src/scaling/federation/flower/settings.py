@@ -37,9 +37,7 @@ class Federation:
     def __post_init__(self) -> None:
         for key, known in {"strategy": STRATEGIES, "backend": BACKENDS}.items():
             if getattr(self, key) not in known:
-                raise ValueError(
-                    f"{key}={getattr(self, key)} must be one of {', '.join(known)}"
-                )
+                raise ValueError(f"{key}={getattr(self, key)} must be one of {', '.join(known)}")
         for strategy, keys in STRATEGIES.items():
             for key in keys:
                 self._check_own(key, strategy)
