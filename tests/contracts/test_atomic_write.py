@@ -34,9 +34,14 @@ def test_a_file_is_replaced_at_the_end_and_flushed_before(tmp_path, flushed):
 def test_an_error_leaves_the_file_as_it_was_and_no_draft(tmp_path, flushed):
     path = tmp_path / "row.json"
     path.write_text("old")
-    with pytest.raises(KeyError), atomic_write(path) as draft:
-        draft.write_text("half")
-        raise KeyError
+
+    def interrupted():
+        with atomic_write(path) as draft:
+            draft.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

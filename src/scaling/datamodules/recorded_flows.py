@@ -172,13 +172,14 @@ class Recorded:
     def _check_sizes(self, before: int, after: int) -> None:
         if self.source_windows + self.clients > before:
             raise ValueError(
-                f"source_windows={self.source_windows} leaves {max(0, before - self.source_windows)} of "
-                f"the {before} windows before the shift for clients={self.clients}; choose fewer"
+                f"source_windows={self.source_windows} leaves "
+                f"{max(0, before - self.source_windows)} of the {before} windows before the shift "
+                f"for clients={self.clients}; choose fewer"
             )
         if self.query_windows + self.heldout_windows > after:
             raise ValueError(
-                f"query_windows={self.query_windows} and heldout_windows={self.heldout_windows} exceed "
-                f"the {after} windows after the shift; choose fewer, or a smaller length"
+                f"query_windows={self.query_windows} and heldout_windows={self.heldout_windows} "
+                f"exceed the {after} windows after the shift; choose fewer, or a smaller length"
             )
 
     def _folded(
