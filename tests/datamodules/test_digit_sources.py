@@ -127,7 +127,7 @@ def test_mnist_that_cannot_be_had_says_what_to_put_where(monkeypatch):
 
     monkeypatch.delenv("SCALING_DATA", raising=False)
     monkeypatch.setattr(datasets, "load_dataset", offline)
-    with pytest.raises(ValueError, match="train-images-idx3-ubyte.gz, .* into a folder and set"):
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte.gz, .* into a folder and give"):
         digit_sources.load("mnist", None)
 
 

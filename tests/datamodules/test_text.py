@@ -110,7 +110,7 @@ def test_what_is_trivially_reachable_is_recorded(letters):
     ("changes", "said"),
     [
         ({"batch": 1_000}, "batch=1000 exceeds the 36 training examples"),
-        ({"context": 60}, "the validation text has 100 characters, too few for data.context=60"),
+        ({"context": 60}, "the validation text has 100 characters, too few for context=60"),
         ({"context": 0}, "context=0 must be at least 1"),
         ({"val_windows": 0}, "val_windows=0 must be at least 1"),
         ({"vocabulary": "words"}, "vocabulary=words must be one of"),

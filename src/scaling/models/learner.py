@@ -1,4 +1,4 @@
-"""What a step of training is, and nothing else."""
+"""The Lightning module: what a step of training is."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -18,18 +18,18 @@ from scaling.seeds import reseed, seed_for
 class Learner(L.LightningModule):
     """Minimise the mean of a network's losses.
 
-    Clipping belongs to the trainer and statistics to the callbacks, so that a new network never
-    needs to repeat them. The random state of each batch (dropout) follows from its index alone:
-    runs that differ in learning rate or clipping draw the same, and so does a resumed one.
+    The trainer clips and callbacks record statistics, so a new network repeats neither. The random
+    state of each batch (dropout) follows from the seed and its index: runs that differ only in
+    learning rate or clipping draw the same numbers, and so does a resumed run.
 
     Args:
-        net: offers `losses(batch)`, one loss per example, in nats. One that classifies also offers
-            `losses_and_logits(batch)`, and is then scored by its accuracy, too; a batch of it is
-            inputs, labels, and, where these may be corrupted, the true labels.
-        optimizer: builds the optimizer; its hyperparameters are already bound. Weight decay is
-            turned off for vectors (biases and norms), as in GPT-2 and its successors.
-        schedule: builds the learning rate's schedule, advanced after every optimizer step.
-        seed: of the run.
+        net: offers `losses(batch)`, one loss per example, in nats. A classifier also offers
+            `losses_and_logits(batch)` and is then scored by accuracy, too; its batches are inputs,
+            labels, and the true labels where labels may be corrupted.
+        optimizer: builds the optimizer, its hyperparameters already bound. Weight decay is off for
+            vectors (biases and norms), as in GPT-2.
+        schedule: builds the learning-rate schedule, which advances after every optimizer step.
+        seed: seed of the run.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Learner(L.LightningModule):
         self.validated: dict[int, list[tuple[Tensor, ...]]] = {}  # by loader
 
     def losses(self, batch: Any) -> Float[Tensor, " batch"]:
-        """One loss per example, where training, validation and every statistic start."""
+        """One loss per example; training, validation and all statistics start from it."""
         return self.net.losses(batch)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -56,17 +56,17 @@ class Learner(L.LightningModule):
         return self.losses(batch).mean()
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        if hasattr(self.net, "losses_and_logits"):  # one forward pass for both
+        if hasattr(self.net, "losses_and_logits"):
             outcome = (*self.net.losses_and_logits(batch), batch[1], batch[-1])
         else:
             outcome = (self.losses(batch),)
         self.validated.setdefault(dataloader_idx, []).append(outcome)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores of each split, under its name: `val_loss`, `test_accuracy`.
+        """Log the scores of each split under its name: `val_loss`, `test_accuracy`.
 
-        A single loader is the split `val`; a mapping of them names its own. Training examples have
-        no loss here, because `train_loss` is that of the steps.
+        A single loader is the split `val`; a mapping of loaders names its splits. The split `train`
+        logs no loss, because `train_loss` is that of the steps.
         """
         loaders = self.trainer.val_dataloaders
         splits = list(loaders) if isinstance(loaders, Mapping) else ["val"]

@@ -13,7 +13,7 @@ def optimization(
     optimizer: Callable[[Iterable[Any]], Optimizer],
     schedule: Callable[[Optimizer], LRScheduler],
 ) -> dict[str, Any]:
-    """What Lightning optimizes by; weight decay is turned off for vectors."""
+    """Optimizer and schedule in the form that Lightning asks for, without decay of vectors."""
     parameters = list(trained)
     matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
     vectors = [parameter for parameter in parameters if parameter.ndim < 2]

@@ -1,4 +1,4 @@
-"""The heartbeat of a run that is being trained: how far it is, for people to look at."""
+"""The heartbeat of a running run: how far it is, for display."""
 
 import contextlib
 import json
@@ -13,12 +13,12 @@ FILE = ".beat.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Beat:
-    """A sign of life. It says nothing about the result, and ends with the run."""
+    """The progress of a run; it says nothing about the result."""
 
-    time: float  # when it was given, in seconds of the epoch
+    time: float  # when it was written, in seconds since the epoch
     step: int  # optimizer steps taken
-    steps: int | None = None  # optimizer steps in all; None until they are known
-    speed: float | None = None  # optimizer steps per second since this process took the run up
+    steps: int | None = None  # optimizer steps in all; None until known
+    speed: float | None = None  # optimizer steps per second of this process
 
 
 def write(folder: Path, *, step: int, steps: int | None = None, speed: float | None = None) -> None:
@@ -35,7 +35,7 @@ def write(folder: Path, *, step: int, steps: int | None = None, speed: float | N
 
 
 def read(folder: Path) -> Beat | None:
-    """The last sign of life of a run that has begun and has not ended; None where there is none."""
+    """The last heartbeat of a run that has not ended; None if there is none."""
     try:
         return Beat(**json.loads((folder / FILE).read_text()))
     except (OSError, ValueError, TypeError):
@@ -43,11 +43,11 @@ def read(folder: Path) -> Beat | None:
 
 
 def outlived(folder: Path, row: Path) -> bool:
-    """Whether a run has begun anew since its row was written, and was killed.
+    """Whether a heartbeat is newer than the row, so that a later attempt was killed.
 
     Args:
-        folder: of the run.
-        row: its row's file.
+        folder: folder of the run.
+        row: file of its row.
     """
     try:
         return (folder / FILE).stat().st_mtime_ns > row.stat().st_mtime_ns
@@ -56,6 +56,6 @@ def outlived(folder: Path, row: Path) -> bool:
 
 
 def end(folder: Path) -> None:
-    """Take the heartbeat away: the run has a row now."""
+    """Remove the heartbeat of a run that has a row."""
     with contextlib.suppress(OSError):
         (folder / FILE).unlink(missing_ok=True)
