@@ -1,4 +1,4 @@
-"""Files that data sets are read from: where they lie, and what tells that one has changed."""
+"""Files of data sets: where they are, and how to notice that one has changed."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class File(NamedTuple):
-    """A file in the state in which it was found: a key for caches of what it holds.
+    """A file in its present state, as a key for caches of its content.
 
-    The time of the last change of its inode (`ctime_ns`) is part of it, because the time of the
-    last change of its content can be set by anybody, as `cp -p` and `touch -r` do.
+    It includes the time of the last change of its inode (`ctime_ns`), because commands such as
+    `cp -p` and `touch -r` set `mtime_ns`.
     """
 
     path: Path  # absolute
@@ -19,7 +19,7 @@ class File(NamedTuple):
 
 
 def file_at(path: Path) -> File:
-    """A file as it is now.
+    """Look at a file.
 
     Raises:
         OSError: if there is none, or its folder cannot be entered.

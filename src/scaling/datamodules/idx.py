@@ -1,4 +1,4 @@
-"""Arrays in idx files, the format in which MNIST is distributed."""
+"""Read idx files, the format of MNIST."""
 
 import gzip
 import math
@@ -13,13 +13,13 @@ UNSIGNED_BYTES = b"\0\0\x08"  # two zeros, then the type of the numbers
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
-    """The array in an idx file of unsigned bytes, whether packed with gzip or not.
+    """Read the array in an idx file of unsigned bytes, packed with gzip or not.
 
-    Its header is four bytes, of which the last is the number of axes, and the length of each axis
-    as a big-endian number of 32 bits.
+    The header is four bytes, the last of which is the number of axes, then the length of each axis
+    as a big-endian 32-bit number.
 
     Raises:
-        ValueError: naming the file that cannot be read, is damaged, or is no such file.
+        ValueError: if the file cannot be read, is damaged, or is not of this format.
     """
     try:
         raw = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Where text comes from: Python's own documentation, files, or WikiText-2."""
+"""Sources of text: Python's documentation, files, and WikiText-2."""
 
 import hashlib
 import re
@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from scaling.contracts.limits import check_choice
 from scaling.datamodules.files import File, data_folder, file_at
 
 TRAIN, VALID = "train.txt", "valid.txt"
@@ -21,24 +22,23 @@ class Corpus(NamedTuple):
 
 @lru_cache(maxsize=8)
 def fingerprint(corpus: Corpus) -> str:
-    """Identity of the content, wherever it lay."""
+    """Identity of the content, not of its place."""
     parts = (hashlib.sha256(part.encode()).digest() for part in corpus)
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def load(source: str, path: str | None, val_share: float) -> Corpus:
-    """The text of `source`, read once per process unless a file changes.
+    """Load a text, once per process unless a file changes.
 
     Args:
         source: `pydoc`, `files` or `wikitext2`.
-        path: file or folder; optional for WikiText-2, and not for the documentation.
-        val_share: share of the text, at its end, kept for validation where no file says which.
+        path: file or folder; optional for `wikitext2`, and must be None for `pydoc`.
+        val_share: share of the text, at its end, for validation, if the source has no split.
 
     Raises:
-        ValueError: naming the file that is missing, empty or not text, and what to put there.
+        ValueError: if a file is missing, empty or not text, with the remedy.
     """
-    if source not in SOURCES:
-        raise ValueError(f"source={source} must be one of {', '.join(SOURCES)}")
+    check_choice(SOURCES, source=source)
     if not 0 < val_share < 1:
         raise ValueError(f"val_share={val_share} must lie between 0 and 1, such as 0.1")
     if source == "pydoc":
@@ -66,7 +66,7 @@ def _split(text: str, val_share: float) -> Corpus:
 
 
 def _files(path: Path, val_share: float) -> Corpus:
-    """Files named train.txt and valid.txt say what they are for; others are joined and split."""
+    """Read train.txt and valid.txt, or any other files, which are joined and split."""
     if not path.exists():
         raise ValueError(f"path={path} does not exist; give a text file or a folder of them")
     if (path / TRAIN).exists() or (path / VALID).exists():
@@ -89,16 +89,16 @@ def _pair(folder: Path) -> Corpus:
 
 @lru_cache(maxsize=4)
 def _read(files: tuple[File, ...], val_share: float | None) -> Corpus:
-    """Training and validation text from two files, or from any number with a share to split off."""
+    """Read two files as training and validation text, or join all and split off a share."""
     texts = [_text(file.path) for file in files]
     return Corpus(*texts) if val_share is None else _split("".join(texts), val_share)
 
 
 def _text(file: Path) -> str:
-    r"""What a file of UTF-8 holds, its lines ended by "\n" whichever system wrote it.
+    r"""Read a file of UTF-8 without its byte order mark, with "\n" as line ends.
 
-    A byte order mark is no character of the text, and "\r" is none either: a validation file from
-    Windows beside a training file from Linux would else hold a character that nobody can predict.
+    A validation file from Windows would otherwise hold a character, "\r", that a training file from
+    Linux does not have.
     """
     try:
         raw = file.read_bytes()
