@@ -54,7 +54,7 @@ class Flows:
     query_windows: int
     heldout_windows: int
     drift: float  # strength; 0 is none
-    drift_means: float  # standard deviation of the shifts at strength 1, in those of a feature
+    drift_means: float  # standard deviation of the shifts at strength 1, in units of a feature's
     drift_scales: float  # standard deviation of the log of the factors at strength 1
     imbalance: float  # frequency of the query's first class over that of its last
     unseen_class: int | None  # a class that only the query has
