@@ -136,7 +136,7 @@ def _download() -> Handwriting:
         arrays = _unpacked(load_dataset("ylecun/mnist"))
     except Exception as error:  # whatever the network raises, the remedy is the same
         raise ValueError(
-            f"MNIST is neither here nor could it be downloaded ({type(error).__name__}); put "
+            f"MNIST is not here and could not be downloaded ({type(error).__name__}); put "
             f"{', '.join(f'{part.file}.gz' for part in MNIST.values())} into a folder and give it "
             "as path=..., or into $SCALING_DATA/mnist"
         ) from error

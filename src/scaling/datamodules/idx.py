@@ -32,7 +32,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
         raise ValueError(f"path: cannot read {path}: {error.strerror}") from error
     if len(raw) < 4 or not raw.startswith(UNSIGNED_BYTES):
         raise ValueError(
-            f"path: {path} is no idx file of bytes (it begins with {raw[:4].hex(' ')}, not "
+            f"path: {path} is not an idx file of bytes (it begins with {raw[:4].hex(' ')}, not "
             "with 00 00 08); fetch it again"
         )
     header = 4 + 4 * raw[3]

@@ -49,7 +49,7 @@ def leaks(
     for name, order in orders.items():
         if order < SORTED:
             raise ValueError(
-                f"data: windows of {name} lie in the order of their labels (runs of equal labels "
+                f"data: windows of {name} are in the order of their labels (runs of equal labels "
                 f"are {-order:.1f} standard deviations fewer than in a random order); shuffle them"
             )
     measured["leak_label_order"] = min(orders.values())

@@ -127,7 +127,7 @@ def _download_wikitext2() -> Corpus:
         return Corpus(*("".join(sets[split]["text"]) for split in ("train", "validation")))
     except Exception as error:  # whatever the network raises, the remedy is the same
         raise ValueError(
-            "WikiText-2 is neither here nor could it be downloaded "
+            "WikiText-2 is not here and could not be downloaded "
             f"({type(error).__name__}); put its train.txt and valid.txt into a folder and give it "
             "as path=..., or into $SCALING_DATA/wikitext2"
         ) from error

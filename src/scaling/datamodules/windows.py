@@ -69,8 +69,8 @@ class Windows(L.LightningDataModule):
         check_least(0, fold=fold)
         if train_on == "query" and microbatches != 1:
             raise ValueError(
-                f"microbatches={microbatches} must be 1 on a query; the diversity of a batch is no "
-                "mean over its parts"
+                f"microbatches={microbatches} must be 1 on a query; the diversity of a batch is "
+                "not the mean of its parts"
             )
         if growth is not None and train_on != "query":
             raise ValueError(f"growth={growth} must be null unless train_on=query")

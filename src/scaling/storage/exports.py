@@ -136,13 +136,14 @@ def read(path: Path, *, text: Sequence[str], known: Sequence[str]) -> pd.DataFra
     if absent := [key for key in NEEDED if key not in table]:
         has = ", ".join(map(repr, table))
         raise ValueError(
-            f"{path} is no table of runs: it has no column {', '.join(absent)}, but {has}"
+            f"{path} is not a table of runs: it has no column {', '.join(absent)}, but {has}"
         )
     if table.empty:
         raise ValueError(f"{path} is a table without a row")
     if "val_loss" not in table and table["batch"].duplicated().any():
         raise ValueError(
-            f"{path} is no table of runs: it has no column val_loss, nor one best lr for each batch"
+            f"{path} is not a table of runs: it has neither a column val_loss nor one best lr for "
+            "each batch"
         )
     for key in (*NEEDED, "val_loss", "clip", "seed"):
         if key in table and not pd.api.types.is_numeric_dtype(table[key]):
@@ -199,11 +200,11 @@ def _table(path: Path, text: Sequence[str]) -> pd.DataFrame:
             )
     except pd.errors.ParserWarning as error:
         raise ValueError(
-            f"{path} is no table of runs: its lines have more fields than its header; is there a "
-            "comma at their ends?"
+            f"{path} is not a table of runs: its lines have more fields than its header; do they "
+            "end with a comma?"
         ) from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no table of runs: {error}") from error
+        raise ValueError(f"{path} is not a table of runs: {error}") from error
 
 
 def _name_unused(table: pd.DataFrame, path: Path, known: Sequence[str]) -> None:

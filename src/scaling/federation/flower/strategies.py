@@ -76,7 +76,7 @@ class Recording(FedAvg):
         if not good:
             last = self.failures[-1]
             raise RuntimeError(
-                f"all {len(self.numbers)} clients failed in round {server_round}; the last said: "
+                f"all {len(self.numbers)} clients failed in round {server_round}; the last error: "
                 f"{last.reason}"
             )
         arrays, metrics = super().aggregate_train(server_round, good)
