@@ -123,11 +123,11 @@ _KEY = re.compile(r"(?:^|(?<=\s))\w+(?==)|^\w+(?=: | is )")
 def keys_of(node: Mapping[str, Any], path: str) -> Iterator[None]:
     """Spell a node's keys in full in the message of a `ValueError`.
 
-    A class does not know where its parameters stand in a config: it refuses `depth=0`, and the user
-    reads `model.depth=0`. A word of a message counts as a key if the node, or a node inside it, has
-    a key of that name and `=` follows; at the start of a message `key: ` and `key is` count, too.
-    A key that follows another one goes by the name of that: `batch`, not `data.batch`. Keys that
-    are spelled in full stay as they are.
+    Classes name their parameters and do not know a config: `depth=0 must be at least 1` becomes
+    `model.depth=0 must be at least 1`. A word is a key if the node, or a node inside it, has a key
+    of that name, and the word stands before `=`, or at the start of the message before `: ` or
+    ` is `. Keys that follow others by interpolation get the name of those: `batch`, not
+    `data.batch`. Keys already in full, such as `data.path=a`, stay as they are.
 
     Args:
         node: as plain containers.

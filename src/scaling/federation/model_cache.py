@@ -26,7 +26,7 @@ from scaling.storage import locks
 log = logging.getLogger(__name__)
 
 FILE = "source.pt"
-METHOD = 1  # raised when the same settings begin to give another model
+METHOD = 1  # raise it when the same settings give another model
 
 
 def source(

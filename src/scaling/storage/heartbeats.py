@@ -27,10 +27,7 @@ def write(folder: Path, *, step: int, steps: int | None = None, speed: float | N
     Not durable: losing one in a crash is harmless.
     """
     beat = Beat(time=time.time(), step=step, steps=steps, speed=speed)
-    with (
-        contextlib.suppress(OSError),
-        atomic_write(folder / FILE, durable=False) as draft,
-    ):
+    with contextlib.suppress(OSError), atomic_write(folder / FILE, durable=False) as draft:
         draft.write_text(json.dumps(asdict(beat)))
 
 
