@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from scaling.contracts.net import Classifier, Net
+from scaling.contracts.protocols import howto, name_of, required
 from scaling.models.scores import accuracy_scores, loss_scores
 from scaling.optim.parameter_groups import optimization
 from scaling.seeds import reseed, seed_for
@@ -23,13 +25,14 @@ class Learner(L.LightningModule):
     runs that differ in learning rate or clipping draw the same, and so does a resumed one.
 
     Args:
-        net: offers `losses(batch)`, one loss per example, in nats. One that classifies also offers
-            `losses_and_logits(batch)`, and is then scored by its accuracy, too; a batch of it is
-            inputs, labels, and, where these may be corrupted, the true labels.
+        net: must be a `Net`; a `Classifier` is scored by its accuracy, too.
         optimizer: builds the optimizer; its hyperparameters are already bound. Weight decay is
             turned off for vectors (biases and norms), as in GPT-2 and its successors.
         schedule: builds the learning rate's schedule, advanced after every optimizer step.
         seed: of the run.
+
+    Raises:
+        ValueError: for a network without losses.
     """
 
     def __init__(
@@ -41,13 +44,19 @@ class Learner(L.LightningModule):
         seed: int,
     ):
         super().__init__()
-        self.net: Any = net
+        self.net: Net = required(net, Net, "model")
         self.optimizer, self.schedule, self.seed = optimizer, schedule, seed
         self.validated: dict[int, list[tuple[Tensor, ...]]] = {}  # by loader
 
     def losses(self, batch: Any) -> Float[Tensor, " batch"]:
         """One loss per example, where training, validation and every statistic start."""
-        return self.net.losses(batch)
+        losses = self.net.losses(batch)
+        if losses.ndim != 1:
+            raise ValueError(
+                f"{name_of(self.net)}.losses(batch) must return one loss per example, not a tensor "
+                f"of shape {tuple(losses.shape)}{howto('model')}"
+            )
+        return losses
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         reseed(seed_for("step", self.seed, self.current_epoch, batch_idx), self.device)
@@ -56,7 +65,8 @@ class Learner(L.LightningModule):
         return self.losses(batch).mean()
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        if hasattr(self.net, "losses_and_logits"):  # one forward pass for both
+        outcome: tuple[Tensor, ...]
+        if isinstance(self.net, Classifier):  # one forward pass for both
             outcome = (*self.net.losses_and_logits(batch), batch[1], batch[-1])
         else:
             outcome = (self.losses(batch),)
