@@ -21,7 +21,7 @@ from scaling.callbacks.signal_handlers import OwnHandlers
 from scaling.config import schema
 from scaling.config.cell import Cell, build
 from scaling.contracts.columns import Status
-from scaling.runs import denormals, provenance, signals, task, tensorboard, threads
+from scaling.runs import denormals, parts, provenance, signals, task, tensorboard, threads
 from scaling.runs.folder import CHECKPOINT, Checkpoint, clear, keep_config, read_checkpoint
 from scaling.runs.signals import Interrupted
 from scaling.storage import heartbeats
@@ -189,7 +189,7 @@ def _train(
             if name.startswith(LOGGED):
                 measured[name] = float(value)
         for source in (data, *observers):
-            measured.update(source.columns())
+            measured.update(parts.columns(source))
     finite = math.isfinite(measured.get("val_loss", math.nan))
     done = finite and "diverged_step" not in measured
     tensorboard.conclude(trainer.loggers, shown, measured, diverged=not done)
@@ -203,6 +203,7 @@ def _build(
     settings = cell.config
     data = build(settings["data"])
     sizes = data.prepare()
+    parts.check_data(data, sizes)
     if data.fingerprint != cell.fingerprint:
         raise ValueError(
             f"{cell.name}: its data have changed since the command was given; give it again"
@@ -212,6 +213,7 @@ def _build(
     wanted = (settings["callbacks"] or {}).items()
     callbacks = [_callback(name, node) for name, node in wanted if node is not None]
     callbacks += [OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
+    parts.check_callbacks(callbacks)
     number = resumed.threads if resumed and resumed.threads else _threads(settings, data, module)
     if resumed and settings["threads"] not in (None, number):
         log.info("threads=%s waits for a run that starts anew; this one was begun on %d, and goes "
@@ -244,9 +246,9 @@ def _build(
     return data, module, trainer
 
 
-def _callback(name: str, node: Mapping[str, Any]) -> L.Callback:
+def _callback(name: str, node: Mapping[str, Any]) -> Any:
     try:
-        callback: L.Callback = build(node)
+        callback = build(node)
     except ValueError as error:  # a callback does not know where its keys stand in a config
         raise ValueError(f"callbacks.{name}.{error}") from error
     return callback
