@@ -403,7 +403,10 @@ def test_an_option_without_a_file_is_told_with_the_others_and_the_folder(write, 
             "# @package _global_\ndefaults: [{model: mine}]",
             "experiment/odd.yaml must choose model=mine by `override /model: mine`",
         ),
-        ("# @package _global_\ndefaults: [override /model: mnie]", "there is no model/mnie.yaml in"),
+        (
+            "# @package _global_\ndefaults: [override /model: mnie]",
+            "there is no model/mnie.yaml in",
+        ),
     ],
 )
 def test_an_experiment_that_hydra_does_not_take_is_told_what_to_write(write, command, head, said):
