@@ -290,7 +290,7 @@ MISTAKES = {
     ),
     "batches that count nothing": (
         *("data", {"code": ("self.batches = Batches(", "self.batches = dict(rows=")}),
-        r"builtins.dict has no smallest, updates\(epochs\), updates_for\(examples\), "
+        r"mine.Data.batches has no smallest, updates\(epochs\), updates_for\(examples\), "
         r"examples\(updates\), which a run needs; see docs/howto/data_set.md",
     ),
     "sizes that are a tuple": (
@@ -379,7 +379,7 @@ def test_data_are_checked_before_their_epochs_are_counted(write, command):
         "conf/data/mine.yaml": YAML["data"],
     })  # fmt: skip
     ended = command(CONF, "data=mine", "model=mlp", "epochs=1", "batch=8", small=False)
-    refused(ended, r"builtins.dict has no smallest, updates\(epochs\)")
+    refused(ended, r"mine.Data.batches has no smallest, updates\(epochs\)")
 
 
 def test_an_option_without_a_file_is_told_with_the_others_and_the_folder(write, command, folder):

@@ -72,26 +72,27 @@ class RunData(DataSet, Protocol):
     batches: RunBatches
 
 
-def required(part: object, contract: type, path: str) -> Any:
+def required(part: object, contract: type, path: str, *, name: str | None = None) -> Any:
     """Return a part that has all members of its contract.
 
     Args:
         part: as its config built it.
         contract: a `Protocol`.
         path: place of the part in the config, for its page of the docs.
+        name: of the part in the message; its class by default.
 
     Raises:
         ValueError: naming the members that it lacks.
     """
     # a property is found on the class, because asking the object for it may load the data
     missing = [
-        _shown(contract, name)
-        for name in _members(contract)
-        if not hasattr(type(part), name) and not hasattr(part, name)
+        _shown(contract, member)
+        for member in _members(contract)
+        if not hasattr(type(part), member) and not hasattr(part, member)
     ]
     if missing:
         raise ValueError(
-            f"{name_of(part)} has no {', '.join(missing)}, which a run needs{howto(path)}"
+            f"{name or name_of(part)} has no {', '.join(missing)}, which a run needs{howto(path)}"
         )
     return part
 

@@ -40,7 +40,8 @@ def check_data(data: object, sizes: object) -> None:
             raise ValueError(f"{name} has no {loader}(), which a run needs{page}")
     if not isinstance(sizes, Sizes):
         raise ValueError(f"{name}.prepare() must return Sizes, not {type(sizes).__name__}{page}")
-    required(required(data, RunData, "data").batches, RunBatches, "data")
+    run_data: RunData = required(data, RunData, "data")
+    required(run_data.batches, RunBatches, "data", name=f"{name}.batches")
 
 
 def check_callbacks(callbacks: Iterable[object]) -> None:
