@@ -13,13 +13,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from scaling.config import checks, identity, schema, signatures
 from scaling.contracts.precision import rounded
+from scaling.contracts.protocols import DataSet, howto, name_of, required
 
-# What a run fills in itself, by group.
+# What a run gives to the parts that it builds, by group: each must take it.
 GIVEN = {
     "model": ("inputs", "outputs", "length"),
-    "schedule": ("optimizer", "steps", "batch"),
-    "logger": ("save_dir", "purge_step"),
+    "schedule": ("steps", "batch"),
+    "logger": ("save_dir",),
     "adaptation": ("net", "sizes", "optimizer", "schedule"),
+}
+# What a run may decide beside that, and a config may not.
+RESERVED = {
+    "logger": ("purge_step",),
     "trainer": (
         *("max_steps", "max_epochs", "min_steps", "min_epochs", "gradient_clip_val"),
         *("callbacks", "logger", "default_root_dir", "num_sanity_val_steps"),
@@ -33,6 +38,7 @@ GIVEN = {
         ),
     ),
 }
+CALLED = ("optimizer", "schedule")  # a run calls what these build: with parameters, an optimizer
 
 
 @dataclass(frozen=True)
@@ -75,11 +81,27 @@ def make_cell(
         node = settings.get(group)
         empty = node is None if group in schema.OPTIONAL else group in ("callbacks", "logger")
         if not empty and signatures.TARGET not in (node or {}):
+            if isinstance(node, Mapping):
+                raise ValueError(f"{group}.{signatures.TARGET} is missing{howto(group)}")
             raise ValueError(f"{group}={node} must be one of the options of that group")
-        signatures.check(node, group, GIVEN.get(group, ()))
+        signatures.check(
+            node,
+            group,
+            GIVEN.get(group, ()),
+            reserved=RESERVED.get(group, ()),
+            called=group in CALLED,
+        )
+        if group not in CALLED and (node or {}).get(signatures.PARTIAL):
+            raise ValueError(f"{group}.{signatures.PARTIAL} must be left out{howto(group)}")
+    for name, node in (settings["callbacks"] or {}).items():
+        if node is not None and (not isinstance(node, Mapping) or signatures.TARGET not in node):
+            raise ValueError(
+                f"callbacks.{name}={node} must be null, or have a {signatures.TARGET}"
+                f"{howto('callbacks')}"
+            )
     checks.check(settings)
     with keys_of(settings["data"], "data"):
-        fingerprint = build(settings["data"], "data").fingerprint
+        fingerprint = _fingerprint(build(settings["data"], "data"))
     canonical = identity.canonical(settings, fingerprint)
     digest = identity.digest(canonical)
     return Cell(
@@ -91,6 +113,27 @@ def make_cell(
         digest=digest,
         name=identity.run_name(canonical, digest),
     )
+
+
+def _fingerprint(data: object) -> str:
+    """The identity of a data set.
+
+    Raises:
+        ValueError: for a data set that lacks what a run needs, or that cannot be read.
+    """
+    data_set: DataSet = required(data, DataSet, "data")
+    try:
+        fingerprint: object = data_set.fingerprint
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a data set raises while it is loaded
+        raise ValueError(f"{name_of(data)}: {type(error).__name__}: {error}") from error
+    if not isinstance(fingerprint, str):
+        raise ValueError(
+            f"{name_of(data)}.fingerprint={fingerprint} must be a property that gives text"
+            f"{howto('data')}"
+        )
+    return fingerprint
 
 
 def build(node: Mapping[str, Any], path: str, **given: Any) -> Any:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from scaling.contracts.net import Classifier, Net
+from scaling.contracts.protocols import howto, name_of, required
 from scaling.contracts.scores import accuracy_scores, loss_scores
 from scaling.optim.parameter_groups import optimization
 from scaling.seeds import reseed, seed_for
@@ -23,13 +25,15 @@ class Learner(L.LightningModule):
     learning rate or clipping draw the same numbers, and so does a resumed run.
 
     Args:
-        net: offers `losses(batch)`, one loss per example, in nats. A classifier also offers
-            `losses_and_logits(batch)` and is then scored by accuracy, too; its batches are inputs,
+        net: must be a `Net`; a `Classifier` is scored by accuracy, too: its batches are inputs,
             labels, and the true labels where labels may be corrupted.
         optimizer: builds the optimizer, its hyperparameters already bound. Weight decay is off for
             vectors (biases and norms), as in GPT-2.
         schedule: builds the learning-rate schedule, which advances after every optimizer step.
         seed: seed of the run.
+
+    Raises:
+        ValueError: for a network without losses.
     """
 
     def __init__(
@@ -41,13 +45,19 @@ class Learner(L.LightningModule):
         seed: int,
     ):
         super().__init__()
-        self.net: Any = net
+        self.net: Net = required(net, Net, "model")
         self.optimizer, self.schedule, self.seed = optimizer, schedule, seed
         self.validated: dict[int, list[tuple[Tensor, ...]]] = {}  # by loader
 
     def losses(self, batch: Any) -> Float[Tensor, " batch"]:
         """One loss per example; training, validation and all statistics start from it."""
-        return self.net.losses(batch)
+        losses = self.net.losses(batch)
+        if losses.ndim != 1:
+            raise ValueError(
+                f"{name_of(self.net)}.losses(batch) must return one loss per example, not a tensor "
+                f"of shape {tuple(losses.shape)}{howto('model')}"
+            )
+        return losses
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         reseed(seed_for("step", self.seed, self.current_epoch, batch_idx), self.device)
@@ -56,7 +66,8 @@ class Learner(L.LightningModule):
         return self.losses(batch).mean()
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        if hasattr(self.net, "losses_and_logits"):
+        outcome: tuple[Tensor, ...]
+        if isinstance(self.net, Classifier):  # one forward pass for both
             outcome = (*self.net.losses_and_logits(batch), batch[1], batch[-1])
         else:
             outcome = (self.losses(batch),)

@@ -21,7 +21,7 @@ from scaling.callbacks.signal_handlers import OwnHandlers
 from scaling.config import schema
 from scaling.config.cell import Cell, build, keys_of
 from scaling.contracts.columns import Status
-from scaling.runs import denormals, provenance, signals, task, tensorboard, threads
+from scaling.runs import denormals, parts, provenance, signals, task, tensorboard, threads
 from scaling.runs.folder import CHECKPOINT, Checkpoint, clear, keep_config, read_checkpoint
 from scaling.runs.signals import Interrupted
 from scaling.storage import heartbeats
@@ -190,7 +190,7 @@ def _train(
             if name.startswith(LOGGED):
                 measured[name] = float(value)
         for source in (data, *observers):
-            measured.update(source.columns())
+            measured.update(parts.columns(source))
     finite = math.isfinite(measured.get("val_loss", math.nan))
     done = finite and "diverged_step" not in measured
     tensorboard.conclude(trainer.loggers, shown, measured, diverged=not done)
@@ -205,6 +205,7 @@ def _build(
     with keys_of(settings["data"], "data"):
         data = build(settings["data"], "data")
         sizes = data.prepare()
+    parts.check_data(data, sizes)
     if data.fingerprint != cell.fingerprint:
         raise ValueError(
             f"{cell.name}: its data have changed since the command was given; give it again"
@@ -214,6 +215,7 @@ def _build(
     wanted = (settings["callbacks"] or {}).items()
     callbacks = [build(node, f"callbacks.{name}") for name, node in wanted if node is not None]
     callbacks += [OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
+    parts.check_callbacks(callbacks)
     number = resumed.threads if resumed and resumed.threads else _threads(settings, data, module)
     if resumed and settings["threads"] not in (None, number):
         log.info("threads=%s waits for a run that starts anew; this one was begun on %d, and goes "

@@ -19,6 +19,7 @@ from scaling.federation import model_cache
 from scaling.federation.training import Source
 from scaling.models.learner import Learner
 from scaling.models.sequence import SequenceClassifier
+from scaling.runs import parts
 from scaling.seeds import seed_for
 from scaling.storage.tables import drop_parts, write_part
 
@@ -44,6 +45,7 @@ def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) ->
     """
     torch.manual_seed(seed_for("weights", settings["seed"]))
     net = build(settings["model"], "model", **asdict(sizes))
+    parts.check_net(net)
     if isinstance(net, SequenceClassifier) and not isinstance(data, Windows):
         raise ValueError(
             f"model={net.name} takes windows of measurements; choose data of windows, such as "
