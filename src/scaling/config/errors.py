@@ -68,7 +68,7 @@ def _no_file(error: MissingConfigException) -> str:
             f"{text}; --config-dir adds a folder of your own to that of this package, "
             "--config-path takes its place"
         )
-    if inner := re.match(r"In '(.+)': Could not find '.+/(.+)/(.+?)'", text):
+    if inner := re.match(rf"In '(.+)': Could not find '.+/({'|'.join(GROUPS)})/(.+?)'", text):
         file, group, option = inner.groups()
         return f"{file}.yaml must choose {group}={option} by `override /{group}: {option}`"
     if not error.options:
