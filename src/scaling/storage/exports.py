@@ -245,15 +245,13 @@ def _repeats(table: pd.DataFrame, path: Path) -> pd.Series:
     cell = [key for key in settings_of(table) if key != "seed"]
     groups = table.groupby(cell, dropna=False)
     if groups.ngroups < len(table):
-        others = [
-            key for key in table if key not in (*cell, *ASSUMED, "run", "study") and "." not in key
-        ]
+        unnamed = [str(key) for key in table if key not in (*cell, *ASSUMED, "run", "study")]
+        others = [key for key in unnamed if "." not in key]
         counted = [key for key in others if not pd.api.types.is_float_dtype(table[key])]
         unclear = [
-            str(key)
-            for key in counted
+            key for key in counted
             if len(table[[*cell, key]].drop_duplicates()) > groups.ngroups
-        ]
+        ]  # fmt: skip
         if unclear:
             raise ValueError(
                 f"{path} has several runs of one cell, which differ in {', '.join(unclear)}; call "
