@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scaling.analysis.intervals import slopes
 from scaling.contracts.columns import alike, need
 
 LAYER_COLUMNS = ("epoch", "layer", "kind", "count", "mean", "variance", "rms")
@@ -245,5 +246,4 @@ def _log_slope(x: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[flo
     x, y = x[known], np.log(values[known])
     if len(x) < 2:
         return math.nan, len(x)
-    centred = x - x.mean()
-    return float(centred @ y / (centred @ centred)), len(x)
+    return float(slopes(x, y)), len(x)

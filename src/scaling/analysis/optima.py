@@ -14,13 +14,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from scaling.analysis.intervals import LEVEL
 from scaling.analysis.linex import Bowl
-from scaling.analysis.lr_curve import Bottom, Curve, Noise
+from scaling.analysis.lr_curve import Bottom, Curve, LossVariance
+from scaling.contracts.columns import need
+from scaling.contracts.settings import by_setting
 
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
 COLUMNS = ("batch", "lr", "clip", "seed", "status", "val_loss")
-FLAT = 0.02  # nats: a bowl that is surely shallower is no bowl
+FLAT = 0.02  # nats: losses that differ by significantly less are flat
 MISFIT = 0.05  # p-value below which a bowl is not believed
 STRICT = 5  # `interior` needs a wider interval inside the grid, of an error rate so much smaller
 
@@ -50,18 +53,18 @@ class Optimum:
 
 
 @dataclass(frozen=True)
-class Vertices:
-    """What plain analyses of one batch size and clip call the best lr; nan where they find none."""
+class NaiveOptima:
+    """The best lr of one batch size and clip by three plain methods; nan where one finds none."""
 
     batch: float
     clip: float
     argmin: float
-    three: float  # lowest point of the parabola in log lr through it and its neighbours
-    whole: float  # of the least-squares parabola through all learning rates
+    three: float  # minimum of the parabola in log lr through it and its neighbours
+    whole: float  # minimum of the least-squares parabola through all learning rates
 
 
-def optimum(rows: pd.DataFrame, *, flat: float = FLAT, level: float = 0.95) -> tuple[Optimum, ...]:
-    """The optimum of each batch size and clip, sorted.
+def optimum(rows: pd.DataFrame, *, flat: float = FLAT, level: float = LEVEL) -> tuple[Optimum, ...]:
+    """Estimate the best learning rate of each batch size and clip, sorted.
 
     The bowl goes through the five learning rates about the best, or as many more as it takes to
     see both its sides. The interval is that of a likelihood ratio, stretched to hold the lowest
@@ -82,17 +85,19 @@ def optimum(rows: pd.DataFrame, *, flat: float = FLAT, level: float = 0.95) -> t
     Raises:
         ValueError: if a column is absent.
     """
-    found = _found(rows)
+    curves = _curves(rows)
     answers = []
-    for (batch, clip), curve in found.items():
+    for (batch, clip), curve in curves.items():
         blank = Optimum(batch, clip, seeds=curve.seeds)
-        peers = [peer for (_, other), peer in found.items() if other == clip and len(peer.x)]
+        peers = [peer for (_, other), peer in curves.items() if other == clip and len(peer.x)]
         answers.append(_judged(blank, curve, peers, flat, 1 - level))
     return tuple(answers)
 
 
-def vertices(rows: pd.DataFrame) -> tuple[Vertices, ...]:
-    """The optima that plain analyses would report, sorted: how they differ is the shape's doubt.
+def naive_optima(rows: pd.DataFrame) -> tuple[NaiveOptima, ...]:
+    """The optima that plain analyses report, sorted by batch and clip.
+
+    How much they differ shows how much the optimum depends on the assumed shape.
 
     Args:
         rows: as for `optimum`; a batch size and clip without a loss is left out.
@@ -101,12 +106,12 @@ def vertices(rows: pd.DataFrame) -> tuple[Vertices, ...]:
         ValueError: if a column is absent.
     """
     answers = []
-    for (batch, clip), curve in _found(rows).items():
+    for (batch, clip), curve in _curves(rows).items():
         if len(curve.x):
             inner = 0 < curve.best < len(curve.x) - 1
             three = curve.near(3).bottom(2).place if inner else math.nan
             lrs = curve.lr[curve.best], math.exp(three), math.exp(curve.bottom(2).place)
-            answers.append(Vertices(batch, clip, *map(float, lrs)))
+            answers.append(NaiveOptima(batch, clip, *map(float, lrs)))
     return tuple(answers)
 
 
@@ -120,11 +125,11 @@ def _judged(blank: Optimum, curve: Curve, peers: list[Curve], flat: float, error
         return replace(blank, status="irregular", reason=reason)
     if count < 3:
         return replace(blank, reason=f"losses at {count} learning rates; a bowl needs 3")
-    noise = Noise.of(curve, peers)
+    noise = LossVariance.of(curve, peers)
     if not noise.freedom:
         return _by_grid(blank, curve)
-    differences, own = curve.y[:, None] - curve.y, np.diag(curve.spread)
-    errors = np.sqrt(noise.variance * (own[:, None] + own - 2 * curve.spread).clip(0))
+    differences, spread = curve.y[:, None] - curve.y, np.diag(curve.spread)
+    errors = np.sqrt(noise.value * (spread[:, None] + spread - 2 * curve.spread).clip(0))
     if not len(curve.diverged):
         depth = (differences + stats.t.isf(error, noise.freedom) * errors).max()
         blank = replace(blank, depth=float(depth))
@@ -138,12 +143,12 @@ def _judged(blank: Optimum, curve: Curve, peers: list[Curve], flat: float, error
         return replace(blank, status="flat", reason=reason)
     below, above = curve.walls
     limits = float(x[falls].max(initial=below)), float(x[rises].min(initial=above))
-    near = Noise.of(curve.near(5), [peer.near(5) for peer in peers])
+    near = LossVariance.of(curve.near(5), [peer.near(5) for peer in peers])
     return _located(blank, curve, limits, near, error)
 
 
 def _located(
-    blank: Optimum, curve: Curve, limits: tuple[float, float], noise: Noise, error: float
+    blank: Optimum, curve: Curve, limits: tuple[float, float], noise: LossVariance, error: float
 ) -> Optimum:
     """Where the optimum is; beyond `limits` it surely is not, and infinite ones are no limits."""
     x, (low, high) = curve.x, limits
@@ -167,7 +172,7 @@ def _located(
     return _stated(blank, curve, (low, high), bottom, f"{reason}; noise is that of {noise.source}")
 
 
-def _bowls(curve: Curve, noise: Noise, error: float) -> Iterator[Bowl]:
+def _bowls(curve: Curve, noise: LossVariance, error: float) -> Iterator[Bowl]:
     """Bowls through ever more learning rates about the best, while they fit and surely bend."""
     most = len(curve.x)
     for size in sorted({min(size, most) for size in range(5, max(5, most) + 2, 2)}):
@@ -212,17 +217,44 @@ def _stated(
     return replace(tried, lr=math.exp(bottom.place), curvature=bottom.curvature, loss=bottom.loss)
 
 
-def _found(rows: pd.DataFrame) -> dict[tuple[float, float], Curve]:
+def _curves(rows: pd.DataFrame) -> dict[tuple[float, float], Curve]:
     """The curve of each batch size and clip, sorted."""
-    if absent := [column for column in COLUMNS if column not in rows]:
-        raise ValueError(f"`rows` lacks column {', '.join(absent)}; scaling.results.read gives it")
-    clips, found = rows["clip"].astype(float).fillna(math.inf), {}
+    need(rows, *COLUMNS)
+    clips, curves = rows["clip"].astype(float).fillna(math.inf), {}
     for key, block in rows.assign(clip=clips).groupby(["batch", "clip"]):
         runs = block[["lr", "seed", "val_loss"]].to_numpy(float, copy=True)
         done, endless = (block["status"] == "done").to_numpy(), np.isposinf(runs[:, 2])
         bad = np.unique(runs[(block["status"] == "diverged").to_numpy() | (done & endless), 0])
-        kept = runs[done & np.isfinite(runs[:, 2]) & ~np.isin(runs[:, 0], bad)]
-        # one run in two folders counts once; another loss of the same seed is another measurement
+        finite = runs[done & np.isfinite(runs[:, 2]) & ~np.isin(runs[:, 0], bad)]
+        # a run in two folders counts once; two losses of one seed are two measurements
         batch, clip = np.array(key, float).tolist()
-        found[batch, clip] = Curve.of(np.unique(kept, axis=0), np.log(bad))
-    return found
+        curves[batch, clip] = Curve.of(np.unique(finite, axis=0), np.log(bad))
+    return curves
+
+
+def at_best(rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs of each setting and batch size at the best of its learning rates.
+
+    Runs at other learning rates are no further seeds of a setting, so statistics over seeds take
+    these. The best lr has the lowest mean validation loss over the seeds that were tried with every
+    lr, or over all seeds if there are none of these. A single lr is the best one.
+
+    Args:
+        rows: as `scaling.results.read` gives them.
+    """
+    blocks = []
+    for _, block in by_setting(rows):
+        several = block.groupby("batch")["lr"].transform("nunique") > 1
+        if several.any():  # a table of one lr per batch size needs no loss
+            compared = block[several].groupby("batch", group_keys=False)[list(block)].apply(_alike)
+            best = {optimum.batch: optimum.argmin for optimum in naive_optima(compared)}
+            block = block[~several | (block["lr"] == block["batch"].map(best))]
+        blocks.append(block)
+    return pd.concat(blocks).sort_index() if blocks else rows.iloc[:0]
+
+
+def _alike(block: pd.DataFrame) -> pd.DataFrame:
+    """The runs of a batch size whose seed was tried with every learning rate, or all of them."""
+    tried = block.groupby("seed")["lr"].nunique()
+    shared = block[block["seed"].isin(tried.index[tried == block["lr"].nunique()])]
+    return shared if len(shared) else block

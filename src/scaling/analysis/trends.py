@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from scaling.analysis.intervals import Interval, weighted_t_interval
+from scaling.analysis.intervals import LEVEL, Interval, check_level, weighted_t_interval
 from scaling.contracts.columns import need
 
 COLUMNS = ("fold", "step", "gradient_norm")
@@ -47,8 +47,8 @@ class FoldTrend:
         return self.curve["at_risk"]
 
 
-def fold_trend(table: pd.DataFrame, *, level: float = 0.95) -> FoldTrend:
-    """The change of the gradient's norm over the span that all folds together cover.
+def fold_trend(table: pd.DataFrame, *, level: float = LEVEL) -> FoldTrend:
+    """Estimate the change of the gradient norm over the span that all folds together cover.
 
     Verdict and interval rest on the slope of each fold's log norm (Theil-Sen: one norm that
     explodes moves it little) and on their weighted mean over folds. A slope from few steps, taken
@@ -77,8 +77,7 @@ def fold_trend(table: pd.DataFrame, *, level: float = 0.95) -> FoldTrend:
             fold and step, folds that do not start together, or fewer than two folds that have two
             steps.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level={level} must lie between 0 and 1; 0.95 is usual")
+    check_level(level)
     norms = _by_fold(table)
     if len({series.index[0] for series in norms.values()}) > 1:
         raise ValueError("all folds must start at the same step; cut them to a common first one")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from scaling.analysis.trends import first_below, fold_trend
-from scaling.studies.adaptation.norm_trends import has_trend, own_norms
+from scaling.studies.adaptation.norm_trends import has_trend, norms_of
 from scaling.studies.adaptation.runs import arms
 
 THRESHOLD = 1e-4  # on the norm
@@ -86,6 +86,6 @@ def distances(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 def _tables(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The norms of mini-batches of each arm that has a trend."""
     for arm in arms(block):
-        own = own_norms(block[block["arm"] == arm], lines, "pass_grad_norm")
+        own = norms_of(block[block["arm"] == arm], lines, "pass_grad_norm")
         if has_trend(own):
             yield arm, own

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from scaling.analysis.intervals import FEWEST
 from scaling.analysis.trends import direction, fold_trend, percent
 from scaling.studies.adaptation.runs import NORMS, arms, norms
 from scaling.studies.claims import Estimate
-from scaling.studies.over_clusters import FEWEST, change_of_norm, cluster_of
+from scaling.studies.cluster_intervals import change_of_norm, cluster_of
 
 NAMES = {"pass_grad_norm": "norm", "query_grad_norm": "query_norm"}  # table -> measure
 OF = {"pass_grad_norm": "mini-batches", "query_grad_norm": "the whole query"}
@@ -23,8 +24,9 @@ def trends(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     none of the first three; `zeros` are norms of 0, which have no logarithm and are in nothing.
 
     Args:
-        block: runs of a setting, as `adaptation_runs.measures` gives them.
-        lines: of these, as `adaptation_runs.passes` gives them; without, only slopes are known.
+        block: runs of a setting, as `scaling.studies.adaptation.runs.measures` gives them.
+        lines: of these, as `scaling.studies.adaptation.runs.passes` gives them; without them only
+            slopes are known.
     """
     found = []
     for arm in arms(block):
@@ -37,7 +39,7 @@ def trends(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
             found.append(
                 {"arm": arm, "norm_of": OF[which], "queries": runs["unit"].nunique(),
                  **{key: percent(end) for key, end in ends.items()}, "verdict": direction(interval),
-                 **_told(own := own_norms(runs, lines, which)), **_lacking(runs, lines, which, own)}
+                 **_told(own := norms_of(runs, lines, which)), **_lacking(runs, lines, which, own)}
             )  # fmt: skip
     return pd.DataFrame(found)
 
@@ -94,7 +96,7 @@ def reversal(block: pd.DataFrame, *, rising: str, falling: str) -> Estimate:
     )  # fmt: skip
 
 
-def own_norms(runs: pd.DataFrame, lines: pd.DataFrame, which: str) -> pd.DataFrame:
+def norms_of(runs: pd.DataFrame, lines: pd.DataFrame, which: str) -> pd.DataFrame:
     """The norms of some runs, of queries that have the first, for `scaling.analysis.trends`."""
     own = norms(_of(runs, lines), which)
     begun = own.loc[own["step"] == own["step"].min(), "fold"]

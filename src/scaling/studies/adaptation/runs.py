@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from scaling.contracts.settings import by_setting
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.sweep_tables import SweepTables
 
 RUN = ["study", "run"]
 NORMS = ("pass_grad_norm", "query_grad_norm")  # of mini-batches, mean of a pass; of the whole query
@@ -66,7 +66,7 @@ def _either(rows: pd.DataFrame, measured: str, key: str) -> pd.Series:
 
 
 @lru_cache(maxsize=1)  # sentences, verdicts and tables of one report ask for the same
-def passes(evidence: Evidence) -> pd.DataFrame:
+def passes(sweep: SweepTables) -> pd.DataFrame:
     """Evaluations of adapted runs, with the norms of the updates since the one before.
 
     `passes` counts those before an evaluation. `pass_grad_norm` and `pass_grad_norm_sd` are mean
@@ -74,18 +74,18 @@ def passes(evidence: Evidence) -> pd.DataFrame:
     there; `TERMS` are means over the same mini-batches. Tables that were kept with them are taken
     at their word.
     """
-    rows = adapted(evidence.rows)
-    epochs = evidence.epochs
+    rows = adapted(sweep.rows)
+    epochs = sweep.epochs
     if rows.empty or "passes" not in epochs:
         return pd.DataFrame()
     named = rows[[*RUN, "arm", "unit", "fold", "seed", "batch"]]
     epochs = epochs[[key for key in epochs if key in RUN or key not in named]]
     lines = epochs.astype(dict.fromkeys(RUN, "object")).merge(named, on=RUN)
     lines = lines.sort_values([*RUN, "step"]).reset_index(drop=True)
-    if "pass_grad_norm" in lines or evidence.steps.empty:
+    if "pass_grad_norm" in lines or sweep.steps.empty:
         return lines
-    known = [key for key in TERMS if key in evidence.steps]
-    taken = evidence.steps[~evidence.steps["skipped"].astype(bool)]
+    known = [key for key in TERMS if key in sweep.steps]
+    taken = sweep.steps[~sweep.steps["skipped"].astype(bool)]
     steps = taken[[*RUN, "step", "grad_norm_pre_clip", *known]].astype(dict.fromkeys(RUN, "object"))
     own = dict(iter(steps.groupby(RUN)))
     found = [_norms(block, own[name]) for name, block in lines.groupby(RUN) if name in own]
@@ -117,7 +117,7 @@ def norms(lines: pd.DataFrame, which: str) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=1)
-def measures(evidence: Evidence) -> pd.DataFrame:
+def measures(sweep: SweepTables) -> pd.DataFrame:
     """The rows of adapted runs, each with what its passes say; a run is one observation.
 
     Before and after: `before_query_accuracy` and so on; `query_gain` and `val_gain` in accuracy,
@@ -134,10 +134,10 @@ def measures(evidence: Evidence) -> pd.DataFrame:
 
     Rows that were kept with these columns are taken at their word.
     """
-    rows = adapted(evidence.rows)
+    rows = adapted(sweep.rows)
     if MEASURED in rows:
         return rows
-    lines = passes(evidence)
+    lines = passes(sweep)
     if lines.empty:
         return rows.iloc[:0]
     found = pd.DataFrame(

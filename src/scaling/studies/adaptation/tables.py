@@ -11,13 +11,12 @@ from scaling.analysis.significance import mcnemar
 from scaling.studies.adaptation import norm_tables, norm_trends
 from scaling.studies.adaptation.runs import arms, blocks
 from scaling.studies.adaptation.window_tables import window_by_window
-from scaling.studies.over_clusters import (
-    LEVEL,
+from scaling.studies.cluster_intervals import (
     between_arms,
     gain_or_harm,
     gains,
+    more_or_less,
     over_clusters,
-    word,
 )
 
 REFERENCE = "32"  # the study's batch, if there is one
@@ -27,14 +26,14 @@ MEASURES = (
 )  # fmt: skip
 
 
-def tables(
+def all_tables(
     table: pd.DataFrame, lines: pd.DataFrame, windows: pd.DataFrame
 ) -> dict[str, pd.DataFrame]:
     """Every table over all settings, those that are empty left out.
 
     Args:
-        table: as `adaptation_runs.measures` gives it.
-        lines: of these runs, as `adaptation_runs.passes` gives them.
+        table: as `scaling.studies.adaptation.runs.measures` gives it.
+        lines: of these runs, as `scaling.studies.adaptation.runs.passes` gives them.
         windows: of these runs, as `scaling.results.windows` gives them; empty if not kept.
     """
     made: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
@@ -47,13 +46,13 @@ def tables(
         "norm_early_late": norm_tables.early_late,
         "norm_threshold": norm_tables.distances,
     }
-    found = {}
+    tables = {}
     for name, make in made.items():
         parts = [make(block, lines).assign(setting=title) for title, block in blocks(table)]
         whole = pd.concat([part for part in parts if len(part)] or [pd.DataFrame()])
         if len(whole):
-            found[name] = whole[["setting", *(key for key in whole if key != "setting")]]
-    return found
+            tables[name] = whole[["setting", *(key for key in whole if key != "setting")]]
+    return tables
 
 
 def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +90,7 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 def _single(runs: pd.DataFrame, split: str, windows: pd.Series) -> dict[str, float]:
     """What the counts of single runs say."""
     many = int(windows.median())
-    one = wilson_interval(round(runs[f"{split}_accuracy"].mean() * many), many, level=LEVEL)
+    one = wilson_interval(round(runs[f"{split}_accuracy"].mean() * many), many)
     found = {"one_run_low": one.low, "one_run_high": one.high}
     if f"{split}_won" not in runs:
         return found
@@ -163,7 +162,7 @@ def batch_against_batch(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFram
             found.append(
                 {"measure": measure, "arm": one.b, "against": one.a, "pairs": one.pairs,
                  "clusters": one.seeds, "difference": one.difference, "low": one.low,
-                 "high": one.high, "p_holm": one.p_holm, "verdict": word(one),
+                 "high": one.high, "p_holm": one.p_holm, "verdict": more_or_less(one),
                  "smallest_detectable": one.smallest_detectable}
             )  # fmt: skip
     return pd.DataFrame(found)

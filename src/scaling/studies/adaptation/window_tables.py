@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from scaling.analysis.intervals import LEVEL
 from scaling.analysis.significance import holm, mcnemar
 from scaling.studies.adaptation.runs import RUN, arms
-from scaling.studies.over_clusters import LEVEL
 
 
 def window_by_window(block: pd.DataFrame, windows: pd.DataFrame, against: str) -> pd.DataFrame:

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from scaling.analysis import gradient_flow
+from scaling.studies.cluster_intervals import over_seeds
 from scaling.studies.gradient_flow.layer_measures import RUN
-from scaling.studies.over_seeds import over_seeds
 
 
 def layer_decay(block: pd.DataFrame, layer_epochs: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scaling.analysis import gradient_flow
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.sweep_tables import SweepTables
 
 RUN = ["study", "run"]
 MEASURES = (
@@ -20,7 +20,7 @@ EARLY, SHARE, STILL, STRETCH = 1, 0.1, 0.05, 3  # of the collapse detector
 
 
 @lru_cache(maxsize=1)  # sentences, verdicts and tables of one report ask for the same
-def measures(evidence: Evidence) -> pd.DataFrame:
+def measures(sweep: SweepTables) -> pd.DataFrame:
     """The rows of finished runs, each with what its layers say; a run is one observation.
 
     `first` is the first weight matrix, next to the input: `first_rms` its gradient's RMS in the
@@ -39,15 +39,15 @@ def measures(evidence: Evidence) -> pd.DataFrame:
 
     Rows that were kept with these columns are taken at their word.
     """
-    done = evidence.rows[evidence.rows["status"] == "done"]
+    done = sweep.rows[sweep.rows["status"] == "done"]
     kept = done[done["first_rms"].notna()] if "first_rms" in done else done.iloc[:0]
     new = done.drop(index=kept.index, columns=[key for key in MEASURES if key in done])
-    parts = [part for part in (kept, _measured(new, evidence)) if len(part)]
+    parts = [part for part in (kept, _measured(new, sweep)) if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else done.iloc[:0]
 
 
-def _measured(done: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
-    layers, epochs, steps = map(_by_run, (evidence.layer_epochs, evidence.epochs, evidence.steps))
+def _measured(done: pd.DataFrame, sweep: SweepTables) -> pd.DataFrame:
+    layers, epochs, steps = map(_by_run, (sweep.layer_epochs, sweep.epochs, sweep.steps))
     names = [name for name in zip(done["study"], done["run"], strict=True) if name in layers]
     lines = [
         dict(zip(RUN, name, strict=True)) | _of_run(layers[name], epochs.get(name), steps.get(name))

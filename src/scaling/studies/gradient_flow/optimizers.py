@@ -6,8 +6,9 @@ from functools import partial
 
 import pandas as pd
 
-from scaling.studies.claims import Estimate
-from scaling.studies.over_seeds import ABOVE, FALLS, RISES, against, noted
+from scaling.studies.claims import LARGER, NEGATIVE, POSITIVE, Estimate
+from scaling.studies.cluster_intervals import against
+from scaling.studies.gradient_flow.notes import noted
 
 TUNING = 2  # seeds that choose each optimizer's lr; those that compare are others
 HOW = {False: "at one lr", True: "each at its best lr"}
@@ -104,13 +105,14 @@ def _compared(
 
 
 STATEMENTS = (
-    ("Early gradients decay faster under SGD than under Adam", FALLS, "first_decay",
+    ("Early gradients decay faster under SGD than under Adam", NEGATIVE, "first_decay",
      {"of": "sgd", "to": "adam", "positive": False}),
-    ("Early gradients scatter more under SGD than under Adam", ABOVE, "first_scatter",
+    ("Early gradients scatter more under SGD than under Adam", LARGER, "first_scatter",
      {"of": "sgd", "to": "adam"}),
-    ("Momentum slows the decay of SGD", RISES, "first_decay",
+    ("Momentum slows the decay of SGD", POSITIVE, "first_decay",
      {"of": "sgd_momentum", "to": "sgd", "positive": False}),
-    ("Adam keeps early gradients larger than SGD", ABOVE, "first_rms", {"of": "adam", "to": "sgd"}),
+    ("Adam keeps early gradients larger than SGD", LARGER, "first_rms",
+     {"of": "adam", "to": "sgd"}),
 )  # fmt: skip
 CLAIMS = tuple(
     noted(6, f"{sentence}, {how}", region, partial(_compared, tuned=tuned), measure, **settings)
