@@ -9,7 +9,8 @@ from factorial import Cell, sweep
 from rates import within
 from scipy import stats
 
-from scaling.analysis.effects import effect_of
+from scaling.analysis.effects import effect_of, paired_contrasts
+from scaling.analysis.pairing import Pairing
 from scaling.analysis.significance import detectable, holm
 
 
@@ -267,3 +268,13 @@ def test_what_cannot_be_used_is_refused():
         effect_of(rows, "clip", reference=2)
     with pytest.raises(ValueError, match="by=model must vary beside clip: batch, lr"):
         effect_of(rows, "clip", by=("model",))
+
+
+def test_contrasts_need_no_names_of_a_sweep():
+    draws = np.random.default_rng(0)
+    rows = sweep(lambda _: float(draws.normal()))
+    names = {"clip": "arm", "seed": "fold", "batch": "query", "val_loss": "score"}
+    pairs = Pairing.of(rows.rename(columns=names), "score", "arm", ["query", "lr"], "fold")
+    assert paired_contrasts(pairs) == effect_of(rows, "clip").contrasts
+    (low, high) = paired_contrasts(pairs, by=("lr",))
+    assert (low.where, high.where) == ((("lr", 1e-3),), (("lr", 1e-2),))

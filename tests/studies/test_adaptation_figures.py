@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from adaptations import made_up
 
-from scaling.studies.adaptation import accuracy_figures, figures, norm_figures, study
+from scaling.studies.adaptation import accuracy_figures, norm_figures, study
 from scaling.studies.adaptation.runs import norms
 
 
@@ -67,8 +67,8 @@ def test_no_interval_goes_beyond_what_an_accuracy_can_be():
 
 
 def test_legends_cover_no_data(tables):
-    for chart in figures.FIGURES.values():
-        drawn = chart.draw(*tables)
+    for draw in study.FIGURES:
+        drawn = draw(*tables)
         drawn.canvas.draw()
         for axes in drawn.axes:
             if legend := axes.get_legend():
@@ -76,8 +76,8 @@ def test_legends_cover_no_data(tables):
 
 
 def test_text_is_at_least_eight_points(tables):
-    for chart in figures.FIGURES.values():
-        drawn = chart.draw(*tables)
+    for draw in study.FIGURES:
+        drawn = draw(*tables)
         drawn.canvas.draw()
         for axes in drawn.axes:
             texts = [*axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label]
@@ -86,5 +86,5 @@ def test_text_is_at_least_eight_points(tables):
 
 def test_each_figure_of_the_study_has_a_caption():
     drawings = study.figures(made_up(seeds=1, folds=2, passes=2))
-    assert set(drawings) == set(figures.FIGURES)
+    assert len(drawings) == len(study.FIGURES)
     assert all(drawing.caption for drawing in drawings.values())

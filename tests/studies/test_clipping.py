@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rows import write_sweep
 
 from scaling import results
 from scaling.studies import clipping
@@ -101,3 +102,12 @@ def test_an_update_that_goes_faster_than_the_clip_is_not_called_a_learning_rate(
     steep = Estimate(1.5, 1.4, 1.6, "")
     assert clipping._meaning("sgd", steep) == "neither a learning rate nor nothing"
     assert clipping.CLAIMS[1].weigh(steep).word == "fails"
+
+
+def test_what_is_lost_or_confounded_is_said_beside_the_effect(tmp_path):
+    rows = results.read(write_sweep(tmp_path / "s", clips=(0.5, 1.0), seeds=(0, 1, 2)))
+    rows.loc[(rows["clip"] == 0.5) & (rows["seed"] == 0), ["status", "val_loss"]] = "diverged", None
+    said = "\n".join(clipping.sentences(SweepTables(rows)))
+    assert "6 of 18 pairs diverged and have no difference" in said
+    moved = rows.assign(lr=rows["lr"] * rows["clip"])
+    assert "Effect of clip: confounded with clip: lr" in clipping.sentences(SweepTables(moved))

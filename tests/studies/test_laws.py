@@ -123,3 +123,8 @@ def test_tables_give_each_optimum_beside_what_plain_analyses_call_best():
     assert set(tables["optima"]["status"]) == {"interior", "high_edge"}
     assert tables["optima"]["argmin"].isin([0.003, 0.01]).all()
     assert tables["laws"]["identified"].all()
+
+
+def test_why_laws_are_not_compared_is_said():
+    said = "\n".join(laws.sentences(SweepTables(results.read(KEPT / "joint.csv"))))
+    assert said.count("laws are not compared (3 batch sizes; AICc of two parameters needs 5)") == 4

@@ -1,5 +1,7 @@
 """Charts are drawn of what varies and was measured."""
 
+from collections.abc import Callable, Iterable
+
 import pandas as pd
 import pytest
 from rows import write_sweep
@@ -11,6 +13,10 @@ from scaling.studies.sweep_tables import SweepTables
 MEASURED = {"grad_norm_pre_clip": 1.0, "update_norm": 0.1}
 
 
+def names(draws: Iterable[Callable]) -> set[str]:
+    return {draw.__name__ for draw in draws}
+
+
 @pytest.fixture
 def rows(tmp_path) -> pd.DataFrame:
     return results.read(write_sweep(tmp_path / "rates"))
@@ -18,7 +24,7 @@ def rows(tmp_path) -> pd.DataFrame:
 
 def test_a_sweep_of_rates_is_drawn_over_rates_and_one_of_clips_over_clips(tmp_path, rows):
     rates = SweepTables(rows.assign(**MEASURED))
-    assert set(overview.figures(rates)) == set(overview.OVER_LR)
+    assert set(overview.figures(rates)) == names(overview.OVER_LR)
     folder = write_sweep(tmp_path / "clips", lrs=(1e-3,), clips=(0.5, 1.0))
     clips = SweepTables(results.read(folder).assign(**MEASURED))
     assert overview.figures(clips) == {}
@@ -42,4 +48,5 @@ def test_longer_tables_are_drawn_where_they_are_at_hand(rows):
     vars(sweep).update(
         steps=pd.DataFrame({"run": ["r"]}), layer_epochs=pd.DataFrame({"run": ["r"]})
     )
-    assert set(overview.OVER_STEPS | overview.OVER_LAYERS) <= set(overview.figures(sweep))
+    drawn = names((*overview.OVER_STEPS, *overview.OVER_LAYERS))
+    assert drawn <= set(overview.figures(sweep))

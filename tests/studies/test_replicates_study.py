@@ -44,3 +44,14 @@ def test_the_published_pairs_are_found():
 
 def test_a_sweep_without_replicates_is_not_asked():
     assert not replicates.applies(SweepTables(results.read(KEPT / "phase_2.csv")))
+
+
+def test_runs_that_look_alike_and_are_not_are_said_to_be_left_out():
+    rows = results.read(KEPT / "quickstart.csv")
+    other = rows.assign(study="again", digest="other " + rows["digest"])
+    sweep = SweepTables(pd.concat([rows, other], ignore_index=True))
+    assert replicates.applies(sweep)
+    said = list(replicates.sentences(sweep))
+    assert len(said) == len(rows)
+    assert all(line.endswith("2 runs look alike and differ in digest: left out") for line in said)
+    assert replicates.tables(sweep) == {}

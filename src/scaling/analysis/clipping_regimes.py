@@ -203,8 +203,8 @@ def _from_steps(table: pd.DataFrame, steps: pd.DataFrame, window: int) -> pd.Dat
     """What the steps of each row's run say; nan where it has none."""
     need(steps, *STEPS)
     measured = {}
-    for run, lines in steps.groupby(["study", "run"], observed=True):
-        taken = lines[~lines["skipped"].astype(bool)].sort_values("step")
+    for run, run_steps in steps.groupby(["study", "run"], observed=True):
+        taken = run_steps[~run_steps["skipped"].astype(bool)].sort_values("step")
         series = taken["clip_coefficient"].to_numpy(float)
         if len(series):
             percent, cv = 100 * taken["clipped"].mean(), series.std() / series.mean()

@@ -99,11 +99,7 @@ def effect_of(
 
 
 def paired_contrasts(
-    pairs: Pairing,
-    *,
-    by: Sequence[str] = (),
-    reference: object = None,
-    level: float = LEVEL,
+    pairs: Pairing, *, by: Sequence[str] = (), reference: object = None, level: float = LEVEL
 ) -> tuple[Contrast, ...]:
     """Compare each level with one of them, over replicates, corrected for each other (Holm).
 

@@ -6,8 +6,8 @@ import pandas as pd
 
 from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import by_setting
-from scaling.reporting import run_caveats
 from scaling.reporting.caveats import sweep_caveats, trivial
+from scaling.reporting.run_caveats import caveats
 
 LEGEND = "* best of its batch   ! significantly worse than unigram   (%) steps clipped"
 
@@ -60,10 +60,7 @@ def line(rows: pd.DataFrame) -> str:
         shares = ", ".join(f"{name} {value:.2%}" for name, value in measured.items())
         lines.append(f"accuracy  {shares.replace('%', ' %')}")
     lines.append(f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters")
-    lines += [
-        f"warning   {caveat.kind}: {caveat.sentence}; {caveat.remedy}"
-        for caveat in run_caveats.caveats(row)
-    ]
+    lines += [f"warning   {one.kind}: {one.sentence}; {one.remedy}" for one in caveats(row)]
     return "\n".join(lines)
 
 

@@ -5,7 +5,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 
 import pandas as pd
 
@@ -13,13 +12,8 @@ from scaling.analysis import clipping_regimes, effects, powerlaws
 from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import by_setting
 from scaling.studies.claims import LARGER, POSITIVE, Claim, Estimate, Verdict
-from scaling.studies.clipping_figures import (
-    LOSS_CAPTION,
-    UPDATE_CAPTION,
-    loss_against_clip,
-    update_against_clip,
-)
-from scaling.studies.study import Drawing
+from scaling.studies.clipping_figures import loss_against_clip, update_against_clip
+from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables, where
 
 ORDER = 2
@@ -72,12 +66,9 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
 
 def figures(sweep: SweepTables) -> dict[str, Drawing]:
     """Loss and measured update against the clip."""
-    rows = sweep.rows
-    drawings = {"loss_against_clip": Drawing(partial(loss_against_clip, rows), LOSS_CAPTION)}
-    if rows["update_norm"].notna().any():
-        update = Drawing(partial(update_against_clip, rows), UPDATE_CAPTION)
-        drawings["update_against_clip"] = update
-    return drawings
+    measured = sweep.rows["update_norm"].notna().any()
+    draws = [loss_against_clip, *([update_against_clip] if measured else [])]
+    return drawings(draws, sweep.rows)
 
 
 def _meaning(optimizer: str, slope: Estimate) -> str:
@@ -196,20 +187,13 @@ def effective_exponent(rows: pd.DataFrame) -> Estimate:
 
 
 CLAIMS = (
-    Claim(
-        "A ceiling of 1 is better than every other and than none",
-        region=POSITIVE, statistic=best_is_one, source="phase 3b: clip = 1.0 best for both",
-    ),
-    Claim(
-        "Clipping acts as a learning rate: where all steps are clipped the update is proportional "
-        "to the clip",
-        region=(0.9, 1.1), statistic=_response, source="effective LR = LR x clip / norm",
-    ),
-    Claim(
-        "The effective learning rate, lr x clip / norm, grows faster than the batch size",
-        region=LARGER, statistic=effective_exponent,
-        source="phase 3b: effective beta about 1.6",
-    ),
+    Claim("A ceiling of 1 is better than every other and than none",
+          POSITIVE, best_is_one, "phase 3b: clip = 1.0 best for both"),
+    Claim("Clipping acts as a learning rate: where all steps are clipped the update is "
+          "proportional to the clip", (0.9, 1.1), _response,
+          "effective LR = LR x clip / norm"),
+    Claim("The effective learning rate, lr x clip / norm, grows faster than the batch size",
+          LARGER, effective_exponent, "phase 3b: effective beta about 1.6"),
 )  # fmt: skip
 
 

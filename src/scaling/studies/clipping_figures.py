@@ -10,16 +10,6 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from scaling.figures.panels import blank, colors, panels, spread
 
-LOSS_CAPTION = (
-    "Validation loss against the ceiling, a line for each batch size at its best lr. Points are "
-    "means over seeds, upright bars the range over them; no clipping stands on the right."
-)
-UPDATE_CAPTION = (
-    "Mean norm of the update against the ceiling, a line for each batch size at its best lr. The "
-    "grey line is proportional to the clip: where every step is clipped, an update parallel to it "
-    "means that the clip acts as a learning rate, and a level one that it does nothing."
-)
-
 
 def loss_against_clip(rows: pd.DataFrame) -> Figure:
     """Validation loss against the ceiling, a line for each batch size at its best lr."""

@@ -6,20 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from scaling.analysis import intervals
 from scaling.analysis.effects import Contrast, paired_contrasts
-from scaling.analysis.intervals import (
-    FEWEST,
-    UNKNOWN,
-    Interval,
-    slopes,
-    t_interval,
-    weighted_t_interval,
-    wilson_interval,
-)
+from scaling.analysis.intervals import FEWEST, Interval
 from scaling.analysis.pairing import Pairing
 from scaling.studies.claims import Estimate
 
+Ends = tuple[float, float]
+
 EXACT = 1e-12  # a change that is rounding
+ANYWHERE = (-math.inf, math.inf)
 MORE = "three seeds of every setting, or more"
 
 
@@ -73,9 +69,8 @@ def over_seeds(block: pd.DataFrame, measure: str, *, positive: bool = True) -> E
 
     A run that lies in two folders is one observation; runs of one seed are averaged.
     """
-    if measure not in block:
-        return seed_interval(np.empty(0), positive=positive)
-    means = block.groupby("seed")[measure].mean().dropna()
+    runs = block.reindex(columns=["seed", measure])
+    means = runs.groupby("seed")[measure].mean().dropna()
     return seed_interval(means.to_numpy(float), positive=positive)
 
 
@@ -114,7 +109,7 @@ def share_of_seeds(block: pd.DataFrame, happened: str, looked: str) -> Estimate:
     seeds = block[block[looked].notna()].groupby("seed")[happened].count() > 0
     if len(seeds) < FEWEST:
         return Estimate.missing(f"seeds with a number: {len(seeds)}; it takes {FEWEST}", MORE)
-    share = wilson_interval(int(seeds.sum()), len(seeds))
+    share = intervals.wilson_interval(int(seeds.sum()), len(seeds))
     shown = (
         f"{seeds.sum()} of {len(seeds)} seeds, 95 % interval {share.low:.2g} to {share.high:.2g}"
     )
@@ -122,11 +117,7 @@ def share_of_seeds(block: pd.DataFrame, happened: str, looked: str) -> Estimate:
 
 
 def over_clusters(
-    block: pd.DataFrame,
-    values: pd.Series,
-    *,
-    positive: bool = False,
-    within: tuple[float, float] = (-math.inf, math.inf),
+    block: pd.DataFrame, values: pd.Series, *, positive: bool = False, within: Ends = ANYWHERE
 ) -> Estimate:
     """The mean of a number of each unit, by a t interval over the means of clusters.
 
@@ -151,15 +142,9 @@ def over_clusters(
     return _estimate(means.to_numpy(float), unit, positive=positive, within=within)
 
 
-def _estimate(
-    means: np.ndarray,
-    unit: str,
-    *,
-    positive: bool,
-    within: tuple[float, float] = (-math.inf, math.inf),
-) -> Estimate:
+def _estimate(means: np.ndarray, unit: str, *, positive: bool, within: Ends = ANYWHERE) -> Estimate:
     """A t interval over the means of clusters, which are logs of what is positive."""
-    interval = t_interval(means)
+    interval = intervals.t_interval(means)
     ends = (interval.value, interval.low, interval.high)
     value, low, high = (math.exp(end) for end in ends) if positive else ends
     low, high = max(low, within[0]), min(high, within[1])
@@ -184,7 +169,7 @@ def per_doubling(block: pd.DataFrame, measure: str, *, positive: bool = False) -
     if positive and not (wide > 0).all(axis=None):
         return Estimate.missing(f"{name} is not positive everywhere")
     x, y = np.log2(wide.columns.to_numpy(float)), wide.to_numpy(float)
-    changes = pd.Series(slopes(x, np.log(y) if positive else y), index=wide.index)
+    changes = pd.Series(intervals.slopes(x, np.log(y) if positive else y), index=wide.index)
     changes = changes.map(math.exp) if positive else changes
     estimate = over_clusters(block, changes, positive=positive)
     if math.isnan(estimate.value):
@@ -209,11 +194,11 @@ def change_of_norm(block: pd.DataFrame, which: str) -> Interval:
     table["change"] = runs[f"{which}_slope"] * spans.max() * table["weight"]
     sums = table.groupby("cluster").sum()
     if sums.empty:
-        return UNKNOWN
+        return intervals.UNKNOWN
     changes = (sums["change"] / sums["weight"]).to_numpy(float)
     if len(changes) < FEWEST:
         return Interval(float(np.average(changes, weights=sums["weight"])))
-    return weighted_t_interval(changes, sums["weight"].to_numpy(float))
+    return intervals.weighted_t_interval(changes, sums["weight"].to_numpy(float))
 
 
 def gains(block: pd.DataFrame, split: str) -> dict[str, Contrast]:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from scaling.analysis import clipping_regimes, law_selection, optima, powerlaws
 from scaling.contracts.settings import by_setting
 from scaling.studies import naive_fit
 from scaling.studies.claims import NEGATIVE, POSITIVE, Claim, Estimate, Verdict
-from scaling.studies.laws_figures import CAPTION, optimal_lr
-from scaling.studies.study import Drawing
+from scaling.studies.laws_figures import optimal_lr
+from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables, where
 
 ORDER = 1
@@ -34,22 +33,13 @@ def exponent(rows: pd.DataFrame) -> Estimate:
 
 
 CLAIMS = (
-    Claim(
-        "The best learning rate grows with the batch size",
-        region=POSITIVE, statistic=exponent,
-    ),
-    Claim(
-        "The best learning rate falls with the batch size",
-        region=NEGATIVE, statistic=exponent, source="phase 2: -0.36 +- 0.54",
-    ),
-    Claim(
-        "The best learning rate grows about in proportion to the batch size",
-        region=(0.8, 1.54), statistic=exponent, source="phase 2.5: 1.17 +- 0.57",
-    ),
-    Claim(
-        "The best learning rate does not depend on the batch size",
-        region=(-0.1, 0.1), statistic=exponent, source="phase 3a: beta = 0",
-    ),
+    Claim("The best learning rate grows with the batch size", POSITIVE, exponent),
+    Claim("The best learning rate falls with the batch size",
+          NEGATIVE, exponent, "phase 2: -0.36 +- 0.54"),
+    Claim("The best learning rate grows about in proportion to the batch size",
+          (0.8, 1.54), exponent, "phase 2.5: 1.17 +- 0.57"),
+    Claim("The best learning rate does not depend on the batch size",
+          (-0.1, 0.1), exponent, "phase 3a: beta = 0"),
 )  # fmt: skip
 
 
@@ -148,7 +138,7 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
 
 def figures(sweep: SweepTables) -> dict[str, Drawing]:
     """The law through the optima of the batch sizes."""
-    return {"optimal_lr": Drawing(partial(optimal_lr, sweep.rows), CAPTION)}
+    return drawings([optimal_lr], sweep.rows)
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:

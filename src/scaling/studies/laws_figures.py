@@ -10,17 +10,9 @@ from matplotlib.figure import Figure
 from scaling.analysis import optima, powerlaws
 from scaling.figures.panels import blank, panels
 
-CAPTION = (
-    "Best learning rate against batch size: the optimum of each, and the law fitted to all losses. "
-    "Points are optima with 95 % intervals; triangles are censored, their optimum may lie beyond "
-    "the end of the grid (dotted) that they point to; open circles mark the lowest mean loss where "
-    "there is no clear optimum. The band is the 95 % interval of the law, and is missing where "
-    "minima were found one by one; grey lines are laws of exponent 1/2 and 1 through its middle."
-)
-
 
 def optimal_lr(rows: pd.DataFrame) -> Figure:
-    """Best learning rate against batch size; `CAPTION` says what its marks mean."""
+    """Best learning rate against batch size: the optimum of each, and the law of all losses."""
     return panels(rows, _optimum_panel)
 
 

@@ -2,8 +2,11 @@
 
 import importlib
 import pkgutil
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +17,8 @@ from scaling import studies
 from scaling.studies.claims import Verdict
 from scaling.studies.sweep_tables import SweepTables
 
+CAPTIONS = tomllib.loads(Path(__file__).with_name("captions.toml").read_text())
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -21,6 +26,13 @@ class Drawing:
 
     draw: Callable[[], Figure]
     caption: str
+
+
+def drawings(draws: Iterable[Callable[..., Figure]], *tables: pd.DataFrame) -> dict[str, Drawing]:
+    """Figures of some tables by the names of their functions, with their captions."""
+    return {
+        draw.__name__: Drawing(partial(draw, *tables), CAPTIONS[draw.__name__]) for draw in draws
+    }
 
 
 @runtime_checkable

@@ -1,5 +1,6 @@
 """The tables of a sweep that studies look at."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,3 +59,10 @@ class SweepTables:
 def where(title: str) -> str:
     """The title of a setting in parentheses, for a sentence; empty if there is one setting only."""
     return f" ({title})" if title else ""
+
+
+def stacked(parts: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Tables of settings as one, with their titles in front; empty ones are left out."""
+    tables = [part.assign(setting=title) for title, part in parts if len(part)]
+    whole = pd.concat(tables) if tables else pd.DataFrame({"setting": []})
+    return whole[["setting", *whole.columns.drop("setting")]]

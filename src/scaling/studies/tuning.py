@@ -5,7 +5,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 
 import pandas as pd
 
@@ -16,14 +15,9 @@ from scaling.analysis.significance import seeds_needed
 from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import by_setting
 from scaling.studies.claims import POSITIVE, Claim, Estimate, Verdict
-from scaling.studies.study import Drawing
+from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables, where
-from scaling.studies.tuning_figures import (
-    SENSITIVITY_CAPTION,
-    STEPS_CAPTION,
-    lr_sensitivity,
-    steps_and_examples,
-)
+from scaling.studies.tuning_figures import lr_sensitivity, steps_and_examples
 
 ORDER = 3
 FACTOR = 3.0  # by which lr is off, at most
@@ -54,14 +48,9 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
 
 def figures(sweep: SweepTables) -> dict[str, Drawing]:
     """The cost of a wrong lr, and the steps to a loss, where the sweep has either."""
-    rows, steps = sweep.rows, sweep.steps
-    drawings = {}
-    if any(True for _ in _blocks(rows)):
-        drawings["lr_sensitivity"] = Drawing(partial(lr_sensitivity, rows), SENSITIVITY_CAPTION)
-    if any(True for _ in _races(rows, steps)):
-        draw = partial(steps_and_examples, rows, steps)
-        drawings["steps_and_examples"] = Drawing(draw, STEPS_CAPTION)
-    return drawings
+    costs = [lr_sensitivity] if any(True for _ in _blocks(sweep.rows)) else []
+    races = [steps_and_examples] if any(True for _ in _races(sweep.rows, sweep.steps)) else []
+    return drawings(costs, sweep.rows) | drawings(races, sweep.rows, sweep.steps)
 
 
 def _costs(rows: pd.DataFrame) -> Iterator[str]:
@@ -128,12 +117,7 @@ def trend(rows: pd.DataFrame) -> Estimate:
     return _trend([one for one in sensitivities if _is_known(one)], rows)
 
 
-CLAIMS = (
-    Claim(
-        "A wrong learning rate costs more at larger batch sizes",
-        region=POSITIVE, statistic=trend,
-    ),
-)  # fmt: skip
+CLAIMS = (Claim("A wrong learning rate costs more at larger batch sizes", POSITIVE, trend),)
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:

@@ -15,19 +15,6 @@ from scaling.figures.panels import blank, panels
 
 FACTORS = (3.0, 10.0)
 WHOLE = 0.99  # share of a range that counts as all of it
-SENSITIVITY_CAPTION = (
-    "Loss lost when lr is off by up to a factor, against batch size, a line for each factor. Means "
-    "over the range [best lr / factor, best lr x factor], with 95 % intervals over seeds. Open "
-    "symbols: the grid ends within the range, so that a part of it was tried; if that is one side, "
-    "the best lr may lie beyond."
-)
-STEPS_CAPTION = (
-    "Steps to the lowest loss that every batch size reaches in half a run, against batch size. "
-    "Large points are means over seeds at the best lr of each batch, small ones the seeds; "
-    "triangles are upper bounds. Dashed: half the steps for twice the batch, which takes the same "
-    "examples. The curve is the hyperbola of steps and examples, where it is identified, between "
-    "its dotted limits."
-)
 
 
 def lr_sensitivity(rows: pd.DataFrame) -> Figure:

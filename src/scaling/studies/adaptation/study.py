@@ -9,7 +9,12 @@ import pandas as pd
 from scaling.analysis.effects import Contrast
 from scaling.analysis.intervals import FEWEST
 from scaling.studies.adaptation import norm_trends
-from scaling.studies.adaptation.figures import FIGURES
+from scaling.studies.adaptation.accuracy_figures import (
+    accuracy_by_batch,
+    accuracy_over_passes,
+    entropy_and_diversity,
+)
+from scaling.studies.adaptation.norm_figures import adaptation_norms
 from scaling.studies.adaptation.runs import adapted, arms, blocks, measures, passes
 from scaling.studies.adaptation.tables import all_tables, reference
 from scaling.studies.claims import NEGATIVE, POSITIVE, SMALLER, Claim, Estimate, Verdict
@@ -23,10 +28,11 @@ from scaling.studies.cluster_intervals import (
     over_clusters,
     per_doubling,
 )
-from scaling.studies.study import Drawing
-from scaling.studies.sweep_tables import SweepTables
+from scaling.studies.study import Drawing, drawings
+from scaling.studies.sweep_tables import SweepTables, where
 
 ORDER = 5
+FIGURES = (adaptation_norms, entropy_and_diversity, accuracy_by_batch, accuracy_over_passes)
 SOURCE = "published study"
 WHERE = {"query": "on the query", "val": "on held-out windows of the same shift"}
 
@@ -47,7 +53,7 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
     yield from _failures(sweep.rounds)
     for title, block in blocks(measures(sweep)):
         for sentence in _of(block, lines):
-            yield f"Adaptation{f' ({title})' if title else ''}: {sentence}"
+            yield f"Adaptation{where(title)}: {sentence}"
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
@@ -65,11 +71,7 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
 
 def figures(sweep: SweepTables) -> dict[str, Drawing]:
     """Norms, entropies and accuracies over passes and batch sizes."""
-    table, lines = measures(sweep), passes(sweep)
-    return {
-        name: Drawing(partial(chart.draw, table, lines), chart.caption)
-        for name, chart in FIGURES.items()
-    }
+    return drawings(FIGURES, measures(sweep), passes(sweep))
 
 
 def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
@@ -191,15 +193,15 @@ def _stops(block: pd.DataFrame) -> Iterator[str]:
     """How many runs stopped, why and when, or would have where that was only observed."""
     if "stopped_pass" not in block or block["stopped_pass"].isna().all():
         return
-    for observed in (False, True):
-        stopped = block[block["stopped_pass"].notna()]
-        stopped = stopped[(stopped["end"] > stopped["stopped_pass"]) == observed]
+    early, went_on = block["stopped_pass"].notna(), block["end"] > block["stopped_pass"]
+    groups = {
+        "stopped early": block[early & ~went_on],
+        "would have stopped early (observed only: they went on)": block[early & went_on],
+    }
+    for did, stopped in groups.items():
         if stopped.empty:
             continue
-        why = {
-            "collapse": stopped["stopped_by_collapse"].sum(),
-            "patience": stopped["stopped_by_patience"].sum(),
-        }
+        why = {cause: stopped[f"stopped_by_{cause}"].sum() for cause in ("collapse", "patience")}
         reasons = ", ".join(f"{count:.0f} by {name}" for name, count in why.items() if count)
         each = [
             f"batch {arm} {len(some)} of {(block['arm'] == arm).sum()}"
@@ -207,11 +209,6 @@ def _stops(block: pd.DataFrame) -> Iterator[str]:
             if len(some := stopped[stopped["arm"] == arm])
         ]
         when = stopped["stopped_pass"]
-        did = (
-            "would have stopped early (observed only: they went on)"
-            if observed
-            else "stopped early"
-        )
         yield (
             f"{len(stopped)} of {len(block)} runs {did}, {reasons}, after {when.min():.0f} to "
             f"{when.max():.0f} passes: {'; '.join(each)}"

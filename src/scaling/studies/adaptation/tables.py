@@ -18,6 +18,7 @@ from scaling.studies.cluster_intervals import (
     more_or_less,
     over_clusters,
 )
+from scaling.studies.sweep_tables import stacked
 
 REFERENCE = "32"  # the study's batch, if there is one
 MEASURES = (
@@ -46,13 +47,11 @@ def all_tables(
         "norm_early_late": norm_tables.early_late,
         "norm_threshold": norm_tables.distances,
     }
-    tables = {}
-    for name, make in made.items():
-        parts = [make(block, lines).assign(setting=title) for title, block in blocks(table)]
-        whole = pd.concat([part for part in parts if len(part)] or [pd.DataFrame()])
-        if len(whole):
-            tables[name] = whole[["setting", *(key for key in whole if key != "setting")]]
-    return tables
+    stacks = {
+        name: stacked((title, make(block, lines)) for title, block in blocks(table))
+        for name, make in made.items()
+    }
+    return {name: whole for name, whole in stacks.items() if len(whole)}
 
 
 def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What the layers of each run say, in a line per run."""
+"""Measures of the layers of each run, in a line per run."""
 
 import math
 from functools import lru_cache
@@ -19,7 +19,7 @@ MEASURES = (
 EARLY, SHARE, STILL, STRETCH = 1, 0.1, 0.05, 3  # of the collapse detector
 
 
-@lru_cache(maxsize=1)  # sentences, verdicts and tables of one report ask for the same
+@lru_cache(maxsize=1)  # sentences, verdicts and tables of one report share it
 def measures(sweep: SweepTables) -> pd.DataFrame:
     """The rows of finished runs, each with what its layers say; a run is one observation.
 
@@ -37,7 +37,7 @@ def measures(sweep: SweepTables) -> pd.DataFrame:
     `lowest` what is left of the first gradient's RMS, as the collapse detector scales it, and
     `collapse` the epoch of a collapse's onset.
 
-    Rows that were kept with these columns are taken at their word.
+    Rows that were kept with these columns are not computed again.
     """
     done = sweep.rows[sweep.rows["status"] == "done"]
     kept = done[done["first_rms"].notna()] if "first_rms" in done else done.iloc[:0]
@@ -76,7 +76,7 @@ def _of_run(
     others = means.drop(index=last)
     slopes = {slope.layer: slope.slope for slope in gradient_flow.epoch_slopes(layers)}
     scatters = pd.DataFrame(gradient_flow.scatters(weights))
-    found = {
+    measured = {
         "first_rms": begin.loc[first, "rms"],
         "first_decay": slopes[first],
         "first_scatter": scatters.loc[scatters["layer"] == first, "variation"].iloc[0],
@@ -94,17 +94,20 @@ def _of_run(
     if epochs is not None:
         val, test = (_course(epochs, f"{split}_accuracy") for split in ("val", "test"))
         if len(val) > 1:
-            found["worst_drop"] = 100 * (-np.diff(val)).max()
+            measured["worst_drop"] = 100 * (-np.diff(val)).max()
         if len(test):
-            found["peak_drop"] = 100 * (test.max() - test[-1])
+            measured["peak_drop"] = 100 * (test.max() - test[-1])
     if steps is not None:
         losses = gradient_flow.epoch_losses(steps, layers)
         lost = gradient_flow.collapse(
             layers, losses, loss="train_loss", early=EARLY, share=SHARE, still=STILL,
             stretch=STRETCH,
         )  # fmt: skip
-        found |= {"lowest": lost.lowest, "collapse": math.nan if lost.onset is None else lost.onset}
-    return {name: float(value) for name, value in found.items()}
+        measured |= {
+            "lowest": lost.lowest,
+            "collapse": math.nan if lost.onset is None else lost.onset,
+        }
+    return {name: float(value) for name, value in measured.items()}
 
 
 def _course(epochs: pd.DataFrame, measure: str) -> np.ndarray:
@@ -118,9 +121,9 @@ def _biases(layers: pd.DataFrame) -> dict[str, float]:
     """Geometric means over layers of what biases vary by, over what weights do."""
     kinds = layers[layers["kind"].isin(("weight", "bias"))].astype({"layer": str})
     kinds = kinds.assign(owner=kinds["layer"].str.rpartition(".")[0])
-    found = {}
+    ratios = {}
     for name, column in {"variance": "variance", "spread": "coordinate_variance"}.items():
         wide = kinds.pivot_table(index="owner", columns="kind", values=column)
         if "bias" in wide:
-            found[f"bias_{name}"] = math.exp(np.log(wide["bias"] / wide["weight"]).mean())
-    return found
+            ratios[f"bias_{name}"] = math.exp(np.log(wide["bias"] / wide["weight"]).mean())
+    return ratios

@@ -14,7 +14,7 @@ from scaling.studies.gradient_flow.layer_decay import layer_decay
 from scaling.studies.gradient_flow.layer_measures import MEASURES, RUN, SHARE, measures
 from scaling.studies.gradient_flow.notes import noted
 from scaling.studies.study import Drawing
-from scaling.studies.sweep_tables import SweepTables
+from scaling.studies.sweep_tables import SweepTables, stacked, where
 
 __all__ = ["ORDER", "applies", "figures", "measures", "sentences", "tables", "verdicts"]
 
@@ -30,10 +30,10 @@ def applies(sweep: SweepTables) -> bool:
 def sentences(sweep: SweepTables) -> Iterator[str]:
     """What the layers of each setting say, and whether their gradients collapse."""
     for title, block in _blocks(sweep):
-        where = f" ({title})" if title else ""
+        setting = where(title)
         ratio, scatter = over_seeds(block, "rms_ratio"), over_seeds(block, "scatter")
         yield (
-            f"Gradient's RMS of the first weight matrix over the classifier's{where}: "
+            f"Gradient's RMS of the first weight matrix over the classifier's{setting}: "
             f"{_shown(ratio)} in the first epoch; mini-batch norms scatter by {_shown(scatter)} of "
             "their mean"
         )
@@ -41,14 +41,14 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
         if len(onsets):
             epochs = ", ".join(f"{onset:g}" for onset in sorted(onsets))
             yield (
-                f"Collapse{where}: in {len(onsets)} of {len(block)} runs the first layer's "
+                f"Collapse{setting}: in {len(onsets)} of {len(block)} runs the first layer's "
                 f"gradient is below {SHARE:g} of its start while the loss stands still, from "
                 f"epoch {epochs}"
             )
     if "optimizer" in _compared(measures(sweep)):
         for title, block in _blocks(sweep, across="optimizer"):
-            where = f" ({title})" if title else ""
-            yield from (f"{sentence}{where}" for sentence in optimizers.sentences(block))
+            setting = where(title)
+            yield from (f"{sentence}{setting}" for sentence in optimizers.sentences(block))
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
@@ -93,13 +93,9 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
     table = measures(sweep)
     measured = [key for key in MEASURES if key in table]
     named = [*RUN, *(key for key in ACROSS if key in table), "seed", "test_accuracy"]
-    made = {"layer_measures": table[[key for key in named if key in table] + measured]}
-    blocks = _blocks(sweep)
-    decays = [layer_decay(b, sweep.layer_epochs).assign(setting=t) for t, b in blocks]
-    whole = pd.concat(decays) if decays else pd.DataFrame()
-    if len(whole):
-        made["layer_decay"] = whole[["setting", *(key for key in whole if key != "setting")]]
-    return made
+    shown = table[[key for key in named if key in table] + measured]
+    decays = stacked((title, layer_decay(b, sweep.layer_epochs)) for title, b in _blocks(sweep))
+    return {"layer_measures": shown} | ({"layer_decay": decays} if len(decays) else {})
 
 
 def figures(sweep: SweepTables) -> Mapping[str, Drawing]:
