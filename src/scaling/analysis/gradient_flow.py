@@ -242,8 +242,8 @@ def _weights(layers: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 def _log_slope(x: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, int]:
     """Slope of the log of positive, finite values against x, and how many of them there are."""
-    known = np.isfinite(values) & (values > 0)
-    x, y = x[known], np.log(values[known])
+    positive = np.isfinite(values) & (values > 0)
+    x, y = x[positive], np.log(values[positive])
     if len(x) < 2:
         return math.nan, len(x)
     return float(slopes(x, y)), len(x)

@@ -34,9 +34,10 @@ class Optimum:
 
     `interior`: it lies in the grid, between `low` and `high`. `low_edge`, `high_edge`: it may lie
     beyond this end of the grid, and not beyond the other; `low` is then 0, or `high` inf, and `lr`
-    and `loss` are those of the best one tried. `flat`: losses surely differ by less than asked for
-    over the whole grid. `unresolved`: the runs do not tell. `irregular`: the losses are no bowl.
-    In the last three `lr`, `low`, `high`, `curvature` and `loss` are nan.
+    and `loss` are those of the best one tried. `flat`: losses differ by significantly less than
+    `flat` over the whole grid. `unresolved`: there are too few runs, or too much noise.
+    `irregular`: the losses do not form a bowl. In the last three `lr`, `low`, `high`, `curvature`
+    and `loss` are nan.
     """
 
     batch: float
@@ -66,20 +67,20 @@ class NaiveOptima:
 def optimum(rows: pd.DataFrame, *, flat: float = FLAT, level: float = LEVEL) -> tuple[Optimum, ...]:
     """Estimate the best learning rate of each batch size and clip, sorted.
 
-    The bowl goes through the five learning rates about the best, or as many more as it takes to
-    see both its sides. The interval is that of a likelihood ratio, stretched to hold the lowest
-    points of a parabola through three and of a cubic through five. On a side that no bowl shows,
-    it ends at the nearest learning rate that is surely worse than one before it, or diverged.
+    A bowl is fitted to the five learning rates about the best one, or to as many more as show both
+    its sides. The interval is that of a likelihood ratio, widened to hold the minima of a parabola
+    through three and of a cubic through five learning rates. On a side without a bowl it ends at
+    the nearest learning rate that is significantly worse than one before it, or diverged.
 
-    Noise is how seeds scatter about the five, pooled over batch sizes where that is little to go
-    by; with one seed, what cubics through the five leave; if that is nothing, the status is read
-    off the grid. An lr at which a run diverged is worse than any other. `val_loss_se` is not used:
-    runs share their validation data, so it is not the error of a difference.
+    Noise is the scatter of seeds about the five, pooled over batch sizes if they are few; with one
+    seed, the residual of cubics through the five; without either, the status is read off the grid.
+    An lr at which a run diverged counts as worse than any other. `val_loss_se` is not used: runs
+    share their validation data, so it is not the error of a difference.
 
     Args:
-        rows: as `scaling.results.read` gives them, of runs that differ in nothing but `batch`,
-            `lr`, `clip` and `seed`. Only done and diverged ones count; a missing clip is inf.
-        flat: depth in nats, below which a bowl is called flat.
+        rows: columns `batch`, `lr`, `clip`, `seed`, `status` and `val_loss` in nats, of runs that
+            differ in nothing else; as `scaling.results.read` gives them. A missing clip is inf.
+        flat: difference of losses in nats below which the grid is called flat.
         level: of the interval, and of the one-sided bound on the depth.
 
     Raises:
@@ -116,7 +117,7 @@ def naive_optima(rows: pd.DataFrame) -> tuple[NaiveOptima, ...]:
 
 
 def _judged(blank: Optimum, curve: Curve, peers: list[Curve], flat: float, error: float) -> Optimum:
-    """The answer for a curve; `peers` are those of every batch size, their own included."""
+    """The optimum of a curve; `peers` are those of every batch size, its own included."""
     x, count = curve.x, len(curve.x)
     if not count and len(curve.diverged):
         return replace(blank, status="irregular", reason="a run diverged at every learning rate")
@@ -150,7 +151,7 @@ def _judged(blank: Optimum, curve: Curve, peers: list[Curve], flat: float, error
 def _located(
     blank: Optimum, curve: Curve, limits: tuple[float, float], noise: LossVariance, error: float
 ) -> Optimum:
-    """Where the optimum is; beyond `limits` it surely is not, and infinite ones are no limits."""
+    """Locate the optimum between `limits`, beyond which losses are worse; they may be infinite."""
     x, (low, high) = curve.x, limits
     bottom, closed = curve.near(3).bottom(2), False
     points = [bottom.place, curve.near(5).bottom(3).place]
@@ -173,7 +174,7 @@ def _located(
 
 
 def _bowls(curve: Curve, noise: LossVariance, error: float) -> Iterator[Bowl]:
-    """Bowls through ever more learning rates about the best, while they fit and surely bend."""
+    """Bowls through more and more learning rates about the best, while they fit and are curved."""
     most = len(curve.x)
     for size in sorted({min(size, most) for size in range(5, max(5, most) + 2, 2)}):
         bowl = Bowl(curve.near(size))

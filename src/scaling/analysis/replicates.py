@@ -2,7 +2,7 @@
 
 Two runs are replicates where they share every setting and the seed: one cell in two folders, or
 ceilings on the gradient's norm that never bit, which is no ceiling at all. What they differ by came
-from the machine, or from what no column shows; an effect has to be larger to be believed.
+from the machine, or from a setting without a column; a smaller effect is not to be believed.
 """
 
 import math
@@ -28,7 +28,7 @@ ELSEWHERE = ("logger.", "hydra.", "data.workers", "trainer.accelerator", "traine
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviation of a single run, in the measure's unit; nan where nothing shows it.
+    """Standard deviation of a run, in the measure's unit; nan without replicates that differ.
 
     `low` and `high` are its chi-square interval, for normal noise of one size in all cells.
     """
@@ -69,7 +69,7 @@ class Replicates:
 def replicates(
     rows: pd.DataFrame, *, measure: str = "val_loss", level: float = LEVEL
 ) -> Replicates:
-    """Find the runs that are the same algorithm, and pool their differences.
+    """Find the runs that are the same algorithm, and estimate noise from their differences.
 
     Within a group equal losses count once: they show that a run repeats exactly, not that there is
     no noise. So the noise is that of runs which do differ. A digest decides where there is one:

@@ -90,20 +90,22 @@ def fold_trend(table: pd.DataFrame, *, level: float = LEVEL) -> FoldTrend:
     folds = pd.DataFrame({"end": {fold: float(series.index[-1]) for fold, series in norms.items()}})
     folds["slope"] = pd.Series({fold: _slope(series) for fold, series in lines.items()})
     span = float(curve.index[-1] - curve.index[0])
-    own = (folds["end"] - curve.index[0]) ** 2
-    folds["weight"] = own / own.sum()
-    known = folds.dropna()
-    found = weighted_t_interval(
-        span * known["slope"].to_numpy(float), known["weight"].to_numpy(float), level=level
+    weights = (folds["end"] - curve.index[0]) ** 2
+    folds["weight"] = weights / weights.sum()
+    sloping = folds.dropna()
+    interval = weighted_t_interval(
+        span * sloping["slope"].to_numpy(float), sloping["weight"].to_numpy(float), level=level
     )
-    value, low, high = (percent(log) for log in (found.value, found.low, found.high))
+    value, low, high = (percent(log) for log in (interval.value, interval.low, interval.high))
     ends = curve.iloc[[0, -1]]
     survivors, riskset = (_ratio(*ends[name]) for name in ("survivors", "riskset"))
     changes = (survivors, _ratio(*completers), riskset)
     signs = set(np.sign(np.round(changes, 9)).tolist())  # what is not rounding
-    verdict = direction(found)
+    verdict = direction(interval)
     reason = f"{low:.3g} to {high:.3g} % contains 0; "
-    reason += f"with these folds, less than {percent(found.high - found.value):.2g} % goes unseen"
+    reason += (
+        f"with these folds, less than {percent(interval.high - interval.value):.2g} % goes unseen"
+    )
     if verdict != "cannot tell":
         reason = ""
     return FoldTrend(
@@ -130,13 +132,13 @@ def first_below(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
     """
     if not 0 < threshold < math.inf:
         raise ValueError(f"threshold={threshold} must be positive and finite, as a norm is")
-    found = {}
+    crossings = {}
     for fold, norms in _by_fold(table).items():
         below = norms.index[norms < threshold]
         step = float(below[0] if len(below) else norms.index[-1])
-        found[fold] = step, len(below) > 0, float(norms.iloc[-1]) / threshold
+        crossings[fold] = step, len(below) > 0, float(norms.iloc[-1]) / threshold
     columns = ["step", "reached", "distance"]
-    return pd.DataFrame.from_dict(found, orient="index", columns=columns).rename_axis("fold")
+    return pd.DataFrame.from_dict(crossings, orient="index", columns=columns).rename_axis("fold")
 
 
 def _by_fold(table: pd.DataFrame) -> dict[Any, pd.Series]:
@@ -169,18 +171,18 @@ def _by_fold(table: pd.DataFrame) -> dict[Any, pd.Series]:
 def _curve(norms: dict[Any, pd.Series]) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Mean norms by step, and those of the folds there at the end, at the start and the end."""
     steps = np.unique(np.concatenate([series.index for series in norms.values()]))
-    known = np.array(
+    wide = np.array(
         [
             np.interp(steps, series.index, series, left=np.nan, right=np.nan)
             for series in norms.values()
         ]
     )
-    stayed = known[np.isfinite(known[:, -1])]
-    increments = np.nanmean(np.diff(known, axis=1), axis=0)  # of the folds at both of two steps
-    survivors = np.nanmean(known, axis=0)
+    stayed = wide[np.isfinite(wide[:, -1])]
+    increments = np.nanmean(np.diff(wide, axis=1), axis=0)  # of the folds at both of two steps
+    survivors = np.nanmean(wide, axis=0)
     curve = pd.DataFrame(
         {
-            "at_risk": np.isfinite(known).sum(axis=0),
+            "at_risk": np.isfinite(wide).sum(axis=0),
             "survivors": survivors,
             "riskset": survivors[0] + np.r_[0, np.cumsum(increments)],
         },

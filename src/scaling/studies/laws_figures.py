@@ -46,8 +46,8 @@ def _optimum_panel(block: pd.DataFrame, axes: Axes) -> None:
             axes.plot(batches, theory, style, color="0.6", linewidth=1, label=f"exponent {name}")
         axes.legend(title=f"95 %: {law.low:.2f} to {law.high:.2f}", framealpha=0.8)
     else:
-        said = "\n".join(textwrap.wrap(f"no exponent: {law.reason}", 44))
-        axes.text(0.02, 0.98, said, va="top", fontsize=8, color="0.3", transform=axes.transAxes)
+        text = "\n".join(textwrap.wrap(f"no exponent: {law.reason}", 44))
+        axes.text(0.02, 0.98, text, va="top", fontsize=8, color="0.3", transform=axes.transAxes)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_ylim(low / 3, high * 6)

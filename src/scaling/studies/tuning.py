@@ -61,15 +61,15 @@ def _costs(rows: pd.DataFrame) -> Iterator[str]:
         except ValueError as error:
             yield f"{subject}: cannot tell what it costs; {error}"
             continue
-        known = [one for one in sensitivities if _is_known(one)]
+        bracketed = [one for one in sensitivities if _is_bracketed(one)]
         doubts = _doubts(sensitivities, block)
-        if not known:
+        if not bracketed:
             yield f"{subject}: cannot tell what it costs; {'; '.join(doubts)}"
             continue
-        costs = ", ".join(f"{one.lost:.3f}{_ends(one)} at {one.batch}" for one in known)
+        costs = ", ".join(f"{one.lost:.3f}{_ends(one)} at {one.batch}" for one in bracketed)
         text = f"{subject} costs on average, in nats, at each batch: {costs}"
-        if len(known) > 1 and all(one.seeds >= FEWEST for one in known):
-            slope = _trend(known, block)
+        if len(bracketed) > 1 and all(one.seeds >= FEWEST for one in bracketed):
+            slope = _trend(bracketed, block)
             change = f"costs {'more' if slope.value > 0 else 'less'} at larger batch sizes"
             if not (slope.low > 0 or slope.high < 0):
                 change = "whether that changes with the batch: cannot tell"
@@ -114,7 +114,7 @@ def trend(rows: pd.DataFrame) -> Estimate:
         sensitivities = sensitivity(rows, factors=(FACTOR,))
     except ValueError as error:
         return Estimate.missing(str(error))
-    return _trend([one for one in sensitivities if _is_known(one)], rows)
+    return _trend([one for one in sensitivities if _is_bracketed(one)], rows)
 
 
 CLAIMS = (Claim("A wrong learning rate costs more at larger batch sizes", POSITIVE, trend),)
@@ -148,18 +148,18 @@ def _races(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[tuple[str, pd.D
             yield title, block
 
 
-def _is_known(one: Sensitivity) -> bool:
+def _is_bracketed(one: Sensitivity) -> bool:
     """Whether both sides of the best lr were tried, so that it may be the best."""
     return not one.edge and math.isfinite(one.lost)
 
 
-def _trend(known: Sequence[Sensitivity], rows: pd.DataFrame) -> Estimate:
-    if len(known) < 2:
+def _trend(bracketed: Sequence[Sensitivity], rows: pd.DataFrame) -> Estimate:
+    if len(bracketed) < 2:
         return Estimate.missing(
-            f"batch sizes whose best lr is inside the grid: {len(known)}; it takes 2",
+            f"batch sizes whose best lr is inside the grid: {len(bracketed)}; it takes 2",
             "learning rates on both sides of a best one that learns",
         )
-    table = pd.DataFrame({math.log2(one.batch): dict(one.each) for one in known}).dropna()
+    table = pd.DataFrame({math.log2(one.batch): dict(one.each) for one in bracketed}).dropna()
     if len(table) < FEWEST:
         seeds = f"seeds at every batch size: {len(table)}"
         return Estimate.missing(f"{seeds}; an interval needs {FEWEST}", "three seeds of every cell")
@@ -181,20 +181,22 @@ def _doubts(sensitivities: Sequence[Sensitivity], rows: pd.DataFrame) -> list[st
     uniform = f"the uniform loss, {ceiling:.3f}"
     batches: defaultdict[str, list[str]] = defaultdict(list)
     for one in sensitivities:
+        inside = _is_bracketed(one)
         reasons = {
             "not known at batch {}: no seed has a loss at every lr": not one.seeds,
             f"not known at batch {{}}: no lr ends below {uniform}": one.seeds and not one.best > 0,
             f"not known at batch {{}}: the best lr is the {one.edge} tried": one.edge,
-            "may cost nothing at batch {}": _is_known(one) and one.low <= 0,
+            "may cost nothing at batch {}": inside and one.low <= 0,
             f"at least this at batch {{}}: losses above {uniform}, count as that": (
-                _is_known(one) and one.capped
+                inside and one.capped
             ),
-            "the grid ends within the factor at batch {}": _is_known(one) and one.covered < 0.99,
+            "the grid ends within the factor at batch {}": _is_bracketed(one)
+            and one.covered < 0.99,
         }
         for why in (why for why, true in reasons.items() if true):
             batches[why].append(str(one.batch))
     doubts = [why.format(", ".join(those)) for why, those in batches.items()]
-    few = sorted({one.seeds for one in sensitivities if _is_known(one) and one.seeds < FEWEST})
+    few = sorted({one.seeds for one in sensitivities if _is_bracketed(one) and one.seeds < FEWEST})
     if few:
         doubts.append(f"seeds: {few[0]}, and an interval needs {FEWEST}")
     return doubts

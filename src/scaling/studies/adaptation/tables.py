@@ -68,7 +68,7 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
         block: runs of a setting.
         lines: not needed.
     """
-    found = []
+    rows = []
     for split, size in {"query": "query", "val": "heldout", "source": "source"}.items():
         each, key = gains(block, split), f"{split}_accuracy"
         for arm in arms(block):
@@ -82,21 +82,21 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
             line |= {"p_holm": one.p_holm, "verdict": gain_or_harm(one)}
             if f"{size}_windows" in runs:
                 line |= _single(runs, split, runs[f"{size}_windows"])
-            found.append(line)
-    return pd.DataFrame(found)
+            rows.append(line)
+    return pd.DataFrame(rows)
 
 
 def _single(runs: pd.DataFrame, split: str, windows: pd.Series) -> dict[str, float]:
-    """What the counts of single runs say."""
+    """Intervals and tests by the counts of single runs."""
     many = int(windows.median())
     one = wilson_interval(round(runs[f"{split}_accuracy"].mean() * many), many)
-    found = {"one_run_low": one.low, "one_run_high": one.high}
+    interval = {"one_run_low": one.low, "one_run_high": one.high}
     if f"{split}_won" not in runs:
-        return found
+        return interval
     counts = runs[[f"{split}_won", f"{split}_lost"]].dropna().astype(int)
     p = [mcnemar(won, lost) for won, lost in counts.itertuples(index=False)]
     won, lost = counts.mean()
-    return found | {
+    return interval | {
         "won": won,
         "lost": lost,
         "mcnemar_p_median": pd.Series(p, dtype=float).median(),
@@ -108,9 +108,9 @@ def updates(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         block: runs of a setting.
-        lines: of these runs; without, when that is cannot be said.
+        lines: of these runs; without them, that time is not known.
     """
-    found = []
+    rows = []
     for arm in arms(block):
         runs = block[block["arm"] == arm]
         line = {"arm": arm, "passes": runs["end"].max(), "updates": runs["updates"].max()}
@@ -120,8 +120,8 @@ def updates(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
             "equal_updates": equal,
             "passes_for_equal": _passes_at(equal, lines[lines["run"].isin(runs["run"])]),
         }
-        found.append(line)
-    return pd.DataFrame(found)
+        rows.append(line)
+    return pd.DataFrame(rows)
 
 
 def _passes_at(updates: float, lines: pd.DataFrame) -> float:
@@ -152,16 +152,16 @@ def batch_against_batch(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFram
     """
     if block["arm"].nunique() < 2:
         return pd.DataFrame()
-    found = []
+    rows = []
     for measure in (key for key in MEASURES if key in block):
-        known = set(block.loc[block[measure].notna(), "arm"])
-        if reference(block) not in known or len(known) < 2:
+        measured = set(block.loc[block[measure].notna(), "arm"])
+        if reference(block) not in measured or len(measured) < 2:
             continue  # such as a spread over the updates of a pass, where there is one
         for one in between_arms(block, measure, reference(block)):
-            found.append(
+            rows.append(
                 {"measure": measure, "arm": one.b, "against": one.a, "pairs": one.pairs,
                  "clusters": one.seeds, "difference": one.difference, "low": one.low,
                  "high": one.high, "p_holm": one.p_holm, "verdict": more_or_less(one),
                  "smallest_detectable": one.smallest_detectable}
             )  # fmt: skip
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)

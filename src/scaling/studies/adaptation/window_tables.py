@@ -26,9 +26,9 @@ def window_by_window(block: pd.DataFrame, windows: pd.DataFrame, against: str) -
     if windows.empty:
         return pd.DataFrame()
     named = block[[*RUN, "arm", "unit"]]
-    own = windows.astype(dict.fromkeys((*RUN, "split"), "object")).merge(named, on=RUN)
+    scored = windows.astype(dict.fromkeys((*RUN, "split"), "object")).merge(named, on=RUN)
     lines = []
-    for split, part in own.groupby("split", sort=False):
+    for split, part in scored.groupby("split", sort=False):
         right = part.pivot_table(index=["unit", "window"], columns="arm", values="after")
         for arm in (arm for arm in arms(block) if arm in right and arm != against):
             if against not in right:

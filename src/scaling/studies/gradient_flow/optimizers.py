@@ -32,8 +32,8 @@ def best_lrs(block: pd.DataFrame) -> pd.DataFrame:
     tuned = block[block["seed"].isin(_tuning_seeds(block))]
     lines = []
     for optimizer in sorted(block["optimizer"].unique()):
-        own = tuned[tuned["optimizer"] == optimizer]
-        by_seed = own.groupby(["lr", "seed"])["val_loss"].mean()
+        runs = tuned[tuned["optimizer"] == optimizer]
+        by_seed = runs.groupby(["lr", "seed"])["val_loss"].mean()
         seeds = by_seed.groupby("lr").agg(["mean", "count"])
         means = seeds.loc[seeds["count"] == TUNING, "mean"].sort_values()
         if means.empty:
@@ -55,11 +55,11 @@ def sentences(block: pd.DataFrame) -> Iterator[str]:
         return
     shown = []
     for one in best.to_dict("records"):
-        said = [f"the {one['edge']} tried"] if one["edge"] else []
+        notes = [f"the {one['edge']} tried"] if one["edge"] else []
         if not math.isnan(one["lead"]):
-            said.append(f"{one['lead']:.2g} nats below {one['next']:g}")
+            notes.append(f"{one['lead']:.2g} nats below {one['next']:g}")
         shown.append(
-            f"{one['optimizer']} {one['lr']:g}" + (f" ({', '.join(said)})" if said else "")
+            f"{one['optimizer']} {one['lr']:g}" + (f" ({', '.join(notes)})" if notes else "")
         )
     seeds = ", ".join(f"{seed:g}" for seed in _tuning_seeds(block))
     yield f"Best lr of each optimizer, by validation loss of seeds {seeds}: {', '.join(shown)}"
