@@ -109,5 +109,5 @@ def test_what_is_lost_or_confounded_is_said_beside_the_effect(tmp_path):
     rows.loc[(rows["clip"] == 0.5) & (rows["seed"] == 0), ["status", "val_loss"]] = "diverged", None
     said = "\n".join(clipping.sentences(SweepTables(rows)))
     assert "6 of 18 pairs diverged and have no difference" in said
-    moved = rows.assign(lr=rows["lr"] * rows["clip"])
+    moved = rows[rows["lr"] == 1e-3].assign(lr=1e-3 * rows["clip"])
     assert "Effect of clip: confounded with clip: lr" in clipping.sentences(SweepTables(moved))

@@ -187,11 +187,9 @@ def _doubts(sensitivities: Sequence[Sensitivity], rows: pd.DataFrame) -> list[st
             f"not known at batch {{}}: no lr ends below {uniform}": one.seeds and not one.best > 0,
             f"not known at batch {{}}: the best lr is the {one.edge} tried": one.edge,
             "may cost nothing at batch {}": inside and one.low <= 0,
-            f"at least this at batch {{}}: losses above {uniform}, count as that": (
-                inside and one.capped
-            ),
-            "the grid ends within the factor at batch {}": _is_bracketed(one)
-            and one.covered < 0.99,
+            f"at least this at batch {{}}: losses above {uniform}, count as that": inside
+            and one.capped,
+            "the grid ends within the factor at batch {}": inside and one.covered < 0.99,
         }
         for why in (why for why, true in reasons.items() if true):
             batches[why].append(str(one.batch))
