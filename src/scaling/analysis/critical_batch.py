@@ -1,7 +1,7 @@
-"""What a larger batch saves: the steps and the examples that a loss takes.
+"""What a larger batch saves: steps and examples to a target loss.
 
-At the best lr of each batch, a target loss takes S steps and E = batch x S examples. These trade
-off along a hyperbola (McCandlish et al., arXiv:1812.06162, eq. 2.11; measured by Shallue et al.,
+At the best lr of each batch, a target loss takes S steps and E = batch x S examples. They trade off
+along a hyperbola (McCandlish et al., arXiv:1812.06162, eq. 2.11; measured by Shallue et al.,
 arXiv:1811.03600),
 
     (S / S_min - 1) (E / E_min - 1) = 1,    that is    S = S_min (1 + B_crit / batch),

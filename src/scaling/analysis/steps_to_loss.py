@@ -1,8 +1,9 @@
-"""When a run reached a loss: its steps and its examples, free of what noise does to a first time.
+"""Steps and examples that a run takes to reach a loss, robust to noise.
 
-The loss of a run is taken to fall, or stay, but for noise: its least-squares fit that never rises
-(isotonic regression; Barlow et al., 1972) needs no window, does not lag behind, and does not call
-the first lucky batch an arrival, as running means do; such luck is greatest at small batch sizes.
+The loss of a run is assumed to fall or stay, except for noise. Its least-squares fit that never
+rises (isotonic regression; Barlow et al., 1972) needs no window, does not lag, and does not count
+the first lucky batch as an arrival, as running means do; such luck is greatest at small batch
+sizes.
 """
 
 import math
@@ -45,13 +46,13 @@ class Arrivals:
 
 
 def arrivals(rows: pd.DataFrame, losses: pd.DataFrame) -> Arrivals:
-    """The steps of every run to the lowest loss that all batch sizes reach within half of a run.
+    """Estimate the steps of every run to the lowest loss that all batch sizes reach in half a run.
 
-    A batch size reaches what its worst seed does, at the lr at which this is lowest; the target is
-    the highest of these. Within half of a run, because a loss that is only just reached at the end,
-    where curves are flat, is a matter of noise. Batch sizes without an lr at which all seeds ended
-    do not count; runs that diverged did not arrive. The target rests on the runs themselves:
-    another sweep has another.
+    The target is the highest loss of all batch sizes; that of a batch size is the loss of its worst
+    seed at the lr with the lowest such loss. It is taken at half of a run, since a loss that is
+    just reached at the end, where curves are flat, is a matter of noise. Batch sizes without an lr
+    at which all seeds ended do not count, and runs that diverged did not arrive. The target depends
+    on the sweep, so targets of different sweeps do not compare.
 
     Args:
         rows: as `scaling.results.read` gives them, of runs that differ in nothing but `batch`, `lr`

@@ -1,8 +1,8 @@
-"""Trends of the gradient's norm over folds, some of which leave early.
+"""Trends of the gradient norm over folds, some of which stop early.
 
-A fold that stops takes its level with it: where the folds that leave are the highest, the mean over
-those still there falls though no fold did. So a trend is first taken within each fold, and folds
-are the replicates; steps of one fold are not independent of each other.
+If the folds that stop are the highest ones, the mean over the others falls though no fold did. So a
+trend is first estimated within each fold, and folds are the replicates: steps of one fold are not
+independent of each other.
 """
 
 import math
@@ -26,7 +26,7 @@ Direction = Literal["rises", "falls", "cannot tell"]
 
 @dataclass(frozen=True, eq=False)
 class FoldTrend:
-    """How the norm changed from the first step to the last, in percent, told in several ways."""
+    """The change of the norm from the first step to the last, in percent, by several measures."""
 
     survivors_change: float  # mean of the folds there at the end against that of all at the start
     completers_change: float  # ratio of means over the folds that are there at both
@@ -50,26 +50,26 @@ class FoldTrend:
 def fold_trend(table: pd.DataFrame, *, level: float = LEVEL) -> FoldTrend:
     """Estimate the change of the gradient norm over the span that all folds together cover.
 
-    Verdict and interval rest on the slope of each fold's log norm (Theil-Sen: one norm that
-    explodes moves it little) and on their weighted mean over folds. A slope from few steps, taken
-    over the whole span, errs in proportion to one over its own span, or more; so a fold weighs by
-    the square of its span, and `weighted_t_interval` stays honest where that weight is wrong.
+    The estimate is the weighted mean over folds of the Theil-Sen slope of each log norm, which an
+    outlier moves little. Over the whole span the error of a slope is proportional to one over its
+    own span, or larger; so a fold weighs by the square of its span, and `weighted_t_interval`
+    remains valid if these weights are wrong.
 
-    Over 2,000 draws each, 50 steps, noise of a log norm 0.15 with autocorrelation 0.7, the highest
-    folds stopping after 6 to 14 steps: without a trend the interval excludes zero in 5 % (5 folds,
-    1 leaves; and 10 folds, 3 leave), in 3 to 6 % with noise that is heavy-tailed, has spikes or is
-    autocorrelated by 0.98, or where folds stop at their highest norm. It finds a log change of 0.4
-    in 92 % and 100 %. Folds weighing the same would find it in 46 % and 49 %; their false alarms
-    are 1 to 2 %. Least squares does as Theil-Sen does, but finds 74 % for 90 % (5 folds) where 2 %
-    of the norms are spikes. Weights trusted to be right raise false alarms to 10 % of 600 draws.
+    In simulations (2,000 draws, 50 steps, noise of the log norm 0.15 with autocorrelation 0.7, the
+    highest folds stop after 6 to 14 steps) the interval excludes zero without a trend in 5 % (1 of
+    5 folds stops; 3 of 10 stop), and in 3 to 6 % if noise is heavy-tailed, has spikes or is
+    autocorrelated by 0.98, or if folds stop at their highest norm. It finds a log change of 0.4 in
+    92 % and 100 %; equal weights find it in 46 % and 49 %, with 1 to 2 % false alarms. Least
+    squares is as good as Theil-Sen, but finds 74 % instead of 90 % (5 folds) if 2 % of the norms
+    are spikes. Trusting the weights raises false alarms to 10 % (600 draws).
 
-    That a fold left must not depend on where its norm would have gone: no table shows that.
-    Between its own steps the norm of a fold is taken to run straight.
+    It is assumed that a fold does not stop because of where its norm would have gone, which no
+    table can show. Between its steps the norm of a fold is interpolated linearly.
 
     Args:
-        table: columns `fold`, `step` and `gradient_norm`, one line per fold and measured step. A
-            fold is a replicate, to which the others say nothing: where several seeds share a query
-            set, give one seed at a time, or their mean.
+        table: columns `fold`, `step` and `gradient_norm`, one line per fold and measured step.
+            Folds must be independent: if several seeds share a query set, give one seed at a time,
+            or their mean.
         level: of the interval, and 1 less the level of the verdict.
 
     Raises:
@@ -114,9 +114,9 @@ def fold_trend(table: pd.DataFrame, *, level: float = LEVEL) -> FoldTrend:
 
 
 def first_below(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """When the norm of each fold first fell below a threshold, and how far it was at the end.
+    """When the norm of each fold first fell below a threshold, and its distance at the end.
 
-    A first time is early where norms are noisy, as they are at small batch sizes.
+    Noisy norms, as at small batch sizes, cross a threshold too early.
 
     Args:
         table: as for `fold_trend`.
@@ -142,7 +142,7 @@ def first_below(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
 
 
 def _by_fold(table: pd.DataFrame) -> dict[Any, pd.Series]:
-    """The norms of each fold by step, in order, after a look at the table."""
+    """The norms of each fold in the order of steps; refuses a table that is not valid."""
     need(table, *COLUMNS)
     if table.empty:
         raise ValueError("no line in this table of gradient norms")
@@ -201,7 +201,7 @@ def _ratio(start: float, end: float) -> float:
 
 
 def direction(change: Interval) -> Direction:
-    """What an interval of a log change comes to."""
+    """The direction of a log change, by its interval."""
     if change.low > 0:
         return "rises"
     return "falls" if change.high < 0 else "cannot tell"

@@ -1,4 +1,4 @@
-"""The published study's tables of the gradient's norm, each beside its honest counterpart."""
+"""The published study's tables of the gradient norm, each beside a sound counterpart."""
 
 from collections.abc import Iterator
 
@@ -13,11 +13,11 @@ EVERY, THIRD = 10, 3  # passes between those shown; early and late are a third e
 
 
 def by_pass(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    """The study's table: mean norm every 10 passes; and what those who are there did.
+    """The study's table of the mean norm every 10 passes, with its change by three measures.
 
-    `change` is that of the mean from its start in percent, over whoever is still there;
-    `riskset_change` sums the increments of those present, and `completers_change` is of those
-    present at the first and the last pass. Where all stay the three are one.
+    `change` is that of the mean over the queries still there, from its start in percent;
+    `riskset_change` sums the increments of those present, and `completers_change` is that of
+    those present at the first and the last pass. The three agree if all stay.
     """
     tables = []
     for arm, norms in _tables(block, lines):
@@ -38,10 +38,10 @@ def by_pass(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def early_late(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    """The study's table: mean norm in the first third of the passes against the last third.
+    """The study's table of the mean norm in the first third of the passes against the last third.
 
-    `change` compares means of all that are there, `paired_change` the same runs in both thirds, of
-    which there are `pairs`, by the ratio of their means.
+    `change` compares means of all queries, `paired_change` those of the `pairs` that have both
+    thirds, by the ratio of their means.
     """
     changes = []
     for arm, norms in _tables(block, lines):
@@ -66,10 +66,10 @@ def early_late(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def distances(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    """The study's table: how far the norm is from its threshold at the end, in multiples of it.
+    """The study's table of the last norm, in multiples of a threshold.
 
-    A run that never gets there says only that it takes longer than it went on: `reached` of
-    `queries` did, the others are censored after `longest` passes or before.
+    `reached` of `queries` runs came below it; the others are censored after `longest` passes or
+    before.
     """
     rows = []
     for arm, norms in _tables(block, lines):

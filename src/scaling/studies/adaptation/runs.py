@@ -1,4 +1,4 @@
-"""What adaptation did in each run, in a line per run, and in a line per run and pass."""
+"""Measures of adaptation: a line per run, and a line per run and pass."""
 
 import math
 from collections.abc import Iterator

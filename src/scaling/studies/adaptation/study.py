@@ -65,7 +65,7 @@ def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
 
 
 def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
-    """The study's tables, each beside its honest counterpart, over all settings."""
+    """The study's tables, each beside a sound counterpart, over all settings."""
     return all_tables(measures(sweep), passes(sweep), sweep.windows)
 
 
@@ -93,7 +93,7 @@ def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
 
 
 def _failures(rounds: pd.DataFrame) -> Iterator[str]:
-    """Each client that is missing in averages of a source model, with each of its reasons."""
+    """Each client that is missing in averages of a source model, with its reasons."""
     if rounds.empty:
         return
     lost = rounds[rounds["failures"] != ""]
@@ -108,7 +108,7 @@ def _failures(rounds: pd.DataFrame) -> Iterator[str]:
 
 
 def _sources(block: pd.DataFrame) -> Iterator[str]:
-    """Source models that have learned nothing, from which there is nothing to adapt."""
+    """A warning if source models have learned nothing."""
     if not {"before_source_loss", "source_unigram_loss"} <= set(block):
         return
     sources = block.drop_duplicates(["seed", "before_source_loss"])
@@ -190,7 +190,7 @@ def _terms(block: pd.DataFrame) -> Iterator[str]:
 
 
 def _stops(block: pd.DataFrame) -> Iterator[str]:
-    """How many runs stopped, why and when, or would have where that was only observed."""
+    """How many runs stopped early, or would have, why and when."""
     if "stopped_pass" not in block or block["stopped_pass"].isna().all():
         return
     early, went_on = block["stopped_pass"].notna(), block["end"] > block["stopped_pass"]

@@ -1,4 +1,4 @@
-"""The published study's tables of adaptation, each beside its honest counterpart."""
+"""The published study's tables of adaptation, each beside a sound counterpart."""
 
 import math
 from collections.abc import Callable
@@ -30,7 +30,7 @@ MEASURES = (
 def all_tables(
     table: pd.DataFrame, lines: pd.DataFrame, windows: pd.DataFrame
 ) -> dict[str, pd.DataFrame]:
-    """Every table over all settings, those that are empty left out.
+    """Every table over all settings, without the empty ones.
 
     Args:
         table: as `scaling.studies.adaptation.runs.measures` gives it.
@@ -59,14 +59,14 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
     `statistics` is the accuracy with statistics of batch normalisation taken from the query and
     nothing else. `gain_low` and `gain_high` are for one arm by itself, `p_holm` is corrected for
-    all; `verdict` is gain, harm or cannot tell. Beside them, what a single evaluation would give:
-    the Wilson interval of one run's windows (`one_run_low`, `one_run_high`), which says nothing of
-    other queries; and `mcnemar_p_median`, over runs, of the p-value of McNemar's test of the
-    windows that became right (`won`) and wrong (`lost`, both means over runs).
+    all; `verdict` is gain, harm or cannot tell. Beside them stand results of a single evaluation:
+    the Wilson interval of the windows of one run (`one_run_low`, `one_run_high`), not of other
+    queries; and `mcnemar_p_median`, the median over runs of the p-value of McNemar's test
+    of the windows that became right (`won`) and wrong (`lost`, both means over runs).
 
     Args:
         block: runs of a setting.
-        lines: not needed.
+        lines: unused.
     """
     rows = []
     for split, size in {"query": "query", "val": "heldout", "source": "source"}.items():
@@ -148,7 +148,7 @@ def batch_against_batch(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFram
 
     Args:
         block: runs of a setting.
-        lines: not needed.
+        lines: unused.
     """
     if block["arm"].nunique() < 2:
         return pd.DataFrame()

@@ -1,4 +1,4 @@
-"""Batch sizes compared window by window, where runs were scored on the same ones."""
+"""Batch sizes compared window by window, for runs scored on the same windows."""
 
 from collections.abc import Iterator
 
@@ -15,8 +15,8 @@ def window_by_window(block: pd.DataFrame, windows: pd.DataFrame, against: str) -
     `won` windows are right in this arm and wrong in the other one, `lost` the other way round, both
     means over queries; `mcnemar_p_median` is the median p-value over queries, and `differ` the
     number of `queries` whose p-value, corrected for all queries of the arm (Holm), is below 5 %. It
-    says whether two runs classify a query differently, and nothing of other queries: for these
-    there is the interval of `batch_against_batch`.
+    tells whether two runs classify a query differently; for other queries see the interval of
+    `batch_against_batch`.
 
     Args:
         block: runs of a setting.

@@ -1,4 +1,4 @@
-"""Is it the optimizer, or its learning rate? At one lr of all, and each at its own best."""
+"""Is it the optimizer, or its learning rate? At one lr for all, and each at its best."""
 
 import math
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ HOW = {False: "at one lr", True: "each at its best lr"}
 def best_lrs(block: pd.DataFrame) -> pd.DataFrame:
     """The best lr of each optimizer, as the first two seeds chose it.
 
-    By the mean validation loss of seeds that the comparison leaves out: an lr that was chosen on
-    the runs it is judged by would flatter whichever optimizer was tried more often. An lr at which
+    It has the lowest mean validation loss over seeds that the comparison leaves out: an lr chosen
+    on the runs it is judged by would favour the optimizer that was tried more often. An lr at which
     one of these seeds has no finished run is not chosen.
 
     Args:
