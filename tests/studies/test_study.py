@@ -9,7 +9,12 @@ from rows import write_sweep
 
 from scaling import studies
 from scaling.reporting import build
-from scaling.studies.study import Study, all_studies
+from scaling.studies import overview
+from scaling.studies.adaptation import study
+from scaling.studies.clipping_figures import loss_against_clip, update_against_clip
+from scaling.studies.laws_figures import optimal_lr
+from scaling.studies.study import CAPTIONS, Study, all_studies
+from scaling.studies.tuning_figures import lr_sensitivity, steps_and_examples
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "howto" / "study.md"
@@ -31,7 +36,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def names() -> list[str]:
-    return [study.__name__.removeprefix("scaling.studies.") for study in all_studies()]
+    return [one.__name__.removeprefix("scaling.studies.") for one in all_studies()]
 
 
 def test_each_study_has_every_member_and_a_place_of_its_own():
@@ -39,8 +44,8 @@ def test_each_study_has_every_member_and_a_place_of_its_own():
         "overview", "laws", "clipping", "tuning", "gradient_flow.study", "adaptation.study",
         "replicates",
     ]  # fmt: skip
-    assert all(isinstance(study, Study) for study in all_studies())
-    orders = [study.ORDER for study in all_studies()]
+    assert all(isinstance(one, Study) for one in all_studies())
+    orders = [one.ORDER for one in all_studies()]
     assert len(set(orders)) == len(orders)
 
 
@@ -74,3 +79,12 @@ def test_reports_name_no_study():
     for path in (ROOT / "src" / "scaling" / "reporting").glob("*.py"):
         imported = re.findall(r"scaling\.studies(?: import |\.)(\w+)", path.read_text())
         assert not asking & set(imported), path
+
+
+def test_each_caption_is_that_of_a_figure():
+    charts = (overview.OVER_LR, overview.OVER_NOISE, overview.OVER_STEPS, overview.OVER_LAYERS)
+    draws = [
+        *(draw for those in charts for draw in those), *study.FIGURES, optimal_lr,
+        loss_against_clip, update_against_clip, lr_sensitivity, steps_and_examples,
+    ]  # fmt: skip
+    assert {draw.__name__ for draw in draws} == set(CAPTIONS)
