@@ -39,38 +39,65 @@ def read(*folders: str | Path) -> pd.DataFrame:
     runs = [folder for folder in folders if not exports.rows_of(folder)]
     if runs or not folders:
         tables.append(_gathered(runs))
-    table = pd.concat(tables, ignore_index=True)
-    return table.reindex(columns=[*FIXED, *(key for key in table if key not in FIXED)])
+    joined = pd.concat(tables, ignore_index=True)
+    return joined.reindex(columns=[*FIXED, *(key for key in joined if key not in FIXED)])
+
+
+def table(name: str, *folders: str | Path) -> pd.DataFrame:
+    """Gather a table that callbacks record, such as one of your own, from all runs below `folders`.
+
+    Columns: `study`, `run`, then those of the table; empty if no run has it.
+
+    Args:
+        name: of the table, which is that of its folder in a run's folder.
+        folders: as for `read`.
+
+    Raises:
+        FileNotFoundError: if there is no row below a folder.
+        ValueError: for a damaged table.
+    """
+    parts = [exports.table(folder, name) for folder in folders if exports.rows_of(folder)]
+    parts = [part for part in parts if len(part)]
+    for run in _all_runs([folder for folder in folders if not exports.rows_of(folder)]):
+        part = read_parts(run / name)
+        if len(part):
+            part.insert(0, "study", run.absolute().parent.name)
+            part.insert(1, "run", run.name)
+            parts.append(part)
+    if not parts:
+        return pd.DataFrame()
+    joined = pd.concat(parts, ignore_index=True)
+    return joined.astype({"study": "category", "run": "category"})
 
 
 def steps(*folders: str | Path) -> pd.DataFrame:
-    """One line per run and optimizer step; step i starts from the weights after i updates."""
-    return _tables(folders, "steps")
+    """Gather a line per run and optimizer step; step i starts from the weights after i updates."""
+    return table("steps", *folders)
 
 
 def epochs(*folders: str | Path) -> pd.DataFrame:
-    """One line per run and evaluation; `step` counts the updates taken before it."""
-    return _tables(folders, "epochs")
+    """Gather a line per run and evaluation; `step` counts the updates taken before it."""
+    return table("epochs", *folders)
 
 
 def layers(*folders: str | Path) -> pd.DataFrame:
-    """One line per run, measured step and parameter tensor."""
-    return _tables(folders, "layers")
-
-
-def windows(*folders: str | Path) -> pd.DataFrame:
-    """One line per run and window that was scored: whether it was right before and after."""
-    return _tables(folders, "windows")
-
-
-def rounds(*folders: str | Path) -> pd.DataFrame:
-    """One line per adapted run and federated round of its source model; 0 is before training."""
-    return _tables(folders, "rounds")
+    """Gather a line per run, measured step and parameter tensor."""
+    return table("layers", *folders)
 
 
 def layer_epochs(*folders: str | Path) -> pd.DataFrame:
-    """One line per run, epoch and parameter tensor: statistics over its mini-batches."""
-    return _tables(folders, "layer_epochs")
+    """Gather a line per run, epoch and parameter tensor: statistics over its mini-batches."""
+    return table("layer_epochs", *folders)
+
+
+def windows(*folders: str | Path) -> pd.DataFrame:
+    """Gather a line per run and window that was scored: whether it was right before and after."""
+    return table("windows", *folders)
+
+
+def rounds(*folders: str | Path) -> pd.DataFrame:
+    """Gather a line per adapted run and round of its federation; round 0 is before training."""
+    return table("rounds", *folders)
 
 
 def provenance(*folders: str | Path) -> dict[str, str]:
@@ -176,19 +203,3 @@ def _varying(configs: list[dict[str, Any]], without: set[str]) -> pd.DataFrame:
         if len(set(map(repr, values))) > 1 and not copied and not key.endswith("._target_"):
             varying.append(key)
     return pd.DataFrame([{key: config.get(key) for key in varying} for config in configs])
-
-
-def _tables(folders: tuple[str | Path, ...], table: str) -> pd.DataFrame:
-    """One table of all runs below `folders`, or kept there; study and run come first."""
-    parts = [exports.table(folder, table) for folder in folders if exports.rows_of(folder)]
-    parts = [part for part in parts if len(part)]
-    for run in _all_runs([folder for folder in folders if not exports.rows_of(folder)]):
-        part = read_parts(run / table)
-        if len(part):
-            part.insert(0, "study", run.absolute().parent.name)
-            part.insert(1, "run", run.name)
-            parts.append(part)
-    if not parts:
-        return pd.DataFrame()
-    joined = pd.concat(parts, ignore_index=True)
-    return joined.astype({"study": "category", "run": "category"})

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from scaling import status as command_line
+from scaling import status as status_command
 from scaling.reporting import status
 from scaling.storage import heartbeats, locks, plans
 from scaling.storage.rows import ROW_FILE, Row, write_row
@@ -45,7 +45,7 @@ def states(folder) -> dict[str, str]:
 def look(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["status", *map(str, arguments)])
     try:
-        code = command_line.main()
+        code = status_command.main()
     except SystemExit as left:
         code = left.code
     out, err = capsys.readouterr()

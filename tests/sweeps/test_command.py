@@ -262,10 +262,10 @@ def test_a_row_that_becomes_corrupt_during_a_sweep_does_not_end_it(command, monk
 
 def _planned(command) -> list[dict]:
     """What `seed=0,1,2` would train, from a command that fails before its first cell."""
-    from scaling.sweeps.executors import pool as workers
+    from scaling.sweeps.executors.pool import InProcess
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "train_all", lambda *_, **__: (pair for pair in ()))
+        patch.setattr(InProcess, "train", lambda *_, **__: (pair for pair in ()))
         command("-m", "seed=0,1,2")
     return plans.read(STUDY)[-1]["cells"]
 
@@ -442,7 +442,7 @@ BAD = {
     "fast_dev_run": (["+trainer.fast_dev_run=true"], "trainer.fast_dev_run=True must be left out"),
     "empty grid": (["-m", "seed=range(3,3)"], "the grid has no cell"),
     "fused and mixed": (["trainer.precision=bf16-mixed"], "needs optimizer.fused=false"),
-    "unknown option": (["model=resnet"], "Could not find 'model/resnet'"),
+    "unknown option": (["model=resnet"], "model=resnet must be one of gru, mlp, nano_transformer"),
     "bad study": (["study=a/b"], "study=a/b must be a folder name"),
     "heads that do not divide": (["model.heads=3"], "model.heads=3 must divide model.d_model=16"),
     "value refused by torch": (["optimizer.weight_decay=-1.0"], "weight_decay"),

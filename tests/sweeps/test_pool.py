@@ -106,12 +106,12 @@ def test_each_process_has_a_device_of_its_own(tmp_path, monkeypatch):
 )
 def test_there_are_no_more_processes_than_cores_or_cells(monkeypatch, wanted, cells, number):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert pool.number(wanted, cells) == number
+    assert pool.executor(wanted, cells).at_a_time == number
 
 
 def test_there_is_a_process_for_each_device(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
-    assert pool.number(None, 100) == 3
+    assert pool.executor(None, 100).at_a_time == 3
 
 
 def test_a_process_that_dies_before_any_cell_has_begun_costs_no_cell(folder):

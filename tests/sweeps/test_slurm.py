@@ -13,7 +13,8 @@ from processes import HANG, holder, sweep, wait_for
 from scaling import results
 from scaling.config.cell import Cell
 from scaling.storage import locks
-from scaling.sweeps.executors import slurm as clusters
+from scaling.storage.run_state import RunState
+from scaling.sweeps.executors import slurm
 
 STUDY = Path("multirun", "scratch")
 LOCAL = ("hydra/launcher=slurm", "hydra.launcher.cluster=local")
@@ -66,7 +67,7 @@ def test_a_killed_job_fails_its_cell_and_no_other(folder):
 
 
 @pytest.fixture
-def slurm(tmp_path, monkeypatch):
+def programs(tmp_path, monkeypatch):
     """Stand-ins for the programs of Slurm; what they were called with."""
     log = tmp_path / "calls.txt"
     for program in ("srun", "sbatch", "scancel", "sacct"):
@@ -94,10 +95,10 @@ class Job(submitit.Job):
         return False
 
 
-def test_a_cancelled_array_is_told_first_to_write_its_rows(slurm, monkeypatch, cell_of_nothing):
-    monkeypatch.setattr(clusters, "GRACE", 0.0)
-    clusters._cancel([(cell_of_nothing, Job(i)) for i in range(3)], "slurm")
-    assert slurm() == [
+def test_a_cancelled_array_is_told_first_to_write_its_rows(programs, monkeypatch, cell_of_nothing):
+    monkeypatch.setattr(slurm, "GRACE", 0.0)
+    slurm._cancel([(cell_of_nothing, Job(i)) for i in range(3)], "slurm")
+    assert programs() == [
         "scancel --state=PENDING 42",
         "scancel --state=RUNNING --signal=INT 42",
         "scancel 42",
@@ -113,7 +114,7 @@ def cell_of_nothing(folder):
     )  # fmt: skip
 
 
-def test_arrays_follow_each_other_so_that_the_cap_holds(slurm, monkeypatch, cell_of_nothing):
+def test_arrays_follow_each_other_so_that_the_cap_holds(programs, monkeypatch, cell_of_nothing):
     class Ending(Job):
         def done(self, force_check=False):
             return True
@@ -134,12 +135,12 @@ def test_arrays_follow_each_other_so_that_the_cap_holds(slurm, monkeypatch, cell
 
     executor = Executor()
     executor.batch = batch
-    monkeypatch.setattr(clusters, "_executor", lambda *_: executor)
-    monkeypatch.setattr(clusters, "_ended", lambda cell, job: None)
-    monkeypatch.setattr(clusters, "EVERY", {"slurm": 0.0})
-    monkeypatch.setattr(clusters, "ARRAY", 4)
+    monkeypatch.setattr(slurm, "_submitter", lambda *_: executor)
+    monkeypatch.setattr(slurm, "_ended", lambda cell, job: RunState("done"))
+    monkeypatch.setattr(slurm, "EVERY", {"slurm": 0.0})
+    monkeypatch.setattr(slurm, "ARRAY", 4)
     todo = [cell_of_nothing] * 10
-    ended = clusters.train_all(todo, workers=2, cluster="slurm", settings={})
+    ended = slurm.Slurm(2, len(todo), cluster="slurm", settings={}).train(todo, wait=False)
     assert len(list(ended)) == 10
     assert sizes == [4, 4, 2]
 
@@ -182,18 +183,19 @@ def test_a_run_inside_a_job_of_slurm_is_one_process_and_requeues_nothing(command
     ("wanted", "cells", "cluster", "number"),
     [(None, 100, "slurm", 32), (200, 1000, "slurm", 200), (8, 3, "slurm", 3), (1, 5, "local", 1)],
 )
-def test_how_many_jobs_run_at_a_time(wanted, cells, cluster, number):
-    assert clusters.number(wanted, cells, cluster) == number
+def test_how_many_jobs_run_at_a_time(monkeypatch, wanted, cells, cluster, number):
+    monkeypatch.setattr(slurm, "_submitter", lambda *_: None)
+    assert slurm.Slurm(wanted, cells, cluster=cluster, settings={}).at_a_time == number
 
 
-def test_what_slurm_is_told(tmp_path, slurm):
+def test_what_slurm_is_told(tmp_path, programs):
     """The script that would be submitted."""
     settings = {
         "partition": "gpu", "timeout_min": 90, "cpus_per_task": 4, "gpus_per_node": 1,
         "mem_gb": 16.0, "max_num_timeout": 5, "signal_delay_s": 120, "qos": None,
         "setup": ["module load cuda"], "additional_parameters": {"nice": 10},
     }  # fmt: skip
-    executor = clusters._executor(tmp_path / "jobs", 7, "slurm", settings)
+    executor = slurm._submitter(tmp_path / "jobs", 7, "slurm", settings)
     with executor.batch():
         for number in range(12):
             executor.submit(print, number)

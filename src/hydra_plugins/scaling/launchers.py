@@ -1,6 +1,6 @@
 """Hydra's `hydra/launcher=pool` and `=slurm`: where the cells of `hydra/sweeper=grid` train."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,24 +59,11 @@ class _Launcher(Launcher):
 class PoolLauncher(_Launcher):
     """A pool of processes, see `scaling.sweeps.executors.pool`."""
 
-    def check(self) -> None:
-        """There is nothing that could be wrong with a pool."""
+    def executor(self, workers: int | None, cells: int) -> Any:
+        """Give the executor of so many cells, on so many processes."""
+        from scaling.sweeps.executors import pool  # imports torch; other Hydra apps need not wait
 
-    def number(self, wanted: int | None, cells: int) -> int:
-        """Cells that are trained at a time."""
-        from scaling.sweeps.executors import (
-            pool as workers,  # imports torch, which other Hydra apps need not pay for
-        )
-
-        return workers.number(wanted, cells)
-
-    def train_all(
-        self, todo: Sequence[Any], number: int, wait: bool
-    ) -> Generator[tuple[Any, Any], None, None]:
-        """Each cell with its row as it ends."""
-        from scaling.sweeps.executors import pool as workers
-
-        return workers.train_all(todo, workers=number, wait=wait)
+        return pool.executor(workers, cells)
 
 
 class SlurmLauncher(_Launcher):
@@ -85,28 +72,16 @@ class SlurmLauncher(_Launcher):
     def __init__(self, cluster: str, **settings: Any):
         self.cluster, self.settings = cluster, settings
 
-    def check(self) -> None:
-        """Raise ValueError for settings of `hydra.launcher` that cannot work here."""
+    def executor(self, workers: int | None, cells: int) -> Any:
+        """Give the executor of so many cells, in so many jobs at a time.
+
+        Raises:
+            ValueError: for settings of `hydra.launcher` that cannot work here.
+        """
         try:
-            from scaling.sweeps.executors import slurm as clusters
+            from scaling.sweeps.executors import slurm
         except ModuleNotFoundError as error:
             raise ValueError(
                 f"hydra/launcher=slurm needs {error.name}; pip install 'submitit>=1.5'"
             ) from error
-        clusters.check(self.cluster, self.settings)
-
-    def number(self, wanted: int | None, cells: int) -> int:
-        """Jobs that run at a time."""
-        from scaling.sweeps.executors import slurm as clusters
-
-        return clusters.number(wanted, cells, self.cluster)
-
-    def train_all(
-        self, todo: Sequence[Any], number: int, wait: bool
-    ) -> Generator[tuple[Any, Any], None, None]:
-        """Each cell with its row as its job ends; a job waits for who holds its cell anyway."""
-        from scaling.sweeps.executors import slurm as clusters
-
-        return clusters.train_all(
-            todo, workers=number, cluster=self.cluster, settings=self.settings
-        )
+        return slurm.Slurm(workers, cells, cluster=self.cluster, settings=self.settings)

@@ -16,14 +16,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from scaling.analysis.intervals import LEVEL, check_level
+from scaling.contracts.columns import ROOT_KEYS
+from scaling.contracts.settings import settings_of
 
 Vector = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-ROOT = ("batch", "lr", "clip", "seed")
-CHOICES = ("model", "data", "optimizer", "protocol", "duration", "fold", *ROOT)
-# Keys that say where a run was computed, or what watched it: no part of what it is.
-ELSEWHERE = ("logger.", "hydra.", "data.workers", "trainer.accelerator", "trainer.devices")
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ def replicates(
     if {"clip", "clip_percent"} <= set(rows):
         algorithm.loc[rows["clip_percent"].to_numpy() == 0, "clip"] = math.inf
     clips = table["clip"] if "clip" in table else pd.Series(np.nan, table.index)
-    varies = [key for key in table if key in ROOT or table[key].nunique(dropna=False) > 1]
+    varies = [key for key in table if key in ROOT_KEYS or table[key].nunique(dropna=False) > 1]
     groups, notes = [], []
     for here in _equal(algorithm, np.isfinite(values) | diverged):
         own = clips.iloc[here]
@@ -136,8 +133,7 @@ def settings(rows: pd.DataFrame) -> pd.DataFrame:
     Null clip is inf. Runs that share a digest get one set of settings: else a path, or a key that
     one of two tables does not have, would tell a cell from itself.
     """
-    dotted = [key for key in map(str, rows) if "." in key and not key.startswith(ELSEWHERE)]
-    table = rows[[*(key for key in CHOICES if key in rows), *dotted]].reset_index(drop=True)
+    table = rows[settings_of(rows)].reset_index(drop=True)
     if "clip" in table:
         table["clip"] = table["clip"].astype(float).fillna(math.inf)
     if "digest" in rows:

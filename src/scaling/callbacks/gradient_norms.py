@@ -1,20 +1,19 @@
 """Gradient, update and parameter norms of every optimizer step, before and after clipping."""
 
 import math
-import time
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from scaling.callbacks.optimizer_step import Step, begin, loss_of
+from scaling.callbacks.optimizer_step import Step, loss_of
+from scaling.callbacks.recording import Recording
 from scaling.gradients.norms import clamped_norm, clip_coefficient, total_norm
-from scaling.storage.tables import Recorder
 
 MEASURED = (
     "train_loss",
@@ -28,16 +27,7 @@ MEASURED = (
 AVERAGED = [name for name in MEASURED if "norm" in name]
 
 
-class Layout(NamedTuple):
-    """What the numbers of a step are, in their order."""
-
-    tensors: int  # of the parameters that it moves: norms of gradients, updates and weights
-    clamped: int  # norms after clipping by value
-    losses: int  # of micro-batches
-    reported: tuple[str, ...]  # by the module
-
-
-class GradientNorms(L.Callback):
+class GradientNorms(Recording):
     """Record each optimizer step in the table `steps`, below the trainer's `log_dir`.
 
     Norms are L2 over all parameters of the optimizer that have a gradient. They are taken from the
@@ -64,10 +54,10 @@ class GradientNorms(L.Callback):
     A module may offer `reported`, scalar tensors of the step just taken by name, the same names at
     every step: they become columns. One named `skipped` marks a step that moved nothing.
 
-    It watches and never steers: final weights are bit-identical with and without it. Numbers stay
-    on the device and are copied once every `flush_every` steps. Steps whose number
-    `log_every_n_steps` divides go to the trainer's loggers as well; with 0 none does. Its cost, one
-    copy of the parameters in memory and a few passes over them, is itself measured.
+    Read-only: training is bit-identical with or without it. Numbers stay on the device and are
+    copied once every `flush_every` steps. Steps whose number `log_every_n_steps` divides go to the
+    trainer's loggers as well; with 0 none does. It costs one copy of the parameters in memory and a
+    few passes over them, and measures what that takes.
 
     Args:
         flush_every: optimizer steps between copies from the device.
@@ -77,16 +67,13 @@ class GradientNorms(L.Callback):
             optimizers, manual optimization, or a module that clips in its own way.
     """
 
-    def __init__(self, *, flush_every: int):
-        if flush_every < 1:
-            raise ValueError(f"flush_every={flush_every} must be at least 1 step")
-        self.flush_every = flush_every
-        self.recorder: Recorder | None = None
-        self.resumed: dict[str, float] = {"rows": 0, "seconds": 0.0, "lasted": 0.0}
-        self.pending: list[Tensor] = []  # one vector per step
-        self.seconds, self.started = 0.0, time.perf_counter()
+    table = "steps"
+    rows_per_part = 5_000
 
-    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def __init__(self, *, flush_every: int):
+        super().__init__(flush_every=flush_every)
+
+    def check(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         name = type(module).__name__
         if len(trainer.optimizers) != 1 or not module.automatic_optimization:
             raise ValueError(
@@ -106,59 +93,60 @@ class GradientNorms(L.Callback):
                 f"GradientNorms cannot know what {name}.configure_gradient_clipping does; clip "
                 "with Trainer(gradient_clip_val=...), or drop the callback"
             )
-        self.trainer = trainer
-        self.others = _who_else(trainer, module, self)  # who may change gradients after us
-        self.recorder = Recorder(
-            Path(trainer.log_dir or ".", "steps"),
-            rows_per_part=5_000,
-            keep=int(self.resumed["rows"]),
-        )
-        self.pending = []
-        self.known: list[tuple[int, int, float, list[float]]] = []  # step, epoch, lr, decay shares
-        self.layout = Layout(0, 0, 0, ())
-        self.losses: list[Tensor] = []  # of the micro-batches since the last step
-        self.clamped: list[Tensor] = []  # norm after clipping by value
-        self.step: Step | None = None  # a step that has begun
-        self.seconds = self.resumed["seconds"]
-        self.started = time.perf_counter() - self.resumed["lasted"]
-        self.resumed = {"rows": 0, "seconds": 0.0, "lasted": 0.0}  # the next fit is another one
 
-    def on_before_optimizer_step(
-        self, trainer: L.Trainer, module: L.LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
-        entered = time.perf_counter()
-        with torch.no_grad():
-            self._before_step(trainer, optimizer)
-        self.seconds += time.perf_counter() - entered
+    def start(self, state: Mapping[str, Any]) -> None:
+        self.others = _who_else(
+            self.trainer, self.module, self
+        )  # who may change gradients after us
+        clip = self.trainer.gradient_clip_val
+        self.clip = float(clip) if clip is not None and clip > 0 else None  # 0 is none to Lightning
+        self.by_value = self.clip is not None and self.trainer.gradient_clip_algorithm == "value"
+        self.losses: list[Tensor] = []  # of the micro-batches since the last step
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        entered = time.perf_counter()
         if (loss := loss_of(trainer, outputs)) is not None:
             self.losses.append(loss)
-        if self.step is not None:  # micro-batches that do not step end here too
-            with torch.no_grad():
-                self._after_step(trainer, self.step, getattr(module, "reported", {}))
-            if len(self.pending) >= self.flush_every:
-                self._flush(trainer)
-        self.seconds += time.perf_counter() - entered
+        super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps; the rows that it counts are on disk before it is."""
-        if self.recorder is None:
-            return self.resumed
-        self._close(self.trainer)
-        return {"rows": self.recorder.rows, "seconds": self.seconds, "lasted": self.lasted}
+    def before(self, step: Step) -> None:
+        self.clamped = clamped_norm(step.gradients, self.clip or 0.0) if self.by_value else None
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.resumed = state
+    def measure(self, step: Step) -> Mapping[str, Tensor]:
+        """Give the step's numbers by tensor; totals are taken when they are copied."""
+        if self.others and step.number % (self.flush_every + 1) == 0 and step.scale == 1:
+            self._look_again(step)  # about once a flush, and in even and odd steps
+        losses, self.losses = self.losses, []
+        device = step.norms.device
+        scalars = {"clamped": [] if self.clamped is None else [self.clamped], "losses": losses}
+        scalars |= {name: [x] for name, x in getattr(self.module, "reported", {}).items()}
+        return {"norms": step.norms, "updates": step.updates, "weights": step.weights} | {
+            name: torch.stack([x.float().reshape(()).to(device) for x in some])
+            for name, some in scalars.items()
+            if some
+        }
 
-    def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._close(trainer)
-
-    def on_exception(self, trainer: L.Trainer, module: Any, exception: BaseException) -> None:
-        self._close(trainer)
+    def rows(
+        self, measured: Mapping[str, np.ndarray], steps: Sequence[Step]
+    ) -> Mapping[str, ArrayLike]:
+        with np.errstate(invalid="ignore", over="ignore"):  # of a run that diverges
+            columns = self._totals(dict(measured), np.array([step.shares for step in steps]))
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        skipped = ~np.isfinite(columns["grad_norm_pre_clip"]) & (scaler is not None)
+        skipped |= columns.pop("skipped", np.zeros(len(steps))) > 0
+        for name in ("update_norm", "decay_norm"):
+            columns[name] = np.where(skipped, 0, columns[name])  # nothing moved
+        table = {
+            "step": np.array([step.number for step in steps]),
+            "epoch": np.array([step.epoch for step in steps]),
+            "lr": np.array([step.lr for step in steps]),
+            **columns,
+            "clipped": (columns["clip_coefficient"] < 1) & ~skipped,
+            "skipped": skipped,
+        }
+        self._log(table)
+        return table
 
     def columns(self) -> dict[str, float]:
         """This callback's part of the row: means over steps, and what it cost.
@@ -185,47 +173,17 @@ class GradientNorms(L.Callback):
             columns |= {name: table[name][taken].mean() for name in AVERAGED}
         return {name: float(value) for name, value in columns.items()}
 
-    def _before_step(self, trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> None:
-        self.step = begin(trainer, optimizer)
-        if self.step is None:
-            return
-        clip = trainer.gradient_clip_val
-        self.clamped = []
-        if trainer.gradient_clip_algorithm == "value" and clip is not None and clip > 0:
-            self.clamped.append(clamped_norm(self.step.gradients, float(clip)))
-        self.lr = float(optimizer.param_groups[0]["lr"])
-
-    def _after_step(self, trainer: L.Trainer, step: Step, reported: Mapping[str, Tensor]) -> None:
-        """The step's numbers, still on the device; totals are taken when they are copied."""
-        if self.others and step.number % (self.flush_every + 1) == 0 and step.scale == 1:
-            self._look_again(trainer, step)  # about once a flush, and in even and odd steps
-        each = (step.norms, step.updates, step.weights)
-        scalars = (*self.clamped, *self.losses, *reported.values())
-        device = step.norms.device
-        row = torch.cat([*each, *(value.float().reshape(1).to(device) for value in scalars)])
-        layout = Layout(
-            len(step.norms),
-            len(self.clamped),
-            len(self.losses),
-            tuple(reported),
-        )
-        if self.pending and layout != self.layout:
-            self._flush(trainer)
-        self.layout = layout
-        self.pending.append(row)
-        self.known.append((step.number, trainer.current_epoch, self.lr, step.shares))
-        self.losses, self.step = [], None
-
-    def _look_again(self, trainer: L.Trainer, step: Step) -> None:
+    def _look_again(self, step: Step) -> None:
         """Warn, once, if the gradient that a step was taken with is not the one measured before."""
         if not step.gradients:
             return
         left = float(total_norm(step.gradients))
-        clip = trainer.gradient_clip_val
-        before = float(torch.linalg.vector_norm(step.norms))
-        expected = float(self.clamped[0]) if self.clamped else before
-        if clip is not None and clip > 0 and not self.clamped:
-            expected *= float(clip_coefficient(torch.tensor(before), float(clip)))
+        measured = torch.linalg.vector_norm(step.norms)
+        if self.clamped is not None:
+            measured = self.clamped
+        elif self.clip is not None:
+            measured = measured * clip_coefficient(measured, self.clip)
+        expected = float(measured)
         if not math.isclose(left, expected, rel_tol=1e-3, abs_tol=1e-12) and math.isfinite(left):
             warnings.warn(
                 f"the gradient of step {step.number} has norm {left:.4g}, and {expected:.4g} was "
@@ -236,63 +194,36 @@ class GradientNorms(L.Callback):
             )
             self.others = []
 
-    def _flush(self, trainer: L.Trainer) -> None:
-        """Copy the pending steps from the device, append them to the table and log some."""
-        if not self.pending or self.recorder is None:
-            return
-        measured = torch.stack(self.pending).cpu().numpy()
-        step, epoch, lr, shares = (np.array(values) for values in zip(*self.known, strict=True))
-        with np.errstate(invalid="ignore", over="ignore"):  # of a run that diverges
-            columns = self._totals(trainer, measured, shares)
-        scaler = getattr(trainer.precision_plugin, "scaler", None)
-        skipped = ~np.isfinite(columns["grad_norm_pre_clip"]) & (scaler is not None)
-        skipped |= columns.pop("skipped", np.zeros(len(step))) > 0
-        clipped = (columns["clip_coefficient"] < 1) & ~skipped
-        for name in ("update_norm", "decay_norm"):
-            columns[name] = np.where(skipped, 0, columns[name])  # nothing moved
-        table = {"step": step, "epoch": epoch, "lr": lr, **columns}
-        table |= {"clipped": clipped, "skipped": skipped}
-        self.recorder.extend(table)
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        for logger in trainer.loggers if every else ():
-            for i in np.flatnonzero(step % every == 0):
+    def _log(self, table: Mapping[str, np.ndarray]) -> None:
+        """Send the steps that `log_every_n_steps` divides to the trainer's loggers."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        for logger in self.trainer.loggers if every else ():
+            for i in np.flatnonzero(table["step"] % every == 0):
                 values = {name: float(table[name][i]) for name in ("lr", *MEASURED)}
-                logger.log_metrics(values, step=int(step[i]))
-        self.pending, self.known = [], []
+                logger.log_metrics(values, step=int(table["step"][i]))
 
-    def _totals(
-        self, trainer: L.Trainer, measured: np.ndarray, shares: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """The columns `MEASURED` of steps of one layout, and what the module reported of them."""
-        tensors, clamped, losses, names = self.layout
-        ends = np.cumsum([tensors, tensors, tensors, clamped, losses])
-        norms, updates, weights, clamps, values, reported = np.split(measured, ends, axis=1)
+    def _totals(self, measured: dict[str, np.ndarray], shares: np.ndarray) -> dict[str, np.ndarray]:
+        """Give the columns `MEASURED` of some steps, then what the module reported of them."""
+        norms, updates, weights = (measured.pop(name) for name in ("norms", "updates", "weights"))
+        clamped, losses = measured.pop("clamped", None), measured.pop("losses", None)
         pre = _total(norms)
-        clip = trainer.gradient_clip_val
-        if clip is None or clip <= 0:  # Lightning's two ways to say no clipping
-            post, coefficient = pre, np.ones_like(pre)
-        elif clamped:
-            post = clamps[:, 0]
+        post, coefficient = pre, np.ones_like(pre)
+        if clamped is not None:
+            post = clamped[:, 0]
             coefficient = post / pre
-        else:
-            coefficient = clip_coefficient(torch.from_numpy(pre), float(clip)).numpy()
+        elif self.clip is not None:
+            coefficient = clip_coefficient(torch.from_numpy(pre), self.clip).numpy()
             post = pre * coefficient
         return {
-            "train_loss": values.mean(axis=1) if losses else np.full_like(pre, math.nan),
+            "train_loss": np.full_like(pre, math.nan) if losses is None else losses.mean(axis=1),
             "grad_norm_pre_clip": pre,
             "grad_norm_post_clip": post,
             "clip_coefficient": coefficient,
             "update_norm": _total(updates),
             "decay_norm": _total(weights * shares),
             "param_norm": _total(weights),
-            **dict(zip(names, reported.T, strict=True)),
+            **{name: values[:, 0] for name, values in measured.items()},
         }
-
-    def _close(self, trainer: L.Trainer) -> None:
-        self.lasted = time.perf_counter() - self.started
-        self._flush(trainer)
-        if self.recorder is not None:
-            self.recorder.flush()
 
 
 def _who_else(trainer: L.Trainer, module: L.LightningModule, own: L.Callback) -> list[str]:

@@ -1,22 +1,22 @@
 """Gradient statistics of every parameter tensor over the mini-batches of each epoch."""
 
-import time
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from scaling.callbacks.optimizer_step import Step, begin, refuse_several
-from scaling.callbacks.parameter_tensors import Layer, layers, ratio
-from scaling.storage.tables import Recorder
+from scaling.callbacks.optimizer_step import Step
+from scaling.callbacks.parameter_tensors import Layer, ratio
+from scaling.callbacks.recording import Recording
 
 MEASURED = 4  # of a tensor in a step: gradient norm, its variance, norms of update and weight
 
 
-class LayerEpochs(L.Callback):
+class LayerEpochs(Recording):
     """Record each epoch of every parameter tensor in the table `layer_epochs`.
 
     Every optimizer step is measured, and an epoch's steps are summed up at its end; those of a
@@ -35,9 +35,8 @@ class LayerEpochs(L.Callback):
     tensor was not zero. `count` says how many mini-batches (optimizer steps) there were; those that
     a gradient scaler skipped are none, and neither are steps in which the tensor had no gradient.
 
-    It watches and never steers: final weights are bit-identical with and without it. The step is
-    measured once for all callbacks (`scaling.callbacks.optimizer_step`). Memory: four numbers of
-    each tensor and step of the open epoch, on the host, and in checkpoints.
+    Read-only: training is bit-identical with or without it. Memory: four numbers of each tensor and
+    step of the open epoch, on the host, and in checkpoints.
 
     Args:
         flush_every: optimizer steps between copies from the device.
@@ -47,126 +46,67 @@ class LayerEpochs(L.Callback):
             optimizers or devices.
     """
 
+    table = "layer_epochs"
+    rows_per_part = 1_000
+    cost = "layer_epoch_statistics_percent"
+
     def __init__(self, *, flush_every: int):
-        if flush_every < 1:
-            raise ValueError(f"flush_every={flush_every} must be at least 1 step")
-        self.flush_every = flush_every
-        self.recorder: Recorder | None = None
-        self.resumed: dict[str, Any] = {"rows": 0, "seconds": 0.0, "lasted": 0.0, "epoch": 0}
-        self.pending: list[Tensor] = []  # (measured, tensors) of a step each
-        self.step: Step | None = None  # one that has begun
-        self.started = time.perf_counter()
+        super().__init__(flush_every=flush_every)
 
-    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        refuse_several(trainer, self)
-        self.trainer = trainer
-        self.recorder = Recorder(
-            Path(trainer.log_dir or ".", "layer_epochs"),
-            rows_per_part=1_000,
-            keep=int(self.resumed["rows"]),
-        )
-        found = layers(module)
-        self.layers = list(found.values())
-        self.numbers = {identity: number for number, identity in enumerate(found)}
-        self.pending, self.step = [], None
-        self.moved: list[list[int]] = []  # numbers of the tensors of a pending step
-        self.epoch = self.resumed["epoch"]  # that the steps below belong to
-        self.values = [self.resumed.get("values", torch.empty(MEASURED, 0)).numpy()]
-        self.owners = [self.resumed.get("owners", torch.empty(0, dtype=torch.int64)).numpy()]
-        self.seconds = self.resumed["seconds"]
-        self.started = time.perf_counter() - self.resumed["lasted"]
-        self.resumed = {"rows": 0, "seconds": 0.0, "lasted": 0.0, "epoch": 0}  # the next one's
+    def start(self, state: Mapping[str, Any]) -> None:
+        self.blocks = list(self.layers.values())
+        self.numbers = {identity: number for number, identity in enumerate(self.layers)}
+        self.epoch = state.get("epoch", 0)  # that the steps below belong to
+        self.values = [state.get("values", torch.empty(MEASURED, 0)).numpy()]
+        self.owners = [state.get("owners", torch.empty(0, dtype=torch.int64)).numpy()]
 
-    def on_before_optimizer_step(
-        self, trainer: L.Trainer, module: L.LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
-        entered = time.perf_counter()
-        if trainer.current_epoch != self.epoch:
+    def before(self, step: Step) -> None:
+        if step.epoch != self.epoch:
             self._close_epoch()
-            self.epoch = trainer.current_epoch
-        with torch.no_grad():
-            self.step = begin(trainer, optimizer)
-            if self.step is not None:
-                self.variances = self.step.spread[1]
-        self.seconds += time.perf_counter() - entered
+            self.epoch = step.epoch
+        _, self.variance = step.spread
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.step is None:  # micro-batches that do not step end here too
-            return
-        entered = time.perf_counter()
-        with torch.no_grad():
-            step = self.step
-            measured = (step.norms, self.variances, step.updates, step.weights)
-            self.pending.append(torch.stack(measured))
-            self.moved.append([self.numbers[id(tensor)] for tensor in step.tensors])
-            self.step = None
-        if len(self.pending) >= self.flush_every:
-            self._flush()
-        self.seconds += time.perf_counter() - entered
+    def measure(self, step: Step) -> Mapping[str, Tensor]:
+        return {
+            "norm": step.norms,
+            "variance": self.variance,
+            "update": step.updates,
+            "weight": step.weights,
+        }
+
+    def rows(
+        self, measured: Mapping[str, np.ndarray], steps: Sequence[Step]
+    ) -> Mapping[str, ArrayLike]:
+        """Keep the steps for the end of their epoch, less those that a gradient scaler skipped."""
+        values = np.stack(list(measured.values()))  # (measured, steps, tensors)
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            values = values[:, np.isfinite(measured["norm"]).all(axis=1)]
+        moved = [self.numbers[id(tensor)] for tensor in steps[0].tensors]
+        self.owners.append(np.tile(np.array(moved), values.shape[1]))
+        self.values.append(values.reshape(MEASURED, -1))
+        return {}
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        entered = time.perf_counter()
+        with self._timed():
+            self._close_epoch()
+
+    def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._close_epoch()
-        self.seconds += time.perf_counter() - entered
+        super().on_fit_end(trainer, module)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the steps of the open epoch; its other rows are on disk."""
+        """Give what a checkpoint keeps, with the steps of the open epoch, which is no row yet."""
         if self.recorder is None:
             return self.resumed
-        self._flush()
-        self.recorder.flush()
-        return {
-            "rows": self.recorder.rows,
-            "seconds": self.seconds,
-            "lasted": self.lasted,
+        return super().state_dict() | {
             "epoch": self.epoch,
             "values": torch.from_numpy(np.concatenate(self.values, axis=1)),
             "owners": torch.from_numpy(np.concatenate(self.owners)),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.resumed = state
-
-    def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._close_epoch()
-        assert self.recorder is not None
-        self.recorder.flush()
-
-    def on_exception(self, trainer: L.Trainer, module: Any, exception: BaseException) -> None:
-        if self.recorder is not None:
-            self.recorder.flush()  # the open epoch is no row: a resumed run goes on with it
-
-    @property
-    def lasted(self) -> float:
-        """Seconds since `fit` began, those before a resumption included."""
-        return time.perf_counter() - self.started
-
-    def columns(self) -> dict[str, float]:
-        """The share of the training time that was spent here, in percent."""
-        if self.recorder is None:
-            return {}
-        return {"layer_epoch_statistics_percent": 100 * self.seconds / self.lasted}
-
-    def _flush(self) -> None:
-        """Copy the pending steps from the device, less those that a gradient scaler skipped."""
-        if not self.pending:
-            return
-        values = torch.cat(self.pending, dim=1).cpu().numpy()
-        owners = np.concatenate(self.moved)
-        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
-            lengths = [len(moved) for moved in self.moved]
-            begins = np.cumsum([0, *lengths[:-1]])
-            taken = np.repeat(np.isfinite(np.add.reduceat(values[0], begins)), lengths)
-            values, owners = values[:, taken], owners[taken]
-        self.values.append(values)
-        self.owners.append(owners)
-        self.pending, self.moved = [], []
-
     def _close_epoch(self) -> None:
         """Sum up the open epoch, if it has a step, and append its rows."""
-        self._flush()
+        self.flush()
         assert self.recorder is not None
         values, owners = np.concatenate(self.values, axis=1), np.concatenate(self.owners)
         self.values, self.owners = [values[:, :0]], [owners[:0]]
@@ -174,7 +114,7 @@ class LayerEpochs(L.Callback):
         numbers, begins = np.unique(owners[order], return_index=True)
         parts = np.split(values[:, order], begins[1:], axis=1)
         rows = [
-            {"epoch": self.epoch, **summary(self.layers[number], part)}
+            {"epoch": self.epoch, **summary(self.blocks[number], part)}
             for number, part in zip(numbers, parts, strict=bool(len(numbers)))
         ]
         if rows:

@@ -24,6 +24,8 @@ class Step:
 
     Args:
         number: of the optimizer steps taken before.
+        epoch: in which it is taken.
+        lr: of the first parameter group.
         tensors: that the step moves; there is at least one.
         shares: what weight decay takes from each; nan where that cannot be told apart.
         scale: that the gradients still carry.
@@ -32,13 +34,17 @@ class Step:
 
     def __init__(
         self,
+        *,
         number: int,
+        epoch: int,
+        lr: float,
         tensors: list[Tensor],
         shares: list[float],
         scale: float,
         before: list[Tensor],
     ):
-        self.number, self.tensors, self.shares, self.scale = number, tensors, shares, scale
+        self.number, self.epoch, self.lr = number, epoch, lr
+        self.tensors, self.shares, self.scale = tensors, shares, scale
         self._before = before
         torch._foreach_copy_(before, tensors)
         # before the step: norms of the gradients, and of the tensors
@@ -91,9 +97,15 @@ def begin(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Step | None:
         shares += [decay_share(optimizer, group)] * len(moved)
     if not tensors:
         return None
-    before = _memory(tensors, step)
-    scale = remaining_scale(trainer, optimizer)
-    _LAST[optimizer] = Step(trainer.global_step, tensors, shares, scale, before)
+    _LAST[optimizer] = Step(
+        number=trainer.global_step,
+        epoch=trainer.current_epoch,
+        lr=float(optimizer.param_groups[0]["lr"]),
+        tensors=tensors,
+        shares=shares,
+        scale=remaining_scale(trainer, optimizer),
+        before=_memory(tensors, step),
+    )
     return _LAST[optimizer]
 
 
@@ -107,19 +119,6 @@ def loss_of(trainer: L.Trainer, outputs: Any) -> Tensor | None:
         return None
     parts = trainer.accumulate_grad_batches
     return loss.detach() if parts == 1 else parts * loss.detach()
-
-
-def refuse_several(trainer: L.Trainer, callback: L.Callback) -> None:
-    """Refuse what could be measured in part only.
-
-    Raises:
-        ValueError: for several optimizers or devices.
-    """
-    if len(trainer.optimizers) != 1 or trainer.world_size != 1:
-        raise ValueError(
-            f"{type(callback).__name__} needs one optimizer and one device, but there are "
-            f"{len(trainer.optimizers)} and {trainer.world_size}; drop the callback"
-        )
 
 
 def decay_share(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> float:

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from scaling.config.cell import Cell, cell
+from scaling.config.cell import Cell, make_cell
 from scaling.contracts.columns import SWITCHES
 from scaling.contracts.precision import rounded
 
@@ -113,8 +113,8 @@ def expand(
             for i in out:
                 excluded[i] += 1
             if not out:
-                made = cell(settings, [*options, *point], choices)
-                cells.setdefault(f"{made.config['study']}/{made.digest}", made)
+                cell = make_cell(settings, [*options, *point], choices)
+                cells.setdefault(f"{cell.config['study']}/{cell.digest}", cell)
     if not points:
         raise ValueError("the grid has no cell; give every swept key at least one value")
     if not cells:

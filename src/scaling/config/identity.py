@@ -9,6 +9,7 @@ from typing import Any
 from scaling.config.schema import DURATIONS, OPTIONAL, clip, protocol
 from scaling.contracts.columns import ROOT_KEYS
 from scaling.contracts.precision import rounded
+from scaling.contracts.settings import is_setting
 
 PRECISIONS = {  # Lightning's other names
     "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true",
@@ -36,9 +37,8 @@ def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     Null clip is inf, a whole float is an int, numbers have 12 significant digits, the duration is
     the one in force, and `data.path` is the fingerprint of the data, wherever they lie. A
     `_target_` of this package is its name alone, so that a module can move; others' keep their
-    full path. Left out is what cannot change a result: the study's name, loggers and how often
-    they are written to, Hydra's own settings, numbers of workers and threads, accelerator and
-    devices, how a clip of inf clips, and where a federation's clients run.
+    full path. Left out is what is no setting (`scaling.contracts.settings`), and how a clip of inf
+    clips.
 
     Args:
         config: resolved, as plain containers.
@@ -47,24 +47,16 @@ def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     same = ("batch", "lr", "seed", "model", "optimizer", "schedule", "callbacks")
     run = {key: config[key] for key in same} | {"clip": clip(config)}
     run |= dict.fromkeys(DURATIONS) | dict([protocol(config)])
-    run["data"] = {k: v for k, v in config["data"].items() if k != "workers"}
+    for group in ("data", "trainer", *OPTIONAL):
+        if config.get(group) is not None:  # else left out, so that other runs keep their identity
+            node = config[group].items()
+            run[group] = {key: value for key, value in node if is_setting(f"{group}.{key}")}
     run["data"]["path"] = fingerprint
-    for group in OPTIONAL:  # left out where null, so that other runs keep their identity
-        if config.get(group) is not None:
-            run[group] = {k: v for k, v in config[group].items() if k != "backend"}
-    run["trainer"] = _canonical_trainer(config["trainer"], run["clip"])
+    precision = str(run["trainer"].get("precision", "32"))
+    run["trainer"]["precision"] = PRECISIONS.get(precision, precision)
+    if math.isinf(run["clip"]):  # where it does not matter how
+        run["trainer"].pop("gradient_clip_algorithm", None)
     return canonical_node(run)
-
-
-def _canonical_trainer(trainer: Mapping[str, Any], clip: float) -> dict[str, Any]:
-    """What of the trainer can change a result, under one name."""
-    unused = ("accelerator", "devices", "num_nodes", "log_every_n_steps")
-    kept = {key: value for key, value in trainer.items() if key not in unused}
-    precision = str(kept.get("precision", "32"))
-    kept["precision"] = PRECISIONS.get(precision, precision)
-    if math.isinf(clip):  # where it does not matter how
-        kept.pop("gradient_clip_algorithm", None)
-    return kept
 
 
 def canonical_node(value: Any) -> Any:

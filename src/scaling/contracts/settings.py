@@ -1,9 +1,39 @@
-"""What a setting is: all that sets runs apart but batch, learning rate, seed and fold."""
+"""What a setting is, asked by identity, tables, replicates and exports alike."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
+
+from scaling.contracts.columns import ROOT_KEYS, SWITCHES
+
+CHOICES = ("model", "data", "optimizer", "protocol", "duration")
+# Config keys, each with all that lies below it, that change no result but for rounding: they name
+# the study, say where a run is computed and how it is watched, or switch the command.
+ELSEWHERE = (
+    *SWITCHES,
+    *("study", "logger", "hydra", "data.workers", "federation.backend"),
+    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.log_every_n_steps"),
+)
+
+
+def is_setting(key: str) -> bool:
+    """Whether a column of a table, or a dotted config key, is part of what a run is.
+
+    Of the columns without a dot these are the choices of options, the duration, batch, lr, clip,
+    seed and fold: the others are measurements. Of the dotted keys it is every one that can change a
+    result.
+    """
+    if "." not in key:
+        return key in (*CHOICES, "fold", *ROOT_KEYS)
+    return not any(f"{key}.".startswith(f"{place}.") for place in ELSEWHERE)
+
+
+def settings_of(columns: Iterable[object]) -> list[str]:
+    """The settings among the columns of a table, choices first."""
+    names = [str(column) for column in columns]
+    first = [key for key in (*CHOICES, "fold", *ROOT_KEYS) if key in names]
+    return [*first, *(key for key in names if "." in key and is_setting(key))]
 
 
 def by_setting(
@@ -17,12 +47,12 @@ def by_setting(
             its own settings as well.
     """
     rows = rows[rows["status"] != "corrupt"]
-    choices = ("model", "data", "optimizer", "protocol", "duration", "clip")
-    nested = [key for key in map(str, rows) if "." in key and not key.startswith("logger.")]
-    nested = [key for key in nested if not key.endswith(".fold")]
+    within = {"batch", "lr", "seed", "fold", *together}
+    nested = [key for key in settings_of(rows) if "." in key and not key.endswith(".fold")]
     keys: list[str] = []
-    apart = [key for key in (*choices, *nested) if not {key, key.partition(".")[0]} & {*together}]
-    for key in apart:
+    for key in (*CHOICES, "clip", *nested):
+        if {key, key.partition(".")[0]} & within:
+            continue
         if _groups(rows, [*keys, key]) > _groups(rows, keys):
             keys.append(key)
     if not keys:

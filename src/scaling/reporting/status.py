@@ -16,7 +16,8 @@ import yaml
 
 from scaling.contracts.columns import FINISHED, ROOT_KEYS, SWITCHES
 from scaling.storage import heartbeats, locks, plans
-from scaling.storage.rows import ROW_FILE, read_row, strict
+from scaling.storage.rows import ROW_FILE, strict
+from scaling.storage.run_state import read_state
 
 # In the order in which they are told; each with its mark in the grid.
 MARKS = {
@@ -39,7 +40,7 @@ NAME = re.compile(r"batch=(\d+),lr=([^,]+),clip=([^,]+),seed=(\d+)-[0-9a-f]{12}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class CellProgress:
     """A point of a sweep and how far it is. What is not known is None."""
 
     study: str  # its folder
@@ -69,7 +70,7 @@ class Cell:
         return int(batch), float(lr), float(clip), int(seed)
 
 
-def cells(folder: str | Path) -> list[Cell]:
+def cells(folder: str | Path) -> list[CellProgress]:
     """Every cell that was planned or begun in a study, or in all studies in a folder.
 
     Raises:
@@ -91,7 +92,7 @@ def cells(folder: str | Path) -> list[Cell]:
     return found
 
 
-def _study(folder: Path) -> Iterator[Cell]:
+def _study(folder: Path) -> Iterator[CellProgress]:
     """The cells of one study: those of all its plans, and runs that no plan has."""
     planned = {
         cell["run"]: cell.get("overrides", ())
@@ -111,11 +112,11 @@ def _study(folder: Path) -> Iterator[Cell]:
 _SHOWN_ELSEWHERE = (*ROOT_KEYS, *SWITCHES, "study", "experiment", "scale")
 
 
-def _cell(place: Path, begun: bool) -> Cell:
+def _cell(place: Path, begun: bool) -> CellProgress:
     """How far one cell is."""
     known: dict[str, Any] = {"study": str(place.parent), "run": place.name}
     if not begun:
-        return Cell(**known, state="missing")
+        return CellProgress(**known, state="missing")
     beat, held = heartbeats.read(place), False
     if beat is not None and not (held := locks.is_held(place)):
         beat = heartbeats.read(place)  # it may have ended since
@@ -125,7 +126,7 @@ def _cell(place: Path, begun: bool) -> Cell:
         state = "stale"
         if held:
             state = "running" if age < SILENT else "silent"
-        return Cell(
+        return CellProgress(
             **known,
             state=state,
             step=beat.step,
@@ -135,13 +136,13 @@ def _cell(place: Path, begun: bool) -> Cell:
             pid=holder.get("pid"),
             beat=max(0.0, age),
         )
-    try:
-        row = read_row(place)
-    except ValueError as error:
-        return Cell(**known, state="corrupt", error=str(error))
-    if row is None:
-        return Cell(**known, state="missing")
-    return Cell(**known, state=row.status, error=row.error, val_loss=row.measured.get("val_loss"))
+    found = read_state(place)
+    if found.row is None:
+        return CellProgress(**known, state=found.status, error=found.message or None)
+    row = found.row
+    return CellProgress(
+        **known, state=row.status, error=row.error, val_loss=row.measured.get("val_loss")
+    )
 
 
 def _typed(place: Path) -> list[str]:
@@ -153,7 +154,7 @@ def _typed(place: Path) -> list[str]:
     return [str(override) for override in typed] if isinstance(typed, list) else []
 
 
-def text(found: Sequence[Cell], commands: Sequence[str] = ()) -> str:
+def text(found: Sequence[CellProgress], commands: Sequence[str] = ()) -> str:
     """Counts, a grid with a mark for each cell, and what a reader would act on.
 
     Args:
@@ -179,14 +180,14 @@ def text(found: Sequence[Cell], commands: Sequence[str] = ()) -> str:
     return "\n\n".join([*parts, *commands])
 
 
-def _among(found: Sequence[Cell], state: str) -> list[Cell]:
+def _among(found: Sequence[CellProgress], state: str) -> list[CellProgress]:
     return [cell for cell in found if cell.state == state]
 
 
-def _grids(members: Sequence[Cell]) -> list[str]:
+def _grids(members: Sequence[CellProgress]) -> list[str]:
     """A grid of batch by lr for each clip and each other setting that differs."""
     common = set.intersection(*(set(cell.settings) for cell in members))
-    blocks: dict[str, list[Cell]] = {}
+    blocks: dict[str, list[CellProgress]] = {}
     several = len({cell.point[2] for cell in members}) > 1
     for cell in sorted(members, key=lambda cell: (cell.settings, cell.point[2])):
         title = [setting for setting in cell.settings if setting not in common]
@@ -195,7 +196,7 @@ def _grids(members: Sequence[Cell]) -> list[str]:
     return ["\n".join([*([f"{title}:"] if title else []), _grid(b)]) for title, b in blocks.items()]
 
 
-def _grid(block: Sequence[Cell]) -> str:
+def _grid(block: Sequence[CellProgress]) -> str:
     """Batch down, lr across, a mark for each seed in the order of seeds."""
     marks: dict[tuple[int, float], str] = {}
     for cell in sorted(block, key=lambda cell: cell.point):
@@ -212,7 +213,7 @@ def _grid(block: Sequence[Cell]) -> str:
     )
 
 
-def _line(cell: Cell) -> str:
+def _line(cell: CellProgress) -> str:
     """One cell that a reader may want to act on."""
     if cell.state in ("failed", "corrupt"):
         return f"{cell.run}: {' '.join(str(cell.error).split())}"
@@ -225,7 +226,7 @@ def _line(cell: Cell) -> str:
     return "  ".join(parts)
 
 
-def look(folders: Sequence[Path], *, as_json: bool) -> tuple[list[Cell], str]:
+def look(folders: Sequence[Path], *, as_json: bool) -> tuple[list[CellProgress], str]:
     """The cells of some folders, and what is said of them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

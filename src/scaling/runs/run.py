@@ -4,34 +4,32 @@ import contextlib
 import datetime
 import logging
 import math
-import shutil
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from omegaconf import OmegaConf
 
 from scaling.callbacks.checkpoint import Resumable
 from scaling.callbacks.heartbeat import Heartbeat
 from scaling.callbacks.progress import Progress
 from scaling.callbacks.signal_handlers import OwnHandlers
 from scaling.config import schema
-from scaling.config.cell import Cell, build
+from scaling.config.cell import Cell, build, keys_of
 from scaling.contracts.columns import Status
-from scaling.runs import denormals, provenance, signals, task, tensorboard, threads
+from scaling.runs import denormals, parts, provenance, signals, task, tensorboard, threads
+from scaling.runs.folder import CHECKPOINT, Checkpoint, clear, keep_config, read_checkpoint
 from scaling.runs.signals import Interrupted
-from scaling.storage import heartbeats, locks
-from scaling.storage.rows import ROW_FILE, Row, write_row
+from scaling.storage import heartbeats
+from scaling.storage.rows import Row, write_row
 
 log = logging.getLogger(__name__)
 
 TRACEBACK = "traceback.txt"
-CHECKPOINT = "checkpoint.ckpt"
 BEAT = 5.0  # seconds between two signs of life of a run
 LOGGED = ("val_", "test_", "train_accuracy", "query_", "source_")  # metrics that a row has
 
@@ -55,8 +53,9 @@ def rehearse(cell: Cell) -> None:
 
 def examples(cell: Cell) -> int:
     """How many training examples a cell asks for."""
-    data = build(cell.config["data"])
-    data.prepare()
+    with keys_of(cell.config["data"], "data"):
+        data = build(cell.config["data"], "data")
+        data.prepare()
     return int(data.batches.examples(_steps(cell.config, data)))
 
 
@@ -82,10 +81,10 @@ def run(cell: Cell, *, bar: bool, fresh: bool = False) -> Row:
     stopped_by, cause = None, None
     heartbeats.write(folder, step=0)
     try:
-        resumed = None if fresh else _checkpoint(folder / CHECKPOINT)
+        resumed = None if fresh else read_checkpoint(folder)
         if resumed is None:
-            _clear(folder)
-            _keep_config(cell, folder / ".hydra")
+            clear(folder)
+            keep_config(cell, folder)
         status, error = _fit(cell, folder, measured, where, bar, resumed), None
     except BaseException as caught:
         stopped_by, cause = signals.behind(caught), caught
@@ -135,7 +134,7 @@ def _fit(
     measured: dict[str, float],
     where: dict[str, Any],
     bar: bool,
-    resumed: "_Resumed | None",
+    resumed: Checkpoint | None,
 ) -> Status:
     """Train and validate, and fill `measured` with what there is, also on the way out of an error.
 
@@ -191,7 +190,7 @@ def _train(
             if name.startswith(LOGGED):
                 measured[name] = float(value)
         for source in (data, *observers):
-            measured.update(source.columns())
+            measured.update(parts.columns(source))
     finite = math.isfinite(measured.get("val_loss", math.nan))
     done = finite and "diverged_step" not in measured
     tensorboard.conclude(trainer.loggers, shown, measured, diverged=not done)
@@ -199,12 +198,14 @@ def _train(
 
 
 def _build(
-    cell: Cell, folder: Path, bar: bool, resumed: "_Resumed | None" = None
+    cell: Cell, folder: Path, bar: bool, resumed: Checkpoint | None = None
 ) -> tuple[Any, L.LightningModule, L.Trainer]:
     """Data, module and trainer of a cell, ready to fit."""
     settings = cell.config
-    data = build(settings["data"])
-    sizes = data.prepare()
+    with keys_of(settings["data"], "data"):
+        data = build(settings["data"], "data")
+        sizes = data.prepare()
+    parts.check_data(data, sizes)
     if data.fingerprint != cell.fingerprint:
         raise ValueError(
             f"{cell.name}: its data have changed since the command was given; give it again"
@@ -212,8 +213,9 @@ def _build(
     module = task.module(settings, data, sizes, steps=_steps(settings, data))
     module.configure_optimizers()  # so that what it refuses is refused now
     wanted = (settings["callbacks"] or {}).items()
-    callbacks = [_callback(name, node) for name, node in wanted if node is not None]
+    callbacks = [build(node, f"callbacks.{name}") for name, node in wanted if node is not None]
     callbacks += [OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
+    parts.check_callbacks(callbacks)
     number = resumed.threads if resumed and resumed.threads else _threads(settings, data, module)
     if resumed and settings["threads"] not in (None, number):
         log.info("threads=%s waits for a run that starts anew; this one was begun on %d, and goes "
@@ -225,11 +227,12 @@ def _build(
         place["purge_step"] = resumed.step  # what was logged after the checkpoint comes again
     trainer = build(
         settings["trainer"],
+        "trainer",
         max_steps=_steps(settings, data),
         max_epochs=-1,
         gradient_clip_val=None if math.isinf(clip) else clip,
         callbacks=[*callbacks, Progress()] if bar else callbacks,
-        logger=build(logger, **place) if logger else False,
+        logger=build(logger, "logger", **place) if logger else False,
         default_root_dir=str(folder),
         # one process, whatever the variables of a job say; only submitit requeues
         plugins=settings["trainer"].get("plugins") or [LightningEnvironment()],
@@ -244,14 +247,6 @@ def _build(
             "leave out name, version and sub_dir of the logger"
         )
     return data, module, trainer
-
-
-def _callback(name: str, node: Mapping[str, Any]) -> L.Callback:
-    try:
-        callback: L.Callback = build(node)
-    except ValueError as error:  # a callback does not know where its keys stand in a config
-        raise ValueError(f"callbacks.{name}.{error}") from error
-    return callback
 
 
 def _steps(settings: Mapping[str, Any], data: Any) -> int:
@@ -273,52 +268,6 @@ def _threads(settings: Mapping[str, Any], data: Any, module: L.LightningModule) 
         worth=settings["threads_from"],
         most=torch.get_num_threads(),
     )
-
-
-class _Resumed(NamedTuple):
-    """A checkpoint that a run goes on from."""
-
-    step: int  # optimizer steps
-    threads: int | None  # None in those of an earlier version
-
-
-def _checkpoint(path: Path) -> _Resumed | None:
-    """A run's checkpoint; None without one.
-
-    One that cannot be read is set aside, so that the run starts anew.
-    """
-    if not path.exists():
-        return None
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        own = saved["callbacks"].get(Resumable.__qualname__, {})
-        return _Resumed(int(saved["global_step"]), own.get("threads"))
-    except Exception as error:  # a torn or foreign file raises whatever its bytes suggest
-        aside = path.parent.with_name(f"{path.parent.name}.corrupt.ckpt")
-        path.replace(aside)
-        log.warning("%s cannot be read (%s); set aside as %s, starting anew",
-                    path, type(error).__name__, aside.name)  # fmt: skip
-        return None
-
-
-def _clear(folder: Path) -> None:
-    """Make the run's folder, free of what an unfinished attempt left, except for its row.
-
-    The old row stays until the new one replaces it, so that there is never none.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        elif entry.name not in (ROW_FILE, locks.FILE, heartbeats.FILE):
-            entry.unlink()
-
-
-def _keep_config(cell: Cell, folder: Path) -> None:
-    """Leave what Hydra users look for: the config as composed, and what was typed."""
-    folder.mkdir()
-    (folder / "config.yaml").write_text(cell.source)
-    (folder / "overrides.yaml").write_text(OmegaConf.to_yaml(list(cell.overrides)))
 
 
 def _now() -> str:

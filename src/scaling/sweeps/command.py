@@ -1,15 +1,14 @@
 """The command line: the cells that a command asks for, those still to be done, their training."""
 
 import contextlib
-import functools
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import hydra
 from hydra.core.config_loader import ConfigLoader
@@ -18,19 +17,18 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from scaling.config import cell as cells
 from scaling.config import checks, schema
-from scaling.config import grid as grids
-from scaling.config.cell import Cell
+from scaling.config.cell import Cell, make_cell
 from scaling.config.errors import REFUSED, message
-from scaling.contracts.columns import FINISHED
+from scaling.config.grid import Grid, expand
 from scaling.runs import run, signals
-from scaling.runs.lifecycle import Ended
 from scaling.runs.signals import Interrupted
 from scaling.storage import plans
+from scaling.storage.run_state import RunState, read_state
 from scaling.sweeps import console
-from scaling.sweeps.executors import hydra as foreign
-from scaling.sweeps.executors import pool
+from scaling.sweeps.executors.executor import Executor
+from scaling.sweeps.executors.hydra import HydraLauncher
+from scaling.sweeps.executors.pool import InProcess
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +55,7 @@ def _single(composed: DictConfig) -> None:
     with _refusals():
         full = HydraConfig.get()
         _check_mode(full)
-        cell = cells.cell(composed, full.overrides.task, full.runtime.choices)
+        cell = make_cell(composed, full.overrides.task, full.runtime.choices)
         alone = full.mode != RunMode.MULTIRUN
         code = work([cell], launcher=None, alone=alone)
     if alone:
@@ -94,7 +92,7 @@ def multirun(
 ) -> None:
     """What Hydra's sweeper calls for a grid; see `scaling.config.grid`."""
     checks.check_hydra(OmegaConf.to_container(master.hydra, resolve=False))  # type: ignore[arg-type]
-    asked = grids.expand(loader, master, arguments, grids.Grid(**grid))
+    asked = expand(loader, master, arguments, Grid(**grid))
     sys.exit(work(asked, launcher=launcher))
 
 
@@ -113,72 +111,63 @@ def work(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool = Fals
         ValueError: if a cell could not be trained, before any is.
     """
     switches, swept = asked[0].config, launcher is not None
-    outcome = {cell.folder: console.standing(cell) for cell in asked}  # or why there is none
-    todo = [cell for cell in asked if _wanted(outcome[cell.folder], switches["resume"])]
+    states = {cell.folder: read_state(cell.folder) for cell in asked}
+    todo = [cell for cell in asked if _wanted(states[cell.folder], switches["resume"])]
     _rehearse(todo)
     for line in console.superseded(todo) if alone or swept else ():
         log.info(line)
     labels = console.labels(asked)
-    way = _way(launcher, switches["workers"], asked=len(asked), todo=len(todo), alone=alone)
+    executor = _executor(launcher, switches["workers"], asked=len(asked), alone=alone)
+    at_a_time = executor.at_a_time and max(1, min(executor.at_a_time, len(todo)))
     if switches["dry_run"]:
-        console.announce(outcome, todo, way.number, labels)
+        console.announce(states, todo, at_a_time, labels)
         return 0
     _prepare(asked, swept)
     if swept:
-        done = sum(state in FINISHED for state in outcome.values())
-        at_a_time = f", {way.number} at a time" if way.number else ""
-        log.info("%d cells: %d done before, %d to train%s", len(asked), done, len(todo), at_a_time)
+        done = sum(state.finished for state in states.values())
+        said = f", {at_a_time} at a time" if at_a_time else ""
+        log.info("%d cells: %d done before, %d to train%s", len(asked), done, len(todo), said)
     try:
-        code = _train_all(todo, outcome, way, console.Pace(todo, labels), not swept)
+        code = _train_all(todo, states, executor, console.Pace(todo, labels), not swept)
         if alone or swept:
             with _any_reader():
-                console.close(outcome, swept)
+                console.close(states, swept)
     except REFUSED as error:
         raise RuntimeError("a bug of this program, not a refused request") from error
-    return code or int(any(state not in FINISHED for state in outcome.values()))
+    return code or int(any(not state.finished for state in states.values()))
 
 
-class Way(NamedTuple):
-    """How cells are trained."""
-
-    train_all: Callable[..., Generator[tuple[Cell, Ended], None, None]]  # cells, wait
-    number: int | None  # at a time; None where only the launcher knows
-    by_line: bool  # each is told of in a line as it ends
-
-
-def _way(launcher: Any, wanted: int | None, *, asked: int, todo: int, alone: bool) -> Way:
-    """How cells are trained with a launcher; None is in this process.
-
-    Processes share the machine as all cells that are asked for would: a sweep that goes on with its
-    last cells gives each no more threads than it had before.
+def _executor(launcher: Any, workers: int | None, *, asked: int, alone: bool) -> Executor:
+    """Give the executor of a launcher; without one, cells train in this process.
 
     Raises:
         ValueError: for a launcher that cannot work here, and for `workers` with one of Hydra's own,
             which has its own keys for that.
     """
     if launcher is None:
-        train_all = functools.partial(pool.train_all, workers=0, bar=alone)
-        return Way(train_all, 1, by_line=not alone)
-    if hasattr(launcher, "train_all"):
-        launcher.check()
-        number = launcher.number(wanted, asked)
-        train_all = functools.partial(launcher.train_all, number=number)
-        return Way(train_all, max(1, min(number, todo)), by_line=True)
-    if wanted is not None:
+        return InProcess(bar=alone)
+    if hasattr(launcher, "executor"):
+        executor: Executor = launcher.executor(workers, asked)
+        return executor
+    if workers is not None:
         raise ValueError(
-            f"workers={wanted} means nothing to {type(launcher).__name__}; set the keys of "
+            f"workers={workers} means nothing to {type(launcher).__name__}; set the keys of "
             "hydra.launcher, or leave hydra/launcher=pool"
         )
-    return Way(functools.partial(foreign.train_all, launcher=launcher), None, by_line=False)
+    return HydraLauncher(launcher)
 
 
 def _train_all(
-    todo: Sequence[Cell], outcome: dict[Path, str], way: Way, pace: console.Pace, alone: bool
+    todo: Sequence[Cell],
+    states: dict[Path, RunState],
+    executor: Executor,
+    pace: console.Pace,
+    alone: bool,
 ) -> int:
-    """Train cells and note their outcome; gives 128 + the signal that stopped it, or 0."""
-    outcome |= dict.fromkeys((cell.folder for cell in todo), "missing")
+    """Train cells and note their states; gives 128 + the signal that stopped it, or 0."""
+    states |= dict.fromkeys((cell.folder for cell in todo), RunState("missing"))
     held: list[Cell] = []
-    ordered = todo if way.number == 1 else pace.longest_first(todo)
+    ordered = todo if executor.at_a_time == 1 else pace.longest_first(todo)
     try:
         for wait in (False, True):
             if wait and not held:
@@ -186,14 +175,14 @@ def _train_all(
             if wait:
                 log.info("waiting for %d cells that other processes hold", len(held))
             some, held = (held, []) if wait else (ordered, [])
-            with contextlib.closing(way.train_all(some, wait=wait)) as training:
-                for cell, ended in training:
-                    outcome[cell.folder] = console.state(ended)
-                    if ended is None:
+            with contextlib.closing(executor.train(some, wait=wait)) as training:
+                for cell, state in training:
+                    states[cell.folder] = state
+                    if state.status == "held":
                         held.append(cell)
-                    elif way.by_line:
-                        log.info("%s", pace.line(cell, ended))
-                    if cell.config["fail_fast"] and outcome[cell.folder].startswith("failed"):
+                    elif executor.reports:
+                        log.info("%s", pace.line(cell, state))
+                    if cell.config["fail_fast"] and state.status == "failed":
                         return 0
             if alone:
                 break  # who asked for this run alone is told who has it
@@ -201,18 +190,18 @@ def _train_all(
         return 128 + error.signal
     finally:  # those that were being trained when it ended early
         for cell in todo:
-            if outcome[cell.folder] == "missing":
-                outcome[cell.folder] = console.standing(cell)
+            if states[cell.folder].status == "missing":
+                states[cell.folder] = read_state(cell.folder)
     return 0
 
 
-def _wanted(state: str, resume: str) -> bool:
-    """Whether a cell in this state is trained; a damaged row never is, so that nothing is lost."""
-    if state.startswith("corrupt"):
+def _wanted(state: RunState, resume: str) -> bool:
+    """Whether a cell in this state is trained; never with a corrupt row, which may be repaired."""
+    if state.status == "corrupt":
         return False
     if resume == "missing":
-        return state not in FINISHED
-    return resume == "all" or state in ("failed", "interrupted")
+        return not state.finished
+    return resume == "all" or state.status in ("failed", "interrupted")
 
 
 def _rehearse(todo: Sequence[Cell]) -> None:

@@ -16,38 +16,14 @@ from scaling.contracts.columns import FINISHED, ROOT_KEYS
 from scaling.reporting import text
 from scaling.reporting.run_caveats import caveats
 from scaling.runs import run
-from scaling.runs.lifecycle import Ended
-from scaling.storage import heartbeats, plans
+from scaling.storage import plans
 from scaling.storage.rows import ROW_FILE, Row, read_row
+from scaling.storage.run_state import RunState
 
 
 def command() -> str:
     """The command that is running, as it was typed."""
     return shlex.join(["python", "-m", "scaling.train", *sys.argv[1:]])
-
-
-def standing(cell: Cell) -> str:
-    """The status of a cell's row, `missing` without one, or what is wrong with it."""
-    try:
-        row = read_row(cell.folder)
-    except ValueError as error:
-        return f"corrupt: {error}"
-    if row is None:
-        return "missing"
-    return "interrupted" if heartbeats.outlived(cell.folder, cell.folder / ROW_FILE) else row.status
-
-
-def state(ended: Ended) -> str:
-    """How a cell ended, in words that start with its status."""
-    if ended is None:
-        return "held by another process"
-    if isinstance(ended, OSError):
-        return f"failed: its row could not be written ({ended})"
-    if isinstance(ended, ValueError):
-        return f"corrupt: {ended}"
-    if not ended.error:
-        return ended.status
-    return f"{ended.status}: {ended.error.strip().splitlines()[0]}"
 
 
 def labels(asked: Sequence[Cell]) -> dict[Path, str]:
@@ -63,20 +39,20 @@ def labels(asked: Sequence[Cell]) -> dict[Path, str]:
 
 
 def announce(
-    outcome: Mapping[Path, str],
+    states: Mapping[Path, RunState],
     todo: Sequence[Cell],
-    number: int | None,
+    at_a_time: int | None,
     labels: Mapping[Path, str],
 ) -> None:
-    """Say what a command would train, and about how long that takes."""
+    """Print what a command would train, and about how long that takes."""
     chosen = {cell.folder for cell in todo}
-    for folder, state in outcome.items():
+    for folder, state in states.items():
         digest = folder.name.rsplit("-", 1)[1]
-        said = " ".join(state.split())  # a damaged row may be told of in several lines
+        said = " ".join(str(state).split())  # a corrupt row may be reported in several lines
         print(f"{'train' if folder in chosen else 'keep '}  {labels[folder]}-{digest}  ({said})")
-    at_a_time = f", {number} at a time" if number else ""
-    print(f"{len(todo)} of {len(outcome)} cells would be trained{at_a_time}")
-    studies = {folder.parent for folder in outcome if any(folder.parent.glob(f"*/{ROW_FILE}"))}
+    said = f", {at_a_time} at a time" if at_a_time else ""
+    print(f"{len(todo)} of {len(states)} cells would be trained{said}")
+    studies = {folder.parent for folder in states if any(folder.parent.glob(f"*/{ROW_FILE}"))}
     if not studies:
         if todo:
             print("how long is not known before a run of this study has ended")
@@ -87,7 +63,7 @@ def announce(
     known = rows[rows["status"].isin(FINISHED)]
     rate = known["seconds"].sum() / max(1, known["examples"].sum())
     if todo and len(known):
-        seconds = rate * sum(run.examples(cell) for cell in todo) / (number or 1)
+        seconds = rate * sum(run.examples(cell) for cell in todo) / (at_a_time or 1)
         print(f"about {duration(seconds)}, at the mean speed of {len(known)} rows of the study")
 
 
@@ -146,20 +122,20 @@ class Pace:
         """Cells in an order that leaves no long one to the end, when the others have ended."""
         return sorted(todo, key=lambda cell: self.waiting[cell.folder], reverse=True)
 
-    def line(self, cell: Cell, ended: Ended) -> str:
+    def line(self, cell: Cell, state: RunState) -> str:
         """What is said of a cell when it ends, and the time left for the others."""
         asked = self.waiting.pop(cell.folder)
         place = f"{self.total - len(self.waiting):{len(str(self.total))}d}/{self.total}"
-        parts = [f"[{place}] {self.labels[cell.folder]}", state(ended)]
-        if isinstance(ended, Row):
-            done = ended.status in FINISHED
-            self.trained += asked if done else ended.measured.get("examples", 0.0)
-            if "val_loss" in ended.measured:
-                parts.append(f"val_loss {ended.measured['val_loss']:.3f}")
-            if "clip_percent" in ended.measured:
-                parts.append(f"clipped {ended.measured['clip_percent']:.0f} %")
-            parts.append(duration(ended.measured.get("seconds", 0.0)))
-            parts += [f"warning: {caveat.kind}" for caveat in caveats(ended.measured)]
+        parts = [f"[{place}] {self.labels[cell.folder]}", str(state)]
+        if state.row is not None:
+            measured = state.row.measured
+            self.trained += asked if state.finished else measured.get("examples", 0.0)
+            if "val_loss" in measured:
+                parts.append(f"val_loss {measured['val_loss']:.3f}")
+            if "clip_percent" in measured:
+                parts.append(f"clipped {measured['clip_percent']:.0f} %")
+            parts.append(duration(measured.get("seconds", 0.0)))
+            parts += [f"warning: {caveat.kind}" for caveat in caveats(measured)]
         if self.waiting and self.trained:
             lasted = time.monotonic() - self.started
             left = sum(self.waiting.values()) * lasted / self.trained
@@ -167,24 +143,23 @@ class Pace:
         return "  ".join(parts)
 
 
-def close(outcome: Mapping[Path, str], swept: bool) -> None:
+def close(states: Mapping[Path, RunState], swept: bool) -> None:
     """Print the table of a sweep or the row of a run, and each cell that is not done."""
-    ended = [folder for folder, state in outcome.items() if (folder / ROW_FILE).exists()]
+    ended = [folder for folder in states if (folder / ROW_FILE).exists()]
     if ended:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # corrupt rows are named below
             rows = results.read(*ended)
         print("\n" + (text.table(rows) if swept else text.line(rows)))
-    undone = {folder: state for folder, state in outcome.items() if state not in FINISHED}
+    undone = {folder: state for folder, state in states.items() if not state.finished}
     for folder, state in undone.items():
         print(f"{folder}: {state}", file=sys.stderr)
-        if (folder / run.TRACEBACK).exists() and state.startswith("failed"):
+        if (folder / run.TRACEBACK).exists() and state.status == "failed":
             print(f"  traceback in {folder / run.TRACEBACK}", file=sys.stderr)
-    again = [state for state in undone.values() if not state.startswith("corrupt")]
-    if again:
-        said = f"{len(again)} of {len(outcome)} not done; to try again: {plans.again(command())}"
+    if again := sum(state.status != "corrupt" for state in undone.values()):
+        said = f"{again} of {len(states)} not done; to try again: {plans.again(command())}"
         print(said, file=sys.stderr)
-    for study in sorted({folder.parent for folder in outcome} if swept else ()):
+    for study in sorted({folder.parent for folder in states} if swept else ()):
         print(f"figures: python -m scaling.report {study}")
 
 

@@ -7,42 +7,50 @@ from collections.abc import Generator, Sequence
 from hydra.plugins.launcher import Launcher
 
 from scaling.config.cell import Cell
-from scaling.runs.lifecycle import Ended, bury
+from scaling.runs.lifecycle import record_death
 from scaling.storage import heartbeats
-from scaling.storage.rows import ROW_FILE, read_row
+from scaling.storage.rows import ROW_FILE
+from scaling.storage.run_state import RunState, read_state
 
 log = logging.getLogger(__name__)
 
 
-def train_all(
-    todo: Sequence[Cell], *, launcher: Launcher, wait: bool
-) -> Generator[tuple[Cell, Ended], None, None]:
-    """Each cell that was begun with its row, when the launcher is through with all of them.
+class HydraLauncher:
+    """Train cells with a launcher of Hydra's, which composes each of them again.
 
-    A launcher of Hydra's composes every cell anew and says nothing until its end; one whose
-    processes are killed may take the cells with it that were still to come.
+    It reports nothing until its end; one whose processes are killed may take the cells with it that
+    were still to come.
 
     Args:
-        todo: cells to train.
-        launcher: that was set up by Hydra.
-        wait: has no meaning for it: nothing is yielded.
+        launcher: set up by Hydra.
     """
-    if wait:
-        return
-    why, began = "its launcher ended without a row", time.time()
-    try:
-        launcher.launch([cell.overrides for cell in todo], 0)
-    except Exception as error:  # joblib raises its own when a worker is killed
-        why = f"its launcher ended: {type(error).__name__}: {error}"
-        log.warning(why)
-    for cell in todo:
-        file = cell.folder / ROW_FILE
+
+    at_a_time = None
+    reports = False
+
+    def __init__(self, launcher: Launcher):
+        self.launcher = launcher
+
+    def train(
+        self, cells: Sequence[Cell], *, wait: bool
+    ) -> Generator[tuple[Cell, RunState], None, None]:
+        """Yield each cell that was begun, when the launcher is through with all of them.
+
+        Nothing with `wait`, for which such launchers have no way.
+        """
+        if wait:
+            return
+        why, began = "its launcher ended without a row", time.time()
         try:
-            row = read_row(cell.folder)
-        except ValueError as error:
-            yield cell, error
-            continue
-        if heartbeats.read(cell.folder):
-            yield cell, bury(cell, why)
-        elif row is not None and file.stat().st_mtime >= began - 1:
-            yield cell, row
+            self.launcher.launch([cell.overrides for cell in cells], 0)
+        except Exception as error:  # joblib raises its own when a worker is killed
+            why = f"its launcher ended: {type(error).__name__}: {error}"
+            log.warning(why)
+        for cell in cells:
+            state, file = read_state(cell.folder), cell.folder / ROW_FILE
+            if state.status != "corrupt" and heartbeats.read(cell.folder):
+                yield cell, record_death(cell, why)
+            elif state.status == "corrupt" or (
+                state.row is not None and file.stat().st_mtime >= began - 1
+            ):
+                yield cell, state

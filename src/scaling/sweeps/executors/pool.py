@@ -24,9 +24,11 @@ import pebble
 
 from scaling.config.cell import Cell
 from scaling.runs import signals
-from scaling.runs.lifecycle import Ended, anew, bury, give_up, train
+from scaling.runs.lifecycle import record_death, record_interrupted, starts_fresh, train
 from scaling.runs.signals import Interrupted
 from scaling.storage import locks
+from scaling.storage.run_state import RunState
+from scaling.sweeps.executors.executor import Executor
 
 TRIES = 3  # pools that may die before one of them trains
 GRACE = 8  # seconds in which an interrupted process may write its row
@@ -34,16 +36,20 @@ STOPPED = 143  # exit code of a process that was interrupted
 DEVICE = "CUDA_VISIBLE_DEVICES"
 
 
-def number(wanted: int | None, cells: int) -> int:
-    """Processes to train so many cells: one per GPU, else one per core, each on one thread.
+def executor(workers: int | None, cells: int) -> Executor:
+    """Give the executor for so many cells: a process per GPU, else one per core.
 
-    One thread each, because small models leave threads waiting for each other: on 2 cores, 1, 2 and
-    3 processes took 186, 154 and 166 s for the quickstart (tests/benchmarks/sweep_cost.py). With 0,
-    cells are trained in this process, one after another, as a debugger likes it.
+    Each has one thread, because small models leave threads waiting for each other: on 2 cores, 1, 2
+    and 3 processes took 186, 154 and 166 s for the quickstart (tests/benchmarks/sweep_cost.py).
+
+    Args:
+        workers: processes; 0 is this one, which suits a debugger; None leaves it to the machine.
+        cells: that a command asks for, finished or not: a sweep that goes on with its last cells
+            gives each no more threads than it had before.
     """
-    if wanted is None:
-        wanted = len(devices()) or cores()
-    return min(wanted, max(1, cells))
+    if workers is None:
+        workers = len(devices()) or cores()
+    return Pool(min(workers, max(1, cells))) if workers else InProcess(bar=False)
 
 
 def cores() -> int:
@@ -61,43 +67,61 @@ def devices() -> list[str]:
     return [str(i) for i in range(torch.cuda.device_count())]
 
 
-def train_all(
-    todo: Sequence[Cell], *, workers: int, bar: bool = False, wait: bool = False
-) -> Generator[tuple[Cell, Ended], None, None]:
-    """Each cell with its row as it ends.
-
-    Closing the iterator early interrupts the cells that are being trained, which write their rows.
+class InProcess:
+    """Train cells in this process, one after another.
 
     Args:
-        todo: cells to train.
-        workers: processes that share the machine, of which there are no more than cells; 0 is
-            this one.
-        bar: show a progress bar of each cell, in this process.
-        wait: for other processes that hold a cell, and then train what they left undone.
+        bar: show a progress bar of each cell, in place of a line.
     """
-    if workers == 0:
-        for cell in todo:
-            yield cell, train(cell, bar=bar, wait=wait, fresh=anew(cell) and not wait)
-        return
-    left = list(todo)
-    for _ in range(TRIES if todo else 0):
-        broken = []
-        with contextlib.closing(_through_pool(left, workers, wait)) as training:
-            for cell, ended in training:
-                if isinstance(ended, BrokenProcessPool):
-                    broken.append(cell)
-                else:
-                    yield cell, ended
-        left = broken
-        if not left:
-            return
-    for cell in left:
-        yield cell, bury(cell, f"{TRIES} pools of processes died before they began to train")
+
+    at_a_time = 1
+
+    def __init__(self, *, bar: bool):
+        self.bar, self.reports = bar, not bar
+
+    def train(
+        self, cells: Sequence[Cell], *, wait: bool
+    ) -> Generator[tuple[Cell, RunState], None, None]:
+        for cell in cells:
+            fresh = starts_fresh(cell) and not wait
+            yield cell, train(cell, bar=self.bar, wait=wait, fresh=fresh)
+
+
+class Pool:
+    """Train cells in processes that share the machine, of which there are no more than cells.
+
+    Args:
+        workers: processes.
+    """
+
+    reports = True
+
+    def __init__(self, workers: int):
+        self.at_a_time = workers
+
+    def train(
+        self, cells: Sequence[Cell], *, wait: bool
+    ) -> Generator[tuple[Cell, RunState], None, None]:
+        left = list(cells)
+        for _ in range(TRIES if cells else 0):
+            broken = []
+            with contextlib.closing(_through_pool(left, self.at_a_time, wait)) as training:
+                for cell, ended in training:
+                    if isinstance(ended, BrokenProcessPool):
+                        broken.append(cell)
+                    else:
+                        yield cell, ended
+            left = broken
+            if not left:
+                return
+        for cell in left:
+            why = f"{TRIES} pools of processes died before they began to train"
+            yield cell, record_death(cell, why)
 
 
 def _through_pool(
     todo: Sequence[Cell], workers: int, wait: bool
-) -> Generator[tuple[Cell, Ended | BrokenProcessPool], None, None]:
+) -> Generator[tuple[Cell, RunState | BrokenProcessPool], None, None]:
     """Each cell as it ends; broken, if processes die while none of them has begun a cell."""
     threads = max(1, cores() // workers)
     slots = -(-workers // max(1, len(devices())))  # processes of each device
@@ -135,26 +159,28 @@ def _through_pool(
         pool.stop()
         pool.join()
         for cell in running:
-            give_up(cell)
+            record_interrupted(cell)
 
 
-def _task(cell: Cell, wait: bool) -> Ended:
+def _task(cell: Cell, wait: bool) -> RunState:
     """What a process of the pool does with a cell."""
     _state.busy = True
     try:
-        return train(cell, wait=wait, fresh=anew(cell) and not wait)
+        return train(cell, wait=wait, fresh=starts_fresh(cell) and not wait)
     except Interrupted:
         os._exit(STOPPED)  # its row is written; no other cell may begin before the pool ends
     finally:
         _state.busy = False
 
 
-def _ended(cell: Cell, code: int) -> Ended:
+def _ended(cell: Cell, code: int) -> RunState:
     """How a cell ended whose process left with a code; a negative one is the signal that did it."""
     if code == STOPPED:
-        return bury(cell, None)
+        return record_death(cell, None)
     why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return bury(cell, f"its process was killed ({why}); out of memory, or killed by somebody")
+    return record_death(
+        cell, f"its process was killed ({why}); out of memory, or killed by somebody"
+    )
 
 
 class _State:

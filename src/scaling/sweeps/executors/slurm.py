@@ -14,9 +14,10 @@ import torch
 
 from scaling.config.cell import Cell
 from scaling.runs import signals
-from scaling.runs.lifecycle import Ended, anew, bury, give_up, train
+from scaling.runs.lifecycle import record_death, record_interrupted, starts_fresh, train
 from scaling.runs.signals import Interrupted
 from scaling.storage import plans
+from scaling.storage.run_state import RunState
 from scaling.sweeps.executors.pool import GRACE, cores
 
 JOBS = "jobs"  # below the study's plans: what submitit and the jobs themselves write
@@ -25,69 +26,71 @@ CORES = "SLURM_CPUS_PER_TASK"
 EVERY = {"local": 0.2, "slurm": 5.0}  # seconds between two looks at the jobs
 
 
-def number(wanted: int | None, cells: int, cluster: str) -> int:
-    """Jobs that run at a time: as many as wanted, else 32 on a cluster and one per core here.
-
-    Raises:
-        ValueError: for 0, which is the command's own process.
-    """
-    if wanted == 0:
-        raise ValueError("workers=0 is the command's own process; drop hydra/launcher=slurm, or it")
-    return max(1, min(wanted or (cores() if cluster == "local" else 32), cells))
-
-
-def train_all(
-    todo: Sequence[Cell], *, workers: int, cluster: str, settings: Mapping[str, Any]
-) -> Generator[tuple[Cell, Ended], None, None]:
-    """Each cell with its row as its job ends.
-
-    Closing the iterator early cancels all jobs.
+class Slurm:
+    """Train each cell in a job.
 
     Args:
-        todo: cells to train.
-        workers: jobs that run at a time.
+        workers: jobs at a time; None is 32 on a cluster and one per core on this machine.
+        cells: that a command asks for.
         cluster: `slurm`, or `local` for processes of this machine.
         settings: what submitit is told of each job, in its own words.
-    """
-    if not todo:
-        return
-    folder = todo[0].folder.parent / plans.FOLDER / JOBS
-    executor = _executor(folder, workers, cluster, settings)
-    threads = max(1, cores() // workers) if cluster == "local" else None
-    waiting: list[Cell] = list(todo)
-    running: list[tuple[Cell, submitit.Job]] = []
-    try:
-        while waiting or running:
-            # an array limits by itself how many run, and two would run twice as many
-            room = workers - len(running) if cluster == "local" else ARRAY * (not running)
-            some, waiting = waiting[:room], waiting[room:]
-            if some:
-                with signals.held_back():  # no job may run that nobody knows to cancel
-                    with executor.batch():
-                        jobs = [
-                            executor.submit(_Train(fresh=anew(cell), threads=threads), cell)
-                            for cell in some
-                        ]
-                    running += zip(some, jobs, strict=True)
-            time.sleep(EVERY[cluster])
-            for cell, job in [pair for pair in running if pair[1].done()]:
-                running.remove((cell, job))
-                yield cell, _ended(cell, job)
-    finally:
-        _cancel(running, cluster)
-
-
-def check(cluster: str, settings: Mapping[str, Any]) -> None:
-    """See to it that jobs can be submitted from here.
 
     Raises:
-        ValueError: for settings that submitit refuses, or where there is no such cluster.
+        ValueError: for 0 workers, which is the command's own process, for settings that submitit
+            refuses, or where there is no such cluster.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        _executor(Path(folder), 1, cluster, settings)
+
+    reports = True
+
+    def __init__(
+        self, workers: int | None, cells: int, *, cluster: str, settings: Mapping[str, Any]
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            _submitter(Path(folder), 1, cluster, settings)
+        if workers == 0:
+            raise ValueError(
+                "workers=0 is the command's own process; drop hydra/launcher=slurm, or it"
+            )
+        usual = cores() if cluster == "local" else 32
+        self.at_a_time = max(1, min(workers or usual, cells))
+        self.cluster, self.settings = cluster, settings
+
+    def train(
+        self, cells: Sequence[Cell], *, wait: bool
+    ) -> Generator[tuple[Cell, RunState], None, None]:
+        """Yield each cell with its state as its job ends; a job waits for a held cell anyway."""
+        if not cells:
+            return
+        local = self.cluster == "local"
+        folder = cells[0].folder.parent / plans.FOLDER / JOBS
+        submitter = _submitter(folder, self.at_a_time, self.cluster, self.settings)
+        threads = max(1, cores() // self.at_a_time) if local else None
+        waiting: list[Cell] = list(cells)
+        running: list[tuple[Cell, submitit.Job]] = []
+        try:
+            while waiting or running:
+                # an array limits by itself how many run, and two would run twice as many
+                room = self.at_a_time - len(running) if local else ARRAY * (not running)
+                some, waiting = waiting[:room], waiting[room:]
+                if some:
+                    with signals.held_back():  # no job may run that nobody knows to cancel
+                        with submitter.batch():
+                            jobs = [
+                                submitter.submit(
+                                    _Train(fresh=starts_fresh(cell), threads=threads), cell
+                                )
+                                for cell in some
+                            ]
+                        running += zip(some, jobs, strict=True)
+                time.sleep(EVERY[self.cluster])
+                for cell, job in [pair for pair in running if pair[1].done()]:
+                    running.remove((cell, job))
+                    yield cell, _ended(cell, job)
+        finally:
+            _cancel(running, self.cluster)
 
 
-def _executor(
+def _submitter(
     folder: Path, workers: int, cluster: str, settings: Mapping[str, Any]
 ) -> submitit.AutoExecutor:
     if cluster not in EVERY:
@@ -129,7 +132,7 @@ class _Train:
     def __init__(self, *, fresh: bool, threads: int | None):
         self.fresh, self.threads = fresh, threads
 
-    def __call__(self, cell: Cell) -> Ended:
+    def __call__(self, cell: Cell) -> RunState:
         signals.listen_to_keys()
         torch.set_num_threads(self.threads or int(os.environ.get(CORES, cores())))
         begun = int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
@@ -145,12 +148,14 @@ class _Train:
         return submitit.helpers.DelayedSubmission(again, cell)
 
 
-def _ended(cell: Cell, job: submitit.Job) -> Ended:
+def _ended(cell: Cell, job: submitit.Job) -> RunState:
     """How a cell ended whose job is over."""
     try:
         return job.result()
     except Exception:  # submitit raises plain ones for whatever became of a job
-        return bury(cell, f"its job {job.job_id} ended ({job.state}); log: {job.paths.stderr}")
+        return record_death(
+            cell, f"its job {job.job_id} ended ({job.state}); log: {job.paths.stderr}"
+        )
 
 
 def _cancel(running: Sequence[tuple[Cell, submitit.Job]], cluster: str) -> None:
@@ -170,4 +175,4 @@ def _cancel(running: Sequence[tuple[Cell, submitit.Job]], cluster: str) -> None:
     if cluster == "slurm":
         subprocess.run(["scancel", *arrays], check=False)
     for cell, _ in running:
-        give_up(cell)
+        record_interrupted(cell)

@@ -1,0 +1,66 @@
+"""What lies in a run's folder beside its row and tables: its config, its checkpoint."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from omegaconf import OmegaConf
+
+from scaling.callbacks.checkpoint import Resumable
+from scaling.config.cell import Cell
+from scaling.storage import heartbeats, locks
+from scaling.storage.rows import ROW_FILE
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.ckpt"
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint that a run goes on from."""
+
+    step: int  # optimizer steps
+    threads: int | None  # None in those of an earlier version
+
+
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """Read a run's checkpoint; None without one.
+
+    One that cannot be read is set aside, so that the run starts from the beginning.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        state = saved["callbacks"].get(Resumable.__qualname__, {})
+        return Checkpoint(int(saved["global_step"]), state.get("threads"))
+    except Exception as error:  # a torn or foreign file raises whatever its bytes suggest
+        aside = folder.with_name(f"{folder.name}.corrupt.ckpt")
+        path.replace(aside)
+        log.warning("%s cannot be read (%s); set aside as %s, starting anew",
+                    path, type(error).__name__, aside.name)  # fmt: skip
+        return None
+
+
+def clear(folder: Path) -> None:
+    """Make the run's folder, free of what an unfinished attempt left, except for its row.
+
+    The old row stays until the new one replaces it, so that there is never none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name not in (ROW_FILE, locks.FILE, heartbeats.FILE):
+            entry.unlink()
+
+
+def keep_config(cell: Cell, folder: Path) -> None:
+    """Leave what Hydra users look for, in `.hydra`: the config as composed, and what was typed."""
+    place = folder / ".hydra"
+    place.mkdir()
+    (place / "config.yaml").write_text(cell.source)
+    (place / "overrides.yaml").write_text(OmegaConf.to_yaml(list(cell.overrides)))

@@ -1,0 +1,115 @@
+"""A new statistic is a table's name and one `measure`; the base does the rest."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fits import fit, module, text
+
+import scaling
+from scaling.callbacks.layer_gradients import LayerGradients
+from scaling.callbacks.recording import Recording
+from scaling.storage.tables import read_parts
+
+
+def learner():
+    return module(partial(torch.optim.SGD, lr=0.5))
+
+
+class GradientMeans(Recording):
+    """As in the docstring of `Recording`."""
+
+    table = "gradient_means"
+
+    def before(self, step):
+        self.mean, _ = step.spread
+
+    def measure(self, step):
+        return {"mean": self.mean}
+
+
+class Total(Recording):
+    """A number per step."""
+
+    table = "total"
+    per_tensor = False
+
+    def measure(self, step):
+        return {"norm": torch.linalg.vector_norm(step.norms)}
+
+
+def test_a_table_with_a_row_per_tensor_is_one_method(tmp_path):
+    fit(
+        learner(),
+        text(),
+        tmp_path,
+        [GradientMeans(flush_every=5), LayerGradients(every=1, flush_every=3)],
+    )
+    got, want = read_parts(tmp_path / "gradient_means"), read_parts(tmp_path / "layers")
+    assert list(got) == ["step", "epoch", "layer", "kind", "size", "mean"]
+    pd.testing.assert_frame_equal(
+        got.drop(columns="mean"), want[["step", "epoch", "layer", "kind", "size"]]
+    )
+    np.testing.assert_array_equal(got["mean"], want["grad_mean"])
+
+
+def test_a_table_with_a_row_per_step_is_one_method(tmp_path):
+    fit(
+        learner(),
+        text(),
+        tmp_path,
+        [Total(flush_every=4, every=2), LayerGradients(every=2, flush_every=3)],
+    )
+    got, layers = read_parts(tmp_path / "total"), read_parts(tmp_path / "layers")
+    assert list(got) == ["step", "epoch", "norm"]
+    norms = layers.groupby("step")["grad_norm"].agg(lambda norms: np.sqrt((norms**2).sum()))
+    np.testing.assert_allclose(got.set_index("step")["norm"], norms, rtol=1e-6)
+
+
+def test_a_run_that_resumes_goes_on_with_the_table(tmp_path):
+    whole, parts = Total(flush_every=5), Total(flush_every=5)
+    fit(learner(), text(), tmp_path / "whole", [whole])
+    fit(learner(), text(), tmp_path / "parts", [parts], max_steps=6)
+    state = parts.state_dict()
+    assert state["rows"] == 6
+    again = Total(flush_every=5)
+    again.load_state_dict(state)
+    fit(learner(), text(), tmp_path / "parts", [again])
+    assert len(read_parts(tmp_path / "parts" / "total")) == 6 + len(
+        read_parts(tmp_path / "whole" / "total")
+    )
+
+
+def test_its_cost_is_a_column(tmp_path):
+    callback = Total(flush_every=5)
+    assert callback.columns() == {}
+    fit(learner(), text(), tmp_path, [callback])
+    assert 0 < callback.columns()["total_percent"] < 100
+
+
+def test_any_table_of_runs_is_read_by_its_name(tmp_path, command):
+    conf = tmp_path / "conf" / "callbacks"
+    conf.mkdir(parents=True)
+    (conf / "totals.yaml").write_text(
+        "total:\n  _target_: test_recording.Total\n  flush_every: 3\n"
+    )
+    assert command("--config-dir=conf", "callbacks=totals").code == 0
+    table = scaling.table("total", "multirun")
+    assert table["step"].tolist() == list(range(6))
+    assert list(table) == ["study", "run", "step", "epoch", "norm"]
+
+
+def test_a_statistic_without_measure_says_so(tmp_path):
+    class Nothing(Recording):
+        table = "nothing"
+
+    with pytest.raises(NotImplementedError, match="Nothing needs measure"):
+        fit(learner(), text(), tmp_path, [Nothing(flush_every=1)])
+
+
+@pytest.mark.parametrize("bad", [{"flush_every": 0}, {"flush_every": 1, "every": 0}])
+def test_an_interval_below_one_step_is_refused(bad):
+    with pytest.raises(ValueError, match="=0 must be at least 1 step"):
+        Total(**bad)

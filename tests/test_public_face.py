@@ -1,0 +1,59 @@
+"""`import scaling` is light, typed, and offers one name for each thing that a user needs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scaling
+
+PROMISED = (
+    *("read", "steps", "epochs", "layers", "layer_epochs", "windows", "rounds", "table"),
+    *("learning_rate_law", "plain_fit", "optimum", "candidates", "effect_of", "replicates"),
+    *("sensitivity", "steps_to_loss", "tradeoff", "clip_regimes", "fold_trend"),
+    *("GradientNorms", "LayerGradients", "LayerEpochs", "Recording"),
+)
+HEAVY = {"torch", "pandas", "numpy", "scipy", "matplotlib", "lightning", "hydra", "omegaconf"}
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_every_promised_name_is_there_with_its_docs(name):
+    assert name in scaling.__all__
+    assert getattr(scaling, name).__doc__
+
+
+def test_importing_it_imports_nothing_heavy():
+    code = "import sys, scaling; dir(scaling); print(*{m.partition('.')[0] for m in sys.modules})"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert not HEAVY & set(out.split())
+
+
+def test_reading_rows_imports_no_torch():
+    code = "import sys, scaling; scaling.read; scaling.optimum; print('torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == "False\n"
+
+
+def test_what_a_type_checker_sees_is_what_there_is():
+    tree = ast.parse(Path(scaling.__file__).read_text())
+    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        name.asname: statement.module
+        for statement in checked.body if isinstance(statement, ast.ImportFrom)
+        for name in statement.names
+    }  # fmt: skip
+    assert seen == scaling._HOMES
+
+
+def test_a_name_that_is_not_there_says_what_is():
+    with pytest.raises(AttributeError, match="scaling has no optima; it offers .*optimum"):
+        scaling.optima  # noqa: B018
+
+
+def test_every_name_is_in_the_docstring():
+    for name in scaling.__all__:
+        assert f"`{name}`" in scaling.__doc__
