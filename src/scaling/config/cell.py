@@ -17,7 +17,7 @@ GIVEN = {
     "model": ("inputs", "outputs", "length"),
     "schedule": ("optimizer", "steps", "batch"),
     "logger": ("save_dir", "purge_step"),
-    "adaptation": ("net", "sizes", "optimizer", "schedule"),
+    "adaptation": ("net", "query", "sizes", "optimizer", "schedule"),
     "trainer": (
         *("max_steps", "max_epochs", "min_steps", "min_epochs", "gradient_clip_val"),
         *("callbacks", "logger", "default_root_dir", "num_sanity_val_steps"),

@@ -211,7 +211,7 @@ def _build(
     module.configure_optimizers()  # so that what it refuses is refused now
     wanted = (settings["callbacks"] or {}).items()
     callbacks = [_callback(name, node) for name, node in wanted if node is not None]
-    callbacks += [OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
+    callbacks += [*task.observers(module, data), OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
     number = resumed.threads if resumed and resumed.threads else _threads(settings, data, module)
     if resumed and settings["threads"] not in (None, number):
         log.info("threads=%s waits for a run that starts anew; this one was begun on %d, and goes "
