@@ -15,13 +15,8 @@ from omegaconf.errors import (
 )
 
 KINDS = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
-PACKAGED = (
-    "experiment",
-    "scale",
-    "at_scale",
-    "adaptation",
-    "match",
-)  # groups whose files write into the root
+# Groups whose files write into the root.
+PACKAGED = ("experiment", "scale", "adaptation", "match")
 REFUSED = (ValueError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
