@@ -20,7 +20,7 @@ GIVEN = {
     "model": ("inputs", "outputs", "length"),
     "schedule": ("steps", "batch"),
     "logger": ("save_dir",),
-    "adaptation": ("net", "sizes", "optimizer", "schedule"),
+    "adaptation": ("net", "query", "sizes", "optimizer", "schedule"),
 }
 # What a run may decide beside that, and a config may not.
 RESERVED = {

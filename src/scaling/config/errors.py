@@ -23,13 +23,8 @@ from scaling.config.schema import GROUPS, OPTIONAL
 from scaling.contracts.protocols import howto
 
 KINDS = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
-PACKAGED = (
-    "experiment",
-    "scale",
-    "at_scale",
-    "adaptation",
-    "match",
-)  # groups whose files write into the root
+# Groups whose files write into the root.
+PACKAGED = ("experiment", "scale", "adaptation", "match")
 REFUSED = (ValueError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
