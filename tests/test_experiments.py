@@ -189,7 +189,10 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         ([*ADAPTS, "data.train_on=source"], "data.train_on=source must be query with an adapt"),
         ([*ADAPTS, "~federation"], "adaptation needs a federation, such as federation=default"),
         ([*ADAPTS, "federation.rounds=0"], "federation.rounds=0 must be at least 1"),
-        ([*ADAPTS, "data.population.clients=2000"], "clients=2000 must be at most client_windows"),
+        (
+            [*ADAPTS, "data.population.clients=2000"],
+            "data.population.clients=2000 must be at most data.population.client_windows=1500",
+        ),
         ([*ADAPTS, "trainer.accumulate_grad_batches=2"], "accumulate_grad_batches=2 must be 1 on"),
         ([*ADAPTS, "trainer.precision=16-mixed"], "trainer.precision=16-mixed must be 32-true or"),
         ([*ADAPTS, "adaptation.lr_reference=0"], "adaptation.lr_reference=0 must be at least 1"),

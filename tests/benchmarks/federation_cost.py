@@ -42,17 +42,17 @@ def main() -> int:
     with initialize_config_dir(str(schema.FOLDER), version_base="1.3"):
         node = OmegaConf.to_container(compose("config", ["data=flows", "model=tcn"]), resolve=True)
         rounds = OmegaConf.to_container(compose("federation/default").federation)
-    settings = build({**rounds, "rounds": ROUNDS})
-    population = build(node["data"]["population"]).draw(None, 0)
+    settings = build({**rounds, "rounds": ROUNDS}, "federation")
+    population = build(node["data"]["population"], "data.population").draw(None, 0)
 
     def make() -> nn.Module:
-        return build(node["model"], inputs=23, outputs=population.classes, length=30)
+        return build(node["model"], "model", inputs=23, outputs=population.classes, length=30)
 
     training.train(  # imports, and whatever a first time costs
         make,
         clients=population.clients[:1],
         scored=population.source,
-        federation=build({**rounds, "rounds": 1}),
+        federation=build({**rounds, "rounds": 1}, "federation"),
         seed=0,
     )
     start = time.perf_counter(), time.process_time()

@@ -30,7 +30,8 @@ def test_a_node_that_fits_passes():
         ({"d_model": True}, "model.d_model=True must be of type int"),
         ({"d_model": 8.5}, "model.d_model=8.5 must be of type int"),
         ({"inputs": 3}, "model.inputs=3 must be left out"),
-        ({"_target_": "scaling.models.nothing"}, "must be the dotted name of a callable"),
+        ({"_target_": "scaling.models.nothing"}, "scaling/models/__init__.py has no nothing"),
+        ({"_target_": "scaling.models"}, "must be the dotted name of a callable, not of a module"),
     ],
 )
 def test_a_node_that_does_not_fit_is_refused_by_name(change, said):

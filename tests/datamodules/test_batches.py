@@ -55,7 +55,7 @@ def test_a_batch_larger_than_the_data_is_refused():
 
 
 def test_unequal_microbatches_are_refused():
-    with pytest.raises(ValueError, match="accumulate_grad_batches=3 must divide batch=4"):
+    with pytest.raises(ValueError, match="microbatches=3 must divide batch=4"):
         batches(microbatches=3)
 
 

@@ -127,7 +127,7 @@ def test_mnist_that_cannot_be_had_says_what_to_put_where(monkeypatch):
 
     monkeypatch.delenv("SCALING_DATA", raising=False)
     monkeypatch.setattr(datasets, "load_dataset", offline)
-    with pytest.raises(ValueError, match="train-images-idx3-ubyte.gz, .* into a folder and set"):
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte.gz, .* into a folder and give"):
         digit_sources.load("mnist", None)
 
 
@@ -154,8 +154,8 @@ def test_images_of_the_datasets_library_become_the_arrays_of_the_files():
 @pytest.mark.parametrize(
     ("source", "path", "said"),
     [
-        ("digits", "here", "data.path=here must be null; digits come with scikit-learn"),
-        ("letters", None, "data.source=letters must be one of digits, mnist"),
+        ("digits", "here", "path=here must be null; digits come with scikit-learn"),
+        ("letters", None, "source=letters must be one of digits, mnist"),
     ],
 )
 def test_what_has_no_files_or_does_not_exist_is_refused(source, path, said):

@@ -1,8 +1,9 @@
 """Files in the state in which they are found."""
 
 import os
+from pathlib import Path
 
-from scaling.datamodules.files import file_at, shared_folder
+from scaling.datamodules.files import data_folder, file_at
 
 
 def test_a_file_that_changes_is_another_key_even_if_its_time_is_set_back(tmp_path):
@@ -20,10 +21,11 @@ def test_a_file_that_changes_is_another_key_even_if_its_time_is_set_back(tmp_pat
 def test_a_data_set_is_looked_for_below_the_variable_only_if_it_is_there(tmp_path, monkeypatch):
     (tmp_path / "mnist").mkdir()
     monkeypatch.setenv("SCALING_DATA", str(tmp_path))
-    assert shared_folder("mnist") == tmp_path / "mnist"
-    assert shared_folder("wikitext2") is None
+    assert data_folder(None, "mnist") == tmp_path / "mnist"
+    assert data_folder("elsewhere", "mnist") == Path("elsewhere")
+    assert data_folder(None, "wikitext2") is None
     for unset in ("", None):
         monkeypatch.setenv("SCALING_DATA", "") if unset == "" else monkeypatch.delenv(
             "SCALING_DATA"
         )
-        assert shared_folder("mnist") is None
+        assert data_folder(None, "mnist") is None

@@ -40,11 +40,11 @@ def test_a_missing_file_is_named_with_where_to_put_it(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"b.zip does not exist \(or b.csv\); put it there"):
         existing(tmp_path, ["b.zip", "b.csv"])
     for module, name in ((unsw_nb15, "UNSW_NB15_training-set.zip"), (nsl_kdd, "KDDTrain")):
-        with pytest.raises(ValueError, match=f"data.path: .*{name}.* does not exist"):
+        with pytest.raises(ValueError, match=f"path: .*{name}.* does not exist"):
             module.files(str(tmp_path))
     monkeypatch.delenv("SCALING_DATA", raising=False)
     with pytest.raises(
-        ValueError, match="put the files of nsl_kdd into a folder and set data.path"
+        ValueError, match=r"path is null and there is no \$SCALING_DATA/nsl_kdd; put the files of"
     ):
         folder(None, "nsl_kdd")
 

@@ -32,9 +32,9 @@ def test_an_array_is_read_packed_or_not(tmp_path, pack):
         (idx(ARRAY)[:9], "has 9 bytes unpacked, and its header says"),
         (gzip.compress(idx(ARRAY))[:-20], "is truncated or damaged"),
         (gzip.compress(idx(ARRAY))[:40] + b"x" * 400, "is truncated or damaged"),
-        (b"<!DOCTYPE html>", "is no idx file of bytes .it begins with 3c 21 44 4f, not with"),
-        (b"\0\0\x0d\x01" + b"\0" * 8, "is no idx file of bytes .it begins with 00 00 0d 01"),
-        (b"", "is no idx file of bytes"),
+        (b"<!DOCTYPE html>", "is not an idx file of bytes .it begins with 3c 21 44 4f, not with"),
+        (b"\0\0\x0d\x01" + b"\0" * 8, "is not an idx file of bytes .it begins with 00 00 0d 01"),
+        (b"", "is not an idx file of bytes"),
     ],
 )
 def test_what_is_no_idx_file_is_refused_by_name(tmp_path, content, said):

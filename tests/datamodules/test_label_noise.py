@@ -51,5 +51,5 @@ def test_a_larger_share_adds_to_the_wrong_labels_of_a_smaller_one():
 
 @pytest.mark.parametrize("share", [1.5, 1.0, -0.1, float("nan")])
 def test_a_share_without_meaning_is_refused(share):
-    with pytest.raises(ValueError, match=rf"data.label_noise={share} must lie in \[0, 1\)"):
+    with pytest.raises(ValueError, match=rf"label_noise={share} must lie in \[0, 1\)"):
         noisy(share)

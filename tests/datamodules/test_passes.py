@@ -76,10 +76,10 @@ def test_a_growing_batch_keeps_the_order_of_its_windows():
 @pytest.mark.parametrize(
     ("batch", "growth", "count", "said"),
     [
-        (16, 48, 50, "data.growth=48 must be batch=16 doubled at least once, such as 32"),
-        (16, 16, 50, "data.growth=16 must be batch=16 doubled"),
-        (16, 8, 50, "data.growth=8 must be batch=16 doubled"),
-        (16, 64, 2, "data.growth_passes=2 must be at least 3"),
+        (16, 48, 50, "growth=48 must be batch=16 doubled at least once, such as 32"),
+        (16, 16, 50, "growth=16 must be batch=16 doubled"),
+        (16, 8, 50, "growth=8 must be batch=16 doubled"),
+        (16, 64, 2, "growth_passes=2 must be at least 3"),
     ],
 )
 def test_growth_that_is_no_doubling_is_refused(batch, growth, count, said):

@@ -80,7 +80,7 @@ def test_seeds_are_divisions_of_the_same_records(planted):
 @pytest.mark.parametrize(
     ("changes", "fold", "said"),
     [
-        ({"source": "kdd99"}, 0, "data.population.source=kdd99 must be one of unsw_nb15, nsl_kdd"),
+        ({"source": "kdd99"}, 0, "source=kdd99 must be one of unsw_nb15, nsl_kdd"),
         ({"attack_records": 5}, 0, "attack_records=5 must be at most length=4"),
         ({"length": 1}, 0, "length=1 must be at least 2"),
         ({"later_share": 1.0}, 0, "later_share=1.0 must lie between 0 and 1"),
@@ -90,7 +90,7 @@ def test_seeds_are_divisions_of_the_same_records(planted):
         ({"source_windows": 5_000}, 0, "source_windows=5000 leaves 0 of the .* for clients=3"),
         ({"clients": 5_000}, 0, "source_windows=10 leaves .* for clients=5000; choose fewer"),
         ({"query_windows": 5_000}, 0, "query_windows=5000 and heldout_windows=10 exceed the"),
-        ({}, 5, "data.fold=5 must be below data.population.folds=5"),
+        ({}, 5, "fold=5 must be below folds=5"),
     ],
 )
 def test_what_cannot_be_made_is_refused_with_its_key(planted, changes, fold, said):

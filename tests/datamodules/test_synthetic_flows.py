@@ -126,14 +126,14 @@ def test_a_population_is_drawn_once_for_equal_settings():
 
 
 def test_drawn_data_have_no_path():
-    with pytest.raises(ValueError, match="data.path=here must be null"):
+    with pytest.raises(ValueError, match="path=here must be null"):
         flows().fingerprint("here")
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"classes": 1}, "data.population.classes=1 must be at least 2"),
+        ({"classes": 1}, "classes=1 must be at least 2"),
         ({"length": 1}, "length=1 must be at least 2"),
         ({"query_windows": 0}, "query_windows=0 must be at least 1"),
         ({"drift": -1.0}, "drift=-1.0 must be finite and not negative"),

@@ -110,12 +110,12 @@ def test_what_is_trivially_reachable_is_recorded(letters):
     ("changes", "said"),
     [
         ({"batch": 1_000}, "batch=1000 exceeds the 36 training examples"),
-        ({"context": 60}, "the validation text has 100 characters, too few for data.context=60"),
-        ({"context": 0}, "data.context=0 must be at least 1"),
-        ({"val_windows": 0}, "data.val_windows=0 must be at least 1"),
-        ({"vocabulary": "words"}, "data.vocabulary=words must be one of"),
-        ({"val_share": 1.5}, "data.val_share=1.5 must lie between 0 and 1"),
-        ({"source": "web"}, "data.source=web must be one of pydoc, files, wikitext2"),
+        ({"context": 60}, "the validation text has 100 characters, too few for context=60"),
+        ({"context": 0}, "context=0 must be at least 1"),
+        ({"val_windows": 0}, "val_windows=0 must be at least 1"),
+        ({"vocabulary": "words"}, "vocabulary=words must be one of"),
+        ({"val_share": 1.5}, "val_share=1.5 must lie between 0 and 1"),
+        ({"source": "web"}, "source=web must be one of pydoc, files, wikitext2"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_key(letters, changes, said):

@@ -78,7 +78,7 @@ def test_half_of_a_pair_is_refused(tmp_path, there, lacks):
 
 
 def test_a_path_for_the_documentation_is_refused():
-    with pytest.raises(ValueError, match="data.path=book.txt is for data=text"):
+    with pytest.raises(ValueError, match="path=book.txt is for data=text"):
         text_sources.load("pydoc", "book.txt", 0.1)
 
 
@@ -88,7 +88,7 @@ def test_a_folder_without_text_is_refused(tmp_path):
 
 
 def test_files_without_a_path_are_refused():
-    with pytest.raises(ValueError, match="data.path is missing"):
+    with pytest.raises(ValueError, match="path is missing"):
         text_sources.load("files", None, 0.1)
 
 

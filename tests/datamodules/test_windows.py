@@ -12,8 +12,8 @@ from flows import flows
 from scaling.adaptation import evaluation
 from scaling.adaptation import module as adapter
 from scaling.callbacks.checkpoint import Resumable
+from scaling.contracts.scores import window_scores
 from scaling.contracts.sizes import Sizes
-from scaling.datamodules.window_scores import window_scores
 from scaling.datamodules.windows import Windows
 
 
@@ -228,15 +228,15 @@ def test_a_killed_run_goes_on_within_its_pass(tmp_path, monkeypatch, stopped, gr
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"train_on": "test"}, "data.train_on=test must be one of source, query"),
-        ({"fold": -1}, "data.fold=-1 must be at least 0"),
+        ({"train_on": "test"}, "train_on=test must be one of source, query"),
+        ({"fold": -1}, "fold=-1 must be at least 0"),
         ({"batch": 751}, "batch=751 exceeds the 750 windows of the query"),
-        ({"batch": 400, "growth": 800}, "data.growth=800 exceeds the 750 windows of the query"),
+        ({"batch": 400, "growth": 800}, "growth=800 exceeds the 750 windows of the query"),
         ({"train_on": "source", "batch": 301}, "batch=301 exceeds the 300 training examples"),
-        ({"train_on": "source", "growth": 128}, "data.growth=128 must be null unless"),
-        ({"growth": 100}, "data.growth=100 must be batch=64 doubled"),
-        ({"microbatches": 2}, "trainer.accumulate_grad_batches=2 must be 1 on a query"),
-        ({"path": "here"}, "data.path=here must be null"),
+        ({"train_on": "source", "growth": 128}, "growth=128 must be null unless"),
+        ({"growth": 100}, "growth=100 must be batch=64 doubled"),
+        ({"microbatches": 2}, "microbatches=2 must be 1 on a query"),
+        ({"path": "here"}, "path=here must be null"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_key(changes, said):

@@ -152,7 +152,7 @@ def test_a_damaged_file_is_named_and_the_source_is_trained_again(tmp_path, built
 def test_what_a_killed_process_left_is_no_source(tmp_path, built):
     first = get(tmp_path, built)
     (path,) = tmp_path.glob(f"*/{FILE}")
-    path.rename(path.with_suffix(".draft"))
+    path.rename(path.with_name(f".{path.name}.draft"))
     same(first, get(tmp_path, built))
     assert len(built) == 2
     assert not list(tmp_path.glob("*/*.draft"))

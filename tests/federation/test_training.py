@@ -322,18 +322,18 @@ def test_windows_that_cannot_be_trained_on_are_refused(change, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rounds": 0}, "federation.rounds=0 must be at least 1"),
-        ({"local_epochs": 0}, "federation.local_epochs=0 must be at least 1"),
-        ({"batch": 0}, "federation.batch=0 must be at least 1"),
-        ({"lr": 0.0}, "federation.lr=0.0 must be positive and finite"),
-        ({"momentum": 1.0}, r"federation.momentum=1.0 must be in \[0, 1\)"),
-        ({"strategy": "krum"}, "federation.strategy=krum must be one of fedavg, fedprox, fedadam"),
-        ({"backend": "dask"}, "federation.backend=dask must be one of in_process, ray"),
-        ({"strategy": "fedprox"}, "federation.proximal_mu=null must be a number .* federation=fed"),
+        ({"rounds": 0}, "rounds=0 must be at least 1"),
+        ({"local_epochs": 0}, "local_epochs=0 must be at least 1"),
+        ({"batch": 0}, "batch=0 must be at least 1"),
+        ({"lr": 0.0}, "lr=0.0 must be positive and finite"),
+        ({"momentum": 1.0}, r"momentum=1.0 must be in \[0, 1\)"),
+        ({"strategy": "krum"}, "strategy=krum must be one of fedavg, fedprox, fedadam"),
+        ({"backend": "dask"}, "backend=dask must be one of in_process, ray"),
+        ({"strategy": "fedprox"}, "proximal_mu=null must be a number .* federation=fed"),
         ({"proximal_mu": 0.1}, "proximal_mu=0.1 means nothing for strategy=fedavg; set it to null"),
         ({"strategy": "fedprox", "proximal_mu": -1.0}, "proximal_mu=-1.0 must be at least 0"),
-        (flocks.ADAM | {"beta_2": 1.0}, r"federation.beta_2=1.0 must be in \[0, 1\)"),
-        (flocks.ADAM | {"tau": 0.0}, "federation.tau=0.0 must be positive"),
+        (flocks.ADAM | {"beta_2": 1.0}, r"beta_2=1.0 must be in \[0, 1\)"),
+        (flocks.ADAM | {"tau": 0.0}, "tau=0.0 must be positive"),
     ],
 )
 def test_settings_without_meaning_are_refused(changes, said):
@@ -353,7 +353,7 @@ def test_the_options_of_the_config_are_settings(choice):
     ]  # fmt: skip
     with initialize_config_dir(str(schema.FOLDER), version_base="1.3"):
         node = OmegaConf.to_container(compose(f"federation/{choice}").federation)
-    made = build(node)
+    made = build(node, "federation")
     assert isinstance(made, Federation)
     assert made.strategy == {"default": "fedavg"}.get(choice, choice)
     stated = yaml.safe_load((schema.FOLDER / "federation" / "default.yaml").read_text())

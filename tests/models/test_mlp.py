@@ -118,10 +118,10 @@ def test_runs_that_differ_in_batch_and_learning_rate_start_from_the_same_weights
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"depth": 0}, "model.depth=0 must be at least 1"),
-        ({"width": 0}, "model.width=0 must be at least 1"),
-        ({"init": "lecun"}, "model.init=lecun must be one of xavier, he, orthogonal, torch"),
-        ({"activation": "swish"}, "model.activation=swish must be one of relu, gelu, tanh"),
+        ({"depth": 0}, "depth=0 must be at least 1"),
+        ({"width": 0}, "width=0 must be at least 1"),
+        ({"init": "lecun"}, "init=lecun must be one of xavier, he, orthogonal, torch"),
+        ({"activation": "swish"}, "activation=swish must be one of relu, gelu, tanh"),
         ({"length": 128}, "takes one vector per example, not 128 in a row; choose data of vectors"),
     ],
 )

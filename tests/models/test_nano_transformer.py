@@ -80,11 +80,11 @@ def test_the_output_shares_its_weights_with_the_embedding():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"heads": 3}, "model.heads=3 must divide model.d_model=16"),
-        ({"heads": 0}, "model.heads=0 must be at least 1"),
-        ({"layers": 0}, "model.layers=0 must be at least 1"),
-        ({"d_model": 0}, "model.d_model=0 must be at least 1"),
-        ({"dropout": 1.0}, r"model.dropout=1.0 must lie in \[0, 1\)"),
+        ({"heads": 3}, "heads=3 must divide d_model=16"),
+        ({"heads": 0}, "heads=0 must be at least 1"),
+        ({"layers": 0}, "layers=0 must be at least 1"),
+        ({"d_model": 0}, "d_model=0 must be at least 1"),
+        ({"dropout": 1.0}, r"dropout=1.0 must lie in \[0, 1\)"),
         ({"outputs": 10}, "needs as many outputs as inputs, got 10 and 11"),
     ],
 )

@@ -134,12 +134,12 @@ def test_the_sizes_of_the_config_are_those_of_a_small_model(model):
     ("changes", "said"),
     [
         ({"length": 1}, "takes windows of several time steps, not single vectors"),
-        ({"width": 0}, "model.width=0 must be at least 1"),
-        ({"layers": 0}, "model.layers=0 must be at least 1"),
-        ({"groups": 3}, "model.groups=3 must divide model.width=8 into groups of at least 2"),
-        ({"groups": 8}, "model.groups=8 must divide model.width=8 into groups of at least 2"),
-        ({"normalisation": "weight"}, "model.normalisation=weight must be one of group, layer,"),
-        ({"dropout": 1.0}, r"model.dropout=1.0 must lie in \[0, 1\)"),
+        ({"width": 0}, "width=0 must be at least 1"),
+        ({"layers": 0}, "layers=0 must be at least 1"),
+        ({"groups": 3}, "groups=3 must divide width=8 into groups of at least 2"),
+        ({"groups": 8}, "groups=8 must divide width=8 into groups of at least 2"),
+        ({"normalisation": "weight"}, "normalisation=weight must be one of group, layer,"),
+        ({"dropout": 1.0}, r"dropout=1.0 must lie in \[0, 1\)"),
     ],
 )
 def test_settings_without_meaning_are_refused(model, changes, said):

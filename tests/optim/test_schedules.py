@@ -69,7 +69,7 @@ def test_no_warm_up_begins_at_the_peak(schedule):
         ({"warmup_steps": -1}, "must not be negative"),
         ({}, "give one of them"),
         ({"warmup_steps": 1, "warmup_examples": 8}, "give one of them"),
-        ({"warmup_steps": 1, "final": 1.5}, "schedule.final=1.5 must lie between 0 and 1"),
+        ({"warmup_steps": 1, "final": 1.5}, "final=1.5 must lie between 0 and 1"),
     ],
 )
 @pytest.mark.parametrize("schedule", [cosine, stable])
@@ -81,7 +81,7 @@ def test_a_schedule_without_meaning_is_refused(schedule, settings, message):
 def test_warm_up_and_decay_must_fit_into_the_run():
     with pytest.raises(ValueError, match="too few for a warm-up of 15"):
         rates(stable, warmup_steps=15, warmup_examples=None)
-    with pytest.raises(ValueError, match=r"schedule.decay=1.5 must lie"):
+    with pytest.raises(ValueError, match=r"decay=1.5 must lie"):
         rates(stable, **WARM, decay=1.5)
 
 

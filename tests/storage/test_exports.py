@@ -28,7 +28,7 @@ def test_a_table_that_was_kept_reads_like_the_runs_it_came_from(tmp_path):
 def test_a_file_that_is_no_table_of_rows_is_refused(tmp_path):
     (tmp_path / "kept.csv").write_text("batch,rate\n8,0.1\n")
     with pytest.raises(
-        ValueError, match=r"kept.csv is no table of runs: .* no column lr, but 'batch', 'rate'"
+        ValueError, match=r"kept.csv is not a table of runs: .* no column lr, but 'batch', 'rate'"
     ):
         results.read(tmp_path / "kept.csv")
     (tmp_path / "kept.csv").write_text("batch,lr,val_loss\n8,0.1,failed\n")
@@ -78,7 +78,7 @@ def test_a_rate_that_is_none_is_refused_with_its_line(tmp_path, lr):
 @pytest.mark.parametrize("content", [b"", b"batch,lr\n8,1,2\n8\n1,2,3,4\n", b"\xff\xfe,lr\n"])
 def test_a_file_that_is_no_table_at_all_is_refused_by_its_name(tmp_path, content):
     (tmp_path / "kept.csv").write_bytes(content)
-    with pytest.raises(ValueError, match="kept.csv is no table of runs"):
+    with pytest.raises(ValueError, match="kept.csv is not a table of runs"):
         results.read(tmp_path / "kept.csv")
 
 

@@ -1,12 +1,13 @@
 """Save what a killed run needs to go on as if nothing had happened."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
+
+from scaling.contracts.atomic_write import atomic_write
 
 
 class Resumable(Checkpoint):
@@ -59,11 +60,8 @@ class Resumable(Checkpoint):
             self._save(trainer)
 
     def _save(self, trainer: L.Trainer) -> None:
-        draft = self.path.with_suffix(".draft")
-        trainer.save_checkpoint(draft, weights_only=False)
-        for logger in trainer.loggers:
-            logger.save()
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(self.path)
+        with atomic_write(self.path) as draft:
+            trainer.save_checkpoint(draft, weights_only=False)
+            for logger in trainer.loggers:
+                logger.save()
         self.saved = time.monotonic()

@@ -1,6 +1,8 @@
 """One point of a grid: a composed config, checked and with its identity."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from scaling.config import checks, identity, schema, signatures
 from scaling.contracts.precision import rounded
+from scaling.contracts.protocols import DataSet, howto, name_of, required
 
-# What a run fills in itself, by group.
+# What a run gives to the parts that it builds, by group: each must take it.
 GIVEN = {
     "model": ("inputs", "outputs", "length"),
-    "schedule": ("optimizer", "steps", "batch"),
-    "logger": ("save_dir", "purge_step"),
+    "schedule": ("steps", "batch"),
+    "logger": ("save_dir",),
     "adaptation": ("net", "query", "sizes", "optimizer", "schedule"),
+}
+# What a run may decide beside that, and a config may not.
+RESERVED = {
+    "logger": ("purge_step",),
     "trainer": (
         *("max_steps", "max_epochs", "min_steps", "min_epochs", "gradient_clip_val"),
         *("callbacks", "logger", "default_root_dir", "num_sanity_val_steps"),
@@ -31,6 +38,7 @@ GIVEN = {
         ),
     ),
 }
+CALLED = ("optimizer", "schedule")  # a run calls what these build: with parameters, an optimizer
 
 
 @dataclass(frozen=True)
@@ -69,14 +77,10 @@ def make_cell(
         if key not in known:
             raise ValueError(f"{key} is an unknown key; the root keys are {', '.join(known)}")
     checks.check_groups(settings)
-    for group in (*schema.GROUPS, *schema.OPTIONAL):
-        node = settings.get(group)
-        empty = node is None if group in schema.OPTIONAL else group in ("callbacks", "logger")
-        if not empty and signatures.TARGET not in (node or {}):
-            raise ValueError(f"{group}={node} must be one of the options of that group")
-        signatures.check(node, group, GIVEN.get(group, ()))
+    _check_parts(settings)
     checks.check(settings)
-    fingerprint = build(settings["data"]).fingerprint
+    with keys_of(settings["data"], "data"):
+        fingerprint = _fingerprint(build(settings["data"], "data"))
     canonical = identity.canonical(settings, fingerprint)
     digest = identity.digest(canonical)
     return Cell(
@@ -90,16 +94,114 @@ def make_cell(
     )
 
 
-def build(node: Mapping[str, Any], **given: Any) -> Any:
-    """What a config node describes, with what the run gives it.
+def _check_parts(settings: Mapping[str, Any]) -> None:
+    """Stop groups that build nothing, or whose targets could not be called.
 
     Raises:
-        ValueError: as the thing itself refuses its values, without Hydra's words around it.
-        hydra.errors.InstantiationException: for whatever else goes wrong.
+        ValueError: naming the key and what may stand there.
+    """
+    for group in (*schema.GROUPS, *schema.OPTIONAL):
+        node = settings.get(group)
+        empty = node is None if group in schema.OPTIONAL else group in ("callbacks", "logger")
+        if not empty and signatures.TARGET not in (node or {}):
+            if isinstance(node, Mapping):
+                raise ValueError(f"{group}.{signatures.TARGET} is missing{howto(group)}")
+            raise ValueError(f"{group}={node} must be one of the options of that group")
+        signatures.check(
+            node,
+            group,
+            GIVEN.get(group, ()),
+            reserved=RESERVED.get(group, ()),
+            called=group in CALLED,
+        )
+        if group not in CALLED and (node or {}).get(signatures.PARTIAL):
+            raise ValueError(f"{group}.{signatures.PARTIAL} must be left out{howto(group)}")
+    for name, node in (settings.get("callbacks") or {}).items():
+        if node is not None and (not isinstance(node, Mapping) or signatures.TARGET not in node):
+            raise ValueError(
+                f"callbacks.{name}={node} must be null, or have a {signatures.TARGET}"
+                f"{howto('callbacks')}"
+            )
+
+
+def _fingerprint(data: object) -> str:
+    """The identity of a data set.
+
+    Raises:
+        ValueError: for a data set that lacks what a run needs, or that cannot be read.
+    """
+    data_set: DataSet = required(data, DataSet, "data")
+    try:
+        fingerprint: object = data_set.fingerprint
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a data set raises while it is loaded
+        raise ValueError(f"{name_of(data)}: {type(error).__name__}: {error}") from error
+    if not isinstance(fingerprint, str):
+        raise ValueError(
+            f"{name_of(data)}.fingerprint must be a property that gives text, not a "
+            f"{type(fingerprint).__name__}{howto('data')}"
+        )
+    return fingerprint
+
+
+def build(node: Mapping[str, Any], path: str, **given: Any) -> Any:
+    """Build what a config node describes.
+
+    Args:
+        node: with a `_target_`, as plain containers.
+        path: the node's place in the config, for messages (`keys_of`).
+        given: arguments that the run fills in itself.
+
+    Raises:
+        ValueError: as the target raises it, with its keys spelled in full.
+        hydra.errors.InstantiationException: for any other error.
+    """
+    with keys_of(node, path):
+        try:
+            built = instantiate(node, **given, _convert_="all")
+        except InstantiationException as error:
+            if isinstance(error.__cause__, ValueError):
+                raise error.__cause__ from None
+            raise
+    return keys_of(node, path)(built) if node.get(signatures.PARTIAL) else built
+
+
+# A word before `=`; at the start of a message also one before `: ` or ` is `.
+_KEY = re.compile(r"(?:^|(?<=\s))\w+(?==)|^\w+(?=: | is )")
+
+
+@contextlib.contextmanager
+def keys_of(node: Mapping[str, Any], path: str) -> Iterator[None]:
+    """Spell a node's keys in full in the message of a `ValueError`.
+
+    Classes name their parameters and do not know a config: `depth=0 must be at least 1` becomes
+    `model.depth=0 must be at least 1`. A word is a key if the node, or a node inside it, has a key
+    of that name, and the word stands before `=`, or at the start of the message before `: ` or
+    ` is `. Keys that follow others by interpolation get the name of those: `batch`, not
+    `data.batch`. Keys already in full, such as `data.path=a`, stay as they are.
+
+    Args:
+        node: as plain containers.
+        path: the node's place in the config.
+
+    Raises:
+        ValueError: in place of the one that the block raises.
     """
     try:
-        return instantiate(node, **given, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):
-            raise error.__cause__ from None
-        raise
+        yield
+    except ValueError as error:
+        places = _places(node, path)
+        message = _KEY.sub(lambda key: places.get(key[0], key[0]), str(error))
+        if message == str(error):
+            raise
+        raise ValueError(message) from error
+
+
+def _places(node: Mapping[str, Any], path: str) -> dict[str, str]:
+    """Key -> its name in full; the outer one of two keys of the same name."""
+    places: dict[str, str] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            places |= _places(value, f"{path}.{key}")
+    return places | {key: checks.WIRED.get(f"{path}.{key}", f"{path}.{key}") for key in node}

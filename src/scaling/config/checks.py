@@ -3,9 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from scaling.config.schema import DURATIONS, LIMITS, OPTIONAL, Run, clip
+from scaling.config.schema import DURATIONS, FOLDER, LIMITS, OPTIONAL, Run, clip
+from scaling.contracts.protocols import howto
 
 # Keys that follow others by interpolation: a run has one value of each.
 WIRED = {
@@ -38,6 +40,9 @@ def check(config: Mapping[str, Any]) -> None:
     _check_trainer(config["trainer"], config["optimizer"], clip(config))
     for path, source in WIRED.items():
         got, want = _at(config, path), _at(config, source)
+        if got is None and want is not None:
+            key = path.rpartition(".")[2]
+            raise ValueError(f"{path} is missing; write {key}: ${{{source}}}{howto(path)}")
         if got != want:
             raise ValueError(f"{path}={got} must be {source}={want}; set {source} instead")
 
@@ -72,6 +77,20 @@ def check_hydra(node: Mapping[str, Any]) -> None:
                 "command in another one, and name the study with study=..."
             )
             raise ValueError(f"hydra.{path}={value} has no meaning here; {remedy}")
+    for source in _at(node, "runtime.config_sources") or ():
+        if source["schema"] == "file":
+            _check_names(Path(source["path"]))
+
+
+def _check_names(folder: Path) -> None:
+    """Refuse a file of the user's that Hydra would never read, since ours has the same name."""
+    for file in sorted(FOLDER.rglob("*.yaml")):
+        name = file.relative_to(FOLDER)
+        if (folder / name).is_file() and not (folder / name).samefile(file):
+            raise ValueError(
+                f"{folder / name} would not be read, because this package has a {name} of its own; "
+                "give it another name"
+            )
 
 
 def check_groups(config: Mapping[str, Any]) -> None:

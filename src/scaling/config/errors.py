@@ -5,7 +5,12 @@ import re
 from collections.abc import Mapping
 
 import yaml
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -13,6 +18,9 @@ from omegaconf.errors import (
     OmegaConfBaseException,
     ValidationError,
 )
+
+from scaling.config.schema import GROUPS, OPTIONAL
+from scaling.contracts.protocols import howto
 
 KINDS = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
 # Groups whose files write into the root.
@@ -27,13 +35,46 @@ def message(error: Exception) -> str:
         if isinstance(cause, MissingMandatoryValue):
             key = cause.full_key or str(cause).rsplit(": ", 1)[-1].split("\n")[0]
             return f"{key} is missing; give it as {key}=..."
+        if isinstance(cause, MissingConfigException):
+            return _no_file(cause)
         if isinstance(cause, ConfigAttributeError | ConfigKeyError):
             return _unknown(cause)
         if isinstance(cause, ValidationError):
             return _mistyped(cause)
-        cause = cause.__cause__
-    text = re.sub(r"\s*\n\s*", "; ", str(error).strip())
+        composing = isinstance(cause, ConfigCompositionException)  # Hydra names no cause there
+        cause = cause.__cause__ or (cause.__context__ if composing else None)
+    text = _one_line(error)
+    if group := re.match(r"Could not override '([^'@]+)'", text):
+        near = difflib.get_close_matches(group[1], (*GROUPS, *OPTIONAL, *PACKAGED), n=1)
+        return f"{group[1]} is no group" + (f"; did you mean {near[0]}?" if near else "")
     return f"{error.override}: {text}" if isinstance(error, OverrideParseException) else text
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s*\n\s*", "; ", str(error).strip())
+
+
+def _no_file(error: MissingConfigException) -> str:
+    """An option without a file, with those that have one and the user's folder."""
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    text = _one_line(error)
+    if "rimary config" in text:
+        return (
+            f"{text}; --config-dir adds a folder of your own to that of this package, "
+            "--config-path takes its place"
+        )
+    if inner := re.match(rf"In '(.+)': Could not find '.+/({'|'.join(GROUPS)})/(.+?)'", text):
+        file, group, option = inner.groups()
+        return f"{file}.yaml must choose {group}={option} by `override /{group}: {option}`"
+    if not error.options:
+        return text
+    folders = re.findall(r"provider=(?:command-line|hydra\.search.*), path=file://(.*)", str(error))
+    where = (
+        f"there is no {group}/{option}.yaml in {' or '.join(folders)}{howto(group)}"
+        if folders
+        else "a file of your own is found with --config-dir, see docs/howto/README.md"
+    )
+    return f"{group}={option} must be one of {', '.join(error.options)}; {where}"
 
 
 def _unknown(cause: OmegaConfBaseException) -> str:

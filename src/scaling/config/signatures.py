@@ -1,8 +1,8 @@
 """Config nodes against the signatures of what they build, before anything is built."""
 
 import difflib
+import importlib
 import inspect
-import pydoc
 import typing
 from collections.abc import Iterable, Mapping
 from types import NoneType, UnionType
@@ -11,16 +11,29 @@ from typing import Any
 from beartype import BeartypeConf
 from beartype.door import is_bearable
 
+from scaling.contracts.protocols import howto
+
 TARGET, PARTIAL = "_target_", "_partial_"
 
 
-def check(node: Any, path: str, given: Iterable[str] = ()) -> None:
+def check(
+    node: Any,
+    path: str,
+    given: Iterable[str] = (),
+    *,
+    reserved: Iterable[str] = (),
+    called: bool = False,
+) -> None:
     """Stop a node, and all nodes inside it, that its `_target_` could not be called with.
 
     Args:
         node: plain containers, as in a resolved config.
         path: the node's place in the config, for messages.
-        given: parameters that the program fills in itself, and that a config may not.
+        given: parameters that a run fills in itself: the target must take them, and a config may
+            not set them.
+        reserved: other parameters that a config may not set.
+        called: a run calls what the node builds, with one argument, as it calls an optimizer with
+            parameters.
 
     Raises:
         ValueError: naming the key, its value and what may stand there.
@@ -33,25 +46,32 @@ def check(node: Any, path: str, given: Iterable[str] = ()) -> None:
     for key, value in node.items():
         check(value, f"{path}.{key}")
     if TARGET in node:
-        _check_call(node, path, set(given))
+        _check_call(node, path, set(given), set(reserved), called)
 
 
-def _check_call(node: Mapping[str, Any], path: str, given: set[str]) -> None:
-    target = pydoc.locate(node[TARGET]) if isinstance(node[TARGET], str) else None
-    if not callable(target):
-        raise ValueError(f"{path}.{TARGET}={node[TARGET]} must be the dotted name of a callable")
-    parameters = inspect.signature(target).parameters
-    hints = _hints(target)
+def _check_call(
+    node: Mapping[str, Any], path: str, given: set[str], reserved: set[str], called: bool
+) -> None:
+    target, partial = node[TARGET], bool(node.get(PARTIAL))
+    parameters = inspect.signature(callee := _located(target, path)).parameters
+    hints = _hints(callee)
     anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    first = next(iter(parameters), "")  # what comes when it is called
+    filled_in = given | ({first} if called and partial else set())
+    for name in sorted(given):
+        if name not in parameters and not anything:
+            raise ValueError(
+                f"{path}.{TARGET}={target} takes no {name}, which a run gives it{howto(path)}"
+            )
     for key, value in node.items():
         if key.startswith("_") and key.endswith("_"):
             continue  # Hydra's own, such as _partial_
-        if key in given:
+        if key in filled_in | reserved:
             raise ValueError(f"{path}.{key}={value} must be left out; the run fills it in itself")
         if key not in parameters and not anything:
             near = difflib.get_close_matches(key, parameters, n=1)
             hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(parameters)}"
-            raise ValueError(f"{path}.{key}={value} is not known to {node[TARGET]}; {hint}")
+            raise ValueError(f"{path}.{key}={value} is not known to {target}; {hint}")
         built = isinstance(value, Mapping) and TARGET in value  # what it builds is judged by itself
         if key in hints and not built and not _fits(value, hints[key]):
             raise ValueError(f"{path}.{key}={value} must be of type {_shown(hints[key])}")
@@ -60,8 +80,57 @@ def _check_call(node: Mapping[str, Any], path: str, given: set[str]) -> None:
             inspect.Parameter.KEYWORD_ONLY,
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
         )
-        if required and key not in node and key not in given and not node.get(PARTIAL):
-            raise ValueError(f"{path}.{key} is missing; {node[TARGET]} needs it")
+        if not required or key in node or key in filled_in or (partial and not called):
+            continue
+        if called and not partial and key == first:
+            raise ValueError(
+                f"{path}.{PARTIAL} must be true; a run gives {target} its {key}{howto(path)}"
+            )
+        raise ValueError(f"{path}.{key} is missing; {target} needs it{howto(path)}")
+
+
+def _located(target: Any, path: str) -> Any:
+    """Import what a `_target_` names.
+
+    Raises:
+        ValueError: saying which part of the name is wrong, or what the import raised.
+    """
+    key = f"{path}.{TARGET}={target}"
+    if not isinstance(target, str):
+        raise ValueError(f"{key} must be the dotted name of a callable")
+    thing: Any = None
+    place = ""
+    for part in target.split("."):
+        owner, place = thing, f"{place}.{part}" if place else part
+        thing = getattr(owner, part, None)
+        if thing is None and (owner is None or inspect.ismodule(owner)):
+            thing = _imported(place, path, key)
+        if thing is None:
+            why = f"there is no module {part} in the current folder or on PYTHONPATH"
+            if owner is not None:
+                near = difflib.get_close_matches(part, dir(owner), n=1)
+                why = f"{getattr(owner, '__file__', type(owner).__name__)} has no {part}"
+                why += f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"{key} cannot be imported: {why}{howto(path)}")
+    if not callable(thing):
+        kind = type(thing).__name__
+        raise ValueError(f"{key} must be the dotted name of a callable, not of a {kind}")
+    return thing
+
+
+def _imported(name: str, path: str, key: str) -> Any:
+    """A module; None if there is none of this name.
+
+    Raises:
+        ValueError: for whatever it raises while it is imported.
+    """
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            return None
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{key} cannot be imported: {why}{howto(path)}") from error
 
 
 def _hints(target: Any) -> dict[str, Any]:

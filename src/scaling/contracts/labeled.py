@@ -1,4 +1,4 @@
-"""Windows with the class of each, what makes them fit to learn from, and what counting tells."""
+"""Labeled windows, their checks, and the loss of label frequencies."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,21 +9,21 @@ from torch import Tensor
 
 
 class Labeled(NamedTuple):
-    """Windows, and the class of each."""
+    """Windows and their classes."""
 
     windows: Float[Tensor, "n length features"]
     labels: Integer[Tensor, " n"]
 
 
 def check(parts: Mapping[str, Labeled]) -> None:
-    """Stop at windows that nothing can be learnt from.
+    """Check that windows can be learned from.
 
     Args:
         parts: name -> windows and labels.
 
     Raises:
-        ValueError: naming a part that is empty, has another shape than the first, has more or fewer
-            labels than windows, or is not finite.
+        ValueError: if a part is empty, has another shape than the first, has more or fewer labels
+            than windows, or is not finite.
     """
     if not parts:
         return
@@ -51,14 +51,14 @@ def check(parts: Mapping[str, Labeled]) -> None:
 
 
 def unigram_loss(
-    known: Integer[Tensor, " n"], labels: Integer[Tensor, " m"], classes: int
+    counted: Integer[Tensor, " n"], labels: Integer[Tensor, " m"], classes: int
 ) -> float:
-    """Mean loss on labels, in nats, of the frequencies of known ones, each with one more.
+    """Mean loss, in nats, of predicting labels by how often each class was counted, plus one.
 
     Args:
-        known: what is counted.
-        labels: what is predicted.
-        classes: how many there are.
+        counted: labels whose frequencies predict.
+        labels: labels to predict.
+        classes: number of classes.
     """
-    counts = torch.bincount(known, minlength=classes) + 1.0
+    counts = torch.bincount(counted, minlength=classes) + 1.0
     return -(counts / counts.sum()).log()[labels].mean().item()

@@ -1,4 +1,4 @@
-"""Windows made of records that are no time series, each record in one window at most."""
+"""Windows of records that are no time series; each record is in at most one window."""
 
 from typing import NamedTuple
 
@@ -9,39 +9,45 @@ NORMAL, ATTACK = 0, 1  # labels of windows
 
 
 class Records(NamedTuple):
-    """Flows of a network, as the rows of a file, in its order."""
+    """Flows of a network in the order of their file."""
 
     features: Float32[np.ndarray, "records features"]
-    kinds: Shaped[np.ndarray, " records"]  # names of attacks, or that of no attack
+    kinds: Shaped[np.ndarray, " records"]  # name of the attack, or `normal`
     normal: str  # the kind that is no attack
-    later: Bool[np.ndarray, " records"] | None  # those that a split of the source calls test data
+    later: Bool[np.ndarray, " records"] | None  # test data, if the file has a split
 
 
 class Bags(NamedTuple):
-    """Windows, as rows of records."""
+    """Windows, as row numbers of records."""
 
     rows: Integer[np.ndarray, "windows length"]
     labels: Integer[np.ndarray, " windows"]
-    kinds: Shaped[np.ndarray, " windows"]  # of the attack in a window, or that of no attack
+    kinds: Shaped[np.ndarray, " windows"]  # kind of the attack in a window, or `normal`
 
 
 class Distinct(NamedTuple):
-    """Records of which no two are alike."""
+    """Records without duplicates."""
 
     rows: Integer[np.ndarray, " distinct"]  # the first of each group of duplicates, in file order
-    duplicates: int  # records that repeat one before them
-    ambiguous: int  # records whose duplicates are of another kind; none of such a group is kept
+    duplicates: int  # records equal to an earlier one
+    ambiguous: int  # records with a duplicate of another kind; none of such a group is kept
+
+
+def contents(rows: Shaped[np.ndarray, "rows values"]) -> list[bytes]:
+    """The bytes of each row, to find equal rows; -0.0 equals 0.0."""
+    rows = np.ascontiguousarray(rows + rows.dtype.type(0))
+    packed = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
+    return [bytes(content) for content in packed.ravel().tolist()]
 
 
 def distinct(records: Records) -> Distinct:
-    """One record of each group with equal features, and none of groups that contradict themselves.
+    """Keep one record of each group with equal features, and none of groups of several kinds.
 
-    So duplicates cannot come to lie on both sides of a split, whatever the split.
+    Duplicates can then not end up on both sides of a split.
     """
-    whole = np.ascontiguousarray(records.features + np.float32(0))
-    contents = whole.view(np.dtype((np.void, whole.itemsize * whole.shape[1]))).ravel().tolist()
-    first: dict[object, int] = {}
-    group = np.array([first.setdefault(content, i) for i, content in enumerate(contents)])
+    first: dict[bytes, int] = {}
+    rows = enumerate(contents(records.features))
+    group = np.array([first.setdefault(content, i) for i, content in rows])
     contradicted = np.unique(group[records.kinds != records.kinds[group]])
     ambiguous = np.isin(group, contradicted)
     kept = np.flatnonzero((group == np.arange(len(group))) & ~ambiguous)
@@ -59,17 +65,17 @@ def bags(
 ) -> Bags:
     """Windows of records drawn at random without replacement, in random order.
 
-    A normal window has `length` normal records. An attack window has `attack_records` of one kind
-    of attack, and is filled up with normal ones. There are at most as many attack windows as normal
-    ones. The order of records in a window means nothing, and neither does that of windows.
-    What is left over, such as kinds with fewer than `attack_records` records, is not used.
+    A normal window has `length` normal records. An attack window has `attack_records` records of
+    one kind of attack; the others are normal. There are at most as many attack windows as normal
+    ones. The order of windows, and of records in a window, is random. Left-over records, such as
+    those of kinds with fewer than `attack_records`, are not used.
 
     Args:
-        records: of a file.
-        rows: those to be used.
+        records: records of a file.
+        rows: the records to use.
         length: records of a window.
         attack_records: records of an attack in an attack window, 1 to `length`.
-        draws: where random numbers come from.
+        draws: random number generator.
     """
     kinds = records.kinds[rows]
     normal = draws.permutation(rows[kinds == records.normal])
@@ -88,5 +94,5 @@ def bags(
     order = draws.permutation(len(plain) + len(attacked))
     mixed = draws.permuted(np.concatenate([plain, attacked]), axis=1)
     labels = np.repeat([NORMAL, ATTACK], [len(plain), len(attacked)])
-    held = np.array([records.normal] * len(plain) + [names[i] for i in chosen])
-    return Bags(mixed[order], labels[order], held[order])
+    attack_kinds = np.array([records.normal] * len(plain) + [names[i] for i in chosen])
+    return Bags(mixed[order], labels[order], attack_kinds[order])

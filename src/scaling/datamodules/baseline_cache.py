@@ -1,4 +1,4 @@
-"""Losses that counting reaches, computed once for a data set and kept on disk."""
+"""A cache on disk for the losses of n-gram models, computed once for a data set."""
 
 import contextlib
 import hashlib
@@ -7,32 +7,34 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-VERSION = 1  # of how they are computed; a change of it changes this
+from scaling.contracts.atomic_write import atomic_write
+
+VERSION = 1  # raise it when the computation changes
 
 
 def folder() -> Path:
-    """Where they are kept: below $XDG_CACHE_HOME, else ~/.cache."""
+    """The folder of the cache, below $XDG_CACHE_HOME, else ~/.cache."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home, "scaling", "references")
 
 
-_known: dict[tuple[object, ...], Mapping[str, float]] = {}
+_in_memory: dict[tuple[object, ...], Mapping[str, float]] = {}
 
 
 def kept(
     key: tuple[object, ...], compute: Callable[[], Mapping[str, float]]
 ) -> Mapping[str, float]:
-    """What `compute` gives, from disk if it was computed before.
+    """The result of `compute`, from disk if it was computed before.
 
-    A file that is damaged or cannot be written is computed anew, which costs seconds.
+    If a file is damaged or cannot be written, the result is computed again, which costs seconds.
 
     Args:
-        key: all that the numbers follow from, the content of the data included.
-        compute: name -> loss.
+        key: everything that the result depends on, including the content of the data.
+        compute: computes the losses by name.
     """
-    if key not in _known:
-        _known[key] = _from_disk(key, compute)
-    return _known[key]
+    if key not in _in_memory:
+        _in_memory[key] = _from_disk(key, compute)
+    return _in_memory[key]
 
 
 def _from_disk(
@@ -42,10 +44,9 @@ def _from_disk(
     path = folder() / f"{name}.json"
     with contextlib.suppress(OSError, ValueError):
         return {str(name): float(loss) for name, loss in json.loads(path.read_text()).items()}
-    found = dict(compute())
+    losses = dict(compute())
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
-        draft.write_text(json.dumps(found))
-        draft.replace(path)
-    return found
+        with atomic_write(path) as draft:
+            draft.write_text(json.dumps(losses))
+    return losses

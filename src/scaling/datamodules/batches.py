@@ -1,18 +1,18 @@
-"""The batches of a run, gathered from tensors in memory by the rows that they are made of."""
+"""Batches of a run, gathered by row from tensors in memory."""
 
 from collections.abc import Callable, Iterator, Sequence
 
-from torch import Tensor
+from torch import Tensor, arange
 
-SCORED_BATCH = 1_000  # examples at a time in evaluations; of no influence on any number
+SCORED_BATCH = 1_000  # examples at a time in evaluations; no number depends on it
 
 
 class Epochs:
-    """What Lightning asks of batches: which epoch it is, and how far into it a checkpoint was.
+    """What Lightning asks of batches: the epoch, and the position in it for checkpoints.
 
     Args:
-        fetch: rows of the data set, as a batch.
-        order: epoch -> row of each example, in the order of training.
+        fetch: returns the batch of given rows.
+        order: returns the rows of an epoch in the order of training.
     """
 
     def __init__(self, fetch: Callable[[Tensor], Sequence[Tensor]], order: Callable[[int], Tensor]):
@@ -21,17 +21,17 @@ class Epochs:
 
     @property
     def sampler(self) -> "Epochs":
-        """Where Lightning looks for `set_epoch`."""
+        """Itself: Lightning calls `sampler.set_epoch`."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def rest(self, parts: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-        """The batches of an epoch whose rows are `parts`, from where a checkpoint was.
+        """The batches of an epoch whose rows are `parts`, from the position of a loaded checkpoint.
 
-        For an `__iter__` that is itself a generator: only when its first batch is asked for is it
-        known which epoch this is, and whether a checkpoint was loaded.
+        Call it from an `__iter__` that is a generator: epoch and checkpoint are known only when the
+        first batch is asked for.
         """
         self.given, self.start = self.start, 0  # the next epoch starts at its beginning
         for part in parts[self.given :]:
@@ -39,7 +39,7 @@ class Epochs:
             yield self.fetch(part)
 
     def state_dict(self) -> dict[str, int]:
-        """Where Lightning's checkpoints find how many of its parts an epoch has given."""
+        """The number of parts that this epoch has given, for Lightning's checkpoints."""
         return {"given": self.given}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -47,22 +47,22 @@ class Epochs:
 
 
 class Batches(Epochs):
-    """One epoch of batches after another, gathered from tensors in memory.
+    """Training batches of one epoch after another.
 
-    Batch i of epoch e is `fetch(order(e)[i * batch : (i + 1) * batch])`: nothing is drawn while
-    iterating. The last, shorter batch of an epoch is dropped, because the noise of a step is only
-    comparable at a fixed batch. With `microbatches` each batch arrives in that many equal parts,
-    so that gradient accumulation sees the same examples as one large step.
+    Batch i of epoch e is `fetch(order(e)[i * batch : (i + 1) * batch])`: iterating draws no random
+    numbers. The last, shorter batch of an epoch is dropped, because the noise of steps is
+    comparable only at a fixed batch size. With `microbatches` each batch arrives in that many equal
+    parts, so that gradient accumulation sees the same examples as one large step.
 
     Args:
-        fetch: rows of the data set, as a batch.
-        order: epoch -> row of each example, in the order of training.
+        fetch: returns the batch of given rows.
+        order: returns the rows of an epoch in the order of training.
         examples: length of every `order`.
         batch: examples per optimizer step.
         microbatches: equal parts of a batch; must divide it.
 
     Raises:
-        ValueError: if no batch fits into the data, or the parts would be unequal.
+        ValueError: if the data are smaller than a batch, or the parts would be unequal.
     """
 
     def __init__(
@@ -79,28 +79,26 @@ class Batches(Epochs):
                 f"batch={batch} exceeds the {examples} training examples; choose at most {examples}"
             )
         if microbatches < 1 or batch % microbatches:
-            raise ValueError(
-                f"trainer.accumulate_grad_batches={microbatches} must divide batch={batch}"
-            )
+            raise ValueError(f"microbatches={microbatches} must divide batch={batch}")
         super().__init__(fetch, order)
         self.batch, self.microbatches = batch, microbatches
         self.steps = examples // batch
 
     @property
     def smallest(self) -> int:
-        """Examples of the smallest part of a batch that a network sees at a time."""
+        """Examples of the smallest batch that a network sees at a time."""
         return self.batch // self.microbatches
 
     def updates(self, epochs: int) -> int:
-        """Optimizer steps of so many epochs."""
+        """Optimizer steps of a number of epochs."""
         return epochs * self.steps
 
     def updates_for(self, examples: int) -> int:
-        """Optimizer steps in which about so many examples are seen; at least one."""
+        """Optimizer steps that see about this number of examples; at least one."""
         return max(1, round(examples / self.batch))
 
     def examples(self, updates: int) -> int:
-        """Examples seen in so many optimizer steps."""
+        """Examples seen in a number of optimizer steps."""
         return updates * self.batch
 
     def __len__(self) -> int:
@@ -112,12 +110,12 @@ class Batches(Epochs):
 
 
 class InOrder:
-    """Batches of given rows, the same every time; the last one may be shorter.
+    """Batches of given rows in a fixed order; the last one may be shorter.
 
     Args:
-        fetch: rows of the data set, as a batch.
-        rows: what to visit, in this order.
-        batch: rows at a time.
+        fetch: returns the batch of given rows.
+        rows: the rows, in order.
+        batch: rows of a batch.
     """
 
     def __init__(self, fetch: Callable[[Tensor], Sequence[Tensor]], rows: Tensor, *, batch: int):
@@ -128,3 +126,12 @@ class InOrder:
 
     def __iter__(self) -> Iterator[Sequence[Tensor]]:
         return map(self.fetch, self.parts)
+
+
+def in_order(*tensors: Tensor, batch: int = SCORED_BATCH) -> InOrder:
+    """Batches of all rows of some tensors, in order."""
+    return InOrder(
+        lambda rows: tuple(tensor[rows] for tensor in tensors),
+        arange(len(tensors[0])),
+        batch=batch,
+    )

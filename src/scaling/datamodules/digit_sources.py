@@ -1,4 +1,4 @@
-"""Where handwritten digits come from: scikit-learn, or MNIST's files."""
+"""Sources of handwritten digits: scikit-learn and MNIST."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Integer, UInt8
 from torch import Tensor
 
-from scaling.datamodules.files import File, file_at, shared_folder
+from scaling.contracts.limits import check_choice
+from scaling.datamodules.files import File, data_folder, file_at
 from scaling.datamodules.idx import read_idx
 from scaling.seeds import generator_for
 
@@ -23,22 +24,22 @@ DIGITS_TEST = 397  # of its 1,797 examples
 
 @dataclass(frozen=True, eq=False)
 class Handwriting:
-    """Images of single digits, and which digit each shows."""
+    """Images of handwritten digits and their labels."""
 
     train: UInt8[Tensor, "train pixels"]
     train_labels: Integer[Tensor, " train"]
     test: UInt8[Tensor, "test pixels"]
     test_labels: Integer[Tensor, " test"]
-    ink: int  # the largest value that a pixel can have; 0 is the background
-    fingerprint: str  # of the content, wherever it lay
+    ink: int  # largest possible value of a pixel; 0 is the background
+    fingerprint: str  # identity of the content, not of its place
 
 
 class Part(NamedTuple):
-    """One of the four arrays that MNIST consists of."""
+    """One of the four arrays of MNIST."""
 
-    file: str  # or the same with .gz
+    file: str  # name of the file, with or without .gz
     shape: tuple[int, ...]
-    sha256: str  # of the array's bytes, which is the file without its header
+    sha256: str  # checksum of the array, the file without its header
 
 
 MNIST = {
@@ -66,23 +67,22 @@ MNIST = {
 
 
 def load(source: str, path: str | None) -> Handwriting:
-    """The images of `source`, read once per process unless a file changes.
+    """Load images, once per process unless a file changes.
 
     Args:
         source: `digits` or `mnist`.
-        path: the folder of MNIST's files; null looks into $SCALING_DATA/mnist, and then asks the
-            `datasets` library. Digits come with scikit-learn and have no files.
+        path: folder of MNIST's files; None looks into $SCALING_DATA/mnist, then downloads them with
+            the `datasets` library. Digits come with scikit-learn and have no files.
 
     Raises:
-        ValueError: naming the file that is missing, damaged or not MNIST's, and the remedy.
+        ValueError: if a file is missing, damaged or not MNIST's, with the remedy.
     """
-    if source not in SOURCES:
-        raise ValueError(f"data.source={source} must be one of {', '.join(SOURCES)}")
+    check_choice(SOURCES, source=source)
     if source == "digits":
         if path is not None:
-            raise ValueError(f"data.path={path} must be null; digits come with scikit-learn")
+            raise ValueError(f"path={path} must be null; digits come with scikit-learn")
         return _digits()
-    folder = Path(path) if path else shared_folder("mnist")
+    folder = data_folder(path, "mnist")
     if folder is None:
         return _download()
     return _files(tuple(_packed_or_not(folder, part.file) for part in MNIST.values()))
@@ -92,8 +92,8 @@ def load(source: str, path: str | None) -> Handwriting:
 def _digits() -> Handwriting:
     """Optical recognition of handwritten digits (Alpaydin and Kaynak 1998): 8 x 8 pixels of 0-16.
 
-    They lie in the order of their writers, so a fixed permutation comes first; the last examples of
-    it are the test set.
+    They are in the order of their writers, so they are permuted, always in the same way; the last
+    examples are the test set.
     """
     from sklearn.datasets import load_digits  # imported here: it takes a second
 
@@ -116,36 +116,36 @@ def _packed_or_not(folder: Path, name: str) -> File:
     for file in (folder / f"{name}.gz", folder / name):
         if file.exists():
             return file_at(file)
-    raise ValueError(f"data.path: {folder / name}.gz does not exist; put it there")
+    raise ValueError(f"path: {folder / name}.gz does not exist; put it there")
 
 
 @lru_cache(maxsize=1)
 def _files(files: tuple[File, ...]) -> Handwriting:
     arrays = {}
     for key, file in zip(MNIST, files, strict=True):
-        arrays[key] = _checked(key, read_idx(file.path), f"data.path: {file.path}")
+        arrays[key] = _checked(key, read_idx(file.path), f"path: {file.path}")
     return _handwriting(arrays, ink=255)
 
 
 @lru_cache(maxsize=1)
 def _download() -> Handwriting:
-    """MNIST (LeCun et al. 1998) from the Hub, where its images are PNG files."""
+    """MNIST (LeCun et al. 1998) from the Hub."""
     from datasets import load_dataset  # imported here: it takes seconds, and few runs need it
 
     try:
         arrays = _unpacked(load_dataset("ylecun/mnist"))
     except Exception as error:  # whatever the network raises, the remedy is the same
         raise ValueError(
-            f"MNIST is neither here nor could it be downloaded ({type(error).__name__}); put "
-            f"{', '.join(f'{part.file}.gz' for part in MNIST.values())} into a folder and set "
-            "data.path to it, or into $SCALING_DATA/mnist"
+            f"MNIST is not here and could not be downloaded ({type(error).__name__}); put "
+            f"{', '.join(f'{part.file}.gz' for part in MNIST.values())} into a folder and give it "
+            "as path=..., or into $SCALING_DATA/mnist"
         ) from error
     checked = {key: _checked(key, array, "ylecun/mnist") for key, array in arrays.items()}
     return _handwriting(checked, ink=255)
 
 
 def _unpacked(sets: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The four arrays of MNIST as the `datasets` library has it."""
+    """The four arrays of MNIST from a data set of the `datasets` library."""
     arrays = {}
     for split in ("train", "test"):
         columns = sets[split].with_format("numpy")
@@ -155,10 +155,10 @@ def _unpacked(sets: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _checked(key: str, array: np.ndarray, where: str) -> np.ndarray:
-    """An array, if it is the one of MNIST that it should be.
+    """Check that an array is the expected one of MNIST, and return it.
 
     Raises:
-        ValueError: saying in what it differs.
+        ValueError: saying how it differs.
     """
     expected = MNIST[key]
     if array.shape != expected.shape:

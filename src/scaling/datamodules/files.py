@@ -1,17 +1,15 @@
-"""Files that data sets are read from: where they lie, and what tells that one has changed."""
+"""Files of data sets: where they are, and how to notice that one has changed."""
 
 import os
 from pathlib import Path
 from typing import NamedTuple
 
-VARIABLE = "SCALING_DATA"  # names the folder that holds a folder for each data set
-
 
 class File(NamedTuple):
-    """A file in the state in which it was found: a key for caches of what it holds.
+    """A file in its present state, as a key for caches of its content.
 
-    The time of the last change of its inode (`ctime_ns`) is part of it, because the time of the
-    last change of its content can be set by anybody, as `cp -p` and `touch -r` do.
+    It includes the time of the last change of its inode (`ctime_ns`), because commands such as
+    `cp -p` and `touch -r` set `mtime_ns`.
     """
 
     path: Path  # absolute
@@ -21,7 +19,7 @@ class File(NamedTuple):
 
 
 def file_at(path: Path) -> File:
-    """A file as it is now.
+    """Look at a file.
 
     Raises:
         OSError: if there is none, or its folder cannot be entered.
@@ -30,9 +28,9 @@ def file_at(path: Path) -> File:
     return File(path.absolute(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
-def shared_folder(name: str) -> Path | None:
-    """The folder of a data set below $SCALING_DATA; None if there is none."""
-    if not os.environ.get(VARIABLE):
-        return None
-    folder = Path(os.environ[VARIABLE], name)
-    return folder if folder.is_dir() else None
+def data_folder(path: str | None, name: str) -> Path | None:
+    """The folder of a data set: `path`, else `name` below $SCALING_DATA; None if there is none."""
+    if path:
+        return Path(path)
+    root = os.environ.get("SCALING_DATA")
+    return Path(root, name) if root and Path(root, name).is_dir() else None

@@ -1,7 +1,6 @@
-"""Files of network records: found, known by their content, and turned into numbers."""
+"""Files of network records: find them, check their content, turn them into numbers."""
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,39 +10,40 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
-from scaling.datamodules.files import VARIABLE, File, file_at
+from scaling.datamodules.files import File, data_folder, file_at
 
-DECIMALS = 4  # of log1p; values that differ by less are the same
+DECIMALS = 4  # of log(1 + x)
 
 
 def folder(path: str | None, name: str) -> Path:
-    """Where the files of a data set are: `path`, else below $SCALING_DATA.
+    """The folder of a data set: `path`, else below $SCALING_DATA.
 
     Raises:
-        ValueError: if neither is given.
+        ValueError: if there is no such folder.
     """
-    if path is None and not os.environ.get(VARIABLE):
+    place = data_folder(path, name)
+    if place is None:
         raise ValueError(
-            f"data.path is null and {VARIABLE} is not set; put the files of {name} into a folder "
-            f"and set data.path to it, or into ${VARIABLE}/{name}"
+            f"path is null and there is no $SCALING_DATA/{name}; put the files of {name} into that "
+            "folder, or into one that you give as path=..."
         )
-    return Path(path) if path else Path(os.environ[VARIABLE], name)
+    return place
 
 
 def existing(place: Path, names: Sequence[str]) -> tuple[File, ...]:
-    """Those of some files in a folder that exist.
+    """The files of these names that exist in a folder.
 
     Raises:
-        ValueError: naming the file that should be there.
+        ValueError: if there is none.
     """
     if files := tuple(file_at(place / name) for name in names if (place / name).exists()):
         return files
     others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
-    raise ValueError(f"data.path: {place / names[0]} does not exist{others}; put it there")
+    raise ValueError(f"path: {place / names[0]} does not exist{others}; put it there")
 
 
 def reference(files: Sequence[File], sha256: str) -> File:
-    """That one of some files whose content is known; the first if none is.
+    """The file with this checksum; the first if none has it.
 
     Raises:
         ValueError: if one cannot be read.
@@ -53,7 +53,7 @@ def reference(files: Sequence[File], sha256: str) -> File:
 
 @lru_cache(maxsize=32)
 def checksum(file: File) -> str:
-    """SHA-256 of what a file holds, unpacked if it is a zip archive; taken again once it changes.
+    """SHA-256 of the content of a file, unpacked if it is a zip archive.
 
     Raises:
         ValueError: if it cannot be read.
@@ -62,16 +62,16 @@ def checksum(file: File) -> str:
 
 
 def content(file: File, sha256: str) -> bytes:
-    """What a file holds, unpacked if it is a zip archive.
+    """Read a file, unpacked if it is a zip archive.
 
     Raises:
-        ValueError: if it cannot be read, or is not what it should be.
+        ValueError: if it cannot be read, or its checksum is another one.
     """
     raw = _unpacked(file.path)
-    found = hashlib.sha256(raw).hexdigest()
-    if found != sha256:
+    actual = hashlib.sha256(raw).hexdigest()
+    if actual != sha256:
         raise ValueError(
-            f"data.path: {file.path} has another content (sha256 {found[:12]}) than the file that "
+            f"path: {file.path} has another content (sha256 {actual[:12]}) than the file that "
             f"is known ({sha256[:12]}); fetch it again"
         )
     return raw
@@ -84,16 +84,20 @@ def _unpacked(file: Path) -> bytes:
                 return packed.read(packed.namelist()[0])
         return file.read_bytes()
     except (OSError, zipfile.BadZipFile, IndexError) as error:
-        raise ValueError(f"data.path: cannot read {file} ({error}); fetch it again") from error
+        raise ValueError(f"path: cannot read {file} ({error}); fetch it again") from error
 
 
 def numbers(
     table: pd.DataFrame, symbols: Sequence[object]
 ) -> Float32[np.ndarray, "records features"]:
-    """Records as numbers: log(1 + x) to four decimals, and symbols numbered alphabetically.
+    """Turn records into numbers: log(1 + x) to four decimals, and symbols by alphabetical rank.
 
-    Values are not negative and have heavy tails. Two records differ in these numbers exactly if
-    they differ at that precision, so that duplicates can be told by them.
+    The values are not negative and have heavy tails. Rounding makes records that differ by less
+    duplicates.
+
+    Args:
+        table: a row for each record.
+        symbols: columns of text.
     """
     columns = [
         np.unique(table[name].to_numpy(str), return_inverse=True)[1]

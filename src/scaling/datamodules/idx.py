@@ -1,4 +1,4 @@
-"""Arrays in idx files, the format in which MNIST is distributed."""
+"""Read idx files, the format of MNIST."""
 
 import gzip
 import math
@@ -13,26 +13,26 @@ UNSIGNED_BYTES = b"\0\0\x08"  # two zeros, then the type of the numbers
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
-    """The array in an idx file of unsigned bytes, whether packed with gzip or not.
+    """Read the array in an idx file of unsigned bytes, packed with gzip or not.
 
-    Its header is four bytes, of which the last is the number of axes, and the length of each axis
-    as a big-endian number of 32 bits.
+    The header is four bytes, the last of which is the number of axes, then the length of each axis
+    as a big-endian 32-bit number.
 
     Raises:
-        ValueError: naming the file that cannot be read, is damaged, or is no such file.
+        ValueError: if the file cannot be read, is damaged, or is not of this format.
     """
     try:
         raw = path.read_bytes()
         raw = gzip.decompress(raw) if raw.startswith(GZIP) else raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(
-            f"data.path: {path} is truncated or damaged ({error}); fetch it again"
+            f"path: {path} is truncated or damaged ({error}); fetch it again"
         ) from error
     except OSError as error:
-        raise ValueError(f"data.path: cannot read {path}: {error.strerror}") from error
+        raise ValueError(f"path: cannot read {path}: {error.strerror}") from error
     if len(raw) < 4 or not raw.startswith(UNSIGNED_BYTES):
         raise ValueError(
-            f"data.path: {path} is no idx file of bytes (it begins with {raw[:4].hex(' ')}, not "
+            f"path: {path} is not an idx file of bytes (it begins with {raw[:4].hex(' ')}, not "
             "with 00 00 08); fetch it again"
         )
     header = 4 + 4 * raw[3]
@@ -40,7 +40,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     size = header + math.prod(shape)
     if len(raw) != size:
         raise ValueError(
-            f"data.path: {path} has {len(raw)} bytes unpacked, and its header says {size}; fetch "
+            f"path: {path} has {len(raw)} bytes unpacked, and its header says {size}; fetch "
             "it again"
         )
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)

@@ -1,4 +1,4 @@
-"""Images of digits as vectors, split for training, validation and test, with label noise."""
+"""Images of digits as vectors, with label noise."""
 
 import math
 import zlib
@@ -10,36 +10,38 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from scaling.contracts.labeled import unigram_loss
+from scaling.contracts.limits import check_least
 from scaling.contracts.sizes import Sizes
 from scaling.datamodules import digit_sources
-from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder
+from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder, in_order
 from scaling.datamodules.label_noise import symmetric
 from scaling.seeds import generator_for
 
 
 class Images(L.LightningDataModule):
-    """Tell which digit an image shows.
+    """Classify images of digits.
 
-    The source has a test set of its own. The last `val_examples` of its other examples are for
-    validation, the same for all runs, and the rest is trained on. Pixels lie between 0, the
-    background, and 1.
+    The source has its own test set. The last `val_examples` of its other examples are for
+    validation, the same for all runs; the rest is trained on. Pixels are in [0, 1]; 0 is the
+    background.
 
-    `labels` has those of the training examples, as given and as they are true (`label_noise`);
-    validation and test labels are never corrupted. Evaluations score the splits `val`, `test` and
-    `train`; the last has at most `scored_examples` training examples, spread evenly.
+    `labels` holds the given and the true labels of the training examples (`label_noise`);
+    validation and test labels are never corrupted. The evaluated splits are `val`, `test` and
+    `train`, which has at most `scored_examples` training examples, spread evenly.
 
     Args:
         batch: examples per optimizer step.
         microbatches: equal parts of a batch, for gradient accumulation.
-        seed: draws the order of each epoch, and which labels are corrupted and how.
+        seed: draws the order of each epoch and the corrupted labels.
         source: `digits` or `mnist`.
         path: folder of MNIST's files; null looks into $SCALING_DATA/mnist, else downloads.
         label_noise: share of the training labels that are replaced by a wrong one, in [0, 1).
-        val_examples: kept from the training examples for validation.
-        scored_examples: most training examples to measure accuracy on.
+        val_examples: number of training examples kept for validation.
+        scored_examples: maximum number of training examples to measure accuracy on.
 
     Raises:
-        ValueError: naming the key whose value, or whose file, cannot be used.
+        ValueError: for a value out of range or a file that cannot be used, naming its key.
     """
 
     def __init__(
@@ -55,10 +57,7 @@ class Images(L.LightningDataModule):
         scored_examples: int,
     ):
         super().__init__()
-        counts = {"val_examples": val_examples, "scored_examples": scored_examples}
-        for key, value in counts.items():
-            if value < 1:
-                raise ValueError(f"data.{key}={value} must be at least 1")
+        check_least(1, val_examples=val_examples, scored_examples=scored_examples)
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.source, self.path, self.label_noise = source, path, label_noise
         self.val_examples, self.scored_examples = val_examples, scored_examples
@@ -67,16 +66,16 @@ class Images(L.LightningDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """Identity of images and labels, of those that were loaded, or are there now."""
+        """Identity of images and labels: the loaded ones, else those of the files now."""
         return (self.loaded or digit_sources.load(self.source, self.path)).fingerprint
 
     def prepare(self) -> Sizes:
-        """Load the images, once, corrupt labels, and say how large examples are.
+        """Load the images once, corrupt labels, and return the sizes of examples.
 
-        What was loaded stays, whatever becomes of its files.
+        Later changes of the files have no effect.
 
         Raises:
-            ValueError: if the training examples do not fill one batch.
+            ValueError: if there are fewer training examples than a batch.
         """
         if self.sizes is not None:
             return self.sizes
@@ -99,20 +98,18 @@ class Images(L.LightningDataModule):
         return self.sizes
 
     def columns(self) -> dict[str, float]:
-        """What needs no look at an image: losses in nats, and what the training labels are.
+        """Trivial losses, in nats, and what the training labels are.
 
-        `unigram_loss` is that of the frequencies of the training labels, as given, each with one
-        more, on the validation labels. `corrupted_examples` counts the corrupted ones;
-        `labels_checksum` (CRC-32, of one byte for each label as given) tells whether two runs were
-        given the same.
+        `unigram_loss` is that of the frequencies of the given training labels, on the validation
+        labels. `corrupted_examples` counts corrupted labels; runs with the same `labels_checksum`
+        (CRC-32 of one byte for each given label) have the same labels.
         """
-        counts = torch.bincount(self.labels.given, minlength=digit_sources.CLASSES) + 1.0
-        log_shares = (counts / counts.sum()).log()
+        given, classes = self.labels.given, digit_sources.CLASSES
         return {
-            "uniform_loss": math.log(digit_sources.CLASSES),
-            "unigram_loss": -log_shares[self.splits.val_labels].mean().item(),
+            "uniform_loss": math.log(classes),
+            "unigram_loss": unigram_loss(given, self.splits.val_labels, classes),
             "corrupted_examples": int(self.labels.corrupted.sum()),
-            "labels_checksum": zlib.crc32(self.labels.given.to(torch.uint8).numpy().tobytes()),
+            "labels_checksum": zlib.crc32(given.to(torch.uint8).numpy().tobytes()),
         }
 
     def setup(self, stage: str) -> None:
@@ -122,13 +119,13 @@ class Images(L.LightningDataModule):
         return self.batches
 
     def val_dataloader(self) -> dict[str, InOrder]:
-        """Images and labels of each split; of training examples also the true labels."""
+        """Images and labels of each split; for training examples also the true labels."""
         splits, labels = self.splits, self.labels
         examples = len(splits.train)
         scored = min(self.scored_examples, examples)
         return {
-            "val": _in_order(splits.val, splits.val_labels),
-            "test": _in_order(splits.test, splits.test_labels),
+            "val": in_order(splits.val, splits.val_labels),
+            "test": in_order(splits.test, splits.test_labels),
             "train": InOrder(
                 lambda rows: (splits.train[rows], labels.given[rows], labels.true[rows]),
                 torch.arange(scored) * examples // scored,
@@ -154,22 +151,17 @@ class Splits(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _splits(images: digit_sources.Handwriting, val_examples: int) -> Splits:
-    """A source in the form in which it is trained on, kept in memory.
+    """Split a source and scale its pixels; the result is cached.
 
     Raises:
-        ValueError: if validation would take all examples.
+        ValueError: if validation takes all examples.
     """
     cut = len(images.train) - val_examples
     if cut < 1:
         raise ValueError(
-            f"data.val_examples={val_examples} leaves none of {len(images.train)} examples to "
+            f"val_examples={val_examples} leaves none of {len(images.train)} examples to "
             "train on; choose fewer"
         )
     train, test = images.train / images.ink, images.test / images.ink
     labels = images.train_labels
     return Splits(train[:cut], labels[:cut], train[cut:], labels[cut:], test, images.test_labels)
-
-
-def _in_order(images: Tensor, labels: Tensor) -> InOrder:
-    rows = torch.arange(len(labels))
-    return InOrder(lambda part: (images[part], labels[part]), rows, batch=SCORED_BATCH)

@@ -1,4 +1,4 @@
-"""Wrong labels, drawn so that they can be told from the right ones afterwards."""
+"""Label noise: wrong labels beside the true ones."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ from scaling.seeds import generator_for
 
 
 class Labels(NamedTuple):
-    """What examples are said to show, and what they do show."""
+    """The given and the true label of each example."""
 
     given: Integer[Tensor, " examples"]
     true: Integer[Tensor, " examples"]
 
     @property
     def corrupted(self) -> Bool[Tensor, " examples"]:
-        """Which labels are wrong."""
+        """Whether the given label is wrong."""
         return self.given != self.true
 
 
@@ -26,27 +26,24 @@ def symmetric(
 ) -> Labels:
     """Replace a share of labels, each by one drawn uniformly among the *other* classes.
 
-    A new label is never the true one, so `share` is the share of wrong labels: exactly
-    `round(share * examples)` of them, drawn without replacement. This is the symmetric noise of
-    Ghosh et al. (arXiv:1712.09482). Where all classes are drawn from, a share of 1 / classes of the
-    new labels is right by chance, and counts as corrupted all the same.
+    A new label is never the true one, so exactly `round(share * examples)` labels are wrong. This
+    is the symmetric noise of Ghosh et al. (arXiv:1712.09482). In other definitions new labels are
+    drawn from all classes, and 1 / classes of them are right by chance.
 
-    Of one seed, the labels that are wrong at a small share are wrong at a larger one, too, and in
-    the same way, so that runs that differ in the share alone are paired.
+    For one seed, labels that are wrong at a small share are wrong in the same way at a larger one,
+    so that runs that differ in the share alone are paired.
 
     Args:
         true: labels, 0 to `classes - 1`.
-        classes: at least 2.
-        share: of labels to replace, in [0, 1).
-        seed: of the draw.
+        classes: number of classes, at least 2.
+        share: share of labels to replace, in [0, 1).
+        seed: seed of the draw.
 
     Raises:
         ValueError: for a share outside [0, 1).
     """
     if not 0 <= share < 1:
-        raise ValueError(
-            f"data.label_noise={share} must lie in [0, 1); 0 leaves all labels as they are"
-        )
+        raise ValueError(f"label_noise={share} must lie in [0, 1); 0 leaves all labels as they are")
     draws = generator_for("labels", seed)
     chosen = torch.randperm(len(true), generator=draws)[: round(share * len(true))]
     shifts = torch.randint(1, classes, (len(true),), generator=draws)

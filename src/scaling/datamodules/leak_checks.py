@@ -1,7 +1,7 @@
-"""Whether windows give away what they must not: the same records twice, or labels in order."""
+"""Checks for leaks: records in two windows, labels or records in order."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -9,50 +9,50 @@ from jaxtyping import Integer
 from torch import Tensor
 
 from scaling.contracts.labeled import Labeled
+from scaling.datamodules.bags import contents
 
-SORTED = -6.0  # standard deviations; by chance one part in 10^6 has so few runs of labels
-ENOUGH = 5.0  # runs, their standard deviation, below which their number is far from normal
-IN_SEQUENCE = 0.2  # share of steps to the very next record of the file
+SORTED = -6.0  # standard deviations below the expected number of runs of equal labels
+ENOUGH = 5.0  # least standard deviation of that number; below it, the number is far from normal
+IN_SEQUENCE = 0.2  # share of steps to the next record of the file
 
 
 def leaks(
     parts: Mapping[str, Labeled],
     positions: Mapping[str, Integer[np.ndarray, "windows length"]] | None = None,
 ) -> dict[str, int | float]:
-    """What was looked for, as counts; of a leak nothing but an error comes back.
+    """Check windows for leaks and return what was measured. Raises if a leak is found.
 
-    - `leak_windows`: windows that occur again, in the same part or in another.
-    - `leak_records`: records (time steps) that occur again, in the same window or another: windows
-      that overlap, and duplicates that were divided.
-    - `leak_label_order`: of the part whose labels come most in order, how many standard deviations
-      its number of runs of equal labels is above that of a random order; far below 0 where windows
-      are sorted by label. A part that is small, or almost of one label, says nothing and counts
-      as 0. (The runs test of Wald and Wolfowitz, for several classes.)
-    - `leak_file_order`: the largest share, over the parts, of steps inside a window that lead to
-      the record that is next in the file.
+    - `leak_windows`: windows that occur again, in the same part or in another; always 0.
+    - `leak_records`: records (time steps) that occur again, in the same window or in another, as
+      with overlapping windows; always 0.
+    - `leak_label_order`: standard deviations by which the number of runs of equal labels exceeds
+      that of a random order, in the part where it is smallest; far below 0 if windows are sorted by
+      label. Parts that are small or almost of one label count as 0. (The runs test of Wald and
+      Wolfowitz, for several classes.)
+    - `leak_file_order`: share of steps inside a window that lead to the next record of the file, in
+      the part where it is largest.
 
     Contents are compared exactly, as bytes.
 
     Args:
         parts: name -> windows and labels.
-        positions: name -> where in its file each record stood; None for data without a file.
+        positions: name -> position of each record in its file; None for data without a file.
 
     Raises:
-        ValueError: naming the parts, and what they share.
+        ValueError: naming the parts and the leak.
     """
-    if repeated := _repeated(_whole(parts), "window"):
-        raise ValueError(repeated)
-    if repeated := _repeated(_single(parts), "record"):
-        raise ValueError(repeated)
-    found: dict[str, int | float] = {"leak_windows": 0, "leak_records": 0}
+    for what, start in (("window", 1), ("record", 0)):
+        flat = {name: part.windows.flatten(start, start + 1) for name, part in parts.items()}
+        _check_repeated({name: contents(rows.numpy()) for name, rows in flat.items()}, what)
+    measured: dict[str, int | float] = {"leak_windows": 0, "leak_records": 0}
     orders = {name: _label_order(part.labels) for name, part in parts.items()}
     for name, order in orders.items():
         if order < SORTED:
             raise ValueError(
-                f"data: windows of {name} lie in the order of their labels (runs of equal labels "
+                f"data: windows of {name} are in the order of their labels (runs of equal labels "
                 f"are {-order:.1f} standard deviations fewer than in a random order); shuffle them"
             )
-    found["leak_label_order"] = min(orders.values())
+    measured["leak_label_order"] = min(orders.values())
     shares = {name: _in_sequence(where) for name, where in (positions or {}).items()}
     for name, share in shares.items():
         if share > IN_SEQUENCE:
@@ -61,49 +61,32 @@ def leaks(
                 "steps, and that order gives labels away; draw their records at random"
             )
     if shares:
-        found["leak_file_order"] = max(shares.values())
-    return found
+        measured["leak_file_order"] = max(shares.values())
+    return measured
 
 
-def _whole(parts: Mapping[str, Labeled]) -> Iterator[tuple[str, list[bytes]]]:
-    for name, (windows, _) in parts.items():
-        yield name, _contents(windows.flatten(1))
-
-
-def _single(parts: Mapping[str, Labeled]) -> Iterator[tuple[str, list[bytes]]]:
-    for name, (windows, _) in parts.items():
-        yield name, _contents(windows.flatten(0, 1))
-
-
-def _contents(rows: Tensor) -> list[bytes]:
-    whole = np.ascontiguousarray((rows + 0.0).numpy())  # -0.0 and 0.0 are the same number
-    packed = whole.view(np.dtype((np.void, whole.itemsize * whole.shape[1])))
-    return [bytes(content) for content in packed.ravel().tolist()]
-
-
-def _repeated(contents: Iterator[tuple[str, list[bytes]]], what: str) -> str | None:
-    """Where the first content that occurs twice does so; None if there is none."""
+def _check_repeated(parts: Mapping[str, list[bytes]], what: str) -> None:
+    """Raise if a content occurs twice, in one part or in two."""
     seen: dict[bytes, str] = {}
-    for name, entries in contents:
+    for name, entries in parts.items():
         count = len(seen)
         again = {entry: seen[entry] for entry in entries if entry in seen}
         seen.update(dict.fromkeys(entries, name))
         if again:
             other, shared = Counter(again.values()).most_common(1)[0]
-            return (
+            raise ValueError(
                 f"data: {other} and {name} share {shared} {what}s; keep duplicates together, and "
                 "divide before making windows"
             )
         if inside := len(entries) - (len(seen) - count):
-            return (
+            raise ValueError(
                 f"data: {name} has {inside} {what}s twice; keep one of each, and let windows not "
                 "overlap"
             )
-    return None
 
 
 def _label_order(labels: Integer[Tensor, " n"]) -> float:
-    """Runs of equal labels above expectation, in standard deviations; 0 if too few to say."""
+    """Number of runs of equal labels above expectation, in standard deviations; 0 if too few."""
     n, counts = len(labels), torch.bincount(labels).double()
     squares, cubes = (counts**2).sum().item(), (counts**3).sum().item()
     variance = squares * (squares + n * (n + 1)) - 2 * n * cubes - n**3

@@ -1,4 +1,4 @@
-"""Tokens drawn from a source whose entropy rate is known: what a model can reach, and no more."""
+"""Tokens of a Markov source, whose entropy rate is the lowest loss that a model can reach."""
 
 import math
 from functools import lru_cache
@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from scaling.contracts.limits import check_least
 from scaling.contracts.sizes import Sizes
-from scaling.datamodules.batches import Batches, InOrder
+from scaling.datamodules.batches import Batches, InOrder, in_order
 from scaling.seeds import generator_for, seed_for
 
-VERSION = "markov-1"  # of how sequences are drawn; a change of them changes it
-VAL_BATCH = 64  # sequences at a time; of no influence on any number
+VERSION = "markov-1"  # change it when sequences are drawn differently
+VAL_BATCH = 64  # sequences at a time; no number depends on it
 
 
 class Markov(L.LightningDataModule):
@@ -23,27 +24,28 @@ class Markov(L.LightningDataModule):
 
     Each row of its transition matrix is drawn from a symmetric Dirichlet distribution. With
     `concentration=inf` every row is uniform: tokens are independent, there is nothing to learn, and
-    no loss below ln V can be anything but memory. Sequences start in the stationary distribution,
-    so that the expected loss of the true source is its entropy rate at every position.
+    a training loss below ln V is memorisation. Sequences start in the stationary distribution, so
+    the expected loss of the true source is its entropy rate at every position.
 
-    An epoch has `sequences` of them: new ones in each epoch of an endless stream, else the same
-    ones, in an order drawn anew.
+    An epoch has `sequences` sequences: new ones each time in an endless stream, else the same ones
+    in a new order.
 
     Args:
         batch: sequences per optimizer step.
         microbatches: equal parts of a batch, for gradient accumulation.
         seed: draws the stream, or the order of a finite set.
-        path: null; there are no files.
+        path: must be null; there are no files.
         vocabulary: number of different tokens V.
         context: tokens per sequence that are predicted.
-        concentration: of the Dirichlet distribution; the smaller, the more can be predicted.
-        sequences: of an epoch.
+        concentration: concentration of the Dirichlet distribution; the smaller, the more can be
+            predicted.
+        sequences: sequences of an epoch.
         endless: whether each epoch has new sequences.
-        val_windows: to validate on, the same for all runs.
+        val_windows: sequences to validate on, the same for all runs.
         source_seed: draws the transition matrix, the finite set, and the validation sequences.
 
     Raises:
-        ValueError: naming the key whose value has no meaning.
+        ValueError: for a value out of range, naming its key.
     """
 
     def __init__(
@@ -63,21 +65,17 @@ class Markov(L.LightningDataModule):
     ):
         super().__init__()
         if path is not None:
-            raise ValueError(f"data.path={path} must be null; these data are drawn, not read")
-        if vocabulary < 2:
-            raise ValueError(
-                f"data.vocabulary={vocabulary} must be at least 2; a source of one token has "
-                "nothing to predict"
-            )
+            raise ValueError(f"path={path} must be null; these data are drawn, not read")
         if not concentration > 0:
             raise ValueError(
-                f"data.concentration={concentration} must be positive; inf makes tokens independent"
+                f"concentration={concentration} must be positive; inf makes tokens independent"
             )
-        for key, value in {
-            "context": context, "sequences": sequences, "val_windows": val_windows
-        }.items():  # fmt: skip
-            if value < 1:
-                raise ValueError(f"data.{key}={value} must be at least 1")
+        if vocabulary < 2:
+            raise ValueError(
+                f"vocabulary={vocabulary} must be at least 2; a source of one token has nothing to "
+                "predict"
+            )
+        check_least(1, context=context, sequences=sequences, val_windows=val_windows)
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.vocabulary, self.context, self.concentration = vocabulary, context, concentration
         self.sequences, self.endless = sequences, endless
@@ -85,14 +83,14 @@ class Markov(L.LightningDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """Identity of how the data are drawn; from what follows from the other keys."""
+        """Version of how sequences are drawn; the rest of the identity is in the config."""
         return VERSION
 
     def prepare(self) -> Sizes:
-        """Draw the source, and say how large its examples are.
+        """Draw the source and return the sizes of its examples.
 
         Raises:
-            ValueError: if the sequences of an epoch do not fill one batch.
+            ValueError: if an epoch has fewer sequences than a batch.
         """
         self.source = source(self.vocabulary, self.concentration, self.source_seed)
         self.batches = Batches(
@@ -105,10 +103,10 @@ class Markov(L.LightningDataModule):
         return Sizes(self.vocabulary, self.vocabulary, self.context)
 
     def columns(self) -> dict[str, float]:
-        """What is reachable, in nats per token.
+        """Losses to compare with, in nats per token.
 
-        `floor_loss` is the entropy rate; `bigram_loss` is what the true source scores on the
-        validation sequences, and `unigram_loss` its stationary distribution.
+        `floor_loss` is the entropy rate; `bigram_loss` and `unigram_loss` are the losses of the
+        true source and of its stationary distribution on the validation sequences.
         """
         x, y = self._validation()
         stationary, transitions = self.source.stationary, self.source.transitions
@@ -126,11 +124,10 @@ class Markov(L.LightningDataModule):
         return self.batches
 
     def val_dataloader(self) -> InOrder:
-        x, y = self._validation()
-        return InOrder(lambda rows: (x[rows], y[rows]), torch.arange(len(x)), batch=VAL_BATCH)
+        return in_order(*self._validation(), batch=VAL_BATCH)
 
     def _order(self, epoch: int) -> Integer[Tensor, " sequences"]:
-        """Sequences of an epoch, counted through all epochs of an endless stream."""
+        """Numbers of the sequences of an epoch; an endless stream counts through all epochs."""
         if self.endless:
             return epoch * self.sequences + torch.arange(self.sequences)
         return torch.randperm(self.sequences, generator=generator_for("order", self.seed, epoch))
@@ -158,15 +155,15 @@ class Source(NamedTuple):
 
 @lru_cache(maxsize=4)
 def source(vocabulary: int, concentration: float, seed: int) -> Source:
-    """A chain whose rows are drawn from a symmetric Dirichlet distribution.
+    """Draw a chain, its rows from a symmetric Dirichlet distribution.
 
     Its entropy rate is sum_i pi_i H(P_i), with pi the stationary distribution: Cover and Thomas,
     "Elements of Information Theory", theorem 4.2.4.
 
     Args:
         vocabulary: number of states.
-        concentration: of the distribution; with inf all rows are uniform.
-        seed: of the draw.
+        concentration: concentration of the distribution; with inf all rows are uniform.
+        seed: seed of the draw.
     """
     if math.isinf(concentration):
         uniform = torch.full((vocabulary,), 1 / vocabulary, dtype=torch.float64)
@@ -187,7 +184,7 @@ def source(vocabulary: int, concentration: float, seed: int) -> Source:
 def _sequences(
     name: tuple[int, float, int], sequences: int, length: int, seed: int
 ) -> Integer[Tensor, "sequences length"]:
-    """Sequences of a source, by inverting its distribution functions."""
+    """Draw sequences of a source by inverting its distribution functions."""
     vocabulary, concentration, _ = name
     draws = torch.Generator().manual_seed(seed)
     if math.isinf(concentration):
@@ -205,5 +202,5 @@ def _sequences(
 
 
 def _shifted(tokens: Integer[Tensor, "batch time"]) -> tuple[Tensor, Tensor]:
-    """Sequences, and the same ones a token later."""
+    """Inputs and targets: sequences, and the same sequences one token later."""
     return tokens[:, :-1], tokens[:, 1:]

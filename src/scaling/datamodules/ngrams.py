@@ -1,4 +1,4 @@
-"""What counting alone can predict: the losses that a model has to beat."""
+"""Losses of n-gram models, which a network has to beat."""
 
 import math
 from collections.abc import Mapping
@@ -18,37 +18,37 @@ def ngram_losses(
     vocabulary: int,
     orders: int = 5,
 ) -> Mapping[str, float]:
-    """Mean losses of predicting some tokens of a text by counting, in nats per token, by name.
+    """Mean losses of n-gram models on some tokens of a text, in nats per token, by name.
 
-    `uniform` is ln V and `unigram` the frequencies of the training text, each count plus one. Each
-    higher order leans on the one below by Witten-Bell smoothing,
+    `uniform` is ln V; `unigram` uses the frequencies of the training text, each count plus one.
+    Each higher order is smoothed with the one below (Witten-Bell),
 
         p_n(w|h) = (c(hw) + t(h) p_{n-1}(w|h')) / (c(h) + t(h)),
 
     with h the n - 1 tokens before, h' without the first of them, c the counts of the training text
     and t(h) the number of different tokens seen after h. Witten and Bell (1991), "The
-    zero-frequency problem", method C; Chen and Goodman (1999), section 2.4. A token that has fewer
-    than n - 1 tokens before it in its text keeps the loss of the order below.
+    zero-frequency problem", method C; Chen and Goodman (1999), section 2.4. A token with fewer than
+    n - 1 tokens before it has the loss of the order below.
 
     Args:
         train: tokens to count, each in [0, vocabulary).
-        text: where tokens are predicted, each from those before it.
+        text: text whose tokens are predicted.
         targets: positions in `text` of the tokens to predict.
         vocabulary: number of different tokens V; only n-grams that occur take memory.
         orders: highest order, at most 5.
 
     Raises:
-        ValueError: if there is nothing to count or nothing to score.
+        ValueError: if there are fewer tokens to count than `orders`, or none to predict.
     """
     if len(train) < orders or not len(targets):
         raise ValueError(f"cannot count {len(train)} tokens and score {len(targets)}")
     train, text = train.long(), text.long()
     frequencies = bincount(train, minlength=vocabulary).double() + 1
-    found = {"uniform": math.log(vocabulary)}
+    losses = {"uniform": math.log(vocabulary)}
     p = (frequencies / frequencies.sum())[text[targets]]
-    found["unigram"] = -p.log().mean().item()
-    history = torch.zeros_like(train)  # which tokens stand before each one, as a number
-    past = torch.zeros_like(targets)  # the same before each target; -1 if never seen in training
+    losses["unigram"] = -p.log().mean().item()
+    history = torch.zeros_like(train)  # number of the n-gram before each token
+    past = torch.zeros_like(targets)  # the same before each target; -1 if not in the training text
     for order in range(2, orders + 1):
         back = order - 1
         kinds, history = (history[1:] * vocabulary + train[:-back]).unique(return_inverse=True)
@@ -56,18 +56,18 @@ def ngram_losses(
         past = _place(kinds, before).where((past >= 0) & (targets >= back), -1)
         grams, counts = (history * vocabulary + train[back:]).unique(return_counts=True)
         seen = bincount(history).double()
-        after = bincount(grams // vocabulary).double()  # different tokens
+        after = bincount(grams // vocabulary).double()  # different tokens seen after each history
         at = _place(grams, past * vocabulary + text[targets])
         count = counts[at].where(at >= 0, 0)
         smoothed = (count + after[past] * p) / (seen[past] + after[past])
         p = smoothed.where(past >= 0, p)
-        found[ORDERS[order]] = -p.log().mean().item()
-    return found
+        losses[ORDERS[order]] = -p.log().mean().item()
+    return losses
 
 
 def _place(
     among: Integer[Tensor, " sorted"], values: Integer[Tensor, " n"]
 ) -> Integer[Tensor, " n"]:
-    """Where each value stands among sorted ones; -1 if it does not."""
+    """Position of each value in sorted ones; -1 if it is not among them."""
     at = searchsorted(among, values).clamp(max=len(among) - 1)
     return at.where(among[at] == values, -1)

@@ -1,4 +1,4 @@
-"""NSL-KDD: connections with attacks, and test data with kinds of attacks that training lacks."""
+"""NSL-KDD: network connections with attacks, some kinds of which are only in the test data."""
 
 import hashlib
 import io
@@ -16,43 +16,43 @@ SHA256 = {
     TRAIN: "7ea86479faab5ca2190b7f18b4982fb058ce5bf2b46e0e1017d0d9ef90f9c16e",
     TEST: "fa46b0935342616aa83b7c2578db355b6a7aaabbc492248172c7a1e8b7ab8f84",
 }
-FEATURES = 41  # then the attack's name, and how many learners knew it, which is not used
+FEATURES = 41  # then the attack's name, and a difficulty level, which is not used
 SYMBOLS = (1, 2, 3)  # protocol, service, flag
 NORMAL = "normal"
 
 
 def files(path: str | None) -> tuple[File, File]:
-    """The training file and the test file, as they are now.
+    """The training file and the test file.
 
     Raises:
-        ValueError: naming the one that is missing.
+        ValueError: if one is missing.
     """
     place = folder(path, "nsl_kdd")
     return existing(place, [TRAIN])[0], existing(place, [TEST])[0]
 
 
-def fingerprint(found: tuple[File, File]) -> str:
-    """Identity of the content of both, whether or not it is the one that is known.
+def fingerprint(files: tuple[File, File]) -> str:
+    """Identity of the content of both files, whether or not it is as expected.
 
     Raises:
         ValueError: if one cannot be read.
     """
-    return hashlib.sha256("".join(map(checksum, found)).encode()).hexdigest()[:16]
+    return hashlib.sha256("".join(map(checksum, files)).encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1)
-def read(found: tuple[File, File]) -> Records:
-    """The 25,192 records of a fifth of the training file, then the 22,544 of the test file.
+def read(files: tuple[File, File]) -> Records:
+    """Read 25,192 records, a fifth of the training data, then 22,544 test records.
 
-    (Tavallaee et al. 2009.) All 41 features are used, because a choice among them would need labels
-    and published accuracies are of all.
+    Tavallaee et al. (2009). All 41 features are used, as in published accuracies; selecting
+    features would need labels.
 
     Raises:
-        ValueError: if one is another file.
+        ValueError: if the content of a file is not as expected.
     """
     early, late = (
         pd.read_csv(io.BytesIO(content(file, sha256)), header=None)
-        for file, sha256 in zip(found, SHA256.values(), strict=True)
+        for file, sha256 in zip(files, SHA256.values(), strict=True)
     )
     table = pd.concat([early, late], ignore_index=True)
     later = np.arange(len(table)) >= len(early)

@@ -1,12 +1,12 @@
-"""Classes of Gaussian time series whose densities are known, and the best that can be made of them.
+"""Classes of Gaussian time series with known densities, and the best accuracy on them.
 
-Within a class c a series is a level and a stationary vector autoregression of order 2 around it,
+A series of class c is a stationary vector autoregression of order 2 around a level,
 
     x_t = m_c + o + M s_t,   s_tj = a_cj s_{t-1,j} + b_cj s_{t-2,j} + e_tj,
 
-with an offset o that is drawn for each series, M orthogonal and the same for all classes, and e
-white noise whose variance gives every channel s_j a variance of 1. With poles r exp(+-i w) a
-channel oscillates at frequency w: a = 2 r cos w and b = -r^2.
+with an offset o drawn for each series, an orthogonal M that all classes share, and white noise e
+whose variance gives every channel s_j a variance of 1. With poles r exp(+-i w) a channel oscillates
+at frequency w: a = 2 r cos w and b = -r^2.
 """
 
 import math
@@ -18,13 +18,13 @@ from torch import Tensor
 
 
 class Oscillators(NamedTuple):
-    """Series of several classes."""
+    """The parameters of several classes."""
 
     means: Float[Tensor, "classes features"]
     first: Float[Tensor, "classes features"]  # coefficients a of the channels
-    second: Float[Tensor, "classes features"]  # and b
-    mixing: Float[Tensor, "features features"]  # orthogonal; from channels to features
-    offset: float  # standard deviation of what a window's level adds to each feature
+    second: Float[Tensor, "classes features"]  # coefficients b of the channels
+    mixing: Float[Tensor, "features features"]  # M, orthogonal, from channels to features
+    offset: float  # standard deviation of o
 
     @property
     def lag(self) -> Float[Tensor, "classes features"]:
@@ -39,7 +39,7 @@ class Oscillators(NamedTuple):
     def draw(
         self, labels: Integer[Tensor, " n"], length: int, draws: torch.Generator
     ) -> Float[Tensor, "n length features"]:
-        """A series of each label, from its stationary distribution on."""
+        """Draw a series for each label, from the stationary distribution on."""
         offset, *white = torch.randn(length + 1, *self.means[labels].shape, generator=draws)
         first, second, lag = self.first[labels], self.second[labels], self.lag[labels]
         scale = self.noise[labels].sqrt()
@@ -55,28 +55,28 @@ class Oscillators(NamedTuple):
     def log_densities(
         self, windows: Float[Tensor, "n length features"]
     ) -> Float[Tensor, "n classes"]:
-        """The log of each class's density, exactly, up to a constant that all classes share.
+        """The exact log density of each class, up to a constant that all classes share.
 
-        In channels everything is independent. Each is whitened in time (the chain rule: two values
-        at the start, then a step given the two before it), and the offset is integrated out by the
+        Channels are independent. Each is whitened in time (chain rule: the first two values, then
+        each value given the two before it), and the offset is integrated out with the
         Sherman-Morrison formula.
         """
         channels = windows @ self.mixing
         ones = torch.ones_like(channels[:1])
         means = self.means @ self.mixing
-        found = []
+        densities = []
         for c in range(len(means)):
             white, one = self._white(channels - means[c], c), self._white(ones, c)
             size = 1 + self.offset**2 * one.square().sum(1)
             spread = white.square().sum(1) - self.offset**2 * (white * one).sum(1).square() / size
             logs = (1 - self.lag[c] ** 2).log() + (windows.shape[1] - 2) * self.noise[c].log()
-            found.append(-(spread + size.log() + logs).sum(1) / 2)
-        return torch.stack(found, dim=1)
+            densities.append(-(spread + size.log() + logs).sum(1) / 2)
+        return torch.stack(densities, dim=1)
 
     def _white(
         self, channels: Float[Tensor, "n length features"], c: int
     ) -> Float[Tensor, "n length features"]:
-        """Independent values of variance 1, if the channels are those of class c."""
+        """Whiten channels: if they are of class c, the results are independent of variance 1."""
         lag = self.lag[c]
         begin = (channels[:, 1:2] - lag * channels[:, :1]) / (1 - lag**2).sqrt()
         past = self.first[c] * channels[:, 1:-1] + self.second[c] * channels[:, :-2]
@@ -95,19 +95,20 @@ def oscillators(
     offset: float,
     draws: torch.Generator,
 ) -> Oscillators:
-    """Classes drawn at random.
+    """Draw classes at random.
 
-    The frequencies of the channels are spread evenly over (0, pi). The first channel has another
-    one in each class, evenly spaced around pi / 2; the others are alike in all classes.
+    The frequencies of the channels are spread evenly over (0, pi). That of the first channel
+    differs between classes, evenly spaced around pi / 2; the others are the same in all classes.
 
     Args:
         classes: number of classes.
         features: number of channels and of features.
         separation: standard deviation, over classes, of the mean of a feature.
-        detuning: between neighbouring frequencies of the first channel, in radians per step.
-        modulus: r of all poles; an oscillation fades to 1 / e within 1 / -log(r) steps.
-        offset: standard deviation of what a window's level adds to each feature.
-        draws: where random numbers come from.
+        detuning: distance between neighbouring frequencies of the first channel, in radians per
+            step.
+        modulus: r of all poles; an oscillation decays to 1 / e in 1 / -log(r) steps.
+        offset: standard deviation of the offset of each feature.
+        draws: random number generator.
     """
     means = separation * torch.randn(classes, features, generator=draws)
     mixing, _ = torch.linalg.qr(torch.randn(features, features, generator=draws))
@@ -125,18 +126,17 @@ def best_accuracy(
     windows: int,
     draws: torch.Generator,
 ) -> tuple[float, float]:
-    """The accuracy that no classifier exceeds, and the standard error of this estimate.
+    """Estimate the Bayes accuracy, which no classifier exceeds; returns its standard error, too.
 
-    It is E[max_c p(c | x)], the expectation of the largest posterior probability; here its mean
-    over windows drawn from the mixture. An invertible map of the features that all classes share
-    leaves it as it is.
+    It is E[max_c p(c | x)], estimated as a mean over windows drawn from the mixture. It is
+    invariant under an invertible map of the features that all classes share.
 
     Args:
         model: the classes.
-        shares: of the classes in the mixture.
-        length: of the windows.
-        windows: number of them that are drawn.
-        draws: where random numbers come from.
+        shares: share of each class in the mixture.
+        length: time steps of a window.
+        windows: number of windows to draw.
+        draws: random number generator.
     """
     labels = torch.multinomial(shares, windows, replacement=True, generator=draws)
     joint = model.log_densities(model.draw(labels, length, draws)) + shares.log()

@@ -1,4 +1,4 @@
-"""Examples divided among clients, with skewed labels."""
+"""Partition examples among clients, with skewed labels."""
 
 import numpy as np
 from jaxtyping import Integer
@@ -10,22 +10,22 @@ def dirichlet_partition(
     alpha: float,
     rng: np.random.Generator,
 ) -> list[Integer[np.ndarray, " part"]]:
-    """The examples of each client, with skewed labels.
+    """Assign examples to clients, with skewed labels.
 
-    The shares of the clients in the examples of a class are drawn from a symmetric Dirichlet
-    distribution, class by class (Yurochkin et al., arXiv:1905.12022). A client that was left
-    without any then gets one of the largest client's, so that all have at least one; at a small
-    `alpha` and with few examples this makes the skew slightly smaller.
+    For each class, the clients' shares of its examples are drawn from a symmetric Dirichlet
+    distribution (Yurochkin et al., arXiv:1905.12022). A client without examples then gets one from
+    the largest client. This makes the skew slightly smaller if `alpha` is small and examples are
+    few.
 
     Args:
         labels: class of each example.
         clients: number of clients.
-        alpha: concentration; the smaller, the more a client's labels differ from all others', and
-            inf gives each client the same share of every class.
-        rng: draws shares and members.
+        alpha: concentration; the smaller, the more skewed. With inf each client has the same share
+            of every class.
+        rng: random number generator.
 
     Raises:
-        ValueError: if there are more clients than examples, or no meaning in a value.
+        ValueError: if there are more clients than examples, or a value is not positive.
     """
     if not alpha > 0:
         raise ValueError(f"alpha={alpha} must be positive; inf divides labels evenly")

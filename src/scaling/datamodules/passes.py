@@ -1,4 +1,4 @@
-"""Batches of windows that are adapted on: every window once in each pass."""
+"""Batches of the windows to adapt to: every window once in each pass."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -9,17 +9,17 @@ from scaling.datamodules.batches import Epochs
 
 
 class Passes(Epochs):
-    """One pass over all windows after another; the last, shorter batch of a pass is kept.
+    """Batches of one pass over all windows after another.
 
-    Batch i of pass p is `fetch(order(p)[i * size(p) : (i + 1) * size(p)])`: nothing is drawn while
-    iterating. Other than in training a batch is kept although it is shorter, because each window of
-    a query is to be adapted on as often as all others.
+    Batch i of pass p is `fetch(order(p)[i * size(p) : (i + 1) * size(p)])`: iterating draws no
+    random numbers. Unlike in training, the last, shorter batch of a pass is kept, so that every
+    window of a query is used equally often.
 
     Args:
-        fetch: rows of the query, as a batch.
-        order: pass -> row of each window.
+        fetch: returns the batch of given rows of the query.
+        order: returns the rows of a pass.
         windows: length of every `order`.
-        sizes: windows per batch of each pass, and that of the last one for all that follow.
+        sizes: windows per batch of each pass; the last one holds for all later passes.
     """
 
     def __init__(
@@ -35,25 +35,25 @@ class Passes(Epochs):
 
     @property
     def steps(self) -> int:
-        """Updates of the first pass, and of all others unless batches grow."""
+        """Updates of the first pass, and of every pass unless batches grow."""
         return self.updates(1)
 
     @property
     def smallest(self) -> int:
-        """Windows of the smallest batch of any pass, which may be the last of one."""
+        """Windows of the smallest batch of any pass."""
         return min(self.windows % size or size for size in self.sizes)
 
     def updates(self, passes: int) -> int:
-        """Updates of so many passes, from the first one on."""
+        """Updates of the first `passes` passes."""
         return sum(math.ceil(self.windows / self.size(p)) for p in range(passes))
 
     def updates_for(self, examples: int) -> int:
-        """Updates in which so many windows are adapted on, or a few more; at least one."""
+        """Updates that use at least this number of windows; at least one."""
         passes, rest = divmod(examples, self.windows)
         return max(1, self.updates(passes) + math.ceil(rest / self.size(passes)))
 
     def examples(self, updates: int) -> int:
-        """Windows adapted on in so many updates."""
+        """Windows used in a number of updates."""
         passes = 0
         while updates >= (of_pass := math.ceil(self.windows / self.size(passes))):
             updates -= of_pass
@@ -72,22 +72,22 @@ class Passes(Epochs):
 
 
 def doubling(batch: int, growth: int, passes: int) -> tuple[int, ...]:
-    """The batch of each pass, when it doubles from `batch` to `growth`.
+    """The batch size of each pass, if it doubles from `batch` to `growth`.
 
-    The passes are divided into as many stretches as there are sizes, as equal as they can be: with
-    d doublings pass p has batch 2^floor(p (d + 1) / passes).
+    Each size has about the same number of passes: with d doublings pass p has a batch of
+    batch 2^floor(p (d + 1) / passes).
 
     Raises:
-        ValueError: if `growth` is not reached by doubling, or the passes are too few.
+        ValueError: if doubling does not reach `growth`, or there are fewer passes than sizes.
     """
     doublings = (growth // batch).bit_length() - 1
     if doublings < 1 or growth != batch * 2**doublings:
         raise ValueError(
-            f"data.growth={growth} must be batch={batch} doubled at least once, such as {2 * batch}"
+            f"growth={growth} must be batch={batch} doubled at least once, such as {2 * batch}"
         )
     if passes <= doublings:
         raise ValueError(
-            f"data.growth_passes={passes} must be at least {doublings + 1}; a batch that doubles "
+            f"growth_passes={passes} must be at least {doublings + 1}; a batch that doubles "
             f"{doublings} times has as many sizes"
         )
     return tuple(batch * 2 ** (number * (doublings + 1) // passes) for number in range(passes))

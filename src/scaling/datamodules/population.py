@@ -1,4 +1,4 @@
-"""Windows of clients and of those that come after a shift: all that adaptation is studied on."""
+"""Windows before a shift, of clients, and after it: the data of adaptation studies."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,21 @@ from scaling.contracts.labeled import Labeled, check
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Windows before and after a shift, in parts that share nothing.
+    """Windows before and after a shift, in disjoint parts.
 
     Raises:
-        ValueError: if a part is empty, does not fit the others, is not finite, or has labels that
-            are none; or if the clients or the query have one class only.
+        ValueError: if a part is empty, has another shape than the others, is not finite, or has
+            labels out of range; or if the clients or the query have one class only.
     """
 
-    clients: tuple[Labeled, ...]  # what each client trains the source model on
-    source: Labeled  # of all clients' distribution; nobody trains on them
-    query: Labeled  # of this fold and of the shifted distribution; its labels are for scoring only
-    heldout: Labeled  # of the same shift, not adapted on
+    clients: tuple[Labeled, ...]  # windows that each client trains the source model on
+    source: Labeled  # of the same distribution, not trained on
+    query: Labeled  # of this fold, after the shift; its labels are only for scoring
+    heldout: Labeled  # after the same shift, not adapted to
     classes: int
-    best_accuracy: float | None  # of the best classifier of the query's distribution, if known
-    best_accuracy_se: float | None  # standard error of it, where it is estimated from draws
-    checks: dict[str, int | float]  # counts of what was looked for; see `leaks`
+    best_accuracy: float | None  # best possible accuracy on the query's distribution, if known
+    best_accuracy_se: float | None  # its standard error, if it is estimated
+    checks: dict[str, int | float]  # results of `leaks`
 
     def __post_init__(self) -> None:
         check(self.parts())
@@ -41,7 +41,7 @@ class Population:
                 )
 
     def parts(self) -> dict[str, Labeled]:
-        """Every part under its name."""
+        """All parts by name."""
         clients = {f"client {i}": client for i, client in enumerate(self.clients)}
         rest = {"source": self.source, "query": self.query, "heldout": self.heldout}
         return clients | rest

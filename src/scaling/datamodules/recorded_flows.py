@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float32, Integer
 
 from scaling.contracts.labeled import Labeled
+from scaling.contracts.limits import check_choice, check_least
 from scaling.datamodules import nsl_kdd, unsw_nb15
 from scaling.datamodules.bags import Bags, Records, bags, distinct
 from scaling.datamodules.files import File
@@ -20,7 +21,7 @@ from scaling.seeds import seed_for
 
 
 class Source(NamedTuple):
-    """Where records come from: the files of a path, what tells them apart, what they hold."""
+    """A data set of records: how to find, identify and read its files."""
 
     files: Callable[[str | None], tuple[File, ...]]
     fingerprint: Callable[[tuple[File, ...]], str]
@@ -35,78 +36,75 @@ SOURCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """Populations of windows that hold an attack or none, made of the records of a file.
+    """Populations of windows with an attack or without, made of the records of a file.
 
-    Duplicates count once. Then records are divided into those before the shift and those after it,
-    and only then put into windows (`bags`), each into one at most. A window is a random sample of
-    traffic, not a stretch of time, which the files do not have.
+    Duplicates are dropped, then records are split into those before and after the shift, and only
+    then put into windows (`bags`), each into at most one. A window is a random sample of traffic,
+    not a stretch of time, because the files have no time.
 
-    Before the shift, `source_windows` are the source, and the clients have all others. After it,
-    fold f has its query, and then its held-out windows, from the share f / folds of all windows on,
-    and from the end goes on at the beginning. Queries of different folds overlap where they are
-    longer than the windows / folds: `query_overlap` is the share that a fold has in common with the
-    next. The seed draws all of this, so that seeds are divisions of the same records.
+    Before the shift, `source_windows` windows are the source, and the clients have all others. The
+    windows after it are a ring: fold f starts at the share f / folds of them, with its query and
+    then its held-out windows. Queries of neighbouring folds overlap if they are longer than
+    windows / folds: `query_overlap` is the share that a fold has in common with the next. The seed
+    draws all of this, so seeds are different divisions of the same records.
 
-    Features are standardised by means and standard deviations over the clients' records.
+    Features are standardised with the means and standard deviations of the clients' records.
 
     Raises:
-        ValueError: naming the key whose value has no meaning.
+        ValueError: for a value out of range, naming its key.
     """
 
     seed: int
     source: str  # unsw_nb15 or nsl_kdd
     length: int  # records of a window, at least 2
-    attack_records: int  # of them in a window with an attack; the others are normal
-    later_share: float | None  # of records, after the shift; null where the file's own split says
-    unseen_kind: str | None  # a kind of attack that is only there after the shift
+    attack_records: int  # attack records of a window with an attack; the others are normal
+    later_share: float | None  # share of records after the shift; null for a file with a split
+    unseen_kind: str | None  # a kind of attack that occurs only after the shift
     clients: int
-    alpha: float  # of the Dirichlet distribution of clients' labels; inf: alike
+    alpha: float  # concentration of the clients' labels (Dirichlet); inf: no skew
     source_windows: int
     query_windows: int
     heldout_windows: int
     folds: int
 
     def __post_init__(self) -> None:
-        if self.source not in SOURCES:
-            raise ValueError(f"{_key(self, 'source')} must be one of {', '.join(SOURCES)}")
-        least = {
-            "length": 2, "attack_records": 1, "clients": 1, "source_windows": 1,
-            "query_windows": 1, "heldout_windows": 1, "folds": 1,
-        }  # fmt: skip
-        for key, value in least.items():
-            if getattr(self, key) < value:
-                raise ValueError(f"{_key(self, key)} must be at least {value}")
+        check_choice(SOURCES, source=self.source)
+        check_least(2, length=self.length)
+        sizes = ("attack_records", "clients", "source_windows", "query_windows", "heldout_windows")
+        check_least(1, **{key: getattr(self, key) for key in (*sizes, "folds")})
         if self.attack_records > self.length:
-            raise ValueError(f"{_key(self, 'attack_records')} must be at most length={self.length}")
+            raise ValueError(
+                f"attack_records={self.attack_records} must be at most length={self.length}"
+            )
         if self.later_share is not None and not 0 < self.later_share < 1:
-            raise ValueError(f"{_key(self, 'later_share')} must lie between 0 and 1")
+            raise ValueError(f"later_share={self.later_share} must lie between 0 and 1")
         if not self.alpha > 0:
-            raise ValueError(f"{_key(self, 'alpha')} must be positive; inf divides labels evenly")
+            raise ValueError(f"alpha={self.alpha} must be positive; inf divides labels evenly")
 
     def fingerprint(self, path: str | None) -> str:
-        """Identity of what the files hold; whether it is right is seen when they are read.
+        """Identity of the content of the files, whether or not it is as expected.
 
         Raises:
-            ValueError: if one is not there, or cannot be read.
+            ValueError: if one is missing or cannot be read.
         """
         source = SOURCES[self.source]
         return source.fingerprint(source.files(path))
 
     def draw(self, path: str | None, fold: int) -> Population:
-        """The population of a fold; kept in memory until a file changes.
+        """The population of a fold; cached until a file changes.
 
         Raises:
-            ValueError: if there is no such fold, there are too few windows, or a file is missing
-                or another one.
+            ValueError: if there is no such fold, there are too few windows, or a file is missing or
+                not as expected.
         """
         if fold >= self.folds:
-            raise ValueError(f"data.fold={fold} must be below data.population.folds={self.folds}")
+            raise ValueError(f"fold={fold} must be below folds={self.folds}")
         return self._drawn(SOURCES[self.source].files(path), fold)
 
-    @lru_cache(maxsize=32)  # noqa: B019 - kept by its settings and the state of the files
+    @lru_cache(maxsize=32)  # noqa: B019 - the key is the settings and the state of the files
     def _drawn(self, files: tuple[File, ...], fold: int) -> Population:
         records = SOURCES[self.source].read(files)
-        kept = distinct(records)
+        unique = distinct(records)
         draws = np.random.default_rng(seed_for("data", self.seed))
         before, after = (
             bags(
@@ -116,7 +114,7 @@ class Recorded:
                 attack_records=self.attack_records,
                 draws=draws,
             )
-            for rows in self._divided(records, kept.rows, draws)
+            for rows in self._divided(records, unique.rows, draws)
         )
         self._check_sizes(len(before.rows), len(after.rows))
         source, pooled = np.split(np.arange(len(before.rows)), [self.source_windows])
@@ -134,53 +132,56 @@ class Recorded:
             best_accuracy_se=None,
             checks={},
         )
-        after_it, _ = self._folded(len(after.rows), (fold + 1) % self.folds)
-        known = np.isin(after.kinds[query], before.kinds[pooled])
+        next_query, _ = self._folded(len(after.rows), (fold + 1) % self.folds)
+        seen = np.isin(after.kinds[query], before.kinds[pooled])
         checks = leaks(drawn.parts(), {name: part.rows for name, part in chosen.items()}) | {
-            "duplicate_records": kept.duplicates,
-            "ambiguous_records": kept.ambiguous,
-            "query_unseen_share": 1 - float(known.mean()),
-            "query_overlap": float(np.isin(query, after_it).mean()) if self.folds > 1 else 0.0,
+            "duplicate_records": unique.duplicates,
+            "ambiguous_records": unique.ambiguous,
+            "query_unseen_share": 1 - float(seen.mean()),
+            "query_overlap": float(np.isin(query, next_query).mean()) if self.folds > 1 else 0.0,
         }
         return replace(drawn, checks=checks)
 
     def _divided(
         self, records: Records, rows: Integer[np.ndarray, " kept"], draws: np.random.Generator
     ) -> tuple[Integer[np.ndarray, " early"], Integer[np.ndarray, " late"]]:
-        """Records before and after the shift."""
+        """Split records into those before and those after the shift."""
         if (records.later is None) == (self.later_share is None):
             must = "null" if self.later_share else "a share of the records"
-            raise ValueError(f"{_key(self, 'later_share')} must be {must} for {self.source}")
+            raise ValueError(f"later_share={self.later_share} must be {must} for {self.source}")
         later = np.zeros(len(rows), dtype=bool) if records.later is None else records.later[rows]
         if self.later_share is not None:
             later = draws.random(len(rows)) < self.later_share
         if self.unseen_kind is not None:
-            found = records.kinds[rows] == self.unseen_kind
-            if self.unseen_kind == records.normal or not found.any():
+            unseen = records.kinds[rows] == self.unseen_kind
+            if self.unseen_kind == records.normal or not unseen.any():
                 kinds = [name for name in np.unique(records.kinds) if name != records.normal]
-                raise ValueError(f"{_key(self, 'unseen_kind')} must be one of {', '.join(kinds)}")
+                raise ValueError(
+                    f"unseen_kind={self.unseen_kind} must be one of {', '.join(kinds)}"
+                )
             if records.later is None:
-                later |= found
+                later |= unseen
             else:
-                rows, later = rows[later | ~found], later[later | ~found]
+                rows, later = rows[later | ~unseen], later[later | ~unseen]
         return rows[~later], rows[later]
 
     def _check_sizes(self, before: int, after: int) -> None:
         if self.source_windows + self.clients > before:
             raise ValueError(
-                f"{_key(self, 'source_windows')} leaves {max(0, before - self.source_windows)} of "
-                f"the {before} windows before the shift for clients={self.clients}; choose fewer"
+                f"source_windows={self.source_windows} leaves "
+                f"{max(0, before - self.source_windows)} of the {before} windows before the shift "
+                f"for clients={self.clients}; choose fewer"
             )
         if self.query_windows + self.heldout_windows > after:
             raise ValueError(
-                f"{_key(self, 'query_windows')} and heldout_windows={self.heldout_windows} exceed "
-                f"the {after} windows after the shift; choose fewer, or a smaller length"
+                f"query_windows={self.query_windows} and heldout_windows={self.heldout_windows} "
+                f"exceed the {after} windows after the shift; choose fewer, or a smaller length"
             )
 
     def _folded(
         self, windows: int, fold: int
     ) -> tuple[Integer[np.ndarray, " query"], Integer[np.ndarray, " heldout"]]:
-        """Which windows a fold has, going round."""
+        """Query and held-out windows of a fold, in the ring of all windows."""
         both = self.query_windows + self.heldout_windows
         turn = (windows * fold // self.folds + np.arange(both)) % windows
         return turn[: self.query_windows], turn[self.query_windows :]
@@ -195,12 +196,9 @@ def _labeled(values: Float32[np.ndarray, "records features"], windows: Bags) -> 
 
 
 def _standardised(
-    features: Float32[np.ndarray, "records features"], known: Integer[np.ndarray, " some"]
+    features: Float32[np.ndarray, "records features"], reference: Integer[np.ndarray, " some"]
 ) -> Float32[np.ndarray, "records features"]:
-    """Features by mean and standard deviation of known records; constant ones are only centred."""
-    mean, deviation = features[known].mean(0, dtype=float), features[known].std(0, dtype=float)
+    """Features standardised by those of reference records; constant ones are only centred."""
+    chosen = features[reference]
+    mean, deviation = chosen.mean(0, dtype=float), chosen.std(0, dtype=float)
     return ((features - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
-
-
-def _key(recorded: Recorded, name: str) -> str:
-    return f"data.population.{name}={getattr(recorded, name)}"

@@ -1,4 +1,4 @@
-"""Synthetic windows of clients, and of what comes after a drift; what can be reached is known."""
+"""Synthetic windows of clients and after a drift; the best possible accuracy is known."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,13 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scaling.contracts.labeled import Labeled
+from scaling.contracts.limits import check_least
 from scaling.datamodules.leak_checks import leaks
 from scaling.datamodules.oscillators import Oscillators, best_accuracy, oscillators
 from scaling.datamodules.partition import dirichlet_partition
 from scaling.datamodules.population import Population
 from scaling.seeds import generator_for, seed_for
 
-VERSION = "flows-1"  # of how windows are drawn; a change of it changes this
+VERSION = "flows-1"  # change it when windows are drawn differently
 
 MODEL, CLIENTS, SOURCE, SHIFTED, SHIFT, BEST = range(6)  # streams of random numbers
 
@@ -25,93 +26,89 @@ MODEL, CLIENTS, SOURCE, SHIFTED, SHIFT, BEST = range(6)  # streams of random num
 class Flows:
     """Populations whose classes are Gaussian time series (`oscillators`).
 
-    The seed draws classes, clients, source windows and the direction of the drift. A fold draws its
-    own query and held-out windows of that drift and nothing else, so that all folds, drifts and
-    class mixes of a seed have the same clients, and share a source model.
+    The seed draws classes, clients, source windows and the direction of the drift; a fold draws its
+    query and held-out windows. All folds, drifts and class mixes of a seed therefore have the same
+    clients and share a source model.
 
-    After the drift feature j is exp(drift drift_scales u_j) x_j + drift drift_means v_j, with u and
-    v standard normal, the same for all classes. That map can be undone, so the best accuracy on the
-    query does not depend on it: what a source model loses by the drift alone, adaptation could win
-    back. With `drift=0`, `imbalance=1` and no unseen class the query has the distribution of the
-    source.
+    After the drift, feature j is exp(drift drift_scales u_j) x_j + drift drift_means v_j, with u
+    and v standard normal and the same for all classes. The map is invertible, so the best accuracy
+    on the query does not depend on it: adaptation could win back what a source model loses. With
+    `drift=0`, `imbalance=1` and no unseen class the query has the distribution of the source.
 
     Raises:
-        ValueError: naming the key whose value has no meaning.
+        ValueError: for a value out of range, naming its key.
     """
 
     seed: int
     classes: int
     length: int  # time steps of a window, at least 2
-    features: int  # in each step
+    features: int  # features of a step
     separation: float  # standard deviation of a feature's mean, over classes
-    detuning: float  # radians per step between the classes' frequencies in one channel
-    modulus: float  # of all poles, below 1; the nearer, the longer oscillations last
+    detuning: float  # distance of the classes' frequencies in one channel, in radians per step
+    modulus: float  # modulus of all poles, below 1; the nearer to 1, the longer oscillations last
     offset: float  # standard deviation of a window's level
     clients: int
-    alpha: float  # of the Dirichlet distribution of clients' labels; inf: alike
-    client_windows: int  # of all clients together
+    alpha: float  # concentration of the clients' labels (Dirichlet); inf: no skew
+    client_windows: int  # windows of all clients together
     source_windows: int
     query_windows: int
     heldout_windows: int
     drift: float  # strength; 0 is none
-    drift_means: float  # at strength 1; a feature's standard deviation around its level is 1
-    drift_scales: float  # standard deviation of the log of the factors, at strength 1
-    imbalance: float  # of the query's classes: how much more frequent the first is than the last
-    unseen_class: int | None  # that neither clients nor source have
-    best_windows: int  # drawn to estimate the best accuracy
+    drift_means: float  # standard deviation of the shifts at strength 1, in units of a feature's
+    drift_scales: float  # standard deviation of the log of the factors at strength 1
+    imbalance: float  # frequency of the query's first class over that of its last
+    unseen_class: int | None  # a class that only the query has
+    best_windows: int  # windows drawn to estimate the best accuracy
 
     def __post_init__(self) -> None:
-        least = {
-            "classes": 2, "length": 2, "features": 1, "clients": 1, "client_windows": 1,
-            "source_windows": 1, "query_windows": 1, "heldout_windows": 1, "best_windows": 2,
-        }  # fmt: skip
-        for key, value in least.items():
-            if getattr(self, key) < value:
-                raise ValueError(f"{_key(self, key)} must be at least {value}")
+        check_least(2, classes=self.classes, length=self.length, best_windows=self.best_windows)
+        sizes = ("client_windows", "source_windows", "query_windows", "heldout_windows")
+        check_least(1, **{key: getattr(self, key) for key in ("features", "clients", *sizes)})
         for key in ("separation", "detuning", "offset", "drift", "drift_means", "drift_scales"):
             if not 0 <= getattr(self, key) < math.inf:
-                raise ValueError(f"{_key(self, key)} must be finite and not negative")
+                raise ValueError(f"{key}={getattr(self, key)} must be finite and not negative")
         if not 0 <= self.modulus < 1:
-            raise ValueError(f"{_key(self, 'modulus')} must lie in [0, 1); else series explode")
+            raise ValueError(f"modulus={self.modulus} must lie in [0, 1); else series explode")
         if self.detuning * (self.classes - 1) >= math.pi:
             raise ValueError(
-                f"{_key(self, 'detuning')} must be below pi / {self.classes - 1}, so that all "
+                f"detuning={self.detuning} must be below pi / {self.classes - 1}, so that all "
                 "classes' frequencies lie between 0 and pi"
             )
         if not self.alpha > 0:
-            raise ValueError(f"{_key(self, 'alpha')} must be positive; inf divides labels evenly")
+            raise ValueError(f"alpha={self.alpha} must be positive; inf divides labels evenly")
         if not 1 <= self.imbalance < math.inf:
             raise ValueError(
-                f"{_key(self, 'imbalance')} must be finite, and at least 1, where all classes are "
+                f"imbalance={self.imbalance} must be finite, and at least 1, where all classes are "
                 "as frequent as each other"
             )
         if self.clients > self.client_windows:
             raise ValueError(
-                f"{_key(self, 'clients')} must be at most client_windows={self.client_windows}; "
+                f"clients={self.clients} must be at most client_windows={self.client_windows}; "
                 "each client needs a window"
             )
         if self.unseen_class is not None and not 0 <= self.unseen_class < self.classes:
             raise ValueError(
-                f"{_key(self, 'unseen_class')} must be null or 0 to {self.classes - 1}"
+                f"unseen_class={self.unseen_class} must be null or 0 to {self.classes - 1}"
             )
         if self.unseen_class is not None and self.classes < 3:
             raise ValueError(
-                f"{_key(self, 'unseen_class')} leaves clients one class only; set classes=3 or more"
+                f"unseen_class={self.unseen_class} leaves clients one class only; set classes=3 or "
+                "more"
             )
 
     def fingerprint(self, path: str | None) -> str:
-        """Identity of how windows are drawn; the rest follows from the keys.
+        """Version of how windows are drawn; the rest of the identity is in the config.
 
         Raises:
             ValueError: if there is a path.
         """
         if path is not None:
-            raise ValueError(f"data.path={path} must be null; these data are drawn, not read")
+            raise ValueError(f"path={path} must be null; these data are drawn, not read")
         return VERSION
 
-    @lru_cache(maxsize=32)  # noqa: B019 - a population is kept by its settings, of which it consists
+    @lru_cache(maxsize=32)  # noqa: B019 - the key is the settings, which are all of `self`
     def draw(self, path: str | None, fold: int) -> Population:
-        """The population of a fold; kept in memory, where all folds of a sweep have room."""
+        """The population of a fold; cached for all folds of a sweep."""
         self.fingerprint(path)
         clients, source = self.before()
         model = self.model()
@@ -126,7 +123,7 @@ class Flows:
 
     @lru_cache(maxsize=8)  # noqa: B019 - as above; all folds share them
     def before(self) -> tuple[tuple[Labeled, ...], Labeled]:
-        """The windows of each client, and of the source, before the drift."""
+        """Windows of each client and of the source, before the drift."""
         model = self.model()
         pooled = self._windows(model, self.known_shares(), self.client_windows, CLIENTS)
         draws = np.random.default_rng(seed_for("data", self.seed, CLIENTS))
@@ -135,7 +132,7 @@ class Flows:
         return clients, self._windows(model, self.known_shares(), self.source_windows, SOURCE)
 
     def model(self) -> Oscillators:
-        """The classes, as they are before the drift."""
+        """The classes before the drift."""
         return oscillators(
             self.classes,
             self.features,
@@ -147,19 +144,19 @@ class Flows:
         )
 
     def known_shares(self) -> Float[Tensor, " classes"]:
-        """Of the classes in all windows of the clients, and in the source: even."""
+        """Shares of the classes before the drift: equal, without the unseen class."""
         shares = torch.ones(self.classes)
         if self.unseen_class is not None:
             shares[self.unseen_class] = 0
         return shares / shares.sum()
 
     def query_shares(self) -> Float[Tensor, " classes"]:
-        """Of the classes in the query's distribution: falling geometrically."""
+        """Shares of the classes in the query's distribution: falling geometrically."""
         shares = torch.logspace(0, -math.log10(self.imbalance), self.classes)
         return shares / shares.sum()
 
     def shift(self, labeled: Labeled) -> Labeled:
-        """Windows after the drift of features."""
+        """Apply the drift to windows."""
         draws = generator_for("data", self.seed, SHIFT)
         factors, means = torch.randn(2, self.features, generator=draws)
         factors = (self.drift * self.drift_scales * factors).exp()
@@ -168,7 +165,7 @@ class Flows:
 
     @lru_cache(maxsize=8)  # noqa: B019 - as above; it is the same for all folds
     def best(self) -> tuple[float, float]:
-        """The best accuracy on the query's distribution, and the standard error of its estimate."""
+        """Best accuracy on the query's distribution and the standard error of its estimate."""
         draws = generator_for("data", self.seed, BEST)
         return best_accuracy(
             self.model(), self.query_shares(), self.length, self.best_windows, draws
@@ -180,7 +177,3 @@ class Flows:
         draws = generator_for("data", self.seed, *stream)
         labels = torch.multinomial(shares, count, replacement=True, generator=draws)
         return Labeled(model.draw(labels, self.length, draws), labels)
-
-
-def _key(flows: Flows, name: str) -> str:
-    return f"data.population.{name}={getattr(flows, name)}"

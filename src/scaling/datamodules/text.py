@@ -1,4 +1,4 @@
-"""Characters of a text, one long tensor of tokens, cut into windows of the model's context."""
+"""Characters of a text, cut into windows of the model's context."""
 
 from collections.abc import Mapping
 from functools import lru_cache, partial
@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
+from scaling.contracts.limits import check_choice, check_least
 from scaling.contracts.sizes import Sizes
 from scaling.datamodules import baseline_cache, text_sources
 from scaling.datamodules.batches import Batches, InOrder
@@ -17,31 +18,31 @@ from scaling.datamodules.ngrams import ngram_losses
 from scaling.seeds import generator_for, seed_for
 
 VOCABULARIES = ("ascii", "characters")
-VAL_BATCH = 64  # windows at a time; of no influence on any number
-SUBSTITUTE = 26  # the ASCII control code for a character that could not be represented
+VAL_BATCH = 64  # windows at a time; no number depends on it
+SUBSTITUTE = 26  # the ASCII control code for a character that cannot be represented
 
 
 class Text(L.LightningDataModule):
     """Predict the next character of a text.
 
-    An epoch visits the training text once, in windows of `context` characters laid from an offset
-    that is drawn anew for each epoch, in shuffled order. Validation windows are spread evenly over
-    the validation text and are the same for every run, whatever its batch.
+    An epoch visits the training text once, in shuffled windows of `context` characters that start
+    at an offset drawn for each epoch. Validation windows are spread evenly over the validation text
+    and are the same for every run.
 
     Args:
         batch: windows per optimizer step.
         microbatches: equal parts of a batch, for gradient accumulation.
         seed: draws offsets and order.
         source: `pydoc`, `files` or `wikitext2`.
-        path: file or folder of the text, where the source has one.
-        vocabulary: `ascii` for its 128 codes, or `characters` for those of the training text and
-            one for the unknown; other characters become code 26, or the unknown, and are counted.
+        path: file or folder of the text, if the source has one.
+        vocabulary: `ascii`, its 128 codes, or `characters`, those of the training text and an
+            unknown one. Other characters become code 26, or the unknown one, and are counted.
         context: characters per window.
-        val_share: share of the text, at its end, kept for validation where no file says which.
-        val_windows: most windows to validate on.
+        val_share: share of the text, at its end, for validation, if the source has no split.
+        val_windows: maximum number of windows to validate on.
 
     Raises:
-        ValueError: naming the key whose value, or whose file, cannot be used.
+        ValueError: for a value out of range or a file that cannot be used, naming its key.
     """
 
     def __init__(
@@ -58,11 +59,8 @@ class Text(L.LightningDataModule):
         val_windows: int,
     ):
         super().__init__()
-        if vocabulary not in VOCABULARIES:
-            raise ValueError(f"data.vocabulary={vocabulary} must be one of {VOCABULARIES}")
-        for key, value in {"context": context, "val_windows": val_windows}.items():
-            if value < 1:
-                raise ValueError(f"data.{key}={value} must be at least 1")
+        check_choice(VOCABULARIES, vocabulary=vocabulary)
+        check_least(1, context=context, val_windows=val_windows)
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.source, self.path, self.val_share = source, path, val_share
         self.vocabulary, self.context, self.val_windows = vocabulary, context, val_windows
@@ -71,16 +69,16 @@ class Text(L.LightningDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the text, wherever it lies: of the one that was loaded, or is there now."""
+        """Identity of the content: of the loaded text, else of the files now."""
         return text_sources.fingerprint(self.corpus or self._load())
 
     def prepare(self) -> Sizes:
-        """Load and encode the text, once, and say how large it is.
+        """Load and encode the text once and return the sizes of its windows.
 
-        What was loaded stays, whatever becomes of its file.
+        Later changes of the file have no effect.
 
         Raises:
-            ValueError: if the text is too short for one window, or for one batch.
+            ValueError: if the text is too short for a window or for a batch.
         """
         if self.sizes is not None:
             return self.sizes
@@ -90,7 +88,7 @@ class Text(L.LightningDataModule):
             if len(tokens) < 2 * self.context:  # a window and the room to shift it
                 raise ValueError(
                     f"the {split} text has {len(tokens)} characters, too few for "
-                    f"data.context={self.context}; give a longer text or a shorter context"
+                    f"context={self.context}; give a longer text or a shorter context"
                 )
         self.batches = Batches(
             self._windows,
@@ -103,11 +101,11 @@ class Text(L.LightningDataModule):
         return self.sizes
 
     def columns(self) -> dict[str, float]:
-        """What counting reaches on the validation windows, in nats per character, and text sizes.
+        """Losses of n-gram models on the validation windows, in nats per character, and text sizes.
 
-        N-grams up to order 5; each may look at characters before its window, which a model cannot.
+        N-grams have orders up to 5 and see characters before their window, which a model does not.
         `train_characters` and `val_characters` are the lengths of the texts, `unknown_train` and
-        `unknown_val` how many of these have no code of their own.
+        `unknown_val` the numbers of their characters outside the vocabulary.
         """
         key = (self.fingerprint, self.vocabulary, self.context, self.val_windows)
         ladder = baseline_cache.kept(("ngrams", *key), self._ngram_losses)
@@ -131,11 +129,11 @@ class Text(L.LightningDataModule):
 
     @property
     def _train_windows(self) -> int:
-        """Windows that fit behind every offset, so that all epochs have the same length."""
+        """Windows that fit after every offset, so that all epochs have the same length."""
         return (len(self.tokens.train) - self.context) // self.context
 
     def _starts(self, epoch: int) -> Integer[Tensor, " windows"]:
-        """First character of each training window of an epoch."""
+        """Position of the first character of each training window of an epoch."""
         offset = seed_for("order", self.seed, epoch) % self.context
         draws = generator_for("order", self.seed, epoch)
         return offset + self.context * torch.randperm(self._train_windows, generator=draws)
@@ -144,7 +142,7 @@ class Text(L.LightningDataModule):
         return _cut(self.tokens.train, self.context, starts)
 
     def _ngram_losses(self) -> Mapping[str, float]:
-        """N-gram losses on exactly the characters that validation scores."""
+        """N-gram losses on the characters that validation scores."""
         train, val, size = self.tokens.train, self.tokens.val, self.tokens.vocabulary
         starts = _spread(len(val), self.context, self.val_windows)
         targets = (starts[:, None] + torch.arange(1, self.context + 1)).flatten()
@@ -155,12 +153,12 @@ class Text(L.LightningDataModule):
 
 
 class Tokens(NamedTuple):
-    """A text as codes of its vocabulary, and how much of it the vocabulary does not know."""
+    """A text as codes of its vocabulary."""
 
     train: Integer[Tensor, " train"]
     val: Integer[Tensor, " val"]
     vocabulary: int
-    unknown_train: int  # characters
+    unknown_train: int  # characters outside the vocabulary
     unknown_val: int
 
 
@@ -169,30 +167,30 @@ def _tokens(corpus: text_sources.Corpus, vocabulary: str) -> Tokens:
     """Encode both splits with the vocabulary of the training text."""
     train, val = (np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32) for text in corpus)
     if vocabulary == "ascii":
-        known, unknown = np.arange(128, dtype=np.uint32), SUBSTITUTE
+        characters, unknown = np.arange(128, dtype=np.uint32), SUBSTITUTE
     else:
-        known = np.unique(train)
-        unknown = len(known)
-    size = max(len(known), unknown + 1)
+        characters = np.unique(train)
+        unknown = len(characters)
+    size = max(len(characters), unknown + 1)
     smallest = np.uint8 if size <= 256 else np.int32  # 10.8 million tokens in 11 MB
 
     def encoded(points: np.ndarray) -> tuple[Tensor, int]:
-        codes = np.searchsorted(known, points).clip(max=len(known) - 1)
-        strange = known[codes] != points
-        codes[strange] = unknown
-        return torch.from_numpy(codes.astype(smallest)), int(strange.sum())
+        codes = np.searchsorted(characters, points).clip(max=len(characters) - 1)
+        outside = characters[codes] != points
+        codes[outside] = unknown
+        return torch.from_numpy(codes.astype(smallest)), int(outside.sum())
 
     (train_codes, unknown_train), (val_codes, unknown_val) = encoded(train), encoded(val)
     return Tokens(train_codes, val_codes, size, unknown_train, unknown_val)
 
 
 def _spread(tokens: int, context: int, most: int) -> Integer[Tensor, " windows"]:
-    """First tokens of at most `most` windows that do not overlap, spread evenly."""
+    """Starts of at most `most` windows that do not overlap, spread evenly."""
     windows = (tokens - 1) // context
     return context * (torch.arange(min(windows, most)) * windows // min(windows, most))
 
 
 def _cut(tokens: Tensor, context: int, starts: Integer[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
-    """Windows of `tokens`, and the same windows one token later."""
+    """Inputs and targets: windows of `tokens`, and the same windows one token later."""
     spans = tokens[starts[:, None] + torch.arange(context + 1)].long()
     return spans[:, :-1], spans[:, 1:]

@@ -1,4 +1,4 @@
-"""Where text comes from: Python's own documentation, files, or WikiText-2."""
+"""Sources of text: Python's documentation, files, and WikiText-2."""
 
 import hashlib
 import re
@@ -6,7 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from scaling.datamodules.files import File, file_at, shared_folder
+from scaling.contracts.limits import check_choice
+from scaling.datamodules.files import File, data_folder, file_at
 
 TRAIN, VALID = "train.txt", "valid.txt"
 SOURCES = ("pydoc", "files", "wikitext2")
@@ -21,35 +22,34 @@ class Corpus(NamedTuple):
 
 @lru_cache(maxsize=8)
 def fingerprint(corpus: Corpus) -> str:
-    """Identity of the content, wherever it lay."""
+    """Identity of the content, not of its place."""
     parts = (hashlib.sha256(part.encode()).digest() for part in corpus)
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def load(source: str, path: str | None, val_share: float) -> Corpus:
-    """The text of `source`, read once per process unless a file changes.
+    """Load a text, once per process unless a file changes.
 
     Args:
         source: `pydoc`, `files` or `wikitext2`.
-        path: file or folder; optional for WikiText-2, and not for the documentation.
-        val_share: share of the text, at its end, kept for validation where no file says which.
+        path: file or folder; optional for `wikitext2`, and must be None for `pydoc`.
+        val_share: share of the text, at its end, for validation, if the source has no split.
 
     Raises:
-        ValueError: naming the file that is missing, empty or not text, and what to put there.
+        ValueError: if a file is missing, empty or not text, with the remedy.
     """
-    if source not in SOURCES:
-        raise ValueError(f"data.source={source} must be one of {', '.join(SOURCES)}")
+    check_choice(SOURCES, source=source)
     if not 0 < val_share < 1:
-        raise ValueError(f"data.val_share={val_share} must lie between 0 and 1, such as 0.1")
+        raise ValueError(f"val_share={val_share} must lie between 0 and 1, such as 0.1")
     if source == "pydoc":
         if path is not None:
-            raise ValueError(f"data.path={path} is for data=text; data=pydoc has no files")
+            raise ValueError(f"path={path} is for data=text; data=pydoc has no files")
         return _pydoc(val_share)
     if source == "files":
         if path is None:
-            raise ValueError("data.path is missing; give a text file, or a folder of .txt files")
+            raise ValueError("path is missing; give a text file, or a folder of .txt files")
         return _files(Path(path), val_share)
-    folder = Path(path) if path else shared_folder("wikitext2")
+    folder = data_folder(path, "wikitext2")
     return _pair(folder) if folder else _download_wikitext2()
 
 
@@ -66,15 +66,15 @@ def _split(text: str, val_share: float) -> Corpus:
 
 
 def _files(path: Path, val_share: float) -> Corpus:
-    """Files named train.txt and valid.txt say what they are for; others are joined and split."""
+    """Read train.txt and valid.txt, or any other files, which are joined and split."""
     if not path.exists():
-        raise ValueError(f"data.path={path} does not exist; give a text file or a folder of them")
+        raise ValueError(f"path={path} does not exist; give a text file or a folder of them")
     if (path / TRAIN).exists() or (path / VALID).exists():
         return _pair(path)
     files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
     if not files:
         raise ValueError(
-            f"data.path={path} holds no .txt file; put {TRAIN} and {VALID} there, "
+            f"path={path} holds no .txt file; put {TRAIN} and {VALID} there, "
             "or any .txt files to be split"
         )
     return _read(tuple(map(file_at, files)), val_share)
@@ -83,37 +83,37 @@ def _files(path: Path, val_share: float) -> Corpus:
 def _pair(folder: Path) -> Corpus:
     for name in (TRAIN, VALID):
         if not (folder / name).exists():
-            raise ValueError(f"data.path: {folder / name} does not exist; put it there")
+            raise ValueError(f"path: {folder / name} does not exist; put it there")
     return _read((file_at(folder / TRAIN), file_at(folder / VALID)), None)
 
 
 @lru_cache(maxsize=4)
 def _read(files: tuple[File, ...], val_share: float | None) -> Corpus:
-    """Training and validation text from two files, or from any number with a share to split off."""
+    """Read two files as training and validation text, or join all and split off a share."""
     texts = [_text(file.path) for file in files]
     return Corpus(*texts) if val_share is None else _split("".join(texts), val_share)
 
 
 def _text(file: Path) -> str:
-    r"""What a file of UTF-8 holds, its lines ended by "\n" whichever system wrote it.
+    r"""Read a file of UTF-8 without its byte order mark, with "\n" as line ends.
 
-    A byte order mark is no character of the text, and "\r" is none either: a validation file from
-    Windows beside a training file from Linux would else hold a character that nobody can predict.
+    A validation file from Windows would otherwise hold a character, "\r", that a training file from
+    Linux does not have.
     """
     try:
         raw = file.read_bytes()
         text = re.sub("\r\n?", "\n", raw.decode("utf-8-sig"))
     except OSError as error:
-        raise ValueError(f"data.path: cannot read {file}: {error.strerror}") from error
+        raise ValueError(f"path: cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"data.path: {file} is not UTF-8 text (byte {raw[error.start]:#04x} at position "
+            f"path: {file} is not UTF-8 text (byte {raw[error.start]:#04x} at position "
             f"{error.start}); convert it first, for example with iconv"
         ) from error
     if "\0" in text:
-        raise ValueError(f"data.path: {file} holds NUL characters, so it is not text")
+        raise ValueError(f"path: {file} holds NUL characters, so it is not text")
     if not text.strip():
-        raise ValueError(f"data.path: {file} is empty; give a file with text in it")
+        raise ValueError(f"path: {file} is empty; give a file with text in it")
     return text
 
 
@@ -127,7 +127,7 @@ def _download_wikitext2() -> Corpus:
         return Corpus(*("".join(sets[split]["text"]) for split in ("train", "validation")))
     except Exception as error:  # whatever the network raises, the remedy is the same
         raise ValueError(
-            "WikiText-2 is neither here nor could it be downloaded "
-            f"({type(error).__name__}); put its train.txt and valid.txt into a folder and set "
-            "data.path to it, or into $SCALING_DATA/wikitext2"
+            "WikiText-2 is not here and could not be downloaded "
+            f"({type(error).__name__}); put its train.txt and valid.txt into a folder and give it "
+            "as path=..., or into $SCALING_DATA/wikitext2"
         ) from error

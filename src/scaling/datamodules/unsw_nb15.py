@@ -32,9 +32,9 @@ NORMAL = "Normal"
 
 
 def files(path: str | None) -> tuple[File]:
-    """The file with the records, as it is now.
+    """The file with the records: of the possible names, the one with the expected content.
 
-    Of several that may be it, the one whose content is known; if none is, the first.
+    If none has it, the first that exists.
 
     Raises:
         ValueError: if there is none, or it cannot be read.
@@ -44,24 +44,24 @@ def files(path: str | None) -> tuple[File]:
     return (reference(existing(place.parent if place.is_file() else place, names), SHA256),)
 
 
-def fingerprint(found: tuple[File]) -> str:
-    """Identity of the content, whether or not it is the one that is known."""
-    return checksum(found[0])[:16]
+def fingerprint(files: tuple[File]) -> str:
+    """Identity of the content, whether or not it is as expected."""
+    return checksum(files[0])[:16]
 
 
 @lru_cache(maxsize=1)
-def read(found: tuple[File]) -> Records:
-    """The 82,332 records of the smaller partition (Moustafa and Slay 2015), read once per process.
+def read(files: tuple[File]) -> Records:
+    """Read the 82,332 records of the smaller partition (Moustafa and Slay 2015), once per process.
 
-    Its file is called training or testing set, depending on where it was fetched; it is known by
-    its content. Used are 20 numbers and 3 symbols of each flow, a selection of the literature; `id`
-    is not, because it gives the label away: records lie in the order of their labels.
+    Its file is called training or testing set, depending on its source, so it is told by its
+    content. 20 numbers and 3 symbols of each flow are used, a selection of the literature, but not
+    `id`: records are in the order of their labels, so it would leak them.
 
     Raises:
-        ValueError: if the file is another one.
+        ValueError: if the content is not as expected.
     """
-    wanted = [*NUMERIC, *SYMBOLS, "attack_cat"]
-    raw = content(found[0], SHA256)
-    table = pd.read_csv(io.BytesIO(raw), usecols=wanted, keep_default_na=False)[wanted]
+    columns = [*NUMERIC, *SYMBOLS, "attack_cat"]
+    raw = content(files[0], SHA256)
+    table = pd.read_csv(io.BytesIO(raw), usecols=columns, keep_default_na=False)[columns]
     kinds = table.pop("attack_cat").to_numpy(str)
     return Records(numbers(table, SYMBOLS), kinds, NORMAL, None)

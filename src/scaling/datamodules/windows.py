@@ -1,4 +1,4 @@
-"""Windows of time series: to train a source model on, or to adapt it on without labels."""
+"""Windows of time series, to train a source model on or to adapt it to without labels."""
 
 import math
 import zlib
@@ -12,27 +12,27 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from scaling.contracts.labeled import Labeled, unigram_loss
+from scaling.contracts.limits import check_choice, check_least
+from scaling.contracts.scores import window_scores
 from scaling.contracts.sizes import Sizes
-from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder
+from scaling.datamodules.batches import Batches, InOrder, in_order
 from scaling.datamodules.passes import Passes, doubling
 from scaling.datamodules.population import Population
-from scaling.datamodules.window_scores import window_scores
 from scaling.seeds import generator_for
 
 TRAIN_ON = ("source", "query")
 
 
 class Windows(L.LightningDataModule):
-    """Tell which class a window is of, before and after a shift.
+    """Classify windows, before and after a shift.
 
-    With `train_on=source` the windows of all clients, pooled, are trained on with their labels;
-    `val` is the source, windows of the same distribution that nobody trains on, and `test` the
-    held-out windows after the shift.
+    With `train_on=source` a model is trained on the labeled windows of all clients. `val` is the
+    source, windows of the same distribution; `test` is the held-out windows after the shift.
 
-    With `train_on=query` the query is adapted on: batches are `(windows,)`, without labels, in
-    training and in the splits that are evaluated: `val`, held-out windows of the same shift,
+    With `train_on=query` a model is adapted to the query. Batches are `(windows,)`, without labels,
+    in training and in the evaluated splits: `val`, which is held-out windows after the same shift,
     `query` and `source`. The labels stay here; `scores` compares logits with them. An epoch is a
-    pass over all windows of the query, whose last batch is shorter where it must be.
+    pass over all windows of the query, whose last batch may be shorter.
 
     With `growth` the batch doubles from `batch` to `growth` within `growth_passes` (`doubling`).
 
@@ -40,15 +40,15 @@ class Windows(L.LightningDataModule):
         batch: windows per optimizer step; of the first pass, if it grows.
         microbatches: equal parts of a batch, for gradient accumulation; 1 on a query.
         seed: draws the order of each epoch or pass.
-        path: of the data's file; null looks into $SCALING_DATA, or is right for drawn data.
+        path: file or folder of the data; null looks into $SCALING_DATA. Drawn data need null.
         train_on: `source` or `query`.
-        fold: which query, from 0.
-        growth: batch of the last passes; null leaves it as it is.
-        growth_passes: number of passes over which it grows.
-        population: gives a `Population` for a path and a fold by `draw`, and its `fingerprint`.
+        fold: number of the query, from 0.
+        growth: batch of the last passes; null for no growth.
+        growth_passes: number of passes in which it grows.
+        population: offers `draw(path, fold)`, a `Population`, and `fingerprint(path)`.
 
     Raises:
-        ValueError: naming the key whose value, or whose file, cannot be used.
+        ValueError: for a value out of range or a file that cannot be used, naming its key.
     """
 
     def __init__(
@@ -65,41 +65,38 @@ class Windows(L.LightningDataModule):
         population: Any,
     ):
         super().__init__()
-        if train_on not in TRAIN_ON:
-            raise ValueError(f"data.train_on={train_on} must be one of {', '.join(TRAIN_ON)}")
-        if fold < 0:
-            raise ValueError(f"data.fold={fold} must be at least 0")
+        check_choice(TRAIN_ON, train_on=train_on)
+        check_least(0, fold=fold)
         if train_on == "query" and microbatches != 1:
             raise ValueError(
-                f"trainer.accumulate_grad_batches={microbatches} must be 1 on a query; the "
-                "diversity of a batch is no mean over its parts"
+                f"microbatches={microbatches} must be 1 on a query; the diversity of a batch is "
+                "not the mean of its parts"
             )
         if growth is not None and train_on != "query":
-            raise ValueError(f"data.growth={growth} must be null unless data.train_on=query")
+            raise ValueError(f"growth={growth} must be null unless train_on=query")
         self.growing = None if growth is None else doubling(batch, growth, growth_passes)
         self.batch, self.microbatches, self.seed, self.path = batch, microbatches, seed, path
         self.train_on, self.fold, self.populations = train_on, fold, population
         self.growth_passes = growth_passes
-        self.known: str | None = None  # the fingerprint of what was loaded
+        self.loaded: str | None = None  # fingerprint of the loaded data
         self.sizes: Sizes | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the data's content, of what was loaded, or is there now."""
-        found: str = self.known or self.populations.fingerprint(self.path)
-        return found
+        """Identity of the content: of the loaded data, else of the files now."""
+        return str(self.loaded or self.populations.fingerprint(self.path))
 
     def prepare(self) -> Sizes:
-        """Draw or load the windows, once, look for leaks, and say how large windows are.
+        """Draw or load the windows once, check for leaks, and return the sizes of windows.
 
-        What was loaded stays, whatever becomes of its files.
+        Later changes of the files have no effect.
 
         Raises:
-            ValueError: if the windows to train or adapt on do not fill one batch, or leak.
+            ValueError: if there are fewer windows than a batch, or windows leak.
         """
         if self.sizes is not None:
             return self.sizes
-        self.known = self.populations.fingerprint(self.path)
+        self.loaded = self.populations.fingerprint(self.path)
         self._population: Population = self.populations.draw(self.path, self.fold)
         trained = self._population.pooled
         if self.train_on == "query":
@@ -117,66 +114,67 @@ class Windows(L.LightningDataModule):
         return self.sizes
 
     def check_growth(self, updates: int) -> None:
-        """See whether batches that grow reach their last size.
+        """Check that growing batches reach their last size.
 
         Raises:
-            ValueError: if a run of so many updates ends before.
+            ValueError: if a run of this number of updates ends before.
         """
         if self.growing is None:
             return
         before = self.batches.updates(self.growing.index(self.growing[-1]))
         if updates <= before:
             raise ValueError(
-                f"data.growth={self.growing[-1]} is reached after {before} updates, and the run "
-                f"has {updates}; choose fewer data.growth_passes, or a longer run"
+                f"growth={self.growing[-1]} is reached after {before} updates, and the run "
+                f"has {updates}; choose fewer than growth_passes={self.growth_passes}, or a longer "
+                "run"
             )
 
     @property
     def clients(self) -> tuple[Labeled, ...]:
-        """What each client trains a source model on."""
+        """Windows and labels of each client, to train a source model on."""
         return self._population.clients
 
     @property
     def source(self) -> Labeled:
-        """Windows of all clients' distribution, and their labels; nobody trains on them."""
+        """Windows and labels of the clients' distribution, not trained on."""
         return self._population.source
 
     @property
     def query(self) -> Float[Tensor, "n length features"]:
-        """All windows that are adapted on."""
+        """All windows to adapt to."""
         return self._population.query.windows
 
     def columns(self) -> dict[str, int | float]:
-        """What needs no model: sizes, what leaks were looked for, and what is trivially reached.
+        """Sizes, trivial losses and results of leak checks, which need no model.
 
-        Losses in nats: `uniform_loss`, and `unigram_loss`, that of the frequencies of the clients'
-        labels, on `val`; `source_unigram_loss` the same on the source. `growth` and
-        `growth_passes` are missing where the batch stays as it is. `best_accuracy` is the most that
-        a classifier can reach on the query's distribution, where that is known. `query_checksum`
-        (CRC-32) tells whether two runs adapted on the same windows.
+        Losses are in nats: `uniform_loss`, and `unigram_loss` of the frequencies of the clients'
+        labels, on `val`; `source_unigram_loss` is the same on the source. `growth` and
+        `growth_passes` are missing if the batch does not grow. `best_accuracy` is the best possible
+        accuracy on the query's distribution, if known. Runs with the same `query_checksum` (CRC-32)
+        adapt to the same windows.
         """
         population, classes = self._population, self._population.classes
-        known = population.pooled.labels
-        found: dict[str, int | float] = {
+        trained = population.pooled.labels
+        columns: dict[str, int | float] = {
             "fold": self.fold,
             "classes": classes,
             "clients": len(population.clients),
-            "client_windows": len(known),
+            "client_windows": len(trained),
             "source_windows": len(population.source.labels),
             "query_windows": len(population.query.labels),
             "heldout_windows": len(population.heldout.labels),
             "query_checksum": zlib.crc32(population.query.windows.numpy().tobytes()),
             "uniform_loss": math.log(classes),
-            "unigram_loss": unigram_loss(known, self._splits()["val"].labels, classes),
-            "source_unigram_loss": unigram_loss(known, population.source.labels, classes),
+            "unigram_loss": unigram_loss(trained, self._splits()["val"].labels, classes),
+            "source_unigram_loss": unigram_loss(trained, population.source.labels, classes),
         }
         if self.growing is not None:
-            found |= {"growth": self.growing[-1], "growth_passes": self.growth_passes}
+            columns |= {"growth": self.growing[-1], "growth_passes": self.growth_passes}
         if population.best_accuracy is not None:
-            found["best_accuracy"] = population.best_accuracy
+            columns["best_accuracy"] = population.best_accuracy
         if population.best_accuracy_se is not None:
-            found["best_accuracy_se"] = population.best_accuracy_se
-        return found | population.checks
+            columns["best_accuracy_se"] = population.best_accuracy_se
+        return columns | population.checks
 
     def scores(self, split: str, logits: Float[Tensor, "n classes"]) -> dict[str, float]:
         """How well logits predict the labels of a split (`window_scores`).
@@ -188,24 +186,24 @@ class Windows(L.LightningDataModule):
         return window_scores(logits, self._splits()[split].labels.to(logits.device))
 
     def changes(self, split: str, before: Sequence[int], now: Sequence[int]) -> dict[str, float]:
-        """How many windows of a split became right, `won`, and wrong, `lost`.
+        """Numbers of windows of a split that became right, `won`, and wrong, `lost`.
 
         Args:
             split: as for `scores`.
-            before: the class that each was given to, in the order of its loader.
+            before: predicted class of each window, in the order of its loader.
             now: the same, later.
         """
         was, remains = self.right(split, before), self.right(split, now)
         return {"won": float((remains & ~was).sum()), "lost": float((was & ~remains).sum())}
 
     def right(self, split: str, classes: Sequence[int]) -> Bool[np.ndarray, " n"]:
-        """Whether each window of a split is of the class that it was given to.
+        """Whether the prediction for each window of a split is right.
 
-        For what records a run, and not for modules: with two classes this tells the label.
+        For recording, not for modules: with two classes it reveals the labels.
 
         Args:
             split: as for `scores`.
-            classes: in the order of its loader.
+            classes: predicted class of each window, in the order of its loader.
         """
         return self._splits()[split].labels.numpy() == np.asarray(classes)
 
@@ -225,7 +223,7 @@ class Windows(L.LightningDataModule):
         """The windows of each split; with labels only where the source is trained on."""
         labeled = self.train_on == "source"
         return {
-            name: _in_order(split if labeled else (split.windows,))
+            name: in_order(*(split if labeled else (split.windows,)))
             for name, split in self._splits().items()
         }
 
@@ -240,7 +238,7 @@ class Windows(L.LightningDataModule):
     def _passes(self, windows: Float[Tensor, "n length features"]) -> Passes:
         largest = self.batch if self.growing is None else self.growing[-1]
         if largest > len(windows):
-            key = f"batch={largest}" if self.growing is None else f"data.growth={largest}"
+            key = f"batch={largest}" if self.growing is None else f"growth={largest}"
             raise ValueError(
                 f"{key} exceeds the {len(windows)} windows of the query; choose at most "
                 f"{len(windows)}"
@@ -254,8 +252,3 @@ class Windows(L.LightningDataModule):
 
     def _order(self, windows: int, epoch: int) -> Integer[Tensor, " windows"]:
         return torch.randperm(windows, generator=generator_for("order", self.seed, epoch))
-
-
-def _in_order(parts: tuple[Tensor, ...]) -> InOrder:
-    rows = torch.arange(len(parts[0]))
-    return InOrder(lambda some: tuple(part[some] for part in parts), rows, batch=SCORED_BATCH)

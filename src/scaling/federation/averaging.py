@@ -1,4 +1,4 @@
-"""What averaging over clients means, in plain arrays: the oracle of what Flower computes."""
+"""Federated averaging in plain arrays; tests compare Flower with it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,15 +8,14 @@ import numpy as np
 def average(
     clients: Sequence[Mapping[str, np.ndarray]], examples: Sequence[int]
 ) -> dict[str, np.ndarray]:
-    """The mean of each array over clients, each counting as often as it has examples.
+    """The mean of each array over clients, weighted by their numbers of examples.
 
     w = sum_k n_k w_k / sum_k n_k (McMahan et al., arXiv:1602.05629, algorithm 1), summed in double
-    precision. Arrays of whole numbers or truth values are left out: counters have no mean that
-    counts anything.
+    precision. Arrays of integers or booleans are left out: the mean of a counter counts nothing.
 
     Args:
-        clients: name -> array, of the same names and shapes for each.
-        examples: of each client, at least 1.
+        clients: name -> array for each client, of the same names and shapes.
+        examples: number of examples of each client, at least 1.
     """
     share = np.asarray(examples) / np.sum(examples)
     return {

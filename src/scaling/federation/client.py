@@ -1,4 +1,4 @@
-"""What one client of a federation does in one round, in plain torch."""
+"""One client of a federation in one round, in plain torch."""
 
 import copy
 import math
@@ -14,39 +14,39 @@ from scaling.contracts.labeled import Labeled
 from scaling.federation.flower.settings import Federation
 from scaling.seeds import generator_for, seed_for
 
-SCORED_BATCH = 1_000  # windows at a time in evaluations; of no influence on any number
+SCORED_BATCH = 1_000  # windows at a time in evaluations; no number depends on it
 
 
 def averaged(net: nn.Module) -> dict[str, Tensor]:
     """The entries of a state dict that clients send: weights, and statistics of normalisations.
 
-    Whole numbers, such as BatchNorm's count of batches, stay where they count.
+    Integers, such as BatchNorm's count of batches, are not sent.
     """
     return {name: t for name, t in net.state_dict().items() if t.is_floating_point()}
 
 
 def statistics(net: nn.Module) -> list[str]:
-    """The names among `averaged` that no gradient trains."""
+    """The names in `averaged` that are not parameters."""
     trained = dict(net.named_parameters(remove_duplicate=False))
     return [name for name in averaged(net) if name not in trained]
 
 
 def arrays_of(net: nn.Module) -> dict[str, np.ndarray]:
-    """What clients send, as copies."""
+    """Copies of the arrays that clients send."""
     return {name: t.detach().cpu().numpy().copy() for name, t in averaged(net).items()}
 
 
 def replaced(net: nn.Module, arrays: dict[str, np.ndarray]) -> nn.Module:
-    """A copy of a network with what a client sent."""
-    own = copy.deepcopy(net)
+    """A copy of a network with the arrays that a client sent."""
+    net = copy.deepcopy(net)
     tensors = {name: torch.tensor(array) for name, array in arrays.items()}
-    own.load_state_dict(own.state_dict() | tensors)
-    return own
+    net.load_state_dict(net.state_dict() | tensors)
+    return net
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What a client does in a round: takes over the weights, trains on its windows, answers."""
+    """The work of a client in a round: load the weights, train on its windows, send the result."""
 
     net: nn.Module
     clients: tuple[Labeled, ...]
@@ -56,9 +56,9 @@ class Work:
     def __call__(
         self, arrays: dict[str, np.ndarray], server_round: int, client: int, proximal_mu: float
     ) -> tuple[dict[str, np.ndarray], int, float]:
-        own = replaced(self.net, arrays)
+        net = replaced(self.net, arrays)
         loss = train_locally(
-            own,
+            net,
             *self.clients[client],
             epochs=self.federation.local_epochs,
             batch=self.federation.batch,
@@ -67,7 +67,7 @@ class Work:
             proximal_mu=proximal_mu,
             draws=(self.seed, server_round, client),
         )
-        return arrays_of(own), len(self.clients[client][1]), loss
+        return arrays_of(net), len(self.clients[client][1]), loss
 
 
 def train_locally(
@@ -82,23 +82,23 @@ def train_locally(
     proximal_mu: float,
     draws: tuple[int, int, int],
 ) -> float:
-    """Train `net` on a client's windows; gives the mean loss of a window meanwhile, in nats.
+    """Train `net` on a client's windows and return their mean loss during training, in nats.
 
-    The optimizer is SGD, anew in each round. Each epoch has an order of its own, and its last
-    batch is smaller where the windows do not divide. What is minimised is the mean loss of a batch
-    plus mu/2 |w - w_0|^2, with w_0 the weights that the round began with (Li et al.,
-    arXiv:1812.06127, eq. 2); the term is not part of the loss that is given back.
+    The optimizer is SGD without state from earlier rounds. Each epoch draws its own order; its last
+    batch may be smaller. The objective is the mean loss of a batch plus mu/2 |w - w_0|^2, with w_0
+    the weights at the start of the round (Li et al., arXiv:1812.06127, eq. 2). The returned loss
+    does not include that term.
 
     Args:
         net: offers `losses(batch)`; changed in place.
-        windows: of the client.
+        windows: windows of the client.
         labels: their classes.
         epochs: passes over the windows.
         batch: windows per step.
         lr: learning rate.
-        momentum: of SGD; 0 for none.
-        proximal_mu: 0 for no pull towards w_0.
-        draws: seed of the run, round and client, which order and dropout follow from.
+        momentum: momentum of SGD; 0 for none.
+        proximal_mu: weight mu of the proximal term; 0 for none.
+        draws: seed of the run, round and client, from which order and dropout follow.
 
     Raises:
         FloatingPointError: if the loss or a weight is no longer finite.
@@ -131,7 +131,7 @@ def train_locally(
 
 @torch.no_grad()
 def scores(net: nn.Module, windows: Tensor, labels: Tensor) -> Mapping[str, float]:
-    """Mean loss, in nats, and accuracy of a network on windows."""
+    """Mean loss in nats and accuracy of a network on windows."""
     net.eval()
     parts = zip(windows.split(SCORED_BATCH), labels.split(SCORED_BATCH), strict=True)
     outcomes = [net.losses_and_logits(part) for part in parts]  # type: ignore[operator]

@@ -1,10 +1,9 @@
-"""Models that clients trained together, each trained once and then shared by all who want it."""
+"""A cache of federated models: each is trained once and shared by all runs that need it."""
 
 import contextlib
 import hashlib
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from scaling import __version__
+from scaling.contracts.atomic_write import atomic_write
 from scaling.contracts.labeled import Labeled
 from scaling.federation import training
 from scaling.federation.flower.settings import Federation
@@ -26,7 +26,7 @@ from scaling.storage import locks
 log = logging.getLogger(__name__)
 
 FILE = "source.pt"
-METHOD = 1  # raised when the same settings begin to give another model
+METHOD = 1  # raise it when the same settings give another model
 
 
 def source(
@@ -39,40 +39,40 @@ def source(
     model: Mapping[str, Any],
     cache: Path,
 ) -> Source:
-    """A federated model from `cache`, where it is trained first if it is not there.
+    """A federated model from `cache`, trained first if it is not there.
 
-    Processes that want the same model at a time wait for the one that trains it. Its folder has
-    the digest of all that can change it: windows, settings, seed, `model`, and versions of this
-    package, torch and Flower; `federation.backend` cannot. A file that is damaged is named in a
-    warning, and the model is trained again.
+    A process that needs a model which another one is training waits for it. The folder of a model
+    is named by a digest of all that can change it: windows, settings but `federation.backend`,
+    seed, `model`, and the versions of this package, torch and Flower. A damaged file is reported in
+    a warning, and the model is trained again.
 
     Args:
         build: makes the network, whose weights follow from torch's global random state.
-        clients: windows and labels of each, for training.
-        scored: source windows and labels that nobody trains on, for the history.
+        clients: windows and labels of each client, for training.
+        scored: source windows and labels, not trained on, for the history.
         federation: how to train.
-        seed: of the run.
-        model: the network's config and sizes, in plain types: what tells it from others.
-        cache: folder of all such models.
+        seed: seed of the run.
+        model: the network's config and sizes, in plain types, for its identity.
+        cache: folder of all models.
 
     Raises:
-        ValueError: if a client has no windows, windows do not fit together or are not finite; or
-            if Flower is not installed.
+        ValueError: if a client has no windows, windows do not fit together or are not finite, or
+            Flower is not installed.
         RuntimeError: if no client answers in a round.
     """
     training.check(clients, scored)
     identity = _identity(federation, seed, model, [*clients, scored])
     folder = cache / hashlib.sha256(identity.encode()).hexdigest()[:12]
     with _held(folder):
-        found = _read(folder / FILE)
-        if found is None:
-            found = training.train(
+        trained = _read(folder / FILE)
+        if trained is None:
+            trained = training.train(
                 build, clients=clients, scored=scored, federation=federation, seed=seed
             )
-            _write(found, identity, folder / FILE)
+            _write(trained, identity, folder / FILE)
         else:
-            training.warn(found, clients, scored)
-    return found
+            training.warn(trained, clients, scored)
+    return trained
 
 
 @contextlib.contextmanager
@@ -87,19 +87,19 @@ def _held(folder: Path) -> Iterator[None]:
 def _identity(
     federation: Federation, seed: int, model: Mapping[str, Any], parts: Sequence[Labeled]
 ) -> str:
-    """All that can change a model, as strict JSON."""
+    """Everything that can change a model, as strict JSON."""
     settings = asdict(federation)
     settings.pop("backend")
     versions = {"method": METHOD, "scaling": __version__, "torch": torch.__version__}
-    with contextlib.suppress(metadata.PackageNotFoundError):  # training will say so
+    with contextlib.suppress(metadata.PackageNotFoundError):  # training raises an error
         versions["flwr"] = metadata.version("flwr")
     data = [_hash({"windows": windows, "labels": labels}) for windows, labels in parts]
-    known = {"federation": settings, "seed": seed, "model": model, "data": data}
-    return json.dumps(known | {"versions": versions}, sort_keys=True, allow_nan=False)
+    content = {"federation": settings, "seed": seed, "model": model, "data": data}
+    return json.dumps(content | {"versions": versions}, sort_keys=True, allow_nan=False)
 
 
 def _hash(tensors: Mapping[str, Tensor], *texts: str) -> str:
-    """Identity of named tensors, and of texts."""
+    """SHA-256 of named tensors and texts."""
     content = hashlib.sha256()
     for name, tensor in tensors.items():
         content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -110,23 +110,19 @@ def _hash(tensors: Mapping[str, Tensor], *texts: str) -> str:
 
 
 def _write(source: Source, identity: str, path: Path) -> None:
-    """Write a model, whole or not at all."""
+    """Write a model with its checksum, whole or not at all."""
     tables = {
         "history": source.history.to_dict("list"),
         "failures": source.failures.to_dict("list"),
     }
     content: dict[str, Any] = {"identity": identity, "state": source.state, "tables": tables}
     content["checksum"] = _hash(source.state, identity, json.dumps(tables))
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
+    with atomic_write(path) as draft, draft.open("wb") as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _read(path: Path) -> Source | None:
-    """A model as it was written; None if there is none, or if its file is damaged."""
+    """Read a model; None if there is none or its file is damaged."""
     if not path.exists():
         return None
     try:

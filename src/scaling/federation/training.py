@@ -27,11 +27,11 @@ FAILURES: dict[str, type] = {"round": int, "client": int, "reason": str}
 
 
 class Source(NamedTuple):
-    """A model trained by clients, and how that went."""
+    """A model trained by clients, with the history of its training."""
 
-    state: dict[str, Tensor]  # of the network
-    history: pd.DataFrame  # of each round, and of 0 before training: round, train_loss,
-    # answered, source_loss, source_accuracy; on windows that nobody trains on
+    state: dict[str, Tensor]  # state dict of the network
+    history: pd.DataFrame  # round (0 is before training), train_loss, answered, source_loss and
+    # source_accuracy on windows that nobody trains on
     failures: pd.DataFrame  # round, client, reason
 
 
@@ -45,25 +45,25 @@ def train(
 ) -> Source:
     """Train a model by federated averaging, all clients in every round.
 
-    A function of its arguments alone: initial weights, orders and dropout follow from `seed`, and
-    torch computes on one thread, so that sums do not depend on the machine; the small networks that
-    this is meant for gain nothing by more.
+    The result depends on the arguments alone: initial weights, orders and dropout follow from
+    `seed`, and torch computes on one thread, so that sums do not depend on the machine; small
+    networks gain nothing from more threads.
 
-    What is averaged, by the clients' numbers of windows, are weights and, plainly whatever the
-    strategy, the running means and variances of BatchNorm; so the variance between the clients'
-    means is missing in the latter. Whole numbers, such as its count of batches, keep their initial
+    Weights are averaged as the strategy says, by the clients' numbers of windows. Running means and
+    variances of BatchNorm are always averaged plainly, so the running variance does not include the
+    variance between the clients' means. Integers, such as its count of batches, keep their initial
     values.
 
     Args:
         build: makes the network, which offers `losses(batch)` and `losses_and_logits(batch)`.
-        clients: windows and labels of each, for training.
-        scored: source windows and labels that nobody trains on, for `history`.
+        clients: windows and labels of each client, for training.
+        scored: source windows and labels, not trained on, for `history`.
         federation: how to train.
-        seed: of the run.
+        seed: seed of the run.
 
     Raises:
-        ValueError: if a client has no windows, windows do not fit together or are not finite; or
-            if Flower is not installed.
+        ValueError: if a client has no windows, windows do not fit together or are not finite, or
+            Flower is not installed.
         RuntimeError: if no client answers in a round.
     """
     check(clients, scored)
@@ -75,11 +75,11 @@ def train(
     with _bar(federation.rounds) as bar, _one_thread():
 
         def watch(server_round: int, arrays: dict[str, np.ndarray]) -> None:
-            found = scores(replaced(net, arrays), *scored)
-            line = {f"source_{name}": score for name, score in found.items()}
+            source = scores(replaced(net, arrays), *scored)
+            line = {f"source_{name}": score for name, score in source.items()}
             evaluated.append({"round": server_round, **line})
             bar.update(server_round - bar.n)
-            bar.set_postfix_str(f"accuracy {found['accuracy']:.3f}", refresh=False)
+            bar.set_postfix_str(f"accuracy {source['accuracy']:.3f}", refresh=False)
 
         outcome = rounds.run(
             partial(_strategy, strategies, federation, len(clients), statistics(net)),
@@ -100,28 +100,28 @@ def train(
 
 
 def _bar(rounds: int) -> "tqdm[Any]":
-    """A bar on a terminal; none in a worker, beside which others write to the same one."""
-    tqdm.set_lock(threading.RLock())  # tqdm's own is for several processes, and outlives a worker
+    """A progress bar on a terminal; none in a worker, which shares its terminal with others."""
+    tqdm.set_lock(threading.RLock())  # the default is for several processes and outlives a worker
     hidden = True if multiprocessing.parent_process() else None
     return tqdm(total=rounds, unit="round", desc="source", disable=hidden)
 
 
 def warn(source: Source, clients: Sequence[Labeled], scored: Labeled) -> None:
-    """Name clients that were missing in the average of a round; and a model that learned nothing.
+    """Warn of a model that learned nothing and of clients missing in the average of a round.
 
     Args:
         source: a trained model.
-        clients: windows and labels of each.
-        scored: windows and labels that nobody trained on.
+        clients: windows and labels of each client.
+        scored: windows and labels, not trained on.
     """
     rounds, loss = source.history[["round", "source_loss"]].iloc[-1]
-    known = torch.cat([labels for _, labels in clients])
-    classes = 1 + int(max(known.max(), scored.labels.max()))
-    trivial = labeled.unigram_loss(known, scored.labels, classes)
-    if loss >= trivial:
+    trained = torch.cat([labels for _, labels in clients])
+    classes = 1 + int(max(trained.max(), scored.labels.max()))
+    unigram = labeled.unigram_loss(trained, scored.labels, classes)
+    if loss >= unigram:
         warnings.warn(
             f"the source model is no better than the frequencies of labels after {rounds:.0f} "
-            f"rounds (loss {loss:.3f} nats, against {trivial:.3f}); raise federation.rounds, or "
+            f"rounds (loss {loss:.3f} nats, against {unigram:.3f}); raise federation.rounds, or "
             "choose another federation.lr",
             stacklevel=3,
         )
@@ -134,10 +134,10 @@ def warn(source: Source, clients: Sequence[Labeled], scored: Labeled) -> None:
 
 
 def check(clients: Sequence[Labeled], scored: Labeled) -> None:
-    """Stop before anything is trained on windows that cannot be trained on.
+    """Check that all windows can be trained on.
 
     Raises:
-        ValueError: naming the client.
+        ValueError: naming the client whose windows cannot.
     """
     if not clients:
         raise ValueError("a federation needs at least 1 client; raise the data's clients")
@@ -152,15 +152,17 @@ def _strategy(
         "fedprox": strategies.Proximal,
         "fedadam": strategies.Adaptive,
     }
-    own = {key: getattr(settings, key) for key in STRATEGIES[settings.strategy]}
-    if "server_lr" in own:
-        own["eta"] = own.pop("server_lr")
-    made: Recording = kinds[settings.strategy](clients=clients, statistics=statistics, **own)
-    return made
+    options = {key: getattr(settings, key) for key in STRATEGIES[settings.strategy]}
+    if "server_lr" in options:
+        options["eta"] = options.pop("server_lr")
+    strategy: Recording = kinds[settings.strategy](
+        clients=clients, statistics=statistics, **options
+    )
+    return strategy
 
 
 def _flower() -> tuple[Any, Any]:
-    """The modules that import Flower, which is not always installed."""
+    """Import the modules that need Flower, which is optional."""
     try:
         from scaling.federation.flower import rounds, strategies
     except ModuleNotFoundError as error:

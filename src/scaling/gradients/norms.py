@@ -1,4 +1,4 @@
-"""Statistics of gradients: tensors in, tensors out. Nothing here knows of a trainer or a config."""
+"""Norms of gradients, their clipping, spread and direction."""
 
 import torch
 from jaxtyping import Float
@@ -8,40 +8,40 @@ CLIP_EPSILON = 1e-6  # added to the norm by torch.nn.utils.clip_grad_norm_
 
 
 def total_norm(tensors: list[Tensor]) -> Float[Tensor, ""]:
-    """L2 norm over all coordinates of all tensors, in float32 whatever they are.
+    """L2 norm over all coordinates of all tensors, in float32.
 
     Raises:
-        ValueError: if there is no tensor, which is not the same as a norm of zero.
+        ValueError: if there is no tensor.
     """
     return torch.linalg.vector_norm(layer_norms(tensors))
 
 
 def clip_coefficient(norm: Float[Tensor, "*steps"], clip: float) -> Float[Tensor, "*steps"]:
-    """The factor that `torch.nn.utils.clip_grad_norm_` multiplies gradients of this norm with.
+    """The factor by which `torch.nn.utils.clip_grad_norm_` multiplies gradients of this norm.
 
-    At most 1, and exactly 1 for `clip=inf` while the norm is finite; nan for a norm that is not.
+    At most 1, and exactly 1 for `clip=inf`; nan if the norm is not finite.
 
     Args:
-        norm: of the gradients before clipping.
-        clip: ceiling on the norm, at least 0.
+        norm: norm of the gradients before clipping.
+        clip: maximum norm, at least 0.
     """
     return (clip / (norm + CLIP_EPSILON)).clamp(max=1.0) + 0 * norm
 
 
 def clamped_norm(tensors: list[Tensor], clip: float) -> Float[Tensor, ""]:
-    """L2 norm after each coordinate is cut to [-clip, clip], as clipping by value does."""
+    """L2 norm after clipping by value: each coordinate is clamped to [-clip, clip]."""
     return total_norm([tensor.clamp(-clip, clip) for tensor in tensors])
 
 
 def layer_norms(tensors: list[Tensor]) -> Float[Tensor, " tensors"]:
-    """L2 norm of each tensor, in float32 whatever they are; doubles are summed up as doubles.
+    """L2 norm of each tensor, in float32; doubles are summed in double precision.
 
     Raises:
-        ValueError: if there is no tensor, which is not the same as a norm of zero.
+        ValueError: if there is no tensor.
     """
     if not tensors:
         raise ValueError("norms over no tensors are not defined; did backward run?")
-    if any(tensor.dtype == torch.float64 for tensor in tensors):  # which torch refuses to narrow
+    if any(tensor.dtype == torch.float64 for tensor in tensors):  # `dtype` below may not narrow
         return torch.stack([torch.linalg.vector_norm(tensor).float() for tensor in tensors])
     return torch.stack(torch._foreach_norm(tensors, 2, dtype=torch.float32))
 
@@ -51,14 +51,14 @@ def layer_spread(
 ) -> Float[Tensor, "2 tensors"]:
     """Mean and variance over the coordinates of each tensor, in float32.
 
-    The variance is that of the population, in the two-pass form, the mean square of the distance
-    from the mean: E[g^2] - E[g]^2 cancels where the mean is large, and would be negative at times.
-    Where the mean makes up less than half of E[g^2], that form loses no more than one bit; on a
-    CPU, which can look without waiting, such tensors, nearly all, are spared the second pass.
+    It is the population variance in the two-pass form, E[(g - E[g])^2], because E[g^2] - E[g]^2
+    cancels where the mean is large and can be negative. If E[g]^2 is at most half of E[g^2],
+    cancellation costs at most one bit, so on a CPU such tensors, nearly all, skip the second pass;
+    on a GPU the comparison would wait for the device.
 
     Args:
         tensors: the gradients.
-        norms: their L2 norms, as `layer_norms` gives them.
+        norms: their L2 norms, from `layer_norms`.
     """
     sizes = norms.new_tensor([tensor.numel() for tensor in tensors])
     means = torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors]) / sizes
@@ -80,13 +80,13 @@ def cosine(a: list[Tensor], b: list[Tensor]) -> Float[Tensor, ""]:
 
     Args:
         a: a tensor for each parameter.
-        b: of the same shapes, in the same order.
+        b: tensors of the same shapes, in the same order.
 
     Raises:
-        ValueError: for gradients of different parameters, or of none.
+        ValueError: if the shapes differ, or there is no tensor.
     """
     if [tensor.shape for tensor in a] != [tensor.shape for tensor in b]:
-        raise ValueError("a cosine takes two gradients of the same parameters, in one order")
+        raise ValueError("a cosine needs two gradients of the same parameters in the same order")
     lengths = total_norm(a), total_norm(b)
     products = [
         (x.float() / lengths[0] * (y.float() / lengths[1])).sum() for x, y in zip(a, b, strict=True)

@@ -1,4 +1,4 @@
-"""A recurrent network: gated recurrent units over a window, with shortcuts."""
+"""A recurrent network: gated recurrent units over a window, with residual connections."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from scaling.models.sequence import SequenceClassifier
 
 
 class Block(nn.Module):
-    """One recurrent layer, and a shortcut around it."""
+    """One recurrent layer with a residual connection."""
 
     def __init__(self, width: int, *, norm: nn.Module, dropout: nn.Module):
         super().__init__()
@@ -24,10 +24,10 @@ class Block(nn.Module):
 class GRU(SequenceClassifier):
     """Classify windows by gated recurrent units (Cho et al., arXiv:1406.1078).
 
-    Each layer reads the one below from the first time step to the last and adds to it; the mean
-    over time of the last goes into the head.
+    Each layer runs over the time steps of the one below, from first to last, and adds its
+    normalised output to it. The head gets the last layer's mean over time.
 
-    Arguments and refusals are those of `SequenceClassifier`, which normalises what a layer adds.
+    It takes the arguments of `SequenceClassifier` and raises its errors.
     """
 
     name = "gru"

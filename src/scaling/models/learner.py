@@ -1,4 +1,4 @@
-"""What a step of training is, and nothing else."""
+"""The Lightning module: what a step of training is."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from scaling.models.scores import accuracy_scores, loss_scores
+from scaling.contracts.net import Classifier, Net
+from scaling.contracts.protocols import howto, name_of, required
+from scaling.contracts.scores import accuracy_scores, loss_scores
 from scaling.optim.parameter_groups import optimization
 from scaling.seeds import reseed, seed_for
 
@@ -18,18 +20,20 @@ from scaling.seeds import reseed, seed_for
 class Learner(L.LightningModule):
     """Minimise the mean of a network's losses.
 
-    Clipping belongs to the trainer and statistics to the callbacks, so that a new network never
-    needs to repeat them. The random state of each batch (dropout) follows from its index alone:
-    runs that differ in learning rate or clipping draw the same, and so does a resumed one.
+    The trainer clips and callbacks record statistics, so a new network repeats neither. The random
+    state of each batch (dropout) follows from the seed and its index: runs that differ only in
+    learning rate or clipping draw the same numbers, and so does a resumed run.
 
     Args:
-        net: offers `losses(batch)`, one loss per example, in nats. One that classifies also offers
-            `losses_and_logits(batch)`, and is then scored by its accuracy, too; a batch of it is
-            inputs, labels, and, where these may be corrupted, the true labels.
-        optimizer: builds the optimizer; its hyperparameters are already bound. Weight decay is
-            turned off for vectors (biases and norms), as in GPT-2 and its successors.
-        schedule: builds the learning rate's schedule, advanced after every optimizer step.
-        seed: of the run.
+        net: must be a `Net`; a `Classifier` is scored by accuracy, too: its batches are inputs,
+            labels, and the true labels where labels may be corrupted.
+        optimizer: builds the optimizer, its hyperparameters already bound. Weight decay is off for
+            vectors (biases and norms), as in GPT-2.
+        schedule: builds the learning-rate schedule, which advances after every optimizer step.
+        seed: seed of the run.
+
+    Raises:
+        ValueError: for a network without losses.
     """
 
     def __init__(
@@ -41,13 +45,19 @@ class Learner(L.LightningModule):
         seed: int,
     ):
         super().__init__()
-        self.net: Any = net
+        self.net: Net = required(net, Net, "model")
         self.optimizer, self.schedule, self.seed = optimizer, schedule, seed
         self.validated: dict[int, list[tuple[Tensor, ...]]] = {}  # by loader
 
     def losses(self, batch: Any) -> Float[Tensor, " batch"]:
-        """One loss per example, where training, validation and every statistic start."""
-        return self.net.losses(batch)
+        """One loss per example; training, validation and all statistics start from it."""
+        losses = self.net.losses(batch)
+        if losses.ndim != 1:
+            raise ValueError(
+                f"{name_of(self.net)}.losses(batch) must return one loss per example, not a tensor "
+                f"of shape {tuple(losses.shape)}{howto('model')}"
+            )
+        return losses
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         reseed(seed_for("step", self.seed, self.current_epoch, batch_idx), self.device)
@@ -56,17 +66,18 @@ class Learner(L.LightningModule):
         return self.losses(batch).mean()
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        if hasattr(self.net, "losses_and_logits"):  # one forward pass for both
+        outcome: tuple[Tensor, ...]
+        if isinstance(self.net, Classifier):  # one forward pass for both
             outcome = (*self.net.losses_and_logits(batch), batch[1], batch[-1])
         else:
             outcome = (self.losses(batch),)
         self.validated.setdefault(dataloader_idx, []).append(outcome)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores of each split, under its name: `val_loss`, `test_accuracy`.
+        """Log the scores of each split under its name: `val_loss`, `test_accuracy`.
 
-        A single loader is the split `val`; a mapping of them names its own. Training examples have
-        no loss here, because `train_loss` is that of the steps.
+        A single loader is the split `val`; a mapping of loaders names its splits. The split `train`
+        logs no loss, because `train_loss` is that of the steps.
         """
         loaders = self.trainer.val_dataloaders
         splits = list(loaders) if isinstance(loaders, Mapping) else ["val"]

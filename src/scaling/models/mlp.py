@@ -1,4 +1,4 @@
-"""A multilayer perceptron, initialised by one of four schemes."""
+"""A multilayer perceptron with a choice of four initialisations."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -6,6 +6,8 @@ from itertools import pairwise
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from scaling.contracts.limits import check_choice, check_least
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 INITS: dict[str, Callable[[Tensor], Tensor] | None] = {
@@ -19,7 +21,7 @@ INITS: dict[str, Callable[[Tensor], Tensor] | None] = {
 class MLP(nn.Module):
     """Classify vectors: `depth` hidden layers of `width` features, then a linear classifier.
 
-    So `depth` is the number of activations, and `depth + 1` that of weight matrices.
+    There are `depth` activations and `depth + 1` weight matrices.
 
     Args:
         inputs: features per example.
@@ -28,15 +30,15 @@ class MLP(nn.Module):
         depth: number of hidden layers, at least 1.
         width: features of each hidden layer.
         activation: `relu`, `gelu` or `tanh`, after each hidden layer.
-        init: of every weight matrix, the classifier's too, whatever the activation. With fan_in
-            inputs and fan_out outputs: `xavier`, uniform of variance 2 / (fan_in + fan_out) (Glorot
-            and Bengio 2010, eq. 16); `he`, normal of variance 2 / fan_in (He et al.,
-            arXiv:1502.01852, eq. 10); `orthogonal`, with singular values of 1 (Saxe et al.,
-            arXiv:1312.6120); all three with biases of zero. `torch` leaves what `nn.Linear` draws:
-            weights of variance 1 / (3 fan_in), and biases likewise.
+        init: initialisation of every weight matrix, including the classifier's, whatever the
+            activation. With fan_in inputs and fan_out outputs: `xavier`, uniform with variance
+            2 / (fan_in + fan_out) (Glorot and Bengio 2010, eq. 16); `he`, normal with variance
+            2 / fan_in (He et al., arXiv:1502.01852, eq. 10); `orthogonal`, with singular values of
+            1 (Saxe et al., arXiv:1312.6120); all three with biases of zero. `torch` keeps the
+            initialisation of `nn.Linear`: weights and biases of variance 1 / (3 fan_in).
 
     Raises:
-        ValueError: naming the key whose value has no meaning.
+        ValueError: for a value out of range, naming its key.
     """
 
     def __init__(
@@ -56,15 +58,9 @@ class MLP(nn.Module):
                 f"model=mlp takes one vector per example, not {length} in a row; choose data of "
                 "vectors, such as data=digits or data=mnist"
             )
-        for key, value in {"depth": depth, "width": width}.items():
-            if value < 1:
-                raise ValueError(f"model.{key}={value} must be at least 1")
-        for key, choice, known in (
-            ("activation", activation, list(ACTIVATIONS)),
-            ("init", init, list(INITS)),
-        ):
-            if choice not in known:
-                raise ValueError(f"model.{key}={choice} must be one of {', '.join(known)}")
+        check_least(1, depth=depth, width=width)
+        check_choice(ACTIVATIONS, activation=activation)
+        check_choice(INITS, init=init)
         widths = [inputs] + [width] * depth
         self.hidden = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(widths))
         self.classifier = nn.Linear(width, outputs)
@@ -87,7 +83,7 @@ class MLP(nn.Module):
     def losses_and_logits(
         self, batch: Sequence[Tensor]
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch classes"]]:
-        """Both of each example, from one forward pass."""
+        """Loss and logits of each example, from one forward pass."""
         x, labels, *_ = batch
         logits = self(x)
         return F.cross_entropy(logits, labels, reduction="none"), logits

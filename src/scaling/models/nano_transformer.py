@@ -1,13 +1,15 @@
 """A decoder-only transformer as in GPT-2, small enough to sweep.
 
-Unusual only in what it leaves out: one shape for all layers, learned positions, and an output that
-shares its weights with the embedding. Radford et al. (2019), "Language models are unsupervised
-multitask learners", section 2.3.
+All layers have one shape, positions are learned, and the output shares its weights with the
+embedding. Radford et al. (2019), "Language models are unsupervised multitask learners",
+section 2.3.
 """
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, arange, nn
+
+from scaling.contracts.limits import check_least
 
 
 class NanoTransformer(nn.Module):
@@ -23,6 +25,9 @@ class NanoTransformer(nn.Module):
         layers: blocks of attention and MLP.
         heads: attention heads; must divide `d_model`.
         dropout: share of activations dropped in training, in [0, 1).
+
+    Raises:
+        ValueError: for a value out of range, naming its key.
     """
 
     def __init__(
@@ -42,20 +47,18 @@ class NanoTransformer(nn.Module):
                 f"a tied embedding needs as many outputs as inputs, got {outputs} and {inputs}; "
                 "choose data of text or tokens; images take model=mlp, windows model=tcn or gru"
             )
-        for key, value in {"d_model": d_model, "layers": layers, "heads": heads}.items():
-            if value < 1:
-                raise ValueError(f"model.{key}={value} must be at least 1")
+        check_least(1, d_model=d_model, layers=layers, heads=heads)
         if d_model % heads:
-            raise ValueError(f"model.heads={heads} must divide model.d_model={d_model}")
+            raise ValueError(f"heads={heads} must divide d_model={d_model}")
         if not 0 <= dropout < 1:
-            raise ValueError(f"model.dropout={dropout} must lie in [0, 1); 0 turns it off")
+            raise ValueError(f"dropout={dropout} must lie in [0, 1); 0 turns it off")
         self.embedding = nn.Embedding(inputs, d_model)
         self.positions = nn.Embedding(length, d_model)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.Sequential(*(Block(d_model, heads, dropout) for _ in range(layers)))
         self.norm = nn.LayerNorm(d_model)
         for name, parameter in self.named_parameters():
-            if name.endswith(("out.weight", "down.weight")):  # what a block adds to its residual
+            if name.endswith(("out.weight", "down.weight")):  # the last layer of a residual branch
                 nn.init.normal_(parameter, std=0.02 / (2 * layers) ** 0.5)
             elif parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02)
@@ -76,7 +79,7 @@ class NanoTransformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, each on the normalised stream and added back to it."""
+    """Attention, then an MLP, each on the normalised input and added to it."""
 
     def __init__(self, d_model: int, heads: int, dropout: float):
         super().__init__()
@@ -94,7 +97,7 @@ class Block(nn.Module):
         return h + self.dropout(self.down(F.gelu(self.up(self.norm_mlp(h)), approximate="tanh")))
 
     def attention(self, h: Float[Tensor, "batch time d"]) -> Float[Tensor, "batch time d"]:
-        """Each position looks at itself and at the past."""
+        """Causal self-attention: each position sees itself and those before it."""
         q, k, v = (
             part.unflatten(2, (self.heads, -1)).transpose(1, 2)  # batch heads time d/heads
             for part in self.qkv(h).chunk(3, dim=2)

@@ -1,4 +1,4 @@
-"""What classifiers of windows share: they pool features over time and end in a linear head."""
+"""Base class of window classifiers, which pool features over time and end in a linear head."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,14 +8,16 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from scaling.contracts.limits import check_choice, check_least
+
 NORMALISATIONS = ("group", "layer", "batch", "none")
 
 
 class SequenceClassifier(nn.Module, ABC):
     """Classify windows, each a number of time steps with the same features.
 
-    Features are embedded step by step; layers, of which a network has `layer`, follow one another;
-    the mean of the last one over time goes through dropout into `head`.
+    Features are embedded step by step and pass through the layers, which a subclass defines in
+    `layer`. The last layer's mean over time goes through dropout into `head`.
 
     Args:
         inputs: features per time step.
@@ -23,13 +25,13 @@ class SequenceClassifier(nn.Module, ABC):
         length: time steps per window, at least 2.
         width: features of each layer.
         layers: number of layers, at least 1.
-        normalisation: in every layer; see `normalised`.
-        groups: of features, for `normalisation=group`.
-        dropout: share of features that are set to zero while training, in every layer and before
-            the head, in [0, 1).
+        normalisation: normalisation of every layer; see `normalised`.
+        groups: groups of features, for `normalisation=group`.
+        dropout: share of features set to zero in training, in every layer and before the head, in
+            [0, 1).
 
     Raises:
-        ValueError: naming the key whose value has no meaning.
+        ValueError: for a value out of range, naming its key.
     """
 
     name: ClassVar[str]  # of the model, for messages
@@ -53,18 +55,12 @@ class SequenceClassifier(nn.Module, ABC):
                 f"model={self.name} takes windows of several time steps, not single vectors; "
                 "choose data of windows, such as data=flows"
             )
-        for key, value in {"width": width, "layers": layers, "groups": groups}.items():
-            if value < 1:
-                raise ValueError(f"model.{key}={value} must be at least 1")
-        if normalisation not in NORMALISATIONS:
-            known = ", ".join(NORMALISATIONS)
-            raise ValueError(f"model.normalisation={normalisation} must be one of {known}")
+        check_least(1, width=width, layers=layers, groups=groups)
+        check_choice(NORMALISATIONS, normalisation=normalisation)
         if normalisation == "group" and (width % groups or width == groups):
-            raise ValueError(
-                f"model.groups={groups} must divide model.width={width} into groups of at least 2"
-            )
+            raise ValueError(f"groups={groups} must divide width={width} into groups of at least 2")
         if not 0 <= dropout < 1:
-            raise ValueError(f"model.dropout={dropout} must lie in [0, 1); 0 turns it off")
+            raise ValueError(f"dropout={dropout} must lie in [0, 1); 0 turns it off")
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, outputs)
         self.embedding = nn.Conv1d(inputs, width, 1)
@@ -77,12 +73,12 @@ class SequenceClassifier(nn.Module, ABC):
 
     @abstractmethod
     def layer(self, number: int, width: int, norm: nn.Module, dropout: nn.Module) -> nn.Module:
-        """A layer, from 0; it keeps the shape (batch, width, length), and owns what it is given."""
+        """Build layer `number`, from 0, with its own `norm` and `dropout`; it keeps the shape."""
 
     def features(
         self, windows: Float[Tensor, "batch length inputs"]
     ) -> Float[Tensor, "batch width length"]:
-        """The last layer's output, of each time step."""
+        """The last layer's output at each time step."""
         return self.blocks(self.embedding(windows.transpose(1, 2)))
 
     def forward(
@@ -92,10 +88,10 @@ class SequenceClassifier(nn.Module, ABC):
         return self.head(self.dropout(self.features(windows).mean(dim=2)))
 
     def logits(self, windows: Tensor) -> Float[Tensor, "batch classes"]:
-        """The logit of each class, where there may be no labels.
+        """The logit of each class, for windows that may have no labels.
 
         Raises:
-            ValueError: if these are no windows of this many features.
+            ValueError: if the input is not windows with this number of features.
         """
         if not windows.is_floating_point():
             raise ValueError(
@@ -116,14 +112,14 @@ class SequenceClassifier(nn.Module, ABC):
     def losses_and_logits(
         self, batch: Sequence[Tensor]
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch classes"]]:
-        """Both of each window, from one forward pass."""
+        """Loss and logits of each window, from one forward pass."""
         windows, labels, *_ = batch
         logits = self.logits(windows)
         return F.cross_entropy(logits, labels, reduction="none"), logits
 
 
 class StepNorm(nn.LayerNorm):
-    """Layer normalisation of each time step over its features, which come first here."""
+    """Layer normalisation over the features of each time step, in (batch, width, length)."""
 
     def forward(
         self, x: Float[Tensor, "batch width length"]
@@ -132,15 +128,14 @@ class StepNorm(nn.LayerNorm):
 
 
 def normalised(kind: str, width: int, groups: int) -> nn.Module:
-    """A normalisation of features, each then scaled and shifted by learned weights.
+    """A normalisation of features with a learned scale and shift.
 
     Args:
         kind: `group` over time and each of `groups` groups of features of one window (Wu and He,
             arXiv:1803.08494), `layer` over the features of one time step (Ba et al.,
             arXiv:1607.06450), `batch` over time and the windows of a batch (Ioffe and Szegedy,
-            arXiv:1502.03167), `none`. Only `batch` lets windows of a batch influence each other;
-            evaluated, it takes the running mean and variance of its training, of which a batch is
-            a tenth (torch's momentum of 0.1).
+            arXiv:1502.03167), `none`. With `batch` the windows of a batch influence each other, and
+            evaluation uses running means and variances (torch's momentum of 0.1).
         width: number of features.
         groups: number of groups of features.
     """

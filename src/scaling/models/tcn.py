@@ -1,4 +1,4 @@
-"""A temporal convolution network: dilated convolutions over a window, with shortcuts."""
+"""A temporal convolution network: dilated convolutions over a window, with residual connections."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ KERNEL = 3  # time steps that a convolution sees
 
 
 class Block(nn.Module):
-    """One convolution, and a shortcut around it."""
+    """One convolution with a residual connection."""
 
     def __init__(self, width: int, *, dilation: int, norm: nn.Module, dropout: nn.Module):
         super().__init__()
@@ -25,13 +25,12 @@ class Block(nn.Module):
 class TCN(SequenceClassifier):
     """Classify windows by residual blocks of dilated convolutions (Bai et al., arXiv:1803.01271).
 
-    Layer i = 0, 1, ... dilates by 2^i, so that a time step of the last of n layers sees
-    2^(n + 1) - 1 steps: 31 with four. Unlike there, convolutions look both ways, because a window
-    is classified as a whole; a block has one, not two; features are averaged over time; and the
-    normalisation is a choice.
+    Layer i = 0, 1, ... has a dilation of 2^i, so a time step of the last of n layers sees
+    2^(n + 1) - 1 steps: 31 with four. Unlike in the paper, convolutions look both ways, because a
+    window is classified as a whole; a block has one convolution, not two; features are averaged
+    over time; and the normalisation, after each convolution, is a choice.
 
-    Arguments and refusals are those of `SequenceClassifier`, whose normalisation follows each
-    convolution.
+    It takes the arguments of `SequenceClassifier` and raises its errors.
     """
 
     name = "tcn"

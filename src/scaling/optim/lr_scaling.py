@@ -1,23 +1,24 @@
-"""Learning rates that follow a batch size."""
+"""Learning rates that scale with the batch size."""
+
+from scaling.contracts.limits import check_choice
 
 FACTORS = {"fixed": 0.0, "linear": 1.0, "sqrt": 0.5}  # powers of the batch size
 
 
 def scaled_lr(lr: float, *, batch: int, reference: int, rule: str) -> float:
-    """The learning rate of a batch size, given that of a reference: `lr (batch / reference)^power`.
+    """The learning rate of a batch size, `lr (batch / reference)^power`.
 
     Args:
-        lr: at the reference.
+        lr: learning rate of the reference batch size.
         batch: examples per update.
-        reference: batch size at which the learning rate is `lr`.
+        reference: batch size to which `lr` belongs.
         rule: `fixed`, power 0; `linear`, 1 (Goyal et al., arXiv:1706.02677); or `sqrt`, 1/2
             (Hoffer et al., arXiv:1705.08741).
 
     Raises:
         ValueError: for an unknown rule, or batch sizes that are not positive.
     """
-    if rule not in FACTORS:
-        raise ValueError(f"lr_rule={rule} must be one of {', '.join(FACTORS)}")
+    check_choice(FACTORS, lr_rule=rule)
     if min(batch, reference) < 1:
         raise ValueError(f"batch={batch} and reference={reference} must be at least 1 example")
     return lr * (batch / reference) ** FACTORS[rule]

@@ -5,7 +5,9 @@ from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from scaling.contracts.protocols import howto, name_of
 
 
 def optimization(
@@ -13,7 +15,11 @@ def optimization(
     optimizer: Callable[[Iterable[Any]], Optimizer],
     schedule: Callable[[Optimizer], LRScheduler],
 ) -> dict[str, Any]:
-    """What Lightning optimizes by; weight decay is turned off for vectors."""
+    """Optimizer and schedule in the form that Lightning asks for, without decay of vectors.
+
+    Raises:
+        ValueError: for what is no optimizer, or no schedule, of torch.
+    """
     parameters = list(trained)
     matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
     vectors = [parameter for parameter in parameters if parameter.ndim < 2]
@@ -21,4 +27,12 @@ def optimization(
     if vectors:
         groups.append({"params": vectors, "weight_decay": 0.0})
     built = optimizer(groups)
-    return {"optimizer": built, "lr_scheduler": {"scheduler": schedule(built), "interval": "step"}}
+    if not isinstance(built, Optimizer):
+        raise ValueError(f"{name_of(built)} must be a torch.optim.Optimizer{howto('optimizer')}")
+    scheduler = schedule(built)
+    if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
+        raise ValueError(
+            f"{name_of(scheduler)} must be an LRScheduler of torch that follows the step alone"
+            f"{howto('schedule')}"
+        )
+    return {"optimizer": built, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,7 +1,7 @@
-"""Learning rates over a run, as factors on its peak: PyTorch only, a function of the step alone.
+"""Learning-rate schedules: factors on the peak, as functions of the step alone.
 
 Each takes `steps`, the optimizer steps of the run, and `batch`, so that a warm-up can be given in
-steps or in training examples: the two are different experiments when the batch size is swept.
+steps or in training examples: the two differ when the batch size is swept.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 def constant(optimizer: Optimizer, *, steps: int, batch: int) -> LambdaLR:
-    """The peak, from the first step to the last."""
+    """The peak at every step."""
     return LambdaLR(optimizer, lambda step: 1.0)
 
 
@@ -24,18 +24,19 @@ def warmup_cosine(
     warmup_examples: int | None,
     final: float,
 ) -> LambdaLR:
-    """Up in a straight line, then down along half a cosine.
+    """A linear warm-up, then a decay along half a cosine.
 
     Loshchilov and Hutter (arXiv:1608.03983, eq. 5), after a warm-up as in Goyal et al.
-    (arXiv:1706.02677, section 2.2). The first step has 1/warm-up of the peak, the last one `final`.
+    (arXiv:1706.02677, section 2.2). The first of w warm-up steps has 1/w of the peak, the last step
+    of the run `final`.
 
     Args:
-        optimizer: whose learning rate is the peak.
+        optimizer: its learning rate is the peak.
         steps: optimizer steps of the run.
         batch: training examples per step.
         warmup_steps: steps to the peak; or
-        warmup_examples: training examples to the peak, rounded to whole steps, at least one if
-            there are any.
+        warmup_examples: training examples to the peak, rounded to whole steps, at least one unless
+            it is 0.
         final: share of the peak at the end, in [0, 1].
 
     Raises:
@@ -47,8 +48,8 @@ def warmup_cosine(
     def factor(step: int) -> float:
         if step < warmup:
             return (step + 1) / warmup
-        done = min(1.0, (step - warmup) / max(1, steps - 1 - warmup))
-        return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
+        progress = min(1.0, (step - warmup) / max(1, steps - 1 - warmup))
+        return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
     return LambdaLR(optimizer, factor)
 
@@ -63,22 +64,22 @@ def warmup_stable_decay(
     decay: float,
     final: float,
 ) -> LambdaLR:
-    """Up in a straight line, flat, then down in a straight line over the last share of the run.
+    """A linear warm-up, a constant stretch, then a linear decay over the last share of the run.
 
     Hu et al. (arXiv:2404.06395, section 4); linear decay as in Hagele et al. (arXiv:2405.18392).
 
     Args:
-        optimizer: whose learning rate is the peak.
+        optimizer: its learning rate is the peak.
         steps: optimizer steps of the run.
         batch: training examples per step.
         warmup_steps: steps to the peak; or
-        warmup_examples: training examples to the peak, rounded to whole steps, at least one if
-            there are any.
+        warmup_examples: training examples to the peak, rounded to whole steps, at least one unless
+            it is 0.
         decay: share of the run's steps that decay, in [0, 1].
         final: share of the peak at the end, in [0, 1].
 
     Raises:
-        ValueError: for a warm-up and a decay longer than the run together, or a warm-up given
+        ValueError: if warm-up and decay together are longer than the run, or the warm-up is given
             twice or not at all.
     """
     warmup = _warmup(warmup_steps, warmup_examples, steps, batch)
@@ -87,7 +88,7 @@ def warmup_stable_decay(
     falling = round(decay * steps)
     if warmup + falling > steps:
         raise ValueError(
-            f"schedule.decay={decay} takes {falling} of {steps} steps, which leaves too few for a "
+            f"decay={decay} takes {falling} of {steps} steps, which leaves too few for a "
             f"warm-up of {warmup}; choose a shorter one"
         )
 
@@ -103,20 +104,20 @@ def warmup_stable_decay(
 
 
 def _warmup(in_steps: int | None, in_examples: int | None, steps: int, batch: int) -> int:
-    """Optimizer steps of a warm-up that is given in one of two units."""
+    """Steps of a warm-up that is given in steps or in examples."""
     if (in_steps is None) == (in_examples is None):
         raise ValueError(
-            f"schedule.warmup_steps={in_steps} and schedule.warmup_examples={in_examples}: give "
+            f"warmup_steps={in_steps} and warmup_examples={in_examples}: give "
             "one of them, and null for the other"
         )
     key, value = ("steps", in_steps) if in_steps is not None else ("examples", in_examples)
     assert value is not None
     if value < 0:
-        raise ValueError(f"schedule.warmup_{key}={value} must not be negative; 0 is no warm-up")
+        raise ValueError(f"warmup_{key}={value} must not be negative; 0 is no warm-up")
     warmup = value if key == "steps" else max(round(value / batch), int(value > 0))
     if warmup >= steps:
         raise ValueError(
-            f"schedule.warmup_{key}={value} is a warm-up of {warmup} steps in a run of {steps}; "
+            f"warmup_{key}={value} is a warm-up of {warmup} steps in a run of {steps}; "
             "choose a shorter one, or a longer run"
         )
     return warmup
@@ -124,4 +125,4 @@ def _warmup(in_steps: int | None, in_examples: int | None, steps: int, batch: in
 
 def _share(key: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise ValueError(f"schedule.{key}={value} must lie between 0 and 1")
+        raise ValueError(f"{key}={value} must lie between 0 and 1")

@@ -19,9 +19,9 @@ from scaling.callbacks.heartbeat import Heartbeat
 from scaling.callbacks.progress import Progress
 from scaling.callbacks.signal_handlers import OwnHandlers
 from scaling.config import schema
-from scaling.config.cell import Cell, build
+from scaling.config.cell import Cell, build, keys_of
 from scaling.contracts.columns import Status
-from scaling.runs import denormals, provenance, signals, task, tensorboard, threads
+from scaling.runs import denormals, parts, provenance, signals, task, tensorboard, threads
 from scaling.runs.folder import CHECKPOINT, Checkpoint, clear, keep_config, read_checkpoint
 from scaling.runs.signals import Interrupted
 from scaling.storage import heartbeats
@@ -53,8 +53,9 @@ def rehearse(cell: Cell) -> None:
 
 def examples(cell: Cell) -> int:
     """How many training examples a cell asks for."""
-    data = build(cell.config["data"])
-    data.prepare()
+    with keys_of(cell.config["data"], "data"):
+        data = build(cell.config["data"], "data")
+        data.prepare()
     return int(data.batches.examples(_steps(cell.config, data)))
 
 
@@ -189,7 +190,7 @@ def _train(
             if name.startswith(LOGGED):
                 measured[name] = float(value)
         for source in (data, *observers):
-            measured.update(source.columns())
+            measured.update(parts.columns(source))
     finite = math.isfinite(measured.get("val_loss", math.nan))
     done = finite and "diverged_step" not in measured
     tensorboard.conclude(trainer.loggers, shown, measured, diverged=not done)
@@ -201,8 +202,10 @@ def _build(
 ) -> tuple[Any, L.LightningModule, L.Trainer]:
     """Data, module and trainer of a cell, ready to fit."""
     settings = cell.config
-    data = build(settings["data"])
-    sizes = data.prepare()
+    with keys_of(settings["data"], "data"):
+        data = build(settings["data"], "data")
+        sizes = data.prepare()
+    parts.check_data(data, sizes)
     if data.fingerprint != cell.fingerprint:
         raise ValueError(
             f"{cell.name}: its data have changed since the command was given; give it again"
@@ -210,8 +213,9 @@ def _build(
     module = task.module(settings, data, sizes, steps=_steps(settings, data))
     module.configure_optimizers()  # so that what it refuses is refused now
     wanted = (settings["callbacks"] or {}).items()
-    callbacks = [_callback(name, node) for name, node in wanted if node is not None]
+    callbacks = [build(node, f"callbacks.{name}") for name, node in wanted if node is not None]
     callbacks += [*task.observers(module, data), OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
+    parts.check_callbacks(callbacks)
     number = resumed.threads if resumed and resumed.threads else _threads(settings, data, module)
     if resumed and settings["threads"] not in (None, number):
         log.info("threads=%s waits for a run that starts anew; this one was begun on %d, and goes "
@@ -223,11 +227,12 @@ def _build(
         place["purge_step"] = resumed.step  # what was logged after the checkpoint comes again
     trainer = build(
         settings["trainer"],
+        "trainer",
         max_steps=_steps(settings, data),
         max_epochs=-1,
         gradient_clip_val=None if math.isinf(clip) else clip,
         callbacks=[*callbacks, Progress()] if bar else callbacks,
-        logger=build(logger, **place) if logger else False,
+        logger=build(logger, "logger", **place) if logger else False,
         default_root_dir=str(folder),
         # one process, whatever the variables of a job say; only submitit requeues
         plugins=settings["trainer"].get("plugins") or [LightningEnvironment()],
@@ -242,14 +247,6 @@ def _build(
             "leave out name, version and sub_dir of the logger"
         )
     return data, module, trainer
-
-
-def _callback(name: str, node: Mapping[str, Any]) -> L.Callback:
-    try:
-        callback: L.Callback = build(node)
-    except ValueError as error:  # a callback does not know where its keys stand in a config
-        raise ValueError(f"callbacks.{name}.{error}") from error
-    return callback
 
 
 def _steps(settings: Mapping[str, Any], data: Any) -> int:

@@ -14,12 +14,13 @@ from scaling.adaptation.batch_norm import normalises_batches
 from scaling.adaptation.evaluation import Evaluation
 from scaling.adaptation.module import Adapter
 from scaling.config import identity
-from scaling.config.cell import build
+from scaling.config.cell import build, keys_of
 from scaling.datamodules.windows import Windows
 from scaling.federation import model_cache
 from scaling.federation.training import Source
 from scaling.models.learner import Learner
 from scaling.models.sequence import SequenceClassifier
+from scaling.runs import parts
 from scaling.seeds import seed_for
 from scaling.storage.tables import drop_parts, write_part
 
@@ -44,23 +45,26 @@ def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) ->
         ValueError: for values that only the network, the optimizer or the schedule can judge.
     """
     torch.manual_seed(seed_for("weights", settings["seed"]))
-    net = build(settings["model"], **asdict(sizes))
+    net = build(settings["model"], "model", **asdict(sizes))
+    parts.check_net(net)
     if isinstance(net, SequenceClassifier) and not isinstance(data, Windows):
         raise ValueError(
             f"model={net.name} takes windows of measurements; choose data of windows, such as "
             "data=flows"
         )
-    schedule = build(settings["schedule"], steps=steps, batch=settings["batch"])
+    schedule = build(settings["schedule"], "schedule", steps=steps, batch=settings["batch"])
     if normalises_batches(net):
         _check_statistics(settings, data)
-    ways = {"optimizer": build(settings["optimizer"]), "schedule": schedule}
+    ways = {"optimizer": build(settings["optimizer"], "optimizer"), "schedule": schedule}
     if settings["adaptation"] is None:
         return Learner(net, seed=settings["seed"], **ways)
-    federation = build(settings["federation"])  # so that what it refuses is refused now
+    # so that what it refuses is refused now
+    federation = build(settings["federation"], "federation")
     _check_installed(federation.backend)
-    data.check_growth(steps)
+    with keys_of(settings["data"], "data"):
+        data.check_growth(steps)
     given = {"net": net, "query": data.query, "sizes": data.batches.size, **ways}
-    adapter: Adapter = build(settings["adaptation"], **given)
+    adapter: Adapter = build(settings["adaptation"], "adaptation", **given)
     return adapter
 
 
@@ -109,10 +113,10 @@ def begin(
         return {}
     sizes = asdict(data.prepare())
     found = model_cache.source(
-        partial(build, settings["model"], **sizes),
+        partial(build, settings["model"], "model", **sizes),
         clients=data.clients,
         scored=data.source,
-        federation=build(settings["federation"]),
+        federation=build(settings["federation"], "federation"),
         seed=settings["seed"],
         model={**identity.canonical_node(settings["model"]), **sizes},
         cache=SOURCES,

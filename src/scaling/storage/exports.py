@@ -1,4 +1,4 @@
-"""A sweep that somebody kept as files, without the folders of its runs."""
+"""Exports: a sweep in a few files, without the folders of its runs."""
 
 import csv
 import warnings
@@ -15,7 +15,7 @@ from scaling.contracts.settings import is_setting, settings_of
 from scaling.storage.rows import run_folders
 
 NEEDED = ("batch", "lr")
-# What a table of another program may lack, and what is taken for granted then.
+# Columns that a table may lack, what is assumed then, and how the warning says it.
 ASSUMED: dict[str, tuple[float | str, str]] = {
     "val_loss": (np.nan, "each lr is the best one of its batch size, its loss is not known"),
     "clip": (np.inf, "no clipping"),
@@ -24,18 +24,18 @@ ASSUMED: dict[str, tuple[float | str, str]] = {
 }
 
 ROWS = "rows.csv"
-# What stands in a table for a number that is not known; in a column of text it is a text.
+# Texts that mean a missing number; in a column of text they are text.
 GAPS = ["", "NA", "N/A", "NaN", "nan", "-nan", "null", "None", "<NA>", "#N/A", "n/a"]
 STATUSES = get_args(Status)
 
 
 def holds_runs(folder: Path) -> bool:
-    """Whether runs lie in a folder, at any depth, or it is one."""
+    """Whether a folder is a run or holds runs at any depth."""
     return next(run_folders(folder), None) is not None
 
 
 def check_place(folder: Path, option: str) -> None:
-    """Refuse to write tables among runs, which they would be read in place of.
+    """Refuse to write tables among runs, because they would be read instead of the runs.
 
     Raises:
         ValueError: naming the option that gave the folder.
@@ -47,9 +47,9 @@ def check_place(folder: Path, option: str) -> None:
 
 
 def rows_of(folder: str | Path) -> Path | None:
-    """The file with the rows of a kept sweep; None for a folder of runs.
+    """The file with the rows of an exported sweep; None for a folder of runs.
 
-    It is a .csv, or `rows.csv` in a folder without runs, where longer tables may lie beside it.
+    It is a .csv file, or `rows.csv` in a folder without runs.
     """
     path = Path(folder)
     if path.suffix == ".csv":
@@ -58,20 +58,21 @@ def rows_of(folder: str | Path) -> Path | None:
 
 
 def unrounded(table: pd.DataFrame, *, settings: bool) -> pd.DataFrame:
-    """A table for a text file, its counts, seeds and checksums written as they are.
+    """A table for a text file, in which counts, seeds and checksums keep all their digits.
 
-    A column of whole numbers with gaps has become one of floats, which would be rounded like a
+    A column of whole numbers with gaps is one of floats in pandas, and would be rounded like a
     measurement.
 
     Args:
-        table: to be written.
-        settings: keep all digits of settings, too, as in rows, where a rounded one would be
-            another; the lr of a fit is a measurement.
+        table: the table to write.
+        settings: keep all digits of settings, too. Rows need them, because a rounded setting would
+            be another one; the lr of a fit is a measurement.
     """
-    floats = [str(key) for key in table if pd.api.types.is_float_dtype(table[key])]
+    floats = _floats(table)
     whole = [
         key for key in floats
-        if ((found := table[key].dropna()) == found.round()).all() and (found.abs() < 2**53).all()
+        if ((values := table[key].dropna()) == values.round()).all()
+        and (values.abs() < 2**53).all()
     ]  # fmt: skip
     exact = {
         key: [f"{x:.{DIGITS}g}" if np.isfinite(x) else x for x in table[key]]
@@ -81,7 +82,7 @@ def unrounded(table: pd.DataFrame, *, settings: bool) -> pd.DataFrame:
 
 
 def table(folder: str | Path, name: str) -> pd.DataFrame:
-    """A longer table of a kept sweep, such as `layer_epochs`; empty if it was not kept.
+    """Read a longer table of an exported sweep, such as `layer_epochs`; empty if there is none.
 
     Raises:
         ValueError: if its file is damaged.
@@ -96,53 +97,53 @@ def table(folder: str | Path, name: str) -> pd.DataFrame:
 
 
 def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Keep a sweep: its rows, and longer tables, in a folder that is read like the sweep itself.
+    """Export a sweep, its rows and longer tables, into a folder that can be read like the sweep.
 
-    Measurements are rounded to the five digits that figures and fits can use.
+    Measurements are rounded to six digits in rows and to five in longer tables.
 
     Args:
-        folder: made if missing; files of these names in it are replaced.
-        rows: as `scaling.results.read` gives them.
+        folder: made if missing; files of the same names are replaced.
+        rows: the rows, from `scaling.results.read`.
         tables: name -> longer table of these runs; empty ones are left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     unrounded(rows, settings=True).to_csv(folder / ROWS, index=False, float_format="%.6g")
     for name, table in tables.items():
         if len(table):
-            floats = [str(key) for key in table if pd.api.types.is_float_dtype(table[key])]
+            floats = _floats(table)
             rounded = {key: [float(f"{x:.5g}") for x in table[key]] for key in floats}
             small = table.assign(**rounded).astype(dict.fromkeys(floats, "float32"))
             small.to_parquet(folder / f"{name}.parquet", index=False, compression="zstd")
 
 
 def read(path: Path, *, text: Sequence[str], known: Sequence[str]) -> pd.DataFrame:
-    """The table of a report, or anybody's, as long as it has a line per run.
+    """Read a table with a line per run, exported by a report or written by another program.
 
-    A column that it lacks and that could change a conclusion is taken for granted in a warning, and
-    so are columns named that somebody else's table has, and that mean nothing here.
+    A warning says what is assumed for missing columns that could change a conclusion, and which
+    columns are not used.
 
     Args:
         path: a CSV file with at least the columns `batch`, `lr` and `val_loss`; without the last,
-            each batch size is there once, with its best lr.
-        text: columns that hold text; their gaps are None.
-        known: columns that mean something here; others do if their names have a dot.
+            each batch size has one line, with its best lr.
+        text: columns of text; their gaps become None.
+        known: columns with a meaning here; so have all whose names have a dot.
 
     Raises:
-        ValueError: if it is no such table, is empty, has lines longer than its header, or holds
-            something else than numbers there, a batch, lr or clip that is not positive, or a
-            status that is not known.
+        ValueError: if a column is missing or not numeric, the table is empty, a line is longer than
+            the header, a batch, lr or clip is not positive, or a status is unknown.
     """
     table = _table(path, text)
     if absent := [key for key in NEEDED if key not in table]:
         has = ", ".join(map(repr, table))
         raise ValueError(
-            f"{path} is no table of runs: it has no column {', '.join(absent)}, but {has}"
+            f"{path} is not a table of runs: it has no column {', '.join(absent)}, but {has}"
         )
     if table.empty:
         raise ValueError(f"{path} is a table without a row")
     if "val_loss" not in table and table["batch"].duplicated().any():
         raise ValueError(
-            f"{path} is no table of runs: it has no column val_loss, nor one best lr for each batch"
+            f"{path} is not a table of runs: it has neither a column val_loss nor one best lr for "
+            "each batch"
         )
     for key in (*NEEDED, "val_loss", "clip", "seed"):
         if key in table and not pd.api.types.is_numeric_dtype(table[key]):
@@ -159,8 +160,8 @@ def read(path: Path, *, text: Sequence[str], known: Sequence[str]) -> pd.DataFra
     if "digest" not in table:
         _name_unused(table, path, known)
     if lacking:
-        said = "; ".join(f"{key}: {ASSUMED[key][1]}" for key in lacking)
-        warnings.warn(f"{path} lacks columns; taken for granted: {said}", stacklevel=3)
+        assumed = "; ".join(f"{key}: {ASSUMED[key][1]}" for key in lacking)
+        warnings.warn(f"{path} lacks columns; taken for granted: {assumed}", stacklevel=3)
     bad = {key: ~((table[key] > 0) & np.isfinite(table[key])) for key in NEEDED}
     bad["clip"] = table["clip"] <= 0
     for key, which in bad.items():
@@ -181,7 +182,7 @@ def read(path: Path, *, text: Sequence[str], known: Sequence[str]) -> pd.DataFra
 
 
 def _table(path: Path, text: Sequence[str]) -> pd.DataFrame:
-    """A CSV file as it is: texts that look like a gap stay texts, and no field moves to another."""
+    """Read a CSV file literally: in columns of text `NA` is text, and no field is shifted."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # fields beyond the header
@@ -199,15 +200,15 @@ def _table(path: Path, text: Sequence[str]) -> pd.DataFrame:
             )
     except pd.errors.ParserWarning as error:
         raise ValueError(
-            f"{path} is no table of runs: its lines have more fields than its header; is there a "
-            "comma at their ends?"
+            f"{path} is not a table of runs: its lines have more fields than its header; do they "
+            "end with a comma?"
         ) from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no table of runs: {error}") from error
+        raise ValueError(f"{path} is not a table of runs: {error}") from error
 
 
 def _name_unused(table: pd.DataFrame, path: Path, known: Sequence[str]) -> None:
-    """Say which columns of somebody's table nothing is made of, though they vary."""
+    """Warn of columns that vary and have no meaning here."""
     unused = [
         str(key) for key in table
         if key not in known and "." not in str(key) and table[key].nunique(dropna=False) > 1
@@ -221,33 +222,34 @@ def _name_unused(table: pd.DataFrame, path: Path, known: Sequence[str]) -> None:
 
 
 def _statuses(column: pd.Series, path: Path) -> pd.Series:
-    """How runs ended, in our words; an empty field is `done`."""
-    found = column.fillna("done").astype(str).str.strip().str.lower()
-    if unknown := sorted(set(found) - set(STATUSES)):
+    """Statuses in lower case; an empty field is `done`."""
+    statuses = column.fillna("done").astype(str).str.strip().str.lower()
+    if unknown := sorted(set(statuses) - set(STATUSES)):
         raise ValueError(
             f"{path} has the status {', '.join(unknown)}, which means nothing here; it must be one "
             f"of {', '.join(STATUSES)}, or leave out the column, and every run with a loss is done"
         )
-    return found
+    return statuses
+
+
+def _floats(table: pd.DataFrame) -> list[str]:
+    return [str(key) for key in table if pd.api.types.is_float_dtype(table[key])]
 
 
 def _repeats(table: pd.DataFrame, path: Path) -> pd.Series:
-    """The number of each run among those of its cell, as if these were seeds.
+    """Number the runs of each cell, to stand for seeds.
 
     Raises:
-        ValueError: if the runs of a cell may differ in a setting that nobody named.
+        ValueError: if another column, which may be a setting, tells the runs of a cell apart.
     """
     cell = [key for key in settings_of(table) if key != "seed"]
     groups = table.groupby(cell, dropna=False)
     if groups.ngroups < len(table):
-        others = [
-            key for key in table if key not in (*cell, *ASSUMED, "run", "study") and "." not in key
-        ]
+        known = (*cell, *ASSUMED, "run", "study")
+        others = [key for key in map(str, table) if key not in known and "." not in key]
         counted = [key for key in others if not pd.api.types.is_float_dtype(table[key])]
         unclear = [
-            str(key)
-            for key in counted
-            if len(table[[*cell, key]].drop_duplicates()) > groups.ngroups
+            key for key in counted if len(table[[*cell, key]].drop_duplicates()) > groups.ngroups
         ]
         if unclear:
             raise ValueError(

@@ -1,40 +1,38 @@
-"""The heartbeat of a run that is being trained: how far it is, for people to look at."""
+"""The heartbeat of a running run: how far it is, for display."""
 
 import contextlib
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from scaling.contracts.atomic_write import atomic_write
 
 FILE = ".beat.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beat:
-    """A sign of life. It says nothing about the result, and ends with the run."""
+    """The progress of a run; it says nothing about the result."""
 
-    time: float  # when it was given, in seconds of the epoch
+    time: float  # when it was written, in seconds since the epoch
     step: int  # optimizer steps taken
-    steps: int | None = None  # optimizer steps in all; None until they are known
-    speed: float | None = None  # optimizer steps per second since this process took the run up
+    steps: int | None = None  # optimizer steps in all; None until known
+    speed: float | None = None  # optimizer steps per second of this process
 
 
 def write(folder: Path, *, step: int, steps: int | None = None, speed: float | None = None) -> None:
-    """Give a sign of life, whole or not at all; a full disk is no reason to end a run.
+    """Write the heartbeat, whole or not at all; a full disk is no reason to end a run.
 
-    Not flushed to disk like a row: a beat that a crash takes with it is missed by nobody.
+    Not durable: losing one in a crash is harmless.
     """
-    draft = folder / f"{FILE}.draft"
-    with contextlib.suppress(OSError):
-        draft.write_text(
-            json.dumps(asdict(Beat(time=time.time(), step=step, steps=steps, speed=speed)))
-        )
-        os.replace(draft, folder / FILE)
+    beat = Beat(time=time.time(), step=step, steps=steps, speed=speed)
+    with contextlib.suppress(OSError), atomic_write(folder / FILE, durable=False) as draft:
+        draft.write_text(json.dumps(asdict(beat)))
 
 
 def read(folder: Path) -> Beat | None:
-    """The last sign of life of a run that has begun and has not ended; None where there is none."""
+    """The last heartbeat of a run that has not ended; None if there is none."""
     try:
         return Beat(**json.loads((folder / FILE).read_text()))
     except (OSError, ValueError, TypeError):
@@ -42,11 +40,11 @@ def read(folder: Path) -> Beat | None:
 
 
 def outlived(folder: Path, row: Path) -> bool:
-    """Whether a run has begun anew since its row was written, and was killed.
+    """Whether a heartbeat is newer than the row, so that a later attempt was killed.
 
     Args:
-        folder: of the run.
-        row: its row's file.
+        folder: folder of the run.
+        row: file of its row.
     """
     try:
         return (folder / FILE).stat().st_mtime_ns > row.stat().st_mtime_ns
@@ -55,6 +53,6 @@ def outlived(folder: Path, row: Path) -> bool:
 
 
 def end(folder: Path) -> None:
-    """Take the heartbeat away: the run has a row now."""
+    """Remove the heartbeat of a run that has a row."""
     with contextlib.suppress(OSError):
         (folder / FILE).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A run is held by whoever trains it; the system lets go of a dead holder's lock by itself."""
+"""Locks: one process trains a run. The system releases the lock of a process that dies."""
 
 import contextlib
 import fcntl
@@ -12,23 +12,22 @@ from typing import IO, Any
 
 FILE = ".lock"
 
-
-_kept: list[IO[str]] = []  # files whose locks end with this process
+_until_exit: list[IO[str]] = []  # open files, whose locks end with this process
 
 
 def keep(path: Path) -> bool:
-    """Lock a file until this process ends; gives False, at once, if another process has it."""
+    """Lock a file until this process ends; return False at once if another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
     if not _granted(file, fcntl.LOCK_EX):
         file.close()
         return False
-    _kept.append(file)
+    _until_exit.append(file)
     return True
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process holds `folder` right now."""
+    """Whether a process holds the lock of `folder`."""
     try:
         with (folder / FILE).open() as file:
             return not _granted(file, fcntl.LOCK_SH)
@@ -37,22 +36,24 @@ def is_held(folder: Path) -> bool:
 
 
 def holder(folder: Path) -> dict[str, Any]:
-    """Who holds `folder`, or held it last: `host`, `pid`, `since`; empty if that is not known."""
+    """`host`, `pid` and `since` of the last process that held `folder`; empty if unknown."""
     try:
-        said = json.loads((folder / FILE).read_text())
+        record = json.loads((folder / FILE).read_text())
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 @contextlib.contextmanager
 def hold(folder: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Hold `folder` while the block runs; gives False, at once, if another process holds it.
+    """Hold the lock of `folder` while the block runs; give False if another process holds it.
 
-    With `wait` it waits for the other process instead.
+    The lock is a `flock` on a file that names its holder. The file stays, because removing it would
+    let two processes lock two files of one name.
 
-    The lock is `flock` on a file of its own, which says who holds it for people to read. The file
-    stays behind, because removing it would let two processes hold two files of one name.
+    Args:
+        folder: made if missing.
+        wait: wait for the other process instead.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / FILE).open("a+") as file:
@@ -68,9 +69,10 @@ def hold(folder: Path, *, wait: bool = False) -> Iterator[bool]:
 
 
 def _locked(file: IO[str]) -> bool:
-    """Lock a file, unless another process holds it; who only looks (`is_held`) is waited for.
+    """Lock a file unless another process holds it.
 
-    A look shares its lock with others, so that where a shared lock is granted nobody holds.
+    `is_held` takes a shared lock for a moment, which is no reason to give up: while a shared lock
+    is granted nobody holds the file.
     """
     while not _granted(file, fcntl.LOCK_EX):
         if not _granted(file, fcntl.LOCK_SH):

@@ -1,4 +1,4 @@
-"""What sweep commands asked for: the cells of each, so that missing ones are known."""
+"""Plans: the cells that each sweep command asked for, so that missing ones can be listed."""
 
 import datetime
 import json
@@ -15,12 +15,12 @@ FOLDER = ".sweeps"
 
 
 def write(study: Path, command: str, cells: Sequence[Mapping[str, Any]]) -> None:
-    """Leave the plan of a command in a study's folder.
+    """Write the plan of a command into a study's folder.
 
     Args:
-        study: its folder, made if missing.
-        command: as it was typed.
-        cells: `run`, `digest` and `overrides` of each.
+        study: folder of the study, made if missing.
+        command: the command as typed.
+        cells: `run`, `digest` and `overrides` of each cell.
 
     Raises:
         OSError: if the folder cannot be written to.
@@ -38,20 +38,20 @@ def write(study: Path, command: str, cells: Sequence[Mapping[str, Any]]) -> None
 
 
 def read(folder: str | Path) -> list[dict[str, Any]]:
-    """The plans of a study, or of all studies in a folder, oldest first.
+    """Read the plans of a study, or of all studies in a folder, oldest first.
 
-    Each has its `command`, its `cells` and the `folder` of its study. A damaged plan is named in a
-    warning and left out.
+    Each has its `command`, its `cells` and the `folder` of its study. Damaged plans are reported in
+    a warning and skipped.
     """
     paths = [
         *sorted(Path(folder).glob(f"{FOLDER}/*.json")),
         *sorted(Path(folder).glob(f"*/{FOLDER}/*.json")),
     ]
-    found = []
+    plans = []
     for path in paths:
         try:
             plan = json.loads(path.read_text())
-            found.append(
+            plans.append(
                 {
                     "command": str(plan["command"]),
                     "cells": [dict(cell) | {"run": str(cell["run"])} for cell in plan["cells"]],
@@ -60,30 +60,31 @@ def read(folder: str | Path) -> list[dict[str, Any]]:
             )
         except (OSError, ValueError, TypeError, KeyError) as error:
             warnings.warn(f"{path} cannot be read ({error}); its cells are not known", stacklevel=2)
-    return found
+    return plans
 
 
 def again(command: str) -> str:
-    """The command that goes on where one left off: the same, without `resume=`."""
+    """The command that continues a sweep: the same without `resume=`."""
     return shlex.join(word for word in shlex.split(command) if not word.startswith("resume="))
 
 
 class Lack(NamedTuple):
-    """What a command would train."""
+    """A command with cells left to train."""
 
     command: str
-    cells: int  # without a finished row
-    total: int  # that it asks for
+    cells: int  # cells without a finished row
+    total: int  # cells that it asks for
 
 
 def missing(plans: Iterable[Mapping[str, Any]], settled: set[tuple[Path, str]]) -> list[Lack]:
     """The commands that would train the cells without a finished row.
 
-    A command whose cells are all among those of another one of the same study is left out.
+    A command is left out if another one of the same study would train all its cells.
 
     Args:
-        plans: as `read` gives them.
-        settled: study's folder and run of what no command would train: finished rows, corrupt ones.
+        plans: the plans, from `read`.
+        settled: folder of the study and name of each run that no command would train, because its
+            row is finished or corrupt.
     """
     lacking: dict[tuple[Path, str], tuple[set[str], int]] = {}
     for plan in plans:
@@ -103,5 +104,5 @@ def missing(plans: Iterable[Mapping[str, Any]], settled: set[tuple[Path, str]]) 
 
 
 def lines(lacking: Iterable[Lack]) -> list[str]:
-    """The same in words."""
+    """One line for each command, for display."""
     return [f"{lack.cells} of {lack.total} cells not done: {lack.command}" for lack in lacking]

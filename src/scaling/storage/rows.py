@@ -1,4 +1,4 @@
-"""One run, one row: how it is written, whole or not at all, and how it is read."""
+"""The row of a run: one file, written whole or not at all."""
 
 import contextlib
 import hashlib
@@ -10,20 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scaling.contracts.atomic_write import atomic_write
 from scaling.contracts.columns import Status
 
 ROW_FILE = "row.json"
-# 1: identities had the import paths of components, and not always the content of the data.
+# Schema 1 had import paths in identities, and not always the content of the data.
 SCHEMA = 2
 READ = (1, SCHEMA)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Everything that the analysis may ask of a run.
+    """Config, measurements and provenance of a run.
 
-    A number that was not measured is missing from `measured`, never 0. A run that diverged is a
-    row like any other; `failed` and `interrupted` say why there are no numbers.
+    A number that was not measured is missing from `measured`, never 0. A diverged run is a result
+    like any other; a failed one has its `error`.
     """
 
     study: str
@@ -31,24 +32,24 @@ class Row:
     digest: str  # identity of its config
     status: Status
     error: str | None = None
-    model: str  # the option chosen in the config group of that name
+    model: str  # the option of the config group of that name
     data: str
     optimizer: str
-    protocol: str  # which duration was fixed: steps, epochs or examples
-    config: dict[str, Any]  # resolved, whole
+    protocol: str  # the duration that was fixed: steps, epochs or examples
+    config: dict[str, Any]  # the whole resolved config
     measured: dict[str, float] = field(default_factory=dict)  # column -> number
     provenance: dict[str, Any] = field(default_factory=dict)  # versions, host, device, times
-    schema: int = SCHEMA  # an earlier one has an identity that no config of today has
+    schema: int = SCHEMA  # digests of earlier schemas match no config of today
 
 
 def write_row(row: Row, folder: Path) -> None:
-    """Write `row` into its run's folder, whole or not at all.
+    """Write a row into its run's folder, whole or not at all, with a checksum.
 
-    Strict JSON knows neither nan nor inf: unmeasured numbers are left out, infinite ones become
-    the strings "inf" and "-inf". The record carries a checksum of itself.
+    Strict JSON has neither nan nor inf: nan is left out, and infinite numbers become the strings
+    "inf" and "-inf".
 
     Raises:
-        OSError: if the file cannot be written; an earlier row then stays as it was.
+        OSError: if the file cannot be written; an earlier row is kept.
     """
     record = strict(vars(row))
     record["checksum"] = _checksum(record)
@@ -56,23 +57,16 @@ def write_row(row: Row, folder: Path) -> None:
 
 
 def write_json(record: Mapping[str, Any], path: Path) -> None:
-    """Write a file of strict JSON that is never seen half written, not even after a crash."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        with draft.open("w") as file:
-            json.dump(record, file, indent=1, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    """Write a file of strict JSON, whole or not at all."""
+    with atomic_write(path) as draft:
+        draft.write_text(json.dumps(record, indent=1, allow_nan=False))
 
 
 def read_row(folder: Path) -> Row | None:
-    """The row of one run's folder, or None if it has none.
+    """Read the row of a run's folder; None if it has none.
 
     Raises:
-        ValueError: if the row is damaged, was edited, or has a schema that is not known.
+        ValueError: if the row is damaged, was edited, or has an unknown schema.
     """
     path = folder / ROW_FILE
     try:
@@ -81,10 +75,10 @@ def read_row(folder: Path) -> Row | None:
         return None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({error}); {_REMEDY}") from error
-    found = record.get("schema") if isinstance(record, dict) else None
-    if found not in READ:
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema not in READ:
         raise ValueError(
-            f"{path} has schema {found}, and this version reads {' and '.join(map(str, READ))}; "
+            f"{path} has schema {schema}, and this version reads {' and '.join(map(str, READ))}; "
             f"read it with the version that wrote it, or {_REMEDY}"
         )
     if record.pop("checksum", None) != _checksum(record):
@@ -101,7 +95,7 @@ def _checksum(record: Mapping[str, Any]) -> str:
 
 
 def strict(value: Any) -> Any:
-    """Strict JSON's form of a value; an unmeasured number is left out of its mapping."""
+    """A value in strict JSON; mappings lose entries that are nan."""
     if isinstance(value, Mapping):
         return {
             str(key): strict(entry)
@@ -116,7 +110,7 @@ def strict(value: Any) -> Any:
 
 
 def _loose(value: Any) -> Any:
-    """Undo what strict JSON made of an infinite number."""
+    """The inverse of `strict` for infinite numbers."""
     if isinstance(value, dict):
         return {key: _loose(entry) for key, entry in value.items()}
     if isinstance(value, list):
@@ -127,7 +121,7 @@ def _loose(value: Any) -> Any:
 
 
 def run_folders(folder: Path) -> Iterator[Path]:
-    """Folders with a row, in the order of their names; nothing is searched below them."""
+    """Folders with a row, in order of their names; runs hold no other runs."""
     if (folder / ROW_FILE).is_file():
         yield folder
         return

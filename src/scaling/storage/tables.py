@@ -1,6 +1,5 @@
-"""Tables that grow while a run lasts: columns in memory, Parquet parts on disk."""
+"""Tables that grow during a run: columns in memory, Parquet parts on disk."""
 
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,28 +8,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from scaling.contracts.atomic_write import atomic_write
+
 
 def write_part(folder: Path, columns: Mapping[str, ArrayLike], first: int) -> None:
     """Write one part of a table, whole or not at all.
 
     Args:
-        folder: the table's own; made if missing.
+        folder: folder of the table; made if missing.
         columns: name -> values, all of the same length.
-        first: row number of the part's first row in the whole table, which gives it its name.
+        first: number of the part's first row in the whole table, which names the file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{first:09d}.draft"
-    pd.DataFrame(dict(columns)).to_parquet(draft, index=False)
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(folder / f"{first:09d}.parquet")
+    with atomic_write(folder / f"{first:09d}.parquet") as draft:
+        pd.DataFrame(dict(columns)).to_parquet(draft, index=False)
 
 
 def read_parts(folder: Path) -> pd.DataFrame:
-    """The whole table in the order of its rows; empty if there is none.
+    """Read a whole table in row order; empty if there is none.
 
     Raises:
-        ValueError: naming a part that is damaged.
+        ValueError: if a part is damaged.
     """
     parts = []
     for path in _parts(folder):
@@ -51,7 +49,7 @@ def drop_parts(folder: Path, first: int) -> None:
 
 
 def _parts(folder: Path) -> list[Path]:
-    """The table's own files; others that lie beside them are not touched."""
+    """Files of the table; others in its folder are ignored."""
     return sorted(folder.glob(f"{'[0-9]' * 9}.parquet"))
 
 
@@ -59,14 +57,14 @@ class Recorder:
     """Collect rows and write them in parts.
 
     Args:
-        folder: where parts go; what an earlier table holds beyond `keep` rows is removed.
-        rows_per_part: rows after which a part is written; the rest follows with `flush`.
-        keep: rows of an earlier table that this one goes on from; a part must end with them. Where
-            there is no part at all, as in a folder that a logger made for the resumed fit, this
-            table begins with the resumed rows, and says so in a warning.
+        folder: folder of the parts; rows of an earlier table beyond `keep` are removed.
+        rows_per_part: rows after which a part is written; `flush` writes the rest.
+        keep: rows of an earlier table to continue; a part must end with them. If there is no part
+            at all, as in a new folder that a logger made for the resumed fit, the table begins with
+            the resumed rows, with a warning.
 
     Raises:
-        ValueError: if there are parts, and they do not hold just these rows.
+        ValueError: if there are parts, and they do not hold exactly these rows.
     """
 
     def __init__(self, folder: Path, *, rows_per_part: int, keep: int = 0):
@@ -78,7 +76,7 @@ class Recorder:
         if keep and not len(earlier):
             warnings.warn(
                 f"{folder} has none of the {keep} rows before this fit; its table begins with "
-                "those of the fit that goes on",
+                "the rows of the resumed fit",
                 stacklevel=3,
             )
             keep = 0
@@ -94,10 +92,10 @@ class Recorder:
         return {name: np.concatenate(chunks) for name, chunks in self._chunks.items()}
 
     def extend(self, columns: Mapping[str, ArrayLike]) -> None:
-        """Append rows, column by column; the first call says which columns there are.
+        """Append rows, column by column; the first call sets the columns.
 
         Raises:
-            ValueError: if the columns differ from those before, or in length.
+            ValueError: if the columns are not those of the table, or differ in length.
         """
         arrays = {name: np.asarray(values) for name, values in columns.items()}
         lengths = {len(array) for array in arrays.values()}
@@ -110,7 +108,7 @@ class Recorder:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is not yet on disk."""
+        """Write the rows that are not yet on disk."""
         if self.rows > self.written:
             rest = {name: values[self.written :] for name, values in self.columns.items()}
             write_part(self.folder, rest, self.written)

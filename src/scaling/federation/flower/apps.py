@@ -1,4 +1,4 @@
-"""Clients as Flower knows them."""
+"""Clients as Flower apps."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from flwr.app import Array, ArrayRecord, Context, Error, Message, MetricRecord, 
 from flwr.clientapp import ClientApp
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
-CLIENT, CLIENTS = "partition-id", "num-partitions"  # Flower's names for a client and their number
-EXAMPLES = "num-examples"  # and for what its average weighs by
-RAISED = 2  # and its code for an error in a client
+CLIENT, CLIENTS = "partition-id", "num-partitions"  # Flower's names: number of a client, of all
+EXAMPLES = "num-examples"  # Flower's name of the weight in its average
+RAISED = 2  # Flower's code of an error in a client
 
 Arrays = dict[str, np.ndarray]
 Work = Callable[[Arrays, int, int, float], tuple[Arrays, int, float]]
 
 
 def client_app(work: Work) -> ClientApp:
-    """Clients that train, and say which they are.
+    """An app of clients that train and tell their numbers.
 
     Args:
-        work: from the arrays of a round, its number from 1, that of the client from 0, and the
-            weight of the proximal term, to new arrays, the number of examples and the mean loss.
-            Ray pickles it.
+        work: takes the arrays of a round, the round's number from 1, the client's number from 0 and
+            the weight of the proximal term; returns new arrays, the number of examples and the mean
+            loss. Ray pickles it.
     """
     app = ClientApp()
     app.query()(number)
@@ -39,7 +39,7 @@ def number(message: Message, context: Context) -> Message:
 
 @dataclass(frozen=True)
 class Training:
-    """Answer with what came of the work, or with the reason why nothing did."""
+    """Answer with the result of the work, or with the reason why it failed."""
 
     work: Work
 
@@ -52,18 +52,18 @@ class Training:
                 int(context.node_config[CLIENT]),
                 float(config.get("proximal-mu", 0.0)),
             )
-        except Exception as error:  # whatever goes wrong in a client, the others go on
-            said = f"{type(error).__name__}: {error}"
-            return Message(Error(code=RAISED, reason=said), reply_to=message)
+        except Exception as error:  # a failed client must not stop the others
+            reason = f"{type(error).__name__}: {error}"
+            return Message(Error(code=RAISED, reason=reason), reply_to=message)
         metrics = MetricRecord({EXAMPLES: examples, "loss": loss})
         return Message(RecordDict({ARRAYS: record(new), METRICS: metrics}), reply_to=message)
 
 
 def record(sent: Arrays) -> ArrayRecord:
-    """Arrays in Flower's form."""
+    """Convert arrays to Flower's type."""
     return ArrayRecord({name: Array(array) for name, array in sent.items()})
 
 
 def arrays(received: Mapping[str, Any]) -> Arrays:
-    """Arrays out of it."""
+    """Convert Flower's records to arrays."""
     return {name: array.numpy() for name, array in received.items()}

@@ -1,4 +1,4 @@
-"""All clients in this process."""
+"""A grid of clients in this process."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +15,7 @@ class InProcessGrid(Grid):
     """Clients that answer one after another, without sockets, files or other processes.
 
     Args:
-        app: of every client.
+        app: the app of every client.
         clients: number of clients; Flower's node i + 1 is client i.
     """
 
@@ -41,7 +41,7 @@ class InProcessGrid(Grid):
     ) -> list[Message]:
         return [self.app(m, self.contexts[m.metadata.dst_node_id]) for m in messages]
 
-    # What strategies never ask for.
+    # Strategies never call the following.
 
     def set_run(self, run: Any) -> None:
         raise NotImplementedError("one process has one run")

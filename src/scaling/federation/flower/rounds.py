@@ -1,4 +1,4 @@
-"""A number of federated rounds: in this process, or on Ray's."""
+"""Run federated rounds, in this process or on Ray."""
 
 import contextlib
 import importlib.util
@@ -21,10 +21,10 @@ from scaling.federation.flower.strategies import Failure, Recording
 
 
 class Rounds(NamedTuple):
-    """What came of all rounds."""
+    """The result of all rounds."""
 
     arrays: Arrays
-    losses: dict[int, float]  # mean over the examples of those who answered, by round
+    losses: dict[int, float]  # mean over the examples of the clients that answered, by round
     answered: dict[int, int]  # number of clients, by round
     failures: list[Failure]
 
@@ -42,14 +42,14 @@ def run(
     """Train for a number of rounds.
 
     Args:
-        make: gives a new strategy.
-        work: of a client in a round, see `client_app`.
-        initial: arrays that the first round begins with.
+        make: makes the strategy.
+        work: the work of a client in a round, see `client_app`.
+        initial: arrays at the start of the first round.
         clients: number of clients.
         rounds: number of rounds.
-        backend: `in_process`; or `ray`, on the cluster that the variable RAY_ADDRESS names, else on
-            this machine, a processor to a client.
-        watch: is called with the number and the arrays of each round, and with 0 before the first.
+        backend: `in_process`, or `ray`: on the cluster of the variable RAY_ADDRESS, else on this
+            machine with a processor for each client.
+        watch: called with the number and the arrays of each round, and with 0 before the first.
 
     Raises:
         ValueError: if Ray is asked for and not installed.
@@ -62,7 +62,7 @@ def run(
         def evaluate(server_round: int, current: ArrayRecord) -> None:
             watch(server_round, arrays(current))
 
-        state = random.getstate()  # Flower draws who trains, though it is everyone
+        state = random.getstate()  # Flower draws the clients of a round, although all train
         try:
             return strategy.start(
                 grid, record(initial), num_rounds=rounds, timeout=math.inf, evaluate_fn=evaluate
@@ -83,8 +83,8 @@ def run(
 def _with_ray(serve: Callable[[Grid], Result], app: ClientApp, clients: int) -> Result:
     if importlib.util.find_spec("ray") is None:
         raise ValueError(
-            "federation.backend=ray needs Ray, which is not installed; pip install "
-            "'scaling[federated-ray]', or choose federation.backend=in_process"
+            "backend=ray needs Ray, which is not installed; pip install "
+            "'scaling[federated-ray]', or choose backend=in_process"
         )
     from flwr.simulation import run_simulation  # which imports Ray
 
@@ -95,7 +95,7 @@ def _with_ray(serve: Callable[[Grid], Result], app: ClientApp, clients: int) -> 
     def main(grid: Grid, context: Context) -> None:
         results.append(serve(grid))
 
-    # Flower notes an identity at home, telemetry or not, and Ray has a telemetry of its own.
+    # Flower writes an identity into its home even without telemetry; Ray has its own telemetry.
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home,
         _environment(FLWR_HOME=home, RAY_USAGE_STATS_ENABLED="0"),
@@ -106,7 +106,7 @@ def _with_ray(serve: Callable[[Grid], Result], app: ClientApp, clients: int) -> 
 
 @contextlib.contextmanager
 def _environment(**variables: str) -> Iterator[None]:
-    """With other variables, and as it was afterwards, whatever was changed meanwhile."""
+    """Set variables for the block, then restore the whole environment."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
@@ -118,7 +118,7 @@ def _environment(**variables: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Flower's lines on every round; what fails is said by others."""
+    """Silence Flower's log of every round; failures are reported elsewhere."""
     logger = logging.getLogger("flwr")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,11 +1,13 @@
-"""How a federation trains, in plain numbers; they need no Flower."""
+"""Settings of a federation; they do not need Flower."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-STRATEGIES: dict[str, tuple[str, ...]] = {  # and the settings that only they have
+from scaling.contracts.limits import check_choice, check_least
+
+STRATEGIES: dict[str, tuple[str, ...]] = {  # name -> settings of this strategy alone
     "fedavg": (),
     "fedprox": ("proximal_mu",),
     "fedadam": ("server_lr", "beta_1", "beta_2", "tau"),
@@ -15,36 +17,32 @@ BACKENDS = ("in_process", "ray")
 
 @dataclass(frozen=True, kw_only=True)
 class Federation:
-    """How clients train, and how their weights become one model's.
+    """How clients train and how their weights are averaged.
 
     Raises:
-        ValueError: naming the setting that has no meaning, or none with this strategy.
+        ValueError: for a value out of range, or a setting of another strategy, naming its key.
     """
 
     rounds: int  # of training by every client, and averaging
     local_epochs: int  # passes of a client over its windows, in each round
-    batch: int  # windows per step of a client; fewer where it has fewer
-    lr: float  # of the clients' SGD
-    momentum: float  # of the clients' SGD, which begins anew in each round
+    batch: int  # windows per step of a client; fewer if it has fewer
+    lr: float  # learning rate of the clients' SGD
+    momentum: float  # momentum of the clients' SGD, which keeps no state between rounds
     strategy: str  # fedavg, fedprox or fedadam
     proximal_mu: float | None  # fedprox: pull of a client towards the round's start
     server_lr: float | None  # fedadam: the server's learning rate
-    beta_1: float | None  # fedadam: decay of its mean gradient
-    beta_2: float | None  # fedadam: decay of its mean square
-    tau: float | None  # fedadam: added to its root mean square, the larger the less adaptive
-    backend: str  # in_process, or ray for many clients on many machines; changes no result
+    beta_1: float | None  # fedadam: decay of the mean gradient
+    beta_2: float | None  # fedadam: decay of the mean square
+    tau: float | None  # fedadam: added to the root mean square; the larger, the less adaptive
+    backend: str  # in_process, or ray for many clients on many machines; the result is the same
 
     def __post_init__(self) -> None:
-        for key, known in {"strategy": STRATEGIES, "backend": BACKENDS}.items():
-            if getattr(self, key) not in known:
-                raise ValueError(
-                    f"federation.{key}={getattr(self, key)} must be one of {', '.join(known)}"
-                )
+        check_choice(STRATEGIES, strategy=self.strategy)
+        check_choice(BACKENDS, backend=self.backend)
         for strategy, keys in STRATEGIES.items():
             for key in keys:
                 self._check_own(key, strategy)
-        for key in ("rounds", "local_epochs", "batch"):
-            self._check(key, lambda value: value >= 1, "at least 1")
+        check_least(1, rounds=self.rounds, local_epochs=self.local_epochs, batch=self.batch)
         for key in ("lr", "server_lr", "tau"):
             self._check(key, lambda value: 0 < value < math.inf, "positive and finite")
         for key in ("momentum", "beta_1", "beta_2"):
@@ -54,17 +52,17 @@ class Federation:
     def _check(self, key: str, holds: Callable[[Any], bool], must: str) -> None:
         value = getattr(self, key)
         if value is not None and not holds(value):
-            raise ValueError(f"federation.{key}={value} must be {must}")
+            raise ValueError(f"{key}={value} must be {must}")
 
     def _check_own(self, key: str, strategy: str) -> None:
         value = getattr(self, key)
         if strategy == self.strategy and value is None:
             raise ValueError(
-                f"federation.{key}=null must be a number for strategy={strategy}; give one, or "
+                f"{key}=null must be a number for strategy={strategy}; give one, or "
                 f"choose federation={strategy}, which has one"
             )
         if strategy != self.strategy and value is not None:
             raise ValueError(
-                f"federation.{key}={value} means nothing for strategy={self.strategy}; set it to "
+                f"{key}={value} means nothing for strategy={self.strategy}; set it to "
                 f"null, or choose federation={strategy}"
             )

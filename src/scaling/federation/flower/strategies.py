@@ -1,4 +1,4 @@
-"""Flower's strategies, which also say who did not answer."""
+"""Flower's strategies, which also record the clients that did not answer."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -29,16 +29,16 @@ class Failure(NamedTuple):
 
 
 class Recording(FedAvg):
-    """Every client trains in every round, and who does not answer is recorded.
+    """Train every client in every round and record which do not answer.
 
-    Answers are summed in the order of the clients' numbers, whatever order they come in, so that
+    Answers are summed in the order of the clients' numbers, not in that of their arrival, so that
     sums are the same to the last bit.
 
     Args:
         clients: number of clients.
-        statistics: names of arrays that no gradient trains. They are averaged plainly, whatever the
-            strategy does with weights: a step of Adam would make a variance negative.
-        settings: of the strategy.
+        statistics: names of arrays that are not parameters. They are averaged plainly whatever the
+            strategy, because a step of Adam could make a variance negative.
+        settings: settings of the strategy.
     """
 
     def __init__(self, *, clients: int, statistics: Sequence[str], **settings: Any):
@@ -50,7 +50,7 @@ class Recording(FedAvg):
             **settings,
         )
         self.statistics = statistics
-        self.numbers: dict[int, int] = {}  # of clients, by Flower's number of their node
+        self.numbers: dict[int, int] = {}  # Flower's number of a node -> number of its client
         self.failures: list[Failure] = []
         self.answered: dict[int, int] = {}  # number of clients, by round
 
@@ -58,7 +58,7 @@ class Recording(FedAvg):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         messages = list(super().configure_train(server_round, arrays, config, grid))
-        if not self.numbers:  # by now, all nodes are there
+        if not self.numbers:  # all nodes have joined by now
             self.numbers = _numbers(grid, [m.metadata.dst_node_id for m in messages])
         return sorted(messages, key=lambda m: self.numbers[m.metadata.dst_node_id])
 
@@ -76,7 +76,7 @@ class Recording(FedAvg):
         if not good:
             last = self.failures[-1]
             raise RuntimeError(
-                f"all {len(self.numbers)} clients failed in round {server_round}; the last said: "
+                f"all {len(self.numbers)} clients failed in round {server_round}; the last error: "
                 f"{last.reason}"
             )
         arrays, metrics = super().aggregate_train(server_round, good)
@@ -95,7 +95,7 @@ class Average(Recording):
 
 
 class Proximal(Recording, FedProx):
-    """The same, of clients that are pulled to the round's start (Li et al., arXiv:1812.06127)."""
+    """The mean of clients that are pulled to the round's start (Li et al., arXiv:1812.06127)."""
 
 
 class Adaptive(Recording, FedAdam):
@@ -103,10 +103,10 @@ class Adaptive(Recording, FedAdam):
 
 
 def _numbers(grid: Grid, nodes: Sequence[int]) -> dict[int, int]:
-    """The number of the client at each node, which only the client knows.
+    """Ask the client at each node for its number.
 
     Raises:
-        RuntimeError: if a client cannot even say that.
+        RuntimeError: if a client does not answer.
     """
     asked = [Message(RecordDict(), node, MessageType.QUERY) for node in nodes]
     numbers: dict[int, int] = {}

@@ -1,0 +1,124 @@
+"""What a run asks of its parts, whoever wrote them, and how a part that lacks something is refused.
+
+Networks have a module of their own (`contracts.net`), so that this one needs no torch.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Generic, Protocol, runtime_checkable
+
+from scaling.contracts.sizes import Sizes
+
+PAGES = {  # config group -> page of docs/howto about a part of one's own
+    "model": "model",
+    "data": "data_set",
+    "callbacks": "callback",
+    "optimizer": "optimizer",
+    "schedule": "schedule",
+    "experiment": "experiment",
+}
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Whatever adds columns to a run's row: a callback, a data set, a module."""
+
+    def columns(self) -> Mapping[str, float]:
+        """Column -> number, asked for when the run ends, however it ends."""
+
+
+@runtime_checkable
+class RunBatches(Protocol):
+    """The batches of a run: how long it is in epochs, examples and optimizer steps."""
+
+    @property
+    def smallest(self) -> int:
+        """Examples of the smallest part of a batch that a network sees at a time."""
+
+    def updates(self, epochs: int) -> int:
+        """Optimizer steps of so many epochs."""
+
+    def updates_for(self, examples: int) -> int:
+        """Optimizer steps in which about so many examples are seen; at least one."""
+
+    def examples(self, updates: int) -> int:
+        """Examples seen in so many optimizer steps."""
+
+
+@runtime_checkable
+class DataSet(Observer, Protocol):
+    """A data set before it is loaded; also a `lightning.LightningDataModule`."""
+
+    microbatches: int  # equal parts of a batch, for gradient accumulation
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the content, wherever its files lie."""
+
+    def prepare(self) -> Sizes:
+        """Load the data, once, and return what a model has to know of them."""
+
+    def train_dataloader(self) -> Any:
+        """The training batches, in an order that follows from the seed and the epoch."""
+
+    def val_dataloader(self) -> Any:
+        """Batches to validate on, the same each time; or a mapping of split -> batches."""
+
+
+@runtime_checkable
+class RunData(DataSet, Protocol):
+    """A data set that `prepare()` was called on."""
+
+    batches: RunBatches
+
+
+def required(part: object, contract: type, path: str, *, name: str | None = None) -> Any:
+    """Return a part that has all members of its contract.
+
+    Args:
+        part: as its config built it.
+        contract: a `Protocol`.
+        path: place of the part in the config, for its page of the docs.
+        name: of the part in the message; its class by default.
+
+    Raises:
+        ValueError: naming the members that it lacks.
+    """
+    # a property is found on the class, because asking the object for it may load the data
+    missing = [
+        _shown(contract, member)
+        for member in _members(contract)
+        if not hasattr(type(part), member) and not hasattr(part, member)
+    ]
+    if missing:
+        raise ValueError(
+            f"{name or name_of(part)} has no {', '.join(missing)}, which a run needs{howto(path)}"
+        )
+    return part
+
+
+def name_of(part: object) -> str:
+    """The full name of a part's class, as a `_target_` spells it."""
+    return f"{type(part).__module__}.{type(part).__qualname__}"
+
+
+def howto(path: str) -> str:
+    """The end of a message: the page that shows how such a part is written; empty without one."""
+    page = PAGES.get(path.partition(".")[0])
+    return f"; see docs/howto/{page}.md" if page else ""
+
+
+def _members(contract: type) -> list[str]:
+    """Public names that a protocol and those it extends declare."""
+    bases = [base for base in contract.__mro__ if base not in (Protocol, Generic, object)]
+    names = [name for base in bases for name in (*inspect.get_annotations(base), *vars(base))]
+    return [name for name in dict.fromkeys(names) if not name.startswith("_")]
+
+
+def _shown(contract: type, name: str) -> str:
+    """A member as it is written: `losses(batch)` for a method."""
+    member = inspect.getattr_static(contract, name, None)
+    if not inspect.isfunction(member):
+        return name
+    _, *parameters = inspect.signature(member).parameters
+    return f"{name}({', '.join(parameters)})"

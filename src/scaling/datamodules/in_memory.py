@@ -1,0 +1,98 @@
+"""A data set that fits into memory: what one of your own starts from."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from scaling.contracts.sizes import Sizes
+from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder
+from scaling.seeds import generator_for
+
+
+class Examples(NamedTuple):
+    """What `load` returns: tensors whose first dimension counts examples, such as (x, labels)."""
+
+    train: Sequence[Tensor]
+    val: Sequence[Tensor]
+    sizes: Sizes
+
+
+class InMemory(L.LightningDataModule, ABC):
+    """A data set of a few tensors; a subclass says which, in `load`.
+
+    Every epoch visits the training examples once, in an order that follows from the seed and the
+    epoch. A batch holds rows of each training tensor.
+
+    Args:
+        batch: examples per optimizer step.
+        microbatches: equal parts of a batch, for gradient accumulation.
+        seed: draws the order of each epoch.
+    """
+
+    def __init__(self, *, batch: int, microbatches: int, seed: int):
+        super().__init__()
+        self.batch, self.microbatches, self.seed = batch, microbatches, seed
+
+    @abstractmethod
+    def load(self) -> Examples:
+        """Tensors to train on and to validate on, and what a model has to know of them.
+
+        Called once for each run of a sweep, and again before it trains: cache what takes long.
+        """
+
+    @cached_property
+    def examples(self) -> Examples:
+        """What was loaded; it stays, whatever becomes of its files."""
+        return self.load()
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the tensors: of types, shapes and content."""
+        content = hashlib.sha256()
+        for tensor in (*self.examples.train, *self.examples.val):
+            content.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            content.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return content.hexdigest()
+
+    @cached_property
+    def batches(self) -> Batches:
+        """The training batches, of all epochs."""
+        train = self.examples.train
+        return Batches(
+            lambda rows: [tensor[rows] for tensor in train],
+            order=self._order,
+            examples=len(train[0]),
+            batch=self.batch,
+            microbatches=self.microbatches,
+        )
+
+    def prepare(self) -> Sizes:
+        """Load the tensors, once, and return what a model has to know of them.
+
+        Raises:
+            ValueError: if the training examples do not fill one batch.
+        """
+        assert self.batches
+        return self.examples.sizes
+
+    def columns(self) -> dict[str, float]:
+        """Columns for the row, such as `uniform_loss`; none unless a subclass has some."""
+        return {}
+
+    def train_dataloader(self) -> Batches:
+        return self.batches
+
+    def val_dataloader(self) -> InOrder:
+        val = self.examples.val
+        rows = torch.arange(len(val[0]))
+        return InOrder(lambda part: [tensor[part] for tensor in val], rows, batch=SCORED_BATCH)
+
+    def _order(self, epoch: int) -> Tensor:
+        draws = generator_for("order", self.seed, epoch)
+        return torch.randperm(len(self.examples.train[0]), generator=draws)
