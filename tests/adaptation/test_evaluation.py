@@ -14,6 +14,7 @@ from scaling.adaptation.evaluation import Evaluation, Scorer
 from scaling.callbacks.evaluation_table import Evaluations
 from scaling.callbacks.gradient_norms import GradientNorms
 from scaling.contracts.labeled import Labeled
+from scaling.contracts.scores import window_scores
 from scaling.storage.tables import read_parts
 
 
