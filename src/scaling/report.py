@@ -25,16 +25,16 @@ def main() -> int:
         nargs="+",
         type=Path,
         metavar="FOLDER",
-        help="such as multirun/quickstart, a rows.csv of an earlier report, or a kept sweep",
+        help="such as multirun/quickstart, a rows.csv of an earlier report, or an exported sweep",
     )
     parser.add_argument(
         "--out", type=Path, help="where the files go; report/ in the first folder by default"
     )
     parser.add_argument(
-        "--keep",
+        "--export",
         type=Path,
         metavar="PLACE",
-        help="also keep the rows and the tables of epochs there: a folder to share, which is read "
+        help="also write the rows and the longer tables there: a folder to share, which is read "
         "like the sweep itself",
     )
     given = parser.parse_args()
@@ -43,12 +43,12 @@ def main() -> int:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            for option, place in {"--out": given.out, "--keep": given.keep}.items():
+            for option, place in {"--out": given.out, "--export": given.export}.items():
                 if place:
                     exports.check_place(place, option)
             files = build.write(given.folders, given.out or _place(given.folders[0]))
-            if given.keep:
-                build.keep(given.folders, given.keep)
+            if given.export:
+                build.export(given.folders, given.export)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -26,7 +26,7 @@ def read(*folders: str | Path) -> pd.DataFrame:
     Settings that agree in 12 significant digits are the same.
 
     Args:
-        folders: of runs or of studies; or of a kept sweep; or a table of rows, a .csv: one that
+        folders: of runs or of studies; or of an exported sweep; or a table of rows, a .csv: one that
             `scaling.report` wrote, or anybody's with columns `batch`, `lr` and `val_loss`
             (`scaling.storage.exports`).
 

@@ -78,8 +78,8 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     return files
 
 
-def keep(folders: list[Path], place: Path) -> None:
-    """Keep a sweep without its runs: rows with the measures of studies, and longer tables.
+def export(folders: list[Path], place: Path) -> None:
+    """Export a sweep without its runs: rows with the measures of studies, and longer tables.
 
     Raises:
         FileNotFoundError: if a folder holds no row.
