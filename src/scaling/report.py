@@ -27,16 +27,10 @@ def main() -> int:
         metavar="FOLDER",
         help="such as multirun/quickstart, a rows.csv of an earlier report, or an exported sweep",
     )
-    parser.add_argument(
-        "--out", type=Path, help="where the files go; report/ in the first folder by default"
-    )
-    parser.add_argument(
-        "--export",
-        type=Path,
-        metavar="PLACE",
-        help="also write the rows and the longer tables there: a folder to share, which is read "
-        "like the sweep itself",
-    )
+    out = "where the files go; report/ in the first folder by default"
+    parser.add_argument("--out", type=Path, help=out)
+    export = "also write rows and longer tables there: a folder to share, read like the sweep"
+    parser.add_argument("--export", type=Path, metavar="PLACE", help=export)
     given = parser.parse_args()
     from scaling.reporting import build  # here, so that --help is quick
 
