@@ -20,7 +20,7 @@ import torch  # noqa: E402 - after the hook, like everything that imports the pa
 import scaling.callbacks  # noqa: E402
 import scaling.datamodules  # noqa: E402
 import scaling.models  # noqa: E402
-import scaling.sweeps.command  # noqa: E402
+import scaling.sweeps.sweep  # noqa: E402
 
 for room in (scaling.callbacks, scaling.datamodules, scaling.models):
     for module in pkgutil.iter_modules(room.__path__):  # else config nodes import them
@@ -65,7 +65,6 @@ def folder(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def command(folder, monkeypatch, capfd) -> Callable[..., Ended]:
     """Run `python -m scaling.train ARGUMENTS` in `folder`, small unless told otherwise."""
-    from scaling.sweeps import command as sweep
 
     def run(*arguments: str, small: bool = True) -> Ended:
         sequence = {"model=tcn", "model=gru"} & set(arguments)
@@ -73,13 +72,13 @@ def command(folder, monkeypatch, capfd) -> Callable[..., Ended]:
         flags = [argument for argument in arguments if argument.startswith("-")]
         typed = [argument for argument in arguments if not argument.startswith("-")]
         monkeypatch.setattr(sys, "argv", ["train", *flags, *(sizes if small else ()), *typed])
-        monkeypatch.setattr(sweep, "TRACEBACK_WANTED", False)
+        monkeypatch.setattr(entry, "TRACEBACK_WANTED", False)
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         capfd.readouterr()
         try:
             with pytest.raises(SystemExit) as left, warnings.catch_warnings():
-                sweep.main()
+                entry.main()
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -49,10 +49,10 @@ def test_an_experiment_says_what_it_asks_and_what_it_costs(name):
 
 
 def test_the_quickstart_is_the_grid_that_the_readme_shows(command, monkeypatch):
-    from scaling.sweeps import command as sweep
+    from scaling.sweeps import sweep
 
     seen = []
-    monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
+    monkeypatch.setattr(sweep, "train_cells", lambda cells, launcher: seen.extend(cells) or 0)
     assert command("experiment=quickstart", small=False).code == 0
     grid = {(cell.config["batch"], cell.config["lr"]) for cell in seen}
     assert grid == {(b, lr) for b in (8, 16, 32, 64) for lr in (3e-4, 1e-3, 3e-3, 1e-2)}
@@ -72,10 +72,10 @@ def test_an_experiment_has_as_many_runs_as_its_header_and_the_readme_say(
 
 
 def cells_of(command, monkeypatch, *arguments: str) -> list:
-    from scaling.sweeps import command as sweep
+    from scaling.sweeps import sweep
 
     seen = []
-    monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
+    monkeypatch.setattr(sweep, "train_cells", lambda cells, launcher: seen.extend(cells) or 0)
     ended = command(*arguments, small=False)
     assert ended.code == 0, ended.err
     return seen

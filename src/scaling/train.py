@@ -6,7 +6,7 @@ from scaling.runs import threads
 def main() -> None:
     """The command line; leaves with the exit code of the command."""
     threads.sleep_while_waiting()
-    from scaling.sweeps import command  # imports torch, which reads how its threads are to wait
+    from scaling.sweeps import command  # torch reads at import how its threads are to wait
 
     command.main()
 

@@ -31,11 +31,11 @@ DIGESTS = {
 @pytest.fixture
 def cells_of(command, monkeypatch):
     """The cells that a command would train."""
-    from scaling.sweeps import command as sweep
+    from scaling.sweeps import sweep
 
     def cells(*arguments: str) -> list:
         asked = []
-        monkeypatch.setattr(sweep, "work", lambda cells, *_, **__: asked.extend(cells) or 0)
+        monkeypatch.setattr(sweep, "train_cells", lambda cells, *_, **__: asked.extend(cells) or 0)
         ended = command(*arguments, small=False)
         assert ended.code == 0, ended.err
         return asked

@@ -99,10 +99,10 @@ def test_runs_that_differ_in_batch_and_learning_rate_start_from_the_same_weights
     command, monkeypatch
 ):
     from scaling.runs import run
-    from scaling.sweeps import command as sweep
+    from scaling.sweeps import sweep
 
     seen = []
-    monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
+    monkeypatch.setattr(sweep, "train_cells", lambda cells, launcher: seen.extend(cells) or 0)
     mlp_on_digits = ("model=mlp", "data=digits", "data.label_noise=0.2")
     assert command("-m", *mlp_on_digits, "batch=8,32", "lr=1e-3,1e-1", "seed=0,1").code == 0
     starts = {}

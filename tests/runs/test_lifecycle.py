@@ -14,16 +14,16 @@ from scaling.storage.run_state import read_state
 @pytest.fixture
 def cell(command, monkeypatch):
     """A cell that was trained, and its folder."""
-    from scaling.sweeps import command as sweep
+    from scaling.sweeps import sweep
 
     seen = []
-    work = sweep.work
+    train_cells = sweep.train_cells
 
     def watch(asked, **how):
         seen.extend(asked)
-        return work(asked, **how)
+        return train_cells(asked, **how)
 
-    monkeypatch.setattr(sweep, "work", watch)
+    monkeypatch.setattr(sweep, "train_cells", watch)
     assert command("seed=3").code == 0
     return seen[0]
 

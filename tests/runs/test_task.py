@@ -206,10 +206,10 @@ def test_a_stop_ends_a_run_unless_it_only_observes(command):
     [("passes", "epochs", 50), ("updates", "steps", 600), ("samples", "examples", 37_500)],
 )
 def test_what_batch_sizes_have_in_common_is_a_choice(command, monkeypatch, option, key, value):
-    from scaling.sweeps import command as sweep
+    from scaling.sweeps import sweep
 
     seen = []
-    monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
+    monkeypatch.setattr(sweep, "train_cells", lambda cells, launcher: seen.extend(cells) or 0)
     assert command("experiment=ttt_batch", f"match={option}", small=False).code == 0
     assert {schema.protocol(cell.config) for cell in seen} == {(key, value)}
     assert len(seen) == 105
@@ -232,10 +232,10 @@ def test_whatever_batch_sizes_have_in_common_they_grow_to_the_end(
     command, monkeypatch, option, scale
 ):
     from scaling.datamodules.passes import Passes, doubling
-    from scaling.sweeps import command as sweep
+    from scaling.sweeps import sweep
 
     seen = []
-    monkeypatch.setattr(sweep, "work", lambda cells, launcher: seen.extend(cells) or 0)
+    monkeypatch.setattr(sweep, "train_cells", lambda cells, launcher: seen.extend(cells) or 0)
     typed = [f"match={option}", *([f"scale={scale}"] if scale else [])]
     assert command("experiment=ttt_batch", *typed, small=False).code == 0
     kinds = {"passes": "epochs", "updates": "steps", "samples": "examples"}

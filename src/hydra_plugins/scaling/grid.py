@@ -39,7 +39,7 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        from scaling.sweeps import command  # imports torch, which other Hydra apps need not pay for
+        from scaling.sweeps import command  # other Hydra apps need not pay for its imports
 
         assert self.launcher is not None
         loader = self.context.config_loader

@@ -1,0 +1,189 @@
+"""A sweep: which cells of a command are to be trained, their training, how each ended."""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.plugins.launcher import Launcher
+
+from scaling.config import schema
+from scaling.config.cell import Cell
+from scaling.config.errors import REFUSED
+from scaling.runs import run
+from scaling.runs.signals import Interrupted
+from scaling.storage import plans
+from scaling.storage.run_state import RunState, read_state
+from scaling.sweeps import console
+from scaling.sweeps.executors.executor import Executor
+from scaling.sweeps.executors.hydra import HydraLauncher
+from scaling.sweeps.executors.pool import InProcess
+
+log = logging.getLogger(__name__)
+
+
+def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool = False) -> int:
+    """Train the cells of a command that are not finished, and print how each ended.
+
+    Args:
+        asked: for by the command.
+        launcher: of a sweep; a single run has none and trains in this process.
+        alone: a single run is all that the command is for, and is shown with a bar.
+
+    Returns:
+        the exit code of the command.
+
+    Raises:
+        ValueError: if a cell could not be trained, before any is.
+    """
+    switches, swept = asked[0].config, launcher is not None
+    states = {cell.folder: read_state(cell.folder) for cell in asked}
+    todo = [cell for cell in asked if _wanted(states[cell.folder], switches["resume"])]
+    _rehearse(todo)
+    for line in console.superseded(todo) if alone or swept else ():
+        log.info(line)
+    labels = console.labels(asked)
+    executor = _executor(launcher, switches["workers"], asked=len(asked), alone=alone)
+    at_a_time = executor.at_a_time and max(1, min(executor.at_a_time, len(todo)))
+    if switches["dry_run"]:
+        console.announce(states, todo, at_a_time, labels)
+        return 0
+    _prepare(asked, swept)
+    if swept:
+        done = sum(state.finished for state in states.values())
+        said = f", {at_a_time} at a time" if at_a_time else ""
+        log.info("%d cells: %d done before, %d to train%s", len(asked), done, len(todo), said)
+    try:
+        code = _train_all(todo, states, executor, console.Pace(todo, labels), not swept)
+        if alone or swept:
+            with _any_reader():
+                console.close(states, swept)
+    except REFUSED as error:
+        raise RuntimeError("a bug of this program, not a refused request") from error
+    return code or int(any(not state.finished for state in states.values()))
+
+
+def _executor(launcher: Any, workers: int | None, *, asked: int, alone: bool) -> Executor:
+    """Give the executor of a launcher; without one, cells train in this process.
+
+    Raises:
+        ValueError: for a launcher that cannot work here, and for `workers` with one of Hydra's own,
+            which has its own keys for that.
+    """
+    if launcher is None:
+        return InProcess(bar=alone)
+    if hasattr(launcher, "executor"):
+        executor: Executor = launcher.executor(workers, asked)
+        return executor
+    if workers is not None:
+        raise ValueError(
+            f"workers={workers} means nothing to {type(launcher).__name__}; set the keys of "
+            "hydra.launcher, or leave hydra/launcher=pool"
+        )
+    return HydraLauncher(launcher)
+
+
+def _train_all(
+    todo: Sequence[Cell],
+    states: dict[Path, RunState],
+    executor: Executor,
+    pace: console.Pace,
+    alone: bool,
+) -> int:
+    """Train cells and note their states; gives 128 + the signal that stopped it, or 0."""
+    states |= dict.fromkeys((cell.folder for cell in todo), RunState("missing"))
+    held: list[Cell] = []
+    ordered = todo if executor.at_a_time == 1 else pace.longest_first(todo)
+    try:
+        for wait in (False, True):
+            if wait and not held:
+                break
+            if wait:
+                log.info("waiting for %d cells that other processes hold", len(held))
+            some, held = (held, []) if wait else (ordered, [])
+            with contextlib.closing(executor.train(some, wait=wait)) as training:
+                for cell, state in training:
+                    states[cell.folder] = state
+                    if state.status == "held":
+                        held.append(cell)
+                    elif executor.reports:
+                        log.info("%s", pace.line(cell, state))
+                    if cell.config["fail_fast"] and state.status == "failed":
+                        return 0
+            if alone:
+                break  # who asked for this run alone is told who has it
+    except Interrupted as error:
+        return 128 + error.signal
+    finally:  # those that were being trained when it ended early
+        for cell in todo:
+            if states[cell.folder].status == "missing":
+                states[cell.folder] = read_state(cell.folder)
+    return 0
+
+
+def _wanted(state: RunState, resume: str) -> bool:
+    """Whether a cell in this state is trained; never with a corrupt row, which may be repaired."""
+    if state.status == "corrupt":
+        return False
+    if resume == "missing":
+        return not state.finished
+    return resume == "all" or state.status in ("failed", "interrupted")
+
+
+def _rehearse(todo: Sequence[Cell]) -> None:
+    """Build what each cell will build, once for all that differ in learning rate, clip or seed.
+
+    Raises:
+        ValueError: for values that only the thing itself can judge, such as a batch larger than
+            the data.
+    """
+    built = set()
+    for cell in todo:
+        inner = {group: cell.config[group] for group in schema.GROUPS}
+        inner["optimizer"] = inner["optimizer"] | {"lr": None}
+        inner["data"] = inner["data"] | {"seed": None}
+        key = json.dumps(inner, sort_keys=True, default=str)
+        if key not in built:
+            built.add(key)
+            run.rehearse(cell)
+
+
+def _prepare(asked: Sequence[Cell], swept: bool) -> None:
+    """Make the study's folder and leave the plan of a sweep in it.
+
+    Raises:
+        ValueError: if the folder cannot be written to.
+    """
+    by_study: dict[Path, list[Cell]] = {}
+    for cell in asked:
+        by_study.setdefault(cell.folder.parent, []).append(cell)
+    for study, members in by_study.items():
+        try:
+            study.mkdir(parents=True, exist_ok=True)
+            if not os.access(study, os.W_OK):
+                raise PermissionError(13, "Permission denied")
+            if swept:
+                planned = [
+                    {"run": cell.name, "digest": cell.digest, "overrides": list(cell.overrides)}
+                    for cell in members
+                ]
+                plans.write(study, console.command(), planned)
+        except OSError as error:
+            raise ValueError(
+                f"cannot write below {study.absolute()} ({error.strerror}); change to a folder "
+                "that you may write to, or choose another study=..."
+            ) from error
+
+
+@contextlib.contextmanager
+def _any_reader() -> Iterator[None]:
+    """Print to a reader who may have left, as `head` does; the exit code is that of the work."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
