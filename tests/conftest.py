@@ -65,6 +65,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def command(folder, monkeypatch, capfd) -> Callable[..., Ended]:
     """Run `python -m scaling.train ARGUMENTS` in `folder`, small unless told otherwise."""
+    from scaling.sweeps import command as entry
 
     def run(*arguments: str, small: bool = True) -> Ended:
         sequence = {"model=tcn", "model=gru"} & set(arguments)
