@@ -20,6 +20,10 @@ check: $(DONE) ## lint, format, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(DONE) ## build the documentation in docs/_build/html, and run the examples on its pages
+	$(BIN)/sphinx-build -q -W --keep-going -E -c docs . docs/_build/html
+	$(BIN)/python -m pytest -q tests/docs
+
 bench: $(DONE) ## what a step, a sweep, a report, layer statistics and a federation cost (minutes)
 	$(BIN)/python tests/benchmarks/step_cost.py
 	$(BIN)/python tests/benchmarks/sweep_cost.py finished
@@ -55,4 +59,4 @@ $(DONE): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps -e .
 	@touch $@
 
-.PHONY: help demo test check bench survive calibrate ray dashboard lock
+.PHONY: help demo test check docs bench survive calibrate ray dashboard lock
