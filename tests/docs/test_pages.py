@@ -1,0 +1,128 @@
+"""Pages of the documentation: examples run, links resolve, tables are complete."""
+
+import doctest
+import importlib.util
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import scaling
+from scaling.callbacks.gradient_norms import MEASURED
+from scaling.config import schema
+from scaling.contracts.columns import FIXED
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("**/*.md"))]
+DATA = ROOT / "notebooks" / "data"
+EXAMPLES = re.compile(r"^```pycon\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def generated():
+    """The module of the documentation that makes its generated parts."""
+    spec = importlib.util.spec_from_file_location("generated", DOCS / "generated.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def in_code(page: str) -> set[str]:
+    """The words in backticks of a page of the reference."""
+    return set(re.findall(r"`([^`\n]+)`", (DOCS / "reference" / f"{page}.md").read_text()))
+
+
+WITH_EXAMPLES = [page for page in PAGES if EXAMPLES.search(page.read_text())]
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: page.stem)
+def test_examples_print_what_a_page_shows(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    examples = "\n".join(EXAMPLES.findall(page.read_text()))
+    test = doctest.DocTestParser().get_doctest(examples, {}, page.stem, str(page), 0)
+    with pd.option_context("display.width", 100):
+        doctest.DebugRunner().run(test)
+
+
+def test_the_readme_and_several_pages_have_examples():
+    assert len(WITH_EXAMPLES) >= 4
+    assert WITH_EXAMPLES[0].name == "README.md"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_relative_links_resolve(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if not link.startswith(("http", "#")):
+            assert (page.parent / link.partition("#")[0]).exists(), link
+
+
+def test_every_page_is_reached_from_the_index():
+    index = (DOCS / "index.md").read_text()
+    for page in DOCS.glob("**/*.md"):
+        name = str(page.relative_to(DOCS).with_suffix(""))
+        own = name.startswith("howto/") and "howto/[a-z]*" in index
+        assert own or name == "index" or f"\n{name}\n" in index
+
+
+def test_every_name_of_the_package_is_in_the_api():
+    page = (DOCS / "reference" / "api.md").read_text()
+    assert sorted(re.findall(r"^\.\. auto\w+:: scaling\.(\w+)$", page, re.MULTILINE)) == sorted(
+        scaling.__all__
+    )
+
+
+def test_rows_lists_every_fixed_column():
+    assert set(FIXED) <= in_code("rows")
+
+
+def test_steps_lists_every_measured_column():
+    assert {*MEASURED, "step", "epoch", "lr", "clipped", "skipped"} <= in_code("steps")
+
+
+@pytest.mark.parametrize("table", ["layer_epochs", "epochs", "windows"])
+def test_a_reference_page_lists_every_column_of_the_example_tables(table):
+    files = sorted(DATA.glob(f"*/{table}.parquet"))
+    assert files
+    for file in files:
+        assert set(pd.read_parquet(file).columns) <= in_code(table)
+
+
+def test_the_table_of_experiments_follows_from_the_headers(generated):
+    page = generated.experiments()
+    for file in (schema.FOLDER / "experiment").glob("*.yaml"):
+        (number,) = re.findall(r"^# Cost:     (\d+) runs", file.read_text(), re.MULTILINE)
+        assert f"| [`{file.stem}`](#experiment-{file.stem}) | {number} |" in page
+        assert f"\n## `{file.stem}`\n" in page
+
+
+def test_a_new_experiment_appears_by_itself(generated, tmp_path, monkeypatch):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "widths.yaml").write_text(
+        "# @package _global_\n# Question: does\n#           width matter?\n"
+        "# Command:  python -m scaling.train experiment=widths\n# Cost:     6 runs, a minute.\n"
+        "study: widths # not of the header\n"
+    )
+    monkeypatch.setattr(schema, "FOLDER", tmp_path)
+    assert "| [`widths`](#experiment-widths) | 6 | does width matter? |" in generated.experiments()
+    assert "Does width matter?\n\n```bash\npython -m" in generated.experiments()
+    assert "- Cost: 6 runs, a minute.\n" in generated.experiments()
+
+
+def test_every_root_key_and_option_is_in_the_reference(generated):
+    keys, groups = generated.root_keys(), generated.groups()
+    defaults = (schema.FOLDER / "config.yaml").read_text().partition("\nhydra:")[0]
+    typed = re.findall(r"^(\w+): ", defaults, re.MULTILINE)
+    assert {"study", "batch", "threads_from"} <= set(typed)
+    for key in typed:
+        assert f"| `{key}` |" in keys
+    for group in schema.GROUPS:
+        for file in (schema.FOLDER / group).glob("*.yaml"):
+            assert f"`{group}={file.stem}`" in groups
+
+
+def test_each_generated_part_has_its_place(generated):
+    pages = "".join(page.read_text() for page in PAGES)
+    for name in generated.GENERATED:
+        assert f"<!-- generated: {name} -->" in pages
