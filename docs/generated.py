@@ -1,16 +1,21 @@
 """Parts of the documentation that are generated from files of this repository."""
 
+import dataclasses
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
+import scaling
 from scaling.config import schema
 
 COMMENT = re.compile(r"# (\w+): +(.*)")  # `# Question: does ...` in an experiment's header
-FIELD = re.compile(r"^    (\w+): [^#\n]*# (.*)$", re.MULTILINE)  # of the dataclass of root keys
+FIELD = re.compile(  # name, type and comment of a dataclass's field
+    r"^    (\w+): ([^#=\n]*[^#=\s])(?: = [^#\n]*)? *(?:# (.*))?$", re.MULTILINE
+)
 UNLISTED = ("experiment", "hydra", "at_scale")  # folders of conf that have no options to choose
 
 
@@ -47,7 +52,9 @@ def root_keys() -> str:
     """List the root keys with their meaning, default and limits."""
     defaults = yaml.safe_load((schema.FOLDER / "config.yaml").read_text())
     lines = ["| key | meaning | default | limits |", "|---|---|---|---|"]
-    for key, meaning in FIELD.findall(inspect.getsource(schema.Run)):
+    for key, _, meaning in FIELD.findall(inspect.getsource(schema.Run)):
+        if not meaning:  # a group
+            continue
         limit = schema.LIMITS[key][1] if key in schema.LIMITS else ""
         lines.append(f"| `{key}` | {meaning} | `{_typed(defaults[key])}` | {limit} |")
     return "\n".join(lines)
@@ -65,7 +72,19 @@ def groups() -> str:
     return "\n".join(parts)
 
 
-GENERATED = {"experiments": experiments, "root keys": root_keys, "groups": groups}
+def results() -> str:
+    """List the fields of what the functions of the package return."""
+    functions = filter(inspect.isfunction, (getattr(scaling, name) for name in scaling.__all__))
+    kinds = [kind for each in functions for kind in _dataclasses(get_type_hints(each)["return"])]
+    return "\n".join(map(_fields, dict.fromkeys(kinds)))
+
+
+GENERATED = {
+    "experiments": experiments,
+    "root keys": root_keys,
+    "groups": groups,
+    "results": results,
+}
 
 
 def fill(app: Any, page: str, source: list[str]) -> None:
@@ -78,6 +97,27 @@ def fill(app: Any, page: str, source: list[str]) -> None:
 
 def _options(group: str) -> list[Path]:
     return sorted((schema.FOLDER / group).glob("*.yaml"))
+
+
+def _dataclasses(hint: Any) -> Iterator[type]:
+    """Find the dataclasses in an annotation, and those in the annotations of their fields."""
+    for part in get_args(hint):
+        yield from _dataclasses(part)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        yield hint
+        for part in get_type_hints(hint).values():
+            yield from _dataclasses(part)
+
+
+def _fields(kind: type) -> str:
+    fields = FIELD.findall(inspect.getsource(kind))
+    rows = [f"| `{name}` | `{_cell(type_)}` | {_cell(note)} |" for name, type_, note in fields]
+    table = "\n".join(["| field | type | meaning |", "|---|---|---|", *rows])
+    return f"### `{kind.__name__}`\n\n{inspect.getdoc(kind)}\n\n{table}\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
 def _section(name: str, fields: dict[str, list[str]]) -> str:

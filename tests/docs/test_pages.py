@@ -126,3 +126,11 @@ def test_each_generated_part_has_its_place(generated):
     pages = "".join(page.read_text() for page in PAGES)
     for name in generated.GENERATED:
         assert f"<!-- generated: {name} -->" in pages
+
+
+def test_the_fields_of_results_are_in_the_reference(generated):
+    page = generated.results()
+    for kind in ("Law", "PlainFit", "Optimum", "Effect", "Contrast", "Replicates"):
+        assert f"### `{kind}`\n" in page
+    law = page.partition("### `Law`")[2].partition("###")[0]
+    assert {"exponent", "low", "high", "optima"} <= set(re.findall(r"^\| `(\w+)`", law, re.M))
