@@ -1,30 +1,32 @@
-# `make` lists the targets. Everything is installed into .venv from requirements.lock.
+# `make` lists the targets. What the package needs is installed into .venv from requirements.lock,
+# what tests, types and docs add from requirements-dev.lock.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-DONE := .venv/installed
+RUN := .venv/installed
+DEV := .venv/installed-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(DONE) ## set up, sweep a small transformer over Python's documentation, show what it found
+demo: $(RUN) ## set up, sweep a small transformer over Python's documentation, show what it found
 	$(BIN)/python -m scaling.train experiment=quickstart
 	$(BIN)/python -m scaling.report multirun/quickstart
 
-test: $(DONE) ## set up and run the tests
+test: $(DEV) ## set up and run the tests
 	$(BIN)/python -m pytest -n 2
 
-check: $(DONE) ## lint, format, types and import contracts
+check: $(DEV) ## lint, format, types and import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(DONE) ## build the documentation in docs/_build/html, and run the examples on its pages
+docs: $(DEV) ## build the documentation in docs/_build/html, and run the examples on its pages
 	$(BIN)/sphinx-build -q -W --keep-going -E -c docs . docs/_build/html
 	$(BIN)/python -m pytest -q tests/docs
 
-bench: $(DONE) ## what a step, a sweep, a report, layer statistics and a federation cost (minutes)
+bench: $(DEV) ## what a step, a sweep, a report, layer statistics and a federation cost (minutes)
 	$(BIN)/python tests/benchmarks/step_cost.py
 	$(BIN)/python tests/benchmarks/sweep_cost.py finished
 	$(BIN)/python tests/benchmarks/sweep_cost.py cell
@@ -34,29 +36,37 @@ bench: $(DONE) ## what a step, a sweep, a report, layer statistics and a federat
 	$(BIN)/python tests/benchmarks/thread_cost.py
 	$(BIN)/python tests/benchmarks/thread_cost.py --busy 1
 
-survive: $(DONE) ## kill a sweep ten times at random moments and compare its table (minutes)
+survive: $(DEV) ## kill a sweep ten times at random moments and compare its table (minutes)
 	SCALING_KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_survival.py
 
-calibrate: $(DONE) ## how often intervals hold a planted law, 1,000 sweeps of each family (minutes)
+calibrate: $(DEV) ## how often intervals hold a planted law, 1,000 sweeps of each family (minutes)
 	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/analysis/test_calibration.py
 
 ray: ## train a federation on Ray, in an environment of its own, and compare it with that in one process (minutes)
 	$(PYTHON) -m venv .venv-ray
-	.venv-ray/bin/pip install --quiet -r requirements.lock -e '.[federated-ray]'
+	.venv-ray/bin/pip install --quiet -r requirements.lock -r requirements-dev.lock -e '.[federated-ray]'
 	.venv-ray/bin/python -m pytest -q -n 0 tests/federation/test_training.py -k ray
 
-dashboard: $(DONE) ## TensorBoard of every run below multirun/
+dashboard: $(RUN) ## TensorBoard of every run below multirun/
 	$(BIN)/python -m scaling.dashboard multirun
 
-lock: ## write requirements.lock anew, from the ranges in pyproject.toml
-	rm -rf .venv && $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet torch==2.13.0 -e '.[dev]'
-	$(BIN)/pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+).*/\1/' > requirements.lock
+FREEZE = $(BIN)/pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+).*/\1/'
 
-$(DONE): requirements.lock pyproject.toml
+lock: ## write requirements.lock and requirements-dev.lock from the ranges in pyproject.toml
+	rm -rf .venv && $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet torch==2.13.0 -e .
+	$(FREEZE) > requirements.lock
+	$(BIN)/pip install --quiet -e '.[dev]'
+	$(FREEZE) | grep -vxFf requirements.lock > requirements-dev.lock
+
+$(RUN): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps -e .
+	@touch $@
+
+$(DEV): $(RUN) requirements-dev.lock
+	$(BIN)/pip install --quiet -r requirements.lock -r requirements-dev.lock
 	@touch $@
 
 .PHONY: help demo test check docs bench survive calibrate ray dashboard lock

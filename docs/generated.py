@@ -16,7 +16,7 @@ COMMENT = re.compile(r"# (\w+): +(.*)")  # `# Question: does ...` in an experime
 FIELD = re.compile(  # name, type and comment of a dataclass's field
     r"^    (\w+): ([^#=\n]*[^#=\s])(?: = [^#\n]*)? *(?:# (.*))?$", re.MULTILINE
 )
-UNLISTED = ("experiment", "hydra", "at_scale")  # folders of conf that have no options to choose
+UNLISTED = ("experiment", "hydra")  # folders of conf that have no options to choose
 
 
 def experiments() -> str:

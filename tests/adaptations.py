@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.sweep_tables import SweepTables
 
 WINDOWS = 128
 
 
-def evidence(
+def made_up(
     *,
     seeds: int = 4,
     folds: int = 3,
@@ -28,7 +28,7 @@ def evidence(
     stop: Callable[[dict], int | None] = lambda run: None,
     observe_only: bool = False,
     level: Callable[[dict], float] = lambda run: 1.0,
-) -> Evidence:
+) -> SweepTables:
     """Runs of batch sizes, and of one that grows, over folds of seeds.
 
     What a run has is a function of it: `gain` in accuracy, `slope` of the log norm over all passes,
@@ -90,7 +90,7 @@ def evidence(
                "stopped_pass": math.nan if rule is None else rule,
                "stopped_by_collapse": float(rule is not None), "stopped_by_patience": 0.0}
         )  # fmt: skip
-    found = Evidence(pd.DataFrame(rows))
+    found = SweepTables(pd.DataFrame(rows))
     vars(found).update(epochs=pd.DataFrame(epochs), steps=pd.DataFrame(steps))
     vars(found).update(layer_epochs=pd.DataFrame(), windows=pd.DataFrame())
     return found

@@ -9,6 +9,7 @@ import lightning as L
 import torch
 from flows import flows
 
+from scaling.adaptation.evaluation import Evaluation
 from scaling.adaptation.module import Adapter
 from scaling.adaptation.objective import Objective
 from scaling.datamodules.windows import Windows
@@ -58,11 +59,13 @@ def adapter(
         "adapt": "all", "statistics": "source", "pull": 0.0, "reset_above": None,
         "lr_rule": "fixed", "lr_reference": 16,
     }  # fmt: skip
-    sizes = (lambda number: 16) if windows is None else windows.batches.size
+    windows = windows or data()
+    windows.prepare()
     return Adapter(
         net(normalisation),
+        query=windows.query,
         objective=Objective(**objective),
-        sizes=sizes,
+        sizes=windows.batches.size,
         optimizer=optimizer,
         schedule=partial(schedules.constant, steps=1, batch=1),
         **settings | changes,
@@ -70,12 +73,13 @@ def adapter(
 
 
 def fit(
-    module: L.LightningModule, windows: Windows, folder: Path, callbacks: Sequence[L.Callback] = (),
+    module: Adapter, windows: Windows, folder: Path, callbacks: Sequence[L.Callback] = (),
     *, before: bool = False, **settings: Any,
 ) -> L.Trainer:  # fmt: skip
     """Adapt for two passes, unless told otherwise; evaluate `before`, too."""
     trainer = L.Trainer(
-        **{"max_epochs": 2} | settings, accelerator="cpu", logger=False, callbacks=[*callbacks],
+        **{"max_epochs": 2} | settings, accelerator="cpu", logger=False,
+        callbacks=[*callbacks, Evaluation(module, windows)],
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0, default_root_dir=folder,
     )  # fmt: skip
@@ -83,3 +87,9 @@ def fit(
         trainer.validate(module, datamodule=windows, verbose=False)
     trainer.fit(module, datamodule=windows)
     return trainer
+
+
+def summary(trainer: L.Trainer) -> dict[str, int | float]:
+    """The columns of the trainer's evaluation."""
+    (evaluation,) = [part for part in trainer.callbacks if isinstance(part, Evaluation)]
+    return evaluation.columns()

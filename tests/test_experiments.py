@@ -10,7 +10,7 @@ from scaling.config import schema
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
     for folder in sorted(schema.FOLDER.iterdir())
-    if folder.is_dir() and folder.name not in ("hydra", "experiment", "at_scale")
+    if folder.is_dir() and folder.name not in ("hydra", "experiment")
 }
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 EXPERIMENTS = sorted(file.stem for file in (schema.FOLDER / "experiment").glob("*.yaml"))

@@ -25,7 +25,8 @@ def installed(tmp_path_factory) -> Path:
 
 
 def test_a_run_works_from_a_wheel_in_another_folder(installed, folder):
-    assert (installed / "scaling" / "conf" / "config.yaml").exists()
+    for file in ("conf/config.yaml", "reporting/page.html", "studies/captions.toml"):
+        assert (installed / "scaling" / file).exists()
     small = ["model.d_model=16", "model.heads=2", "data.context=16", "data.val_windows=8"]
     environment = os.environ | {"PYTHONPATH": str(installed)}
     place = "import scaling; print(scaling.__file__)"

@@ -6,7 +6,6 @@ import sys
 import warnings
 from pathlib import Path
 
-from scaling.reporting import build
 from scaling.storage import exports
 
 
@@ -39,6 +38,8 @@ def main() -> int:
         "like the sweep itself",
     )
     given = parser.parse_args()
+    from scaling.reporting import build  # here, so that --help is quick
+
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

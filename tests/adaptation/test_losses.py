@@ -4,6 +4,9 @@ import math
 
 import pytest
 import torch
+from adapting import MAXIMISATION
+from jaxtyping import Float
+from torch import Tensor
 
 from scaling.adaptation.losses import (
     adaptive_weight,
@@ -15,12 +18,20 @@ from scaling.adaptation.losses import (
     diversity_loss,
     diversity_share,
     entropies,
-    information_maximisation,
     mean_log_probs,
     normalised_diversity_loss,
 )
+from scaling.adaptation.objective import Objective
 
 STUDY = {"base": 0.1, "threshold": 0.85, "gain": 0.5, "ceiling": 0.3}
+
+
+def information_maximisation(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor, ""]:
+    """The objective of that name, from -log K, sure and balanced, to 0, all alike."""
+    objective = Objective(**MAXIMISATION)
+    return objective.loss(objective.terms(log_probs))
+
+
 MEANS = [
     diversity_loss,
     normalised_diversity_loss,

@@ -63,7 +63,7 @@ def test_under_statistics_of_the_batch_it_is_normalised_by_the_query(tmp_path):
     trainer = fit(module, windows, tmp_path, before=True, max_epochs=1)
     assert trainer.global_step == 4
     before = {name: value.clone() for name, value in module.net.state_dict().items()}
-    found = module.gradient_norm(windows.query)
+    found = module.query_gradient_norm()
     assert all(torch.equal(value, before[name]) for name, value in module.net.state_dict().items())
     alone = net("batch")
     alone.load_state_dict(before)
@@ -84,7 +84,7 @@ def test_an_early_stop_has_the_norm_of_its_last_pass(tmp_path):
     assert table["passes"].tolist() == [0, 1, 2, 3]
     assert np.isfinite(table["query_grad_norm"]).tolist() == [True, False, False, True]
     assert table["pass_loss"].notna().tolist() == [False, True, True, True]
-    assert table["query_grad_norm"].iloc[-1] == pytest.approx(module.gradient_norm(windows.query))
+    assert table["query_grad_norm"].iloc[-1] == pytest.approx(module.query_gradient_norm())
 
 
 def test_a_model_that_went_back_after_its_last_pass_is_shown_as_it_is(tmp_path):

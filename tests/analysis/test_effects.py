@@ -9,7 +9,8 @@ from factorial import Cell, sweep
 from rates import within
 from scipy import stats
 
-from scaling.analysis.effects import effect_of
+from scaling.analysis.effects import effect_of, paired_contrasts
+from scaling.analysis.pairing import Pairing
 from scaling.analysis.significance import detectable, holm
 
 
@@ -97,10 +98,8 @@ def test_an_effect_equals_that_of_pairing_runs_one_by_one():
     rows["status"] = draws.choice(["done", "diverged", "failed"], len(rows), p=[0.97, 0.02, 0.01])
     rows = rows[draws.random(len(rows)) < 0.99].sample(frac=1, random_state=0)
     rows.loc[rows["status"] != "done", "val_loss"] = math.nan
-    effect = effect_of(rows, "clip", every_pair=True)
-    assert [(one.a, one.b) for one in effect.contrasts] == [
-        (0.1, 1.0), (0.1, math.inf), (1.0, math.inf)
-    ]  # fmt: skip
+    effect = effect_of(rows, "clip", reference=1.0)
+    assert [(one.a, one.b) for one in effect.contrasts] == [(1.0, 0.1), (1.0, math.inf)]
     assert any(one.diverged_a + one.diverged_b for one in effect.contrasts)
     for one in effect.contrasts:
         means, pairs, lost_a, lost_b = slow_effect(rows, one.a, one.b)
@@ -187,7 +186,7 @@ def test_pairs_that_diverged_are_counted_and_named():
     effect = effect_of(rows, "clip")
     (one,) = effect.contrasts
     assert (one.diverged_a, one.diverged_b) == (1, 2)
-    assert effect.notes[0] == "clip 1 to inf: 2 of 12 pairs diverged and have no difference"
+    assert one.notes[0] == "2 of 12 pairs diverged and have no difference"
 
 
 def test_seeds_average_the_cells_that_all_of_them_have():
@@ -195,8 +194,8 @@ def test_seeds_average_the_cells_that_all_of_them_have():
     rows = rows[(rows["seed"] != 1) | (rows["batch"] == 32)]
     effect = effect_of(rows, "clip")
     assert (effect.contrasts[0].difference, effect.contrasts[0].pairs) == (33.0, 6)
-    assert effect.notes == (
-        "clip 1 to inf: cells differ between seeds; those that all have count, 6 of 10 pairs",
+    assert effect.contrasts[0].notes == (
+        "cells differ between seeds: only those common to all count, 6 of 10 pairs",
     )
 
 
@@ -204,14 +203,14 @@ def test_seeds_without_a_common_cell_average_their_own_and_that_is_said():
     rows = sweep(lambda cell: math.isinf(cell.clip) * float(cell.batch), seeds=[0, 1])
     effect = effect_of(rows[rows["batch"] == rows["seed"].map({0: 32, 1: 64})], "clip")
     assert (effect.contrasts[0].difference, effect.contrasts[0].pairs) == (48.0, 4)
-    assert "none is common to all" in effect.notes[0]
+    assert "none is common to all" in effect.contrasts[0].notes[0]
 
 
 def test_runs_that_did_not_end_are_left_out_and_counted():
     rows = sweep(lambda cell: cell.seed)
     rows["status"] = rows["status"].where(rows.index != 0, "failed")
     effect = effect_of(rows, "clip")
-    assert effect.notes[0] == "left out, as they did not end or lack val_loss or clip: 1 runs"
+    assert effect.notes[0] == "1 runs are left out: they did not end, or lack val_loss or clip"
     assert effect.contrasts[0].diverged_a == 0
 
 
@@ -219,7 +218,7 @@ def test_a_cell_run_twice_is_averaged_and_that_is_said():
     rows = sweep(lambda cell: cell.seed * math.isinf(cell.clip))
     effect = effect_of(pd.concat([rows, rows]), "clip")
     assert effect.contrasts == effect_of(rows, "clip").contrasts
-    assert effect.notes == ("averaged, as they are runs of one cell and seed: 24 times",)
+    assert effect.notes == ("runs of one cell and seed are averaged, 24 times",)
 
 
 def test_what_belongs_to_an_optimizer_is_part_of_it():
@@ -228,15 +227,13 @@ def test_what_belongs_to_an_optimizer_is_part_of_it():
     rows["optimizer.momentum"] = rows["optimizer"].map({"sgd": 0.9})
     effect = effect_of(rows, "optimizer")
     assert (effect.contrasts[0].a, effect.contrasts[0].difference) == ("adamw", 1.0)
-    assert effect.notes == (
-        "effects that cannot be told from that of optimizer: optimizer.momentum",
-    )
+    assert effect.notes == ("confounded with optimizer: optimizer.momentum",)
 
 
 def test_a_setting_that_always_moves_along_leaves_no_pairs():
     rows = sweep(lambda cell: cell.seed, batches=[32], lrs=[1e-3])
     effect = effect_of(rows.assign(lr=rows["clip"].map({1.0: 1e-3, math.inf: 1e-2})), "clip")
-    assert effect.notes == ("effects that cannot be told from that of clip: lr",)
+    assert effect.notes == ("confounded with clip: lr",)
     assert effect.contrasts[0].pairs == 0
     assert effect.contrasts[0].reason == "no two runs that share everything else have a difference"
 
@@ -271,3 +268,13 @@ def test_what_cannot_be_used_is_refused():
         effect_of(rows, "clip", reference=2)
     with pytest.raises(ValueError, match="by=model must vary beside clip: batch, lr"):
         effect_of(rows, "clip", by=("model",))
+
+
+def test_contrasts_need_no_names_of_a_sweep():
+    draws = np.random.default_rng(0)
+    rows = sweep(lambda _: float(draws.normal()))
+    names = {"clip": "arm", "seed": "fold", "batch": "query", "val_loss": "score"}
+    pairs = Pairing.of(rows.rename(columns=names), "score", "arm", ["query", "lr"], "fold")
+    assert paired_contrasts(pairs) == effect_of(rows, "clip").contrasts
+    (low, high) = paired_contrasts(pairs, by=("lr",))
+    assert (low.where, high.where) == ((("lr", 1e-3),), (("lr", 1e-2),))

@@ -7,7 +7,13 @@ import pytest
 from rates import within
 from scipy import stats
 
-from scaling.analysis.intervals import t_interval, weighted_t_interval, wilson_interval
+from scaling.analysis.intervals import (
+    check_level,
+    slopes,
+    t_interval,
+    weighted_t_interval,
+    wilson_interval,
+)
 
 
 def test_three_values_by_hand():
@@ -120,3 +126,16 @@ def test_counts_that_are_none_are_refused():
     for right, of in ((3, 2), (-1, 2), (0, 0)):
         with pytest.raises(ValueError, match=f"right={right} must lie between"):
             wilson_interval(right, of, level=0.95)
+
+
+def test_slopes_are_those_of_least_squares_for_each_line():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=5), rng.normal(size=(3, 5))
+    assert slopes(x, y) == pytest.approx([np.polyfit(x, line, 1)[0] for line in y])
+    assert slopes(x, y[0]) == pytest.approx(np.polyfit(x, y[0], 1)[0])
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95.0, math.nan])
+def test_a_level_that_is_no_probability_is_refused(level):
+    with pytest.raises(ValueError, match=f"level={level} must lie between 0 and 1"):
+        check_level(level)

@@ -7,7 +7,8 @@ import planted
 import pytest
 from scipy import optimize, stats
 
-from scaling.analysis import loss_surface
+from scaling.analysis import loss_surface, surface_inference
+from scaling.analysis.linex import linex
 
 
 def planted_losses(
@@ -35,15 +36,11 @@ def test_a_free_optimum_of_each_batch_size_lies_on_the_law_where_there_is_one():
 
 def test_the_linex_bowl_in_closed_form_and_its_parabola():
     z = np.linspace(-3, 3, 41)
-    np.testing.assert_allclose(
-        loss_surface.linex(z, 0.5), 8 * (np.exp(z / 2) - 1 - z / 2), atol=1e-12
-    )
-    np.testing.assert_allclose(loss_surface.linex(z, 0.0), z**2)
-    np.testing.assert_allclose(
-        loss_surface.linex(z, 1e-4), loss_surface.linex(z, 0.99e-4), rtol=1e-5, atol=1e-12
-    )
-    assert loss_surface.linex(z, -0.7).min() >= 0
-    np.testing.assert_allclose(loss_surface.linex(z, -0.7), loss_surface.linex(-z, 0.7))
+    np.testing.assert_allclose(linex(z, 0.5), 8 * (np.exp(z / 2) - 1 - z / 2), atol=1e-12)
+    np.testing.assert_allclose(linex(z, 0.0), z**2)
+    np.testing.assert_allclose(linex(z, 1e-4), linex(z, 0.99e-4), rtol=1e-5, atol=1e-12)
+    assert linex(z, -0.7).min() >= 0
+    np.testing.assert_allclose(linex(z, -0.7), linex(-z, 0.7))
 
 
 def test_the_fit_is_the_least_squares_of_a_slow_obvious_search():
@@ -61,10 +58,7 @@ def test_the_fit_is_the_least_squares_of_a_slow_obvious_search():
         for n in range(len(losses.y)):
             i, s = losses.batch[n], losses.seed[n]
             z = losses.x[n] - theta[0] - theta[1] * losses.centred[i] - shifts[s]
-            bowl = (
-                np.exp(theta[2] * losses.centred[i])
-                * loss_surface.linex(np.array([z]), theta[3])[0]
-            )
+            bowl = np.exp(theta[2] * losses.centred[i]) * linex(np.array([z]), theta[3])[0]
             mean[n] = offsets[-1] * bowl + offsets[i]
             if s:
                 mean[n] += offsets[len(losses.batches) + s - 1]
@@ -89,7 +83,7 @@ def test_the_jackknife_is_close_to_leaving_each_curve_out_for_real():
                               surface.prior, surface.theta)  # fmt: skip
         slopes.append(again.parameters[1] - surface.parameters[1])
     slow = (len(slopes) - 1) / len(slopes) * np.square(slopes).sum()
-    assert loss_surface.jackknife(surface)[1, 1] == pytest.approx(slow, rel=0.1)
+    assert surface_inference.jackknife(surface)[1, 1] == pytest.approx(slow, rel=0.1)
 
 
 def test_its_standard_error_is_the_spread_of_the_estimates():
@@ -99,7 +93,7 @@ def test_its_standard_error_is_the_spread_of_the_estimates():
     for seed in range(60):
         noisy = mean + np.random.default_rng(seed).normal(0, 0.1, len(mean))
         surface = loss_surface.fit(dataclasses.replace(losses, y=noisy))
-        found.append((surface.parameters[1], loss_surface.jackknife(surface)[1, 1]))
+        found.append((surface.parameters[1], surface_inference.jackknife(surface)[1, 1]))
     slopes, variances = np.array(found).T
     assert slopes.mean() == pytest.approx(draw.exponent, abs=3 * slopes.std() / 60**0.5)
     assert np.mean(variances) == pytest.approx(np.var(slopes, ddof=1), rel=0.5)
@@ -107,17 +101,19 @@ def test_its_standard_error_is_the_spread_of_the_estimates():
 
 def test_a_shape_that_is_no_bowl_is_noticed():
     _, losses = planted_losses(5, noise=0.02)
-    assert loss_surface.lack_of_fit(loss_surface.fit(losses)) > 0.001
+    assert surface_inference.lack_of_fit(loss_surface.fit(losses)) > 0.001
     bent = np.where(losses.x > losses.x.mean() + 1, 0.5 * losses.y.max(), losses.y)
-    assert loss_surface.lack_of_fit(loss_surface.fit(dataclasses.replace(losses, y=bent))) < 0.001
+    assert (
+        surface_inference.lack_of_fit(loss_surface.fit(dataclasses.replace(losses, y=bent))) < 0.001
+    )
 
 
 def test_each_arm_of_a_bowl_is_judged_on_its_own():
     _, losses = planted_losses(6, noise=0.05)
     surface = loss_surface.fit(losses)
-    assert min(loss_surface.arms(surface)) > 5
+    assert min(surface_inference.side_t_values(surface)) > 5
     left = losses.where(losses.x < surface.optima[losses.batch])
-    assert loss_surface.arms(loss_surface.fit(left))[1] < 2
+    assert surface_inference.side_t_values(loss_surface.fit(left))[1] < 2
 
 
 def test_noise_that_grows_to_the_right_is_weighed_and_equal_noise_is_not():
@@ -134,7 +130,9 @@ def test_seeds_that_share_an_optimum_are_told_from_those_that_do_not():
         draws = [planted_losses(seed, family, seeds=4) for seed in range(60)]
         kept = [losses for draw, losses in draws if draw.moves == moves]
         return float(
-            np.mean([loss_surface.seeds_agree(loss_surface.fit(losses)) < 0.05 for losses in kept])
+            np.mean(
+                [surface_inference.seeds_agree(loss_surface.fit(losses)) < 0.05 for losses in kept]
+            )
         )
 
     assert share("wide", "") <= stats.binom.ppf(0.995, 60, 0.05) / 60
@@ -143,10 +141,12 @@ def test_seeds_that_share_an_optimum_are_told_from_those_that_do_not():
 
 def test_one_seed_agrees_with_itself():
     _, losses = planted_losses(seeds=1)
-    assert loss_surface.seeds_agree(loss_surface.fit(losses)) == 1.0
+    assert surface_inference.seeds_agree(loss_surface.fit(losses)) == 1.0
 
 
 def test_a_landscape_without_a_bowl_leaves_the_seeds_shifts_open():
     for draw in range(40):
         rows = planted.null(np.random.default_rng(draw), "flat_with_bad_runs")
-        assert 0 <= loss_surface.seeds_agree(loss_surface.fit(loss_surface.Losses.of(rows))) <= 1
+        assert (
+            0 <= surface_inference.seeds_agree(loss_surface.fit(loss_surface.Losses.of(rows))) <= 1
+        )

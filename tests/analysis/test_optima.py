@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import optimize, stats
 
-from scaling.analysis.optima import optimum, vertices
+from scaling.analysis.optima import naive_optima, optimum
 
 STEP = math.log(10) / 2  # half a decade
 PUBLISHED = Path(__file__).parents[2] / "notebooks/data/published/phase_3a.csv"
@@ -119,7 +119,7 @@ def test_the_interval_holds_what_other_shapes_would_say():
     rng = np.random.default_rng(0)
     for _ in range(20):
         rows = sweep(at=rng.uniform(-1, 1), skew=1.2, noise=0.01, rng=rng)
-        got, (plain,) = only(rows), vertices(rows)
+        got, (plain,) = only(rows), naive_optima(rows)
         assert got.status != "interior" or got.low <= plain.three <= got.high
 
 
@@ -344,19 +344,19 @@ def test_a_batch_without_a_usable_run_is_unresolved_and_no_rows_give_nothing():
     got = only(sweep(status="failed"))
     assert (got.status, got.seeds) == ("unresolved", 0)
     assert optimum(sweep().iloc[:0]) == ()
-    assert vertices(sweep(status="failed")) == ()
+    assert naive_optima(sweep(status="failed")) == ()
 
 
 @pytest.mark.parametrize("column", ["batch", "lr", "clip", "seed", "status", "val_loss"])
 def test_an_absent_column_is_named(column):
-    for function in (optimum, vertices):
-        with pytest.raises(ValueError, match=f"`rows` lacks column {column}"):
+    for function in (optimum, naive_optima):
+        with pytest.raises(ValueError, match=f"no column {column}"):
             function(sweep().drop(columns=column))
 
 
 def test_what_is_read_off_the_published_table_depends_on_the_shape():
     rows = pd.read_csv(PUBLISHED).assign(seed=0, status="done")
-    small, large = vertices(rows)
+    small, large = naive_optima(rows)
     assert (small.batch, large.batch) == (128, 256)
     assert (small.argmin, large.argmin) == (0.05, 0.05)
     assert [round(small.three, 3), round(large.three, 3)] == [0.043, 0.041]
@@ -365,8 +365,8 @@ def test_what_is_read_off_the_published_table_depends_on_the_shape():
 
 
 def test_plain_optima_at_an_edge_or_on_a_hill_are_none():
-    (falling,) = vertices(parabola([3.0, 2.5, 2.2]))
+    (falling,) = naive_optima(parabola([3.0, 2.5, 2.2]))
     assert falling.argmin == pytest.approx(1e-3 * math.e**2)
     assert math.isnan(falling.three)
-    (hill,) = vertices(parabola([2.0, 2.5, 2.0]))
+    (hill,) = naive_optima(parabola([2.0, 2.5, 2.0]))
     assert math.isnan(hill.whole)

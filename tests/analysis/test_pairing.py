@@ -30,7 +30,7 @@ def test_a_run_that_diverged_ran_and_has_no_value_and_one_that_failed_did_not_ru
     rows.loc[[0, 2], "status"] = ["diverged", "failed"]
     found = pairing(rows, "clip", "val_loss")
     assert (np.isnan(found.values).sum(), (~found.ran).sum()) == (2, 1)
-    assert found.notes == ["left out, as they did not end or lack val_loss or clip: 1 runs"]
+    assert found.notes == ("1 runs are left out: they did not end, or lack val_loss or clip",)
 
 
 def test_runs_of_one_cell_and_seed_are_averaged():
@@ -38,7 +38,7 @@ def test_runs_of_one_cell_and_seed_are_averaged():
     twice = pd.concat([rows, rows.assign(val_loss=rows["val_loss"] + 1)])
     found = pairing(twice, "clip", "val_loss")
     assert np.unique(found.values).tolist() == [0.5, 1.5, 2.5]
-    assert found.notes == ["averaged, as they are runs of one cell and seed: 24 times"]
+    assert found.notes == ("runs of one cell and seed are averaged, 24 times",)
 
 
 @pytest.mark.parametrize("key", ["colour", "model", "seed", "val_loss"])

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from scaling import results
-from scaling.analysis.replicates import replicates, seed_noise
+from scaling.analysis.replicates import replicates
 
 PUBLISHED = Path(__file__).parents[2] / "notebooks" / "data" / "published"
 
@@ -30,11 +30,9 @@ def published() -> pd.DataFrame:
     return pd.concat(tables).fillna({"clip": math.inf}).assign(seed=0, status="done")
 
 
-def planted(draws, cells: int, runs_each: int, luck: float = 0.0) -> pd.DataFrame:
-    """Cells far apart, whose runs differ by noise of sd 0.1, a share of it common to all cells."""
-    common = draws.normal(size=runs_each)
-    own = draws.normal(size=(cells, runs_each))
-    noise = 0.1 * (math.sqrt(luck) * common + math.sqrt(1 - luck) * own)
+def planted(draws, cells: int, runs_each: int) -> pd.DataFrame:
+    """Cells far apart, whose runs differ by noise of sd 0.1."""
+    noise = 0.1 * draws.normal(size=(cells, runs_each))
     return runs(
         batch=np.repeat(np.arange(cells), runs_each),
         seed=np.tile(np.arange(runs_each), cells),
@@ -142,7 +140,6 @@ def test_runs_that_repeat_exactly_are_listed_and_do_not_shrink_the_noise():
     found = replicates(pd.concat([noisy, exact]))
     assert [group.spread for group in found.groups] == [pytest.approx(0.2), 0.0]
     assert found.noise == replicates(noisy).noise
-    assert "1 of 2 groups are bit-identical" in found.notes[0]
 
 
 def test_a_repeated_loss_beside_another_counts_once():
@@ -187,48 +184,11 @@ def test_two_runs_lie_within_reach_at_its_rate():
     assert low <= held <= high
 
 
-def test_seed_noise_of_known_cells():
-    rows = runs(batch=[8, 8, 16, 16], seed=[0, 1, 0, 1], val_loss=[1.0, 1.2, 3.0, 3.4])
-    noise = seed_noise(rows)
-    assert noise.sd == pytest.approx(math.sqrt((0.02 + 0.08) / 2))
-    assert noise.freedom == 1  # two seeds, however many cells share them
-
-
-def test_seeds_that_no_cells_share_each_count():
-    rows = runs(batch=[8, 8, 16, 16], seed=[0, 1, 2, 3], val_loss=[1.0, 1.2, 3.0, 3.4])
-    assert seed_noise(rows).freedom == 2
-
-
-def test_a_run_given_twice_is_no_other_seed():
-    rows = runs(seed=[0, 1, 1], val_loss=[1.0, 1.2, 1.2])
-    assert seed_noise(rows) == seed_noise(rows.iloc[:2])
-
-
-def test_one_seed_shows_no_seed_noise():
-    noise = seed_noise(runs(batch=[8, 16], val_loss=[1.0, 1.2]))
-    assert noise.reason == "no cell has two seeds"
-    assert math.isnan(noise.sd)
-
-
-@pytest.mark.parametrize("luck", [0.0, 1.0])
-def test_the_interval_of_seed_noise_holds_the_planted_one_however_shared(luck):
-    draws = np.random.default_rng(0)
-    held = 0
-    for _ in range(100):
-        noise = seed_noise(planted(draws, 3, 4, luck))
-        held += noise.low <= 0.1 <= noise.high
-    low, high = stats.binom.interval(0.99, 100, 0.95)
-    assert low <= held
-    assert luck < 1 or held <= high  # it is too wide where seeds are not lucky as a whole
-
-
 def test_what_cannot_be_used_is_refused():
     with pytest.raises(ValueError, match="must have a column status and val_loss"):
         replicates(pd.DataFrame({"batch": [8, 8]}))
     with pytest.raises(ValueError, match="must have a column test_loss"):
         replicates(runs(val_loss=[1.0, 1.1]), measure="test_loss")
-    with pytest.raises(ValueError, match="must have a column seed"):
-        seed_noise(runs(val_loss=[1.0, 1.1]).drop(columns="seed"))
     with pytest.raises(ValueError, match="level=95.0 must lie between 0 and 1"):
         replicates(runs(val_loss=[1.0, 1.1]), level=95.0)
 

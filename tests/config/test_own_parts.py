@@ -278,7 +278,7 @@ MISTAKES = {
     ),
     "identity that is a method": (
         *("data", {"code": ('fingerprint = "noise"', 'def fingerprint(self): return "noise"')}),
-        "fingerprint=.* must be a property that gives text; see docs/howto/data_set.md",
+        "mine.Data.fingerprint must be a property that gives text, not a method; see docs/",
     ),
     "data that cannot be read": (
         *("data", {"code": ('fingerprint = "noise"', "fingerprint = property(lambda s: s.x)")}),
@@ -421,6 +421,11 @@ def test_a_folder_with_another_name_than_its_group_is_told(write, command):
     write({"conf/models/mine.yaml": YAML["model"]})
     refused(command(CONF, "models=mine", small=False), "models is no group; did you mean model?")
     refused(command(CONF, "+models=mine", small=False), "models is an unknown key; did you mean")
+
+
+def test_an_option_of_hydras_own_groups_is_told_with_the_others(command, folder):
+    said = "hydra/launcher=slrum must be one of .*slurm; a file of your own is found with"
+    refused(command("-m", "hydra/launcher=slrum", small=False), said)
 
 
 def test_a_folder_that_is_not_there_or_in_place_of_the_packages_is_told(write, command, folder):

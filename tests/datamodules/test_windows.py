@@ -9,6 +9,7 @@ import pytest
 import torch
 from flows import flows
 
+from scaling.adaptation import evaluation
 from scaling.adaptation import module as adapter
 from scaling.callbacks.checkpoint import Resumable
 from scaling.contracts.scores import window_scores
@@ -81,16 +82,17 @@ def test_no_public_name_gives_the_labels_of_the_query_away():
             assert not (isinstance(value, torch.Tensor) and value.shape == labels.shape), name
 
 
-def test_the_module_asks_for_scores_and_counts_alone():
-    """What tells labels one by one is there for what records a run, and not for the module."""
-    tree = ast.parse(inspect.getsource(adapter))
+def test_adaptation_asks_for_scores_and_counts_alone():
+    """What tells labels one by one is there for what records a run, and not for what adapts."""
+    trees = [ast.parse(inspect.getsource(module)) for module in (adapter, evaluation)]
     asked = {
         node.attr
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
-        and ast.unparse(node.value) in ("data", "self.trainer.datamodule")
+        and ast.unparse(node.value) in ("self.data", "self.trainer.datamodule")
     }
-    assert asked == {"scores", "changes", "query"}
+    assert asked == {"scores", "changes"}
 
 
 def test_windows_won_and_lost_are_counted():

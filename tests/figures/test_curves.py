@@ -1,7 +1,7 @@
 """Curves of gradient norms over the steps of runs."""
 
 import pytest
-from adaptations import evidence
+from adaptations import made_up
 
 from scaling import figures
 from scaling.figures.panels import wrapped
@@ -9,7 +9,7 @@ from scaling.figures.panels import wrapped
 
 @pytest.mark.parametrize(("passes", "marker"), [(2, "."), (40, "None")])
 def test_a_run_too_short_for_a_line_is_a_point(passes, marker):
-    given = evidence(seeds=2, folds=1, batches=(16,), passes=passes)
+    given = made_up(seeds=2, folds=1, batches=(16,), passes=passes)
     (axes,) = figures.norm_curves(given.rows, given.steps).axes
     (line,) = axes.lines
     assert str(line.get_marker()) == marker

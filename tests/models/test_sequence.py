@@ -121,12 +121,12 @@ def test_the_sizes_of_the_config_are_those_of_a_small_model(model):
 
     settings = yaml.safe_load((schema.FOLDER / "model" / f"{model}.yaml").read_text())
     settings.pop("_target_")
+    scales = settings.pop("by_scale")
     net = MODELS[model](inputs=23, outputs=10, length=30, **settings)
     assert 10_000 <= sum(p.numel() for p in net.parameters()) <= 30_000
     for scale in ("tiny", "small"):
-        smaller = schema.FOLDER / "at_scale" / "model" / f"{model}_{scale}.yaml"
-        change = yaml.safe_load(smaller.read_text())["model"]
-        MODELS[model](inputs=23, outputs=10, length=30, **settings | change)
+        smaller = settings | scales[scale]["model"]
+        MODELS[model](inputs=23, outputs=10, length=30, **smaller)
 
 
 @pytest.mark.parametrize("model", MODELS)

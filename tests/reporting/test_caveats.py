@@ -16,7 +16,7 @@ KEPT = Path(__file__).parents[2] / "notebooks" / "data"
 
 
 def told(folder: Path) -> str:
-    return "\n".join(caveats.cautions(results.read(folder)))
+    return "\n".join(caveats.sweep_caveats(results.read(folder)))
 
 
 def change(folder: Path, which: str, **columns) -> None:
@@ -29,13 +29,13 @@ def change(folder: Path, which: str, **columns) -> None:
 def test_where_nothing_can_be_learned_no_lr_is_best(tmp_path, loss, said):
     floor = math.log(65)
     measured = {"val_loss": loss, "unigram_loss": floor, "floor_loss": floor}
-    notes = caveats.cautions(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
+    notes = caveats.sweep_caveats(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
     assert any("Nothing to learn" in note and "4.174" in note for note in notes) is said
 
 
 def test_a_floor_that_counting_does_not_reach_leaves_something_to_learn(tmp_path):
     measured = {"val_loss": 2.01, "unigram_loss": 3.0, "floor_loss": 2.0}
-    notes = caveats.cautions(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
+    notes = caveats.sweep_caveats(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
     assert not any("Nothing to learn" in note for note in notes)
 
 
@@ -62,22 +62,22 @@ def test_two_learning_rates_are_too_few_and_one_is_no_question(tmp_path):
 
 
 def test_losses_that_differ_by_less_than_anyone_cares_for_are_flat():
-    said = "\n".join(caveats.cautions(results.read(KEPT / "phase_2.csv")))
+    said = "\n".join(caveats.sweep_caveats(results.read(KEPT / "phase_2.csv")))
     assert "Flat, batch 8, 16, 32, 64, 128, 256, 512: losses differ by less than 0.02" in said
 
 
 @pytest.mark.parametrize(
     ("loss", "said"),
     [
-        (3.4, "Counting does better (unigram 3.000) than the best loss of 3.400: too few steps"),
-        (2.7, "Counting does better (bigram 2.500) than the best loss of 2.700"),
+        (3.4, "The best loss, 3.400, is worse than a unigram model (3.000): too few steps"),
+        (2.7, "The best loss, 2.700, is worse than a bigram model (2.500)"),
         (2.4, None),
     ],
 )
 def test_the_first_ngram_that_no_run_beats_is_named(tmp_path, loss, said):
     measured = {"val_loss": loss, "uniform_loss": 4.0, "unigram_loss": 3.0, "bigram_loss": 2.5}
     found = told(write_sweep(tmp_path / "s", measured=measured))
-    assert said in found if said else "Counting" not in found
+    assert said in found if said else "is worse than" not in found
 
 
 def test_a_loss_below_what_any_model_can_reach_is_suspect(tmp_path):
@@ -107,12 +107,14 @@ def test_damaged_rows_are_counted_and_belong_to_nothing(tmp_path):
     next(folder.glob(f"*/{ROW_FILE}")).write_text("rubbish")
     with pytest.warns(UserWarning, match="corrupt row"):
         rows = results.read(folder)
-    assert "1 of 12 runs corrupt" in caveats.cautions(rows)
+    assert "1 of 12 runs corrupt" in caveats.sweep_caveats(rows)
 
 
 def test_every_table_of_the_examples_has_a_caution():
     for path in KEPT.glob("*.csv"):
-        assert any(line.startswith("Reachable") for line in caveats.cautions(results.read(path)))
+        assert any(
+            line.startswith("Reachable") for line in caveats.sweep_caveats(results.read(path))
+        )
 
 
 def test_a_table_without_any_reference_has_none():
@@ -121,7 +123,7 @@ def test_a_table_without_any_reference_has_none():
          "status": "done", "protocol": None, "duration": math.nan, "model": None, "data": None,
          "optimizer": None}
     )  # fmt: skip
-    assert not any("Reachable" in line for line in caveats.cautions(rows))
+    assert not any("Reachable" in line for line in caveats.sweep_caveats(rows))
 
 
 def test_what_was_not_varied_is_said_to_be_unknown(tmp_path):
@@ -129,18 +131,18 @@ def test_what_was_not_varied_is_said_to_be_unknown(tmp_path):
     assert "One learning rate at each batch size" in one
     assert "One batch size" not in one
     rows = results.read(write_sweep(tmp_path / "grid"))
-    assert not any(line.startswith("One learning") for line in caveats.cautions(rows))
+    assert not any(line.startswith("One learning") for line in caveats.sweep_caveats(rows))
     (line,) = (
-        line for line in caveats.cautions(rows[rows["batch"] == 8]) if "One batch size" in line
+        line for line in caveats.sweep_caveats(rows[rows["batch"] == 8]) if "One batch size" in line
     )
     assert line.endswith("how the best lr moves with it is not known")
 
 
 def test_runs_that_no_column_tells_apart_are_said_to_differ(tmp_path):
     rows = results.read(write_sweep(tmp_path / "s", clips=(0.5, 1.0), seeds=(0, 1)))
-    assert not any("more than once" in line for line in caveats.cautions(rows))
+    assert not any("more than once" in line for line in caveats.sweep_caveats(rows))
     same = rows.assign(clip=1.0)  # as in a table without this column
-    assert not any("more than once" in line for line in caveats.cautions(same))
+    assert not any("more than once" in line for line in caveats.sweep_caveats(same))
     same.loc[rows["clip"] == 0.5, "val_loss"] += 0.25
     assert any("once with one seed, 12 times" in line and "0.2500 nats" in line
-               for line in caveats.cautions(same))  # fmt: skip
+               for line in caveats.sweep_caveats(same))  # fmt: skip

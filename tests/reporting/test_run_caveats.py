@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from scaling import results
-from scaling.reporting import caveats as cautions
+from scaling.reporting.caveats import sweep_caveats
 from scaling.reporting.run_caveats import caveats
 
 SOUND = {
@@ -70,7 +70,7 @@ def test_the_line_of_a_run_the_line_of_a_cell_and_the_report_say_it(command, fol
     assert "set data.vocabulary=characters" in alone.out
     swept = command("-m", "lr=1e-3,1e-2", *typed)
     assert swept.out.count("warning: unknown characters") == 1  # one was done
-    said = cautions.cautions(results.read("multirun/scratch"))
+    said = sweep_caveats(results.read("multirun/scratch"))
     assert said[0].startswith("Unknown characters, 2 of 2 runs: the worst, ")
     known = command(*typed[:2], "data.vocabulary=characters")
     assert "warning" not in known.out

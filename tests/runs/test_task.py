@@ -130,7 +130,7 @@ def test_an_adaptation_that_collapses_says_so_in_its_line_and_in_the_report(comm
         r"warning   collapsed: accuracy on the query .* of its maximum; lower", ended.out
     )
     assert said
-    assert caveats.cautions(results.read(STUDY))[0].startswith("Collapsed, 1 of 1 runs: ")
+    assert caveats.sweep_caveats(results.read(STUDY))[0].startswith("Collapsed, 1 of 1 runs: ")
 
 
 def test_clients_that_failed_are_in_the_report_each_with_its_reasons():

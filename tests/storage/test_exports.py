@@ -160,7 +160,7 @@ def table(folder, *lines: str):
 @pytest.mark.filterwarnings("ignore:.*taken for granted")
 def test_fields_beyond_the_header_are_refused_and_move_no_column(tmp_path):
     for line in ("8,0.001,2.0,", "8,0.001,2.0,7"):
-        with pytest.raises(ValueError, match="more fields than its header; is there a comma"):
+        with pytest.raises(ValueError, match="than its header; do they end with a comma"):
             results.read(table(tmp_path, "batch,lr,val_loss", line, line))
 
 

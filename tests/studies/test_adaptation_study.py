@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from adaptations import WINDOWS, evidence
+from adaptations import WINDOWS, made_up
 from folds import leaving
 from rows import write_sweep
 
@@ -13,16 +13,16 @@ from scaling.analysis.trends import fold_trend
 from scaling.contracts.settings import by_setting
 from scaling.reporting import build
 from scaling.studies.adaptation import norm_trends, study
-from scaling.studies.adaptation import tables as adaptation_tables
 from scaling.studies.adaptation.runs import adapted, arms, blocks, norms
-from scaling.studies.over_clusters import (
+from scaling.studies.adaptation.tables import batch_against_batch, reference
+from scaling.studies.cluster_intervals import (
     change_of_norm,
     cluster_of,
+    describe_clusters,
     gains,
-    replicates,
-    word,
+    more_or_less,
 )
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.sweep_tables import SweepTables
 
 TIMES = "A pass takes less time at larger batches"
 REVERSAL = "The gradient norm rises at batch 32 and falls at batch 64"
@@ -33,24 +33,24 @@ STEADY = [f"Larger batches give steadier {name} {how}"
           for how in ("from pass to pass", "over the mini-batches of a pass")]  # fmt: skip
 
 
-def words(given: Evidence) -> dict[str, str]:
+def words(given: SweepTables) -> dict[str, str]:
     return {verdict.sentence: verdict.word for _, verdict in study.verdicts(given)}
 
 
-def changed(given: Evidence, **columns: float) -> Evidence:
+def changed(given: SweepTables, **columns: float) -> SweepTables:
     """The same runs with other columns in their rows."""
-    made = Evidence(given.rows.assign(**columns))
+    made = SweepTables(given.rows.assign(**columns))
     vars(made).update(epochs=given.epochs, steps=given.steps, windows=given.windows)
     return made
 
 
-def said(given: Evidence, begin: str) -> list[str]:
+def said(given: SweepTables, begin: str) -> list[str]:
     lines = [line.partition(": ")[2] for line in study.sentences(given)]
     return [line for line in lines if line.startswith(begin)]
 
 
 def test_measures_are_those_of_the_tables():
-    given = evidence(
+    given = made_up(
         seeds=1, folds=1, batches=(16,), gain=lambda run: 0.1, slope=lambda run: 0.6,
         entropy=lambda run: 0.4, spread=lambda run: 1e-9,
     )  # fmt: skip
@@ -66,7 +66,7 @@ def test_measures_are_those_of_the_tables():
 
 
 def test_an_update_belongs_to_the_pass_in_which_it_was_taken():
-    lines = study.passes(given := evidence(seeds=1, folds=1, batches=(32,), passes=3))
+    lines = study.passes(given := made_up(seeds=1, folds=1, batches=(32,), passes=3))
     steps = given.steps["grad_norm_pre_clip"].to_numpy()
     table = norms(lines, "pass_grad_norm")
     assert table["step"].to_list() == [0, 1, 2]
@@ -78,14 +78,14 @@ def test_an_update_belongs_to_the_pass_in_which_it_was_taken():
 
 
 def test_skipped_updates_have_no_norm():
-    given = evidence(seeds=1, folds=1, batches=(32,), passes=3)
+    given = made_up(seeds=1, folds=1, batches=(32,), passes=3)
     given.steps.loc[1, "skipped"] = True
     kept = given.steps["grad_norm_pre_clip"][[0, 2, 3]]
     assert study.passes(given)["pass_grad_norm"].iloc[1] == pytest.approx(kept.mean())
 
 
 def test_each_statement_is_judged_by_itself():
-    good = evidence(
+    good = made_up(
         gain=lambda run: 0.01 * math.log2(run["batch"]),
         slope=lambda run: 1.0 if run["batch"] == 32 else -1.0,
         spread=lambda run: 1 / run["batch"] ** 2,
@@ -93,7 +93,7 @@ def test_each_statement_is_judged_by_itself():
         entropy=lambda run: 0.9 - 0.1 * math.log2(run["batch"]),
     )
     assert set(words(good).values()) == {"holds"}
-    bad = evidence(
+    bad = made_up(
         gain=lambda run: -0.01 * math.log2(run["batch"]),
         slope=lambda run: -1.0 if run["batch"] == 32 else 1.0,
         spread=lambda run: run["batch"] ** 2 / 1e5,
@@ -108,7 +108,7 @@ def test_each_statement_is_judged_by_itself():
 
 def test_runs_that_differ_by_noise_tell_nothing():
     rng = np.random.default_rng(2)
-    noise = evidence(
+    noise = made_up(
         spread=lambda run: 0.1 * math.exp(0.3 * rng.standard_normal()),
         seconds=lambda run: math.exp(0.1 * rng.standard_normal()),
         entropy=lambda run: 0.5 + 0.05 * rng.standard_normal(),
@@ -121,15 +121,15 @@ def test_runs_that_differ_by_noise_tell_nothing():
 
 def test_both_batches_must_turn_for_the_trend_to_be_reversed():
     for slopes in ({32: 1.0, 64: 1.0}, {32: -1.0, 64: -1.0}):
-        one_only = evidence(slope=lambda run, s=slopes: s.get(run["batch"], 0.0))
+        one_only = made_up(slope=lambda run, s=slopes: s.get(run["batch"], 0.0))
         assert words(one_only)[REVERSAL] == "fails"
-    without = words(evidence(batches=(16, 32)))
+    without = words(made_up(batches=(16, 32)))
     assert without[REVERSAL] == "cannot tell"
 
 
 def test_the_same_after_as_many_updates_need_not_hold():
     """Each update moves as much: what small batches win by is their number of updates."""
-    given = evidence(entropy=lambda run: 1 - 0.5 * 16 / run["batch"])
+    given = made_up(entropy=lambda run: 1 - 0.5 * 16 / run["batch"])
     judged = words(given)
     assert judged["Larger batches end at a lower entropy of the query"] == "fails"
     assert judged[
@@ -141,7 +141,7 @@ def test_the_same_after_as_many_updates_need_not_hold():
 
 
 def test_too_few_seeds_tell_nothing():
-    given = evidence(seeds=2, gain=lambda run: 0.05, slope=lambda run: 1.0 * (run["batch"] == 32),
+    given = made_up(seeds=2, gain=lambda run: 0.05, slope=lambda run: 1.0 * (run["batch"] == 32),
                      seconds=lambda run: 1 / run["batch"])  # fmt: skip
     assert set(words(given).values()) == {"cannot tell"}
     assert set(study.tables(given)["adaptation_accuracy"]["verdict"]) == {"cannot tell"}
@@ -151,7 +151,7 @@ def test_too_few_seeds_tell_nothing():
 
 
 def test_an_adaptation_that_changes_nothing_is_no_gain():
-    given = evidence(gain=lambda run: 0.0)
+    given = made_up(gain=lambda run: 0.0)
     for split in ("query", "val"):
         given.epochs[f"{split}_accuracy"] = 0.5
     assert words(given)[HELPS] == "cannot tell"
@@ -161,7 +161,7 @@ def test_an_adaptation_that_changes_nothing_is_no_gain():
 
 
 def test_a_gain_and_a_harm_are_called_so():
-    given = evidence(gain=lambda run: {16: 0.03, 32: -0.03, 64: 0.0}[run["batch"]])
+    given = made_up(gain=lambda run: {16: 0.03, 32: -0.03, 64: 0.0}[run["batch"]])
     (line,) = said(given, "accuracy on the query, after less before")
     calls = [part.rpartition("; ")[2].rstrip(")") for part in line.split("); ")]
     assert calls == ["gain", "harm", "cannot tell"]
@@ -172,47 +172,47 @@ def test_a_gain_and_a_harm_are_called_so():
 def test_without_a_gain_one_is_called_in_few_draws():
     """Seven arms of noise around the source, corrected for each other."""
     rng = np.random.default_rng(1)
-    given = evidence(seeds=5, folds=2, batches=(8, 16, 32, 64), passes=2)
+    given = made_up(seeds=5, folds=2, batches=(8, 16, 32, 64), passes=2)
     table = study.measures(given)
     called = 0
     for _ in range(60):
         noise = rng.normal(0, 0.01, len(table))
         drawn = table.assign(query_accuracy=table["before_query_accuracy"] + noise)
-        called += any(word(one) != "cannot tell" for one in gains(drawn, "query").values())
+        called += any(more_or_less(one) != "cannot tell" for one in gains(drawn, "query").values())
     assert called <= 8  # 5 % of 60 are 3
 
 
 def test_seeds_are_independent_unless_they_share_the_windows_of_a_fold():
-    own, shared = (study.measures(evidence(shared=shared, passes=2)) for shared in (False, True))
+    own, shared = (study.measures(made_up(shared=shared, passes=2)) for shared in (False, True))
     assert (cluster_of(own), cluster_of(shared)) == ("seed", "fold")
     assert cluster_of(own[own["seed"] == 0]) == "fold"
-    assert "over 4 seeds, whose folds share clients" in said(evidence(passes=2), "12 queries")[0]
-    alone = evidence(seeds=1, folds=5, gain=lambda run: 0.05)
+    assert "over 4 seeds, whose folds share clients" in said(made_up(passes=2), "12 queries")[0]
+    alone = made_up(seeds=1, folds=5, gain=lambda run: 0.05)
     assert words(alone)[HELPS] == "holds"
     assert "over 5 folds, of one seed's population" in said(alone, "5 queries")[0]
 
 
 def test_what_statistics_give_is_told_from_what_adapting_adds():
-    given = evidence(seeds=6, batches=(16, 32), gain=lambda run: 0.03)
+    given = made_up(seeds=6, batches=(16, 32), gain=lambda run: 0.03)
     (line,) = said(given, "accuracy on the query with statistics")
     given, beyond = line.split("; after adaptation, less these alone: ")
     alone = pd.Series([0.01 + 0.001 * np.cos(seed) for seed in range(6)])
     assert f"less the source, in points: {100 * alone.mean():+.2f} (" in given
     assert given.endswith("; gain)")
     assert [part.rpartition("; ")[2].rstrip(")") for part in beyond.split("); ")] == ["more"] * 2
-    harmed = evidence(seeds=6, batches=(16,), gain=lambda run: -0.03)
+    harmed = made_up(seeds=6, batches=(16,), gain=lambda run: -0.03)
     assert said(harmed, "accuracy on the query with statistics")[0].endswith("; less)")
 
 
 def test_without_batch_normalisation_nothing_is_said_of_its_statistics():
-    given = evidence()
+    given = made_up()
     bare = changed(given, statistics_query_accuracy=np.nan)
     assert said(given, "accuracy on the query with statistics")
     assert not said(bare, "accuracy on the query with statistics")
 
 
 def test_folds_that_share_windows_tell_nothing_by_themselves():
-    given = evidence(seeds=1, folds=5, gain=lambda run: 0.05)
+    given = made_up(seeds=1, folds=5, gain=lambda run: 0.05)
     shared = changed(given, query_overlap=0.7)
     assert words(given)[HELPS] == "holds"
     assert words(shared)[HELPS] == "cannot tell"
@@ -221,8 +221,8 @@ def test_folds_that_share_windows_tell_nothing_by_themselves():
 
 
 def test_sources_that_learned_nothing_are_named():
-    assert not said(changed(evidence(), source_unigram_loss=1.6), "Warn")
-    bad = changed(given := evidence(seeds=4, folds=1, batches=(16,)), source_unigram_loss=0.7)
+    assert not said(changed(made_up(), source_unigram_loss=1.6), "Warn")
+    bad = changed(given := made_up(seeds=4, folds=1, batches=(16,)), source_unigram_loss=0.7)
     losses = dict(zip(given.rows["run"], (0.1, 0.7, 0.9, 0.2), strict=True))
     vars(bad).update(epochs=given.epochs.assign(source_loss=given.epochs["run"].map(losses)))
     (line,) = said(bad, "Warning: 2 of 4 source models are no better than")
@@ -230,7 +230,7 @@ def test_sources_that_learned_nothing_are_named():
 
 
 def test_batches_that_grow_in_all_runs_are_told_as_such():
-    given = evidence(seeds=3, folds=1, batches=(16,))
+    given = made_up(seeds=3, folds=1, batches=(16,))
     rows = given.rows.drop(columns=["data.growth"])
     assert set(adapted(rows.assign(growth=64.0))["arm"]) == {"16 to 64"}
     assert set(adapted(rows.assign(growth=np.nan))["arm"]) == {"16"}
@@ -239,27 +239,27 @@ def test_batches_that_grow_in_all_runs_are_told_as_such():
 
 
 def test_a_run_in_two_studies_counts_once():
-    given = evidence(seeds=3, folds=1, batches=(16,))
+    given = made_up(seeds=3, folds=1, batches=(16,))
     twice = pd.concat([given.rows, given.rows.assign(study="other")], ignore_index=True)
     assert len(adapted(twice)) == 3
 
 
 def test_a_measure_that_an_arm_lacks_is_left_out_of_its_table():
     """As the spread over the updates of a pass where the whole query is one batch."""
-    table = study.measures(given := evidence(batches=(32, 64, WINDOWS)))
+    table = study.measures(given := made_up(batches=(32, 64, WINDOWS)))
     assert table.loc[table["arm"] == str(WINDOWS), "norm_scatter"].isna().all()
-    against = adaptation_tables.batch_against_batch(table, study.passes(given))
+    against = batch_against_batch(table, study.passes(given))
     arms_of = against.groupby("measure")["arm"].agg(set)
     assert arms_of["norm_scatter"] == {"64"}
     assert arms_of["query_accuracy"] == {"64", str(WINDOWS)}
     table.loc[table["arm"] == "32", "norm_scatter"] = np.nan
-    left = adaptation_tables.batch_against_batch(table, study.passes(given))
+    left = batch_against_batch(table, study.passes(given))
     assert "norm_scatter" not in set(left["measure"])
 
 
 def test_rates_of_runs_that_stop_early_are_over_passes_that_all_have():
     """Entropy falls fast at first: a run that stops early is no faster for that."""
-    given = evidence(
+    given = made_up(
         seeds=3, folds=1, batches=(16, 32), passes=10,
         stop=lambda run: 2 if run["batch"] == 16 else None,
     )  # fmt: skip
@@ -270,7 +270,7 @@ def test_rates_of_runs_that_stop_early_are_over_passes_that_all_have():
 
 
 def test_a_query_without_a_first_norm_is_left_out_and_said():
-    given = evidence(seeds=4, folds=1, batches=(16,))
+    given = made_up(seeds=4, folds=1, batches=(16,))
     table, lines = study.measures(given), study.passes(given).copy()
     gone = (lines["seed"] == 1) & (lines["passes"] == 1)
     lines.loc[gone, "pass_grad_norm"] = np.nan
@@ -284,20 +284,22 @@ def test_a_query_without_a_first_norm_is_left_out_and_said():
 
 
 def test_what_replicates_share_is_said():
-    table = study.measures(evidence(passes=2))
+    table = study.measures(made_up(passes=2))
     divided = table.assign(query_overlap=0.7)
-    assert "over 4 seeds, which divide the same records anew" in replicates(divided)
+    assert "over 4 seeds, which divide the same records anew" in describe_clusters(divided)
     same = divided[divided["fold"] == 0].assign(query_checksum=1)
-    assert "over 4 seeds, trained anew on the same windows" in replicates(same)
+    assert "over 4 seeds, trained anew on the same windows" in describe_clusters(same)
     apart = table[table["seed"] == 0].assign(query_overlap=0.0)
-    assert "over 3 folds, which share no window" in replicates(apart)
+    assert "over 3 folds, which share no window" in describe_clusters(apart)
     one = table[table["fold"] == 0].assign(query_checksum=1)
-    assert replicates(one) == "4 runs on one query; intervals over 4 seeds, of this query alone"
+    assert (
+        describe_clusters(one) == "4 runs on one query; intervals over 4 seeds, of this query alone"
+    )
 
 
 def test_folds_of_a_seed_are_no_further_replicates():
     """What a seed's source gains, all its folds gain: the interval is that of the seeds' means."""
-    given = evidence(seeds=4, folds=3, batches=(16,), gain=lambda run: 0.02 * run["seed"])
+    given = made_up(seeds=4, folds=3, batches=(16,), gain=lambda run: 0.02 * run["seed"])
     table = study.measures(given)
     one = gains(table, "query")["16"]
     means = table.groupby("seed")["query_gain"].mean()
@@ -309,14 +311,14 @@ def test_folds_of_a_seed_are_no_further_replicates():
 
 def from_folds(tables: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Runs of one batch and seed with the norms of these folds."""
-    given = evidence(seeds=1, folds=len(tables[0]["fold"].unique()), batches=(64,), passes=50)
+    given = made_up(seeds=1, folds=len(tables[0]["fold"].unique()), batches=(64,), passes=50)
     lines = study.passes(given).drop(columns="pass_grad_norm")
     own = tables[0].rename(columns={"gradient_norm": "pass_grad_norm"})
     own["passes"] = own["step"] + 1.0
     known = lines.merge(own.drop(columns="step"), on=["fold", "passes"], how="left")
     last = own.groupby("fold")["passes"].max()
     known = known[known["passes"] <= known["fold"].map(last)]
-    found = Evidence(given.rows)
+    found = SweepTables(given.rows)
     vars(found).update(epochs=known, steps=pd.DataFrame())
     return study.measures(found), study.passes(found)
 
@@ -336,7 +338,7 @@ def test_the_trend_of_lone_folds_is_that_of_the_trends_module():
 
 def test_a_conflict_is_warned_of():
     """The highest folds leave: the mean of those there falls, and no fold does."""
-    given = evidence(
+    given = made_up(
         batches=(64,), slope=lambda run: 0.3, level=lambda run: 3.0 if run["fold"] == 0 else 1.0,
         stop=lambda run: 3 if run["fold"] == 0 else None, spread=lambda run: 0.02,
     )  # fmt: skip
@@ -347,11 +349,11 @@ def test_a_conflict_is_warned_of():
     row = study.tables(given)["norm_trends"].iloc[0]
     assert row["survivors"] < 0 < row["completers"]
     assert row["verdict"] == "rises"
-    assert not said(evidence(batches=(64,), slope=lambda run: 0.3), "Warning")
+    assert not said(made_up(batches=(64,), slope=lambda run: 0.3), "Warning")
 
 
 def test_the_angle_between_the_terms_is_told_with_its_interval():
-    (line,) = said(evidence(), "cosine between the gradients of entropy and diversity")
+    (line,) = said(made_up(), "cosine between the gradients of entropy and diversity")
     assert "batch 16 -0.20 (-0.2" in line
     assert line.count(" to ") == 3
 
@@ -360,22 +362,22 @@ def test_early_stops_are_told_with_cause_and_time():
     def stop(run: dict) -> int | None:
         return 3 + run["seed"] if run["batch"] == 16 and run["fold"] else None
 
-    (line,) = said(evidence(stop=stop), "8 of 36 runs")
+    (line,) = said(made_up(stop=stop), "8 of 36 runs")
     assert (
         line == "8 of 36 runs stopped early, 8 by collapse, after 3 to 6 passes: batch 16 8 of 12"
     )
-    (line,) = said(evidence(stop=stop, observe_only=True), "8 of 36 runs")
+    (line,) = said(made_up(stop=stop, observe_only=True), "8 of 36 runs")
     assert "would have stopped early (observed only: they went on)" in line
-    assert not said(evidence(), "0 of")
+    assert not said(made_up(), "0 of")
 
 
 def test_the_oracle_is_called_one():
-    (line,) = said(evidence(gain=lambda run: -0.05), "an oracle")
+    (line,) = said(made_up(gain=lambda run: -0.05), "an oracle")
     assert line.endswith("that choice takes labels, so it is no result")
 
 
 def test_the_studys_tables_stand_beside_their_honest_counterparts():
-    given = evidence(
+    given = made_up(
         growth=64, passes=30, slope=lambda run: 0.3, spread=lambda run: 0.02,
         level=lambda run: 3.0 if run["fold"] == 0 else 1.0,
         stop=lambda run: 5 if run["fold"] == 0 and run["batch"] == 64 else None,
@@ -403,7 +405,7 @@ def test_the_studys_tables_stand_beside_their_honest_counterparts():
 
 
 def test_single_evaluations_are_shown_to_say_little():
-    row = study.tables(evidence(gain=lambda run: 0.02))["adaptation_accuracy"].iloc[0]
+    row = study.tables(made_up(gain=lambda run: 0.02))["adaptation_accuracy"].iloc[0]
     assert row["one_run_high"] - row["one_run_low"] > 0.1  # of 128 windows
     assert row["won"] - row["lost"] == pytest.approx(0.02 * 128, abs=0.5)
     assert row["mcnemar_p_median"] > 0.05  # 2 or 3 windows
@@ -411,14 +413,14 @@ def test_single_evaluations_are_shown_to_say_little():
 
 
 def test_learning_rates_are_settings_and_none_is_chosen_by_labels():
-    low, high = evidence(passes=2), evidence(passes=2)
+    low, high = made_up(passes=2), made_up(passes=2)
     rows = pd.concat(
         [
             low.rows,
             high.rows.assign(lr=0.1, run="x" + high.rows["run"], digest="x" + high.rows["run"]),
         ]
     )
-    given = Evidence(rows)
+    given = SweepTables(rows)
     renamed = high.epochs.assign(run="x" + high.epochs["run"])
     vars(given).update(epochs=pd.concat([low.epochs, renamed]), steps=pd.DataFrame())
     titles = [title for title, _ in blocks(study.measures(given))]
@@ -426,7 +428,7 @@ def test_learning_rates_are_settings_and_none_is_chosen_by_labels():
 
 
 def test_diverged_runs_are_counted_and_left_out():
-    given = evidence()
+    given = made_up()
     given.rows.loc[0, "status"] = "diverged"
     first = next(iter(study.sentences(given)))
     assert first == "Adaptation: 1 runs diverged and are left out of all that follows"
@@ -434,24 +436,24 @@ def test_diverged_runs_are_counted_and_left_out():
 
 
 def test_a_sweep_without_adaptation_is_not_asked(tmp_path):
-    plain = Evidence.of(write_sweep(tmp_path / "plain"))
+    plain = SweepTables.of(write_sweep(tmp_path / "plain"))
     assert not study.applies(plain)
-    assert study.applies(given := evidence(passes=2))
-    assert not study.applies(Evidence(given.rows))
+    assert study.applies(given := made_up(passes=2))
+    assert not study.applies(SweepTables(given.rows))
 
 
 def test_arms_come_in_the_order_of_their_batches():
-    table = study.measures(evidence(batches=(8, 16, 128), growth=64, passes=2))
+    table = study.measures(made_up(batches=(8, 16, 128), growth=64, passes=2))
     assert arms(table) == ["8", "16", "128", "8 to 64"]
-    assert adaptation_tables.reference(table) == "8"
+    assert reference(table) == "8"
 
 
 def test_kept_rows_say_the_same(tmp_path, monkeypatch):
-    given = evidence(seeds=3, folds=2, batches=(16, 32), growth=64, gain=lambda run: 0.02)
-    monkeypatch.setattr(Evidence, "of", classmethod(lambda *folders: given))
+    given = made_up(seeds=3, folds=2, batches=(16, 32), growth=64, gain=lambda run: 0.02)
+    monkeypatch.setattr(SweepTables, "of", classmethod(lambda *folders: given))
     build.keep([], tmp_path / "kept")
     monkeypatch.undo()
-    kept = Evidence.of(tmp_path / "kept")
+    kept = SweepTables.of(tmp_path / "kept")
     assert kept.steps.empty
     assert words(kept) == words(given)
     for name, table in study.tables(given).items():
@@ -461,13 +463,13 @@ def test_kept_rows_say_the_same(tmp_path, monkeypatch):
 
 
 def test_runs_of_folds_are_one_setting():
-    rows = evidence(seeds=1, passes=1).rows
+    rows = made_up(seeds=1, passes=1).rows
     titles = [title for title, _ in by_setting(rows.assign(fold=rows["data.fold"]))]
     assert titles == [""]
 
 
 def test_the_interval_of_a_norm_needs_three_replicates():
-    table = study.measures(evidence(seeds=2, slope=lambda run: 1.0))
+    table = study.measures(made_up(seeds=2, slope=lambda run: 1.0))
     found = change_of_norm(table[table["arm"] == "16"], "norm")
     assert found.value == pytest.approx(11 / 12, rel=0.1)
     assert math.isnan(found.low)

@@ -6,23 +6,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rows import write_sweep
 
 from scaling import results
 from scaling.studies import clipping
 from scaling.studies.claims import Estimate
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.sweep_tables import SweepTables
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "data"
 
 
 def told(name: str) -> str:
-    return "\n".join(clipping.sentences(Evidence(results.read(KEPT / f"{name}.csv"))))
+    return "\n".join(clipping.sentences(SweepTables(results.read(KEPT / f"{name}.csv"))))
 
 
 def words(name: str) -> dict[tuple[str, str], str]:
     rows = results.read(KEPT / f"{name}.csv")
     return {
-        (title, v.sentence.split(" ")[0]): v.word for title, v in clipping.verdicts(Evidence(rows))
+        (title, v.sentence.split(" ")[0]): v.word
+        for title, v in clipping.verdicts(SweepTables(rows))
     }
 
 
@@ -56,13 +58,13 @@ def test_effects_that_three_comparisons_would_show_by_chance_are_no_finding():
 
 @pytest.mark.parametrize(("name", "asked"), [("joint", True), ("phase_3a", False)])
 def test_a_sweep_of_one_clip_is_not_asked(name, asked):
-    assert clipping.applies(Evidence(results.read(KEPT / f"{name}.csv"))) is asked
+    assert clipping.applies(SweepTables(results.read(KEPT / f"{name}.csv"))) is asked
 
 
 def test_protocols_are_not_mixed():
     steps, examples = (results.read(KEPT / f"{name}.csv") for name in ("joint", "fixed_examples"))
     both = pd.concat([steps[steps["clip"] == 0.2], examples], ignore_index=True)
-    assert not clipping.applies(Evidence(both))  # each protocol has one clip
+    assert not clipping.applies(SweepTables(both))  # each protocol has one clip
 
 
 @pytest.mark.parametrize(
@@ -86,10 +88,10 @@ def test_a_ceiling_of_one_is_best_only_if_no_other_may_be_better(losses, word):
 @pytest.mark.filterwarnings("ignore:.*lacks columns")
 def test_what_a_published_table_did_not_measure_is_said_and_never_nan():
     rows = results.read(KEPT / "published" / "phase_3b.csv")
-    said = "\n".join(clipping.sentences(Evidence(rows)))
+    said = "\n".join(clipping.sentences(SweepTables(rows)))
     assert "nan" not in said
     assert "unknown optimizer, batch 32, lr 0.001, clip 0.01: saturated" in said
-    told = {v.sentence.split(",")[0]: v.numbers for _, v in clipping.verdicts(Evidence(rows))}
+    told = {v.sentence.split(",")[0]: v.numbers for _, v in clipping.verdicts(SweepTables(rows))}
     assert told["Clipping acts as a learning rate: where all steps are clipped the update is "
                 "proportional to the clip"] == "the update was not measured"  # fmt: skip
     both = pd.concat([rows, results.read(KEPT / "published" / "phase_3a.csv")])
@@ -98,5 +100,14 @@ def test_what_a_published_table_did_not_measure_is_said_and_never_nan():
 
 def test_an_update_that_goes_faster_than_the_clip_is_not_called_a_learning_rate():
     steep = Estimate(1.5, 1.4, 1.6, "")
-    assert clipping._means("sgd", steep) == "neither a learning rate nor nothing"
+    assert clipping._meaning("sgd", steep) == "neither a learning rate nor nothing"
     assert clipping.CLAIMS[1].weigh(steep).word == "fails"
+
+
+def test_what_is_lost_or_confounded_is_said_beside_the_effect(tmp_path):
+    rows = results.read(write_sweep(tmp_path / "s", clips=(0.5, 1.0), seeds=(0, 1, 2)))
+    rows.loc[(rows["clip"] == 0.5) & (rows["seed"] == 0), ["status", "val_loss"]] = "diverged", None
+    said = "\n".join(clipping.sentences(SweepTables(rows)))
+    assert "6 of 18 pairs diverged and have no difference" in said
+    moved = rows[rows["lr"] == 1e-3].assign(lr=1e-3 * rows["clip"])
+    assert "Effect of clip: confounded with clip: lr" in clipping.sentences(SweepTables(moved))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scaling.studies.gradient_flow import optimizers, study
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.sweep_tables import SweepTables
 
 LAYERS = (
     ("hidden.0.weight", "weight"), ("hidden.0.bias", "bias"),
@@ -15,9 +15,9 @@ LAYERS = (
 )  # fmt: skip
 
 
-def evidence(
+def made_up(
     seeds: int = 5, *, first=0.1, decay=-0.1, scatter=0.5, peak=0.0, ended=None, **settings
-) -> Evidence:
+) -> SweepTables:
     """Runs of a net whose first layer's gradient has this RMS, decay and scatter.
 
     A setting is a list of values; `first`, `decay`, `scatter` are numbers or functions of a run,
@@ -60,18 +60,18 @@ def evidence(
                 }
             )
             steps += [run | {"step": 10 * epoch + i, "train_loss": 1.0} for i in range(10)]
-    found = Evidence(pd.DataFrame(rows))
+    found = SweepTables(pd.DataFrame(rows))
     for name, lines in {"layer_epochs": layers, "epochs": epochs, "steps": steps}.items():
         vars(found)[name] = pd.DataFrame(lines)  # what it would read from folders
     return found
 
 
-def words(given: Evidence) -> dict[str, str]:
+def words(given: SweepTables) -> dict[str, str]:
     return {verdict.sentence: verdict.word for _, verdict in study.verdicts(given)}
 
 
 def test_measures_are_those_of_the_tables():
-    row = study.measures(evidence(1, first=0.2, decay=-0.3, scatter=0.4)).iloc[0]
+    row = study.measures(made_up(1, first=0.2, decay=-0.3, scatter=0.4)).iloc[0]
     assert row["rms_ratio"] == row["norm_ratio"] == pytest.approx(0.2)
     assert row["first_decay"] == pytest.approx(-0.3)
     assert row["first_scatter"] == row["scatter"] == pytest.approx(0.4)
@@ -86,11 +86,11 @@ def test_measures_are_those_of_the_tables():
 def test_each_note_is_judged_by_itself():
     smaller = "The first weight matrix has a smaller gradient norm than the classifier"
     widely = "Mini-batch norms of an epoch scatter by more than 30 % of their mean"
-    judged = words(evidence(first=0.2))
+    judged = words(made_up(first=0.2))
     assert judged[smaller] == "holds"
     assert judged["The classifier's gradient norm varies most over mini-batches"] == "holds"
     assert judged[widely] == "holds"
-    judged = words(evidence(first=5.0, scatter=0.1))
+    judged = words(made_up(first=5.0, scatter=0.1))
     assert judged[smaller] == "fails"
     assert judged[widely] == "fails"
     assert judged["Validation accuracy rises smoothly: no epoch loses more than 1 %"] == "holds"
@@ -98,11 +98,11 @@ def test_each_note_is_judged_by_itself():
 
 def test_depths_are_compared_over_paired_seeds():
     deeper = {"model.depth": [2, 8]}
-    same = words(evidence(**deeper))
+    same = words(made_up(**deeper))
     small = "Early gradients are smaller in the deepest net than in the shallowest"
     faster = "They decay faster over the epochs in the deepest net"
     assert (same[small], same[faster]) == ("cannot tell", "cannot tell")
-    less = evidence(
+    less = made_up(
         first=lambda run: 0.5 / run["model.depth"], decay=lambda run: -0.05 * run["model.depth"],
         **deeper,
     )  # fmt: skip
@@ -149,7 +149,7 @@ def test_a_claim_of_two_settings_holds_as_planted_and_fails_the_other_way(
 
         measured = measure in (FIRST, SCATTER, DECAY)
         given = {measure: planted} if measured else {"ended": {measure: planted}}
-        judged = words(evidence(**given, **{key: [of, to]}))
+        judged = words(made_up(**given, **{key: [of, to]}))
         (found[way],) = [word for sentence, word in judged.items() if sentence.startswith(claim)]
     opposite = {"smaller": "larger", "larger": "smaller"}[which]
     assert (found[which], found[opposite]) == ("holds", "fails")
@@ -167,14 +167,14 @@ def test_a_claim_of_two_settings_holds_as_planted_and_fails_the_other_way(
 )  # fmt: skip
 def test_a_claim_of_the_most_label_noise_can_hold_and_fail(claim, holds, fails):
     for given, word in ((holds, "holds"), (fails, "fails")):
-        judged = words(evidence(**given, **{"data.label_noise": [0.0, 0.4]}))
+        judged = words(made_up(**given, **{"data.label_noise": [0.0, 0.4]}))
         assert [w for sentence, w in judged.items() if sentence.startswith(claim)] == [word]
 
 
 def test_a_run_in_two_folders_is_one_seed():
-    given = evidence(4)
+    given = made_up(4)
     rows = pd.concat([given.rows, given.rows.assign(study="again")], ignore_index=True)
-    twice = Evidence(rows)
+    twice = SweepTables(rows)
     for name in ("layer_epochs", "epochs", "steps"):
         own = vars(given)[name]
         vars(twice)[name] = pd.concat([own, own.assign(study="again")], ignore_index=True)
@@ -184,35 +184,35 @@ def test_a_run_in_two_folders_is_one_seed():
 
 
 def test_kept_and_new_runs_are_judged_together():
-    given = evidence(6)
-    kept = study.measures(evidence(6))
+    given = made_up(6)
+    kept = study.measures(made_up(6))
     kept = kept[kept["seed"] < 3].assign(study="kept")
     new = given.rows[given.rows["seed"] >= 3]
-    both = Evidence(pd.concat([kept, new], ignore_index=True))
+    both = SweepTables(pd.concat([kept, new], ignore_index=True))
     vars(both).update({k: v for k, v in vars(given).items() if k not in ("rows", "folders")})
     _, first = next(study.verdicts(both))
     assert "over 6 seeds" in first.numbers
 
 
 def test_the_decay_of_every_layer_is_in_a_table():
-    table = study.tables(evidence(first=0.2, decay=-0.3))["layer_decay"]
+    table = study.tables(made_up(first=0.2, decay=-0.3))["layer_decay"]
     assert table["layer"].to_list() == ["hidden.0.weight", "classifier.weight"]
     assert table["decay"].to_list() == pytest.approx([-0.3, 0.0], abs=1e-9)
     assert table["rms"].iloc[0] / table["rms"].iloc[1] == pytest.approx(0.2)
 
 
-def at_rates(scores: dict[str, dict[float, float]], **settings) -> Evidence:
+def at_rates(scores: dict[str, dict[float, float]], **settings) -> SweepTables:
     """Runs of optimizers at these learning rates only, with this validation accuracy at each.
 
     The validation loss follows from it, and early gradients are larger at lr 0.001.
     """
     rates = sorted({lr for own in scores.values() for lr in own})
-    base = evidence(optimizer=list(scores), lr=rates,
+    base = made_up(optimizer=list(scores), lr=rates,
                     first=lambda run: 0.1 if run["lr"] == 1e-3 else 0.001, **settings)  # fmt: skip
     rows = base.rows
     found = [scores[n].get(lr) for n, lr in zip(rows["optimizer"], rows["lr"], strict=True)]
     rows = rows.assign(val_accuracy=found, val_loss=1 - pd.Series(found, dtype=float))
-    given = Evidence(rows[rows["val_accuracy"].notna()])
+    given = SweepTables(rows[rows["val_accuracy"].notna()])
     vars(given).update({k: v for k, v in vars(base).items() if k not in ("rows", "folders")})
     return given
 
@@ -254,22 +254,22 @@ def test_runs_at_other_learning_rates_are_no_further_seeds():
 
 
 def test_a_collapse_is_told_with_its_epoch_and_the_last_note_fails():
-    lost = evidence(decay=lambda run: -2.0 if run["data.label_noise"] else 0.0,
+    lost = made_up(decay=lambda run: -2.0 if run["data.label_noise"] else 0.0,
                     **{"data.label_noise": [0.0, 0.4]})  # fmt: skip
     (said,) = [line for line in study.sentences(lost) if line.startswith("Collapse")]
     assert "(data.label_noise=0.4): in 5 of 5 runs" in said
     note = next(sentence for sentence in words(lost) if sentence.startswith("Gradients do not"))
     assert words(lost)[note] == "fails"
-    kept = evidence(decay=0.0, **{"data.label_noise": [0.0, 0.4]})
+    kept = made_up(decay=0.0, **{"data.label_noise": [0.0, 0.4]})
     assert words(kept)[note] == "holds"
     assert not [line for line in study.sentences(kept) if line.startswith("Collapse")]
 
 
 def test_two_seeds_tell_nothing():
-    assert set(words(evidence(2, **{"model.depth": [2, 8]})).values()) == {"cannot tell"}
+    assert set(words(made_up(2, **{"model.depth": [2, 8]})).values()) == {"cannot tell"}
 
 
 def test_a_sweep_without_layers_is_not_asked():
-    with_layers = evidence(1)
+    with_layers = made_up(1)
     assert study.applies(with_layers)
-    assert not study.applies(Evidence(with_layers.rows))
+    assert not study.applies(SweepTables(with_layers.rows))

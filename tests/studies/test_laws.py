@@ -12,7 +12,7 @@ from rows import published
 from scaling import results
 from scaling.analysis import powerlaws
 from scaling.studies import laws
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.sweep_tables import SweepTables
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "data"
 
@@ -24,12 +24,12 @@ def sweep(seed: int = 0, noise: float = 0.05, **columns) -> pd.DataFrame:
 
 
 def words(rows: pd.DataFrame) -> dict[str, str]:
-    return {verdict.sentence: verdict.word for _, verdict in laws.verdicts(Evidence(rows))}
+    return {verdict.sentence: verdict.word for _, verdict in laws.verdicts(SweepTables(rows))}
 
 
 def test_a_planted_law_is_told_with_its_interval_and_judged():
     draw = planted.bowl(np.random.default_rng(0), "wide", noise=0.02)
-    (sentence,) = laws.sentences(Evidence(sweep(noise=0.02)))
+    (sentence,) = laws.sentences(SweepTables(sweep(noise=0.02)))
     low, high = map(float, re.search(r"95 % interval (\S+) to ([\d.-]+)", sentence).groups())
     assert low - 0.01 <= draw.exponent <= high + 0.01
     judged = words(sweep(noise=0.02))
@@ -38,7 +38,7 @@ def test_a_planted_law_is_told_with_its_interval_and_judged():
 
 
 def test_hypotheses_are_held_or_excluded_by_the_interval():
-    (sentence,) = laws.sentences(Evidence(sweep(noise=0.02)))
+    (sentence,) = laws.sentences(SweepTables(sweep(noise=0.02)))
     named = re.findall(r"contains ([^;]*)|excludes ([^;]*)", sentence)
     told = {name for pair in named for part in pair for name in part.split(", ") if name}
     assert told == set(laws.HYPOTHESES)
@@ -46,7 +46,7 @@ def test_hypotheses_are_held_or_excluded_by_the_interval():
 
 def test_each_setting_has_its_own_law():
     both = pd.concat([sweep(0, optimizer="sgd"), sweep(1, optimizer="adamw")])
-    assert [re.search(r"optimizer=(\w+)", s)[1] for s in laws.sentences(Evidence(both))] == [
+    assert [re.search(r"optimizer=(\w+)", s)[1] for s in laws.sentences(SweepTables(both))] == [
         "adamw",
         "sgd",
     ]
@@ -55,7 +55,7 @@ def test_each_setting_has_its_own_law():
 @pytest.mark.parametrize(("name", "reason"), [("phase_2_5", "seeds: 1"), ("phase_3a", ": 2;")])
 def test_the_published_designs_cannot_tell_an_exponent(name, reason):
     rows = results.read(KEPT / f"{name}.csv")
-    (sentence,) = laws.sentences(Evidence(rows))
+    (sentence,) = laws.sentences(SweepTables(rows))
     assert "cannot tell an exponent" in sentence
     assert reason in sentence
     assert set(words(rows).values()) == {"cannot tell"}
@@ -63,23 +63,21 @@ def test_the_published_designs_cannot_tell_an_exponent(name, reason):
 
 def test_joint_excludes_proportion_and_cannot_tell_the_rest():
     rows = results.read(KEPT / "joint.csv")
-    found = [(title, v.sentence, v.word) for title, v in laws.verdicts(Evidence(rows))]
+    found = [(title, v.sentence, v.word) for title, v in laws.verdicts(SweepTables(rows))]
     assert len({title for title, _, _ in found}) == 4
     for _, sentence, word in found:
         assert word == ("fails" if "proportion" in sentence else "cannot tell")
 
 
 def test_a_sweep_of_one_lr_is_not_asked():
-    assert not laws.applies(Evidence(results.read(KEPT / "phase_3b.csv")))
-    assert laws.applies(Evidence(results.read(KEPT / "phase_3a.csv")))
+    assert not laws.applies(SweepTables(results.read(KEPT / "phase_3b.csv")))
+    assert laws.applies(SweepTables(results.read(KEPT / "phase_3a.csv")))
 
 
 def test_where_all_losses_are_flat_there_is_no_optimum_to_follow():
     rows = results.read(KEPT / "phase_2.csv")
-    (sentence,) = laws.sentences(Evidence(rows))
-    assert (
-        "there is none to follow; over the whole grid losses differ by at most 0.0068" in sentence
-    )
+    (sentence,) = laws.sentences(SweepTables(rows))
+    assert "no optimum to follow; over the whole grid losses differ by at most 0.0068" in sentence
     assert set(words(rows).values()) == {"cannot tell"}
 
 
@@ -88,7 +86,7 @@ def test_what_a_plain_analysis_would_have_said_stands_beside():
         study="s", status="done", seed=0, clip=np.inf, model="m", data="d", optimizer="o",
         protocol="steps", duration=1,
     )  # fmt: skip
-    (sentence,) = laws.sentences(Evidence(rows))
+    (sentence,) = laws.sentences(SweepTables(rows))
     assert "cannot tell an exponent; learning rates per batch size: 1" in sentence
     assert "a plain fit of the 7 best lr tried" in sentence
     assert "-0.36 +- 0.69, R^2 0.26" in sentence
@@ -101,27 +99,32 @@ def test_seeds_that_move_the_optimum_are_said_to():
     )  # fmt: skip
     fixed = {"model": "m", "data": "d", "optimizer": "o", "protocol": "steps", "duration": 10}
     assert "seeds move the optimum" in "".join(
-        laws.sentences(Evidence(moving.rows.assign(**fixed)))
+        laws.sentences(SweepTables(moving.rows.assign(**fixed)))
     )
-    assert "seeds move" not in "".join(laws.sentences(Evidence(sweep(noise=0.02))))
+    assert "seeds move" not in "".join(laws.sentences(SweepTables(sweep(noise=0.02))))
 
 
 def test_laws_within_a_regime_stand_apart_from_the_law_across():
     rows = sweep(noise=0.02, study="s", run="r", clip_coefficient_cv=0.1, update_norm=1.0)
     rows["run"] = [f"r{i}" for i in range(len(rows))]
     same = rows.assign(clip_percent=50.0)
-    assert len(list(laws.sentences(Evidence(same)))) == 1
+    assert len(list(laws.sentences(SweepTables(same)))) == 1
     free = rows["lr"] > rows["lr"].quantile(0.8)
     apart = rows.assign(clip_percent=np.where(free, 0.0, 100.0))
-    _, within = laws.sentences(Evidence(apart))  # the few that are free have no optimum inside
+    _, within = laws.sentences(SweepTables(apart))  # the few that are free have no optimum inside
     law = powerlaws.learning_rate_law(rows[~free])
     assert "(saturated cells only" in within
     assert f"exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to {law.high:.2f}" in within
 
 
 def test_tables_give_each_optimum_beside_what_plain_analyses_call_best():
-    tables = laws.tables(Evidence(results.read(KEPT / "joint.csv")))
+    tables = laws.tables(SweepTables(results.read(KEPT / "joint.csv")))
     assert len(tables["optima"]) == 12
     assert set(tables["optima"]["status"]) == {"interior", "high_edge"}
     assert tables["optima"]["argmin"].isin([0.003, 0.01]).all()
     assert tables["laws"]["identified"].all()
+
+
+def test_why_laws_are_not_compared_is_said():
+    said = "\n".join(laws.sentences(SweepTables(results.read(KEPT / "joint.csv"))))
+    assert said.count("laws are not compared (3 batch sizes; AICc of two parameters needs 5)") == 4

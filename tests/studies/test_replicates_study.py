@@ -7,23 +7,23 @@ import pytest
 
 from scaling import results
 from scaling.studies import replicates
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.sweep_tables import SweepTables
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "data"
 
 
 def test_a_clip_that_never_bites_is_none_to_the_last_digit():
-    evidence = Evidence(results.read(KEPT / "phase_3b.csv"))
-    assert list(replicates.sentences(evidence)) == [
+    sweep = SweepTables(results.read(KEPT / "phase_3b.csv"))
+    assert list(replicates.sentences(sweep)) == [
         "Replicates: 2 groups of runs that are one algorithm agree to the last digit"
     ]
-    assert list(replicates.tables(evidence)["replicates"]["spread"]) == [0, 0]
+    assert list(replicates.tables(sweep)["replicates"]["spread"]) == [0, 0]
 
 
 def test_one_grid_in_two_folders_shows_its_noise(tmp_path):
     rows = results.read(KEPT / "quickstart.csv")
     other = rows.assign(study="again", val_loss=rows["val_loss"] + 0.01)
-    both = Evidence(pd.concat([rows, other], ignore_index=True))
+    both = SweepTables(pd.concat([rows, other], ignore_index=True))
     assert replicates.applies(both)
     *groups, reach = replicates.sentences(both)
     assert len(groups) == replicates.SHOWN
@@ -37,10 +37,21 @@ def test_the_published_pairs_are_found():
         rows = results.read(
             KEPT / "published" / "phase_3a.csv", KEPT / "published" / "phase_3b.csv"
         )
-    said = "\n".join(replicates.sentences(Evidence(rows)))
+    said = "\n".join(replicates.sentences(SweepTables(rows)))
     assert "3.6625 and 3.6934, 0.0309 apart" in said
     assert "0.282 nats apart" in said  # more than none less clip 1, which is 0.034
 
 
 def test_a_sweep_without_replicates_is_not_asked():
-    assert not replicates.applies(Evidence(results.read(KEPT / "phase_2.csv")))
+    assert not replicates.applies(SweepTables(results.read(KEPT / "phase_2.csv")))
+
+
+def test_runs_that_look_alike_and_are_not_are_said_to_be_left_out():
+    rows = results.read(KEPT / "quickstart.csv")
+    other = rows.assign(study="again", digest="other " + rows["digest"])
+    sweep = SweepTables(pd.concat([rows, other], ignore_index=True))
+    assert replicates.applies(sweep)
+    said = list(replicates.sentences(sweep))
+    assert len(said) == len(rows)
+    assert all(line.endswith("2 runs look alike and differ in digest: left out") for line in said)
+    assert replicates.tables(sweep) == {}

@@ -12,7 +12,7 @@ from rates import within
 
 from scaling import results
 from scaling.studies import tuning
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.sweep_tables import SweepTables
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "data"
 HALF_DECADE = math.log(10) / 2
@@ -42,7 +42,7 @@ def numbers(text: str) -> list[float]:
 
 
 def test_costs_are_told_at_each_batch_with_their_intervals():
-    (said,) = tuning.sentences(Evidence(sweep(trend=0.1)))
+    (said,) = tuning.sentences(SweepTables(sweep(trend=0.1)))
     costs = re.findall(r"([\d.]+) \(([\d.]+) to ([\d.]+)\) at (\d+)", said)
     assert [int(batch) for *_, batch in costs] == [8, 16, 32, 64]
     for i, (cost, low, high, _) in enumerate(costs):
@@ -56,10 +56,10 @@ def test_costs_are_told_at_each_batch_with_their_intervals():
     ("trend", "word"), [(0.1, "holds"), (-0.05, "fails"), (0.0, "cannot tell")]
 )
 def test_whether_a_wrong_lr_costs_more_at_larger_batch_sizes_is_judged(trend, word):
-    ((title, verdict),) = tuning.verdicts(Evidence(sweep(1, trend=trend)))
+    ((title, verdict),) = tuning.verdicts(SweepTables(sweep(1, trend=trend)))
     assert (title, verdict.word) == ("", word)
     assert ("seeds" in verdict.would_tell) is (word == "cannot tell")
-    (said,) = tuning.sentences(Evidence(sweep(1, trend=trend)))
+    (said,) = tuning.sentences(SweepTables(sweep(1, trend=trend)))
     assert ("cannot tell" in said) is (word == "cannot tell")
 
 
@@ -72,17 +72,17 @@ def test_the_interval_of_the_trend_holds_what_was_planted_at_its_rate():
 
 def test_each_setting_has_its_own_sentence():
     rows = pd.concat([sweep(trend=0.0, clip=clip) for clip in (0.5, math.inf)])
-    said = list(tuning.sentences(Evidence(rows)))
+    said = list(tuning.sentences(SweepTables(rows)))
     assert [re.search(r"\(clip=(\w+\.?\w*)\)", one)[1] for one in said] == ["0.5", "inf"]
-    assert len(list(tuning.verdicts(Evidence(rows)))) == 2
+    assert len(list(tuning.verdicts(SweepTables(rows)))) == 2
 
 
 def test_a_best_lr_at_the_edge_is_no_best_lr():
     rows = sweep(trend=0.1)
-    (said,) = tuning.sentences(Evidence(rows[(rows["batch"] > 8) | (rows["lr"] < 2e-2)]))
+    (said,) = tuning.sentences(SweepTables(rows[(rows["batch"] > 8) | (rows["lr"] < 2e-2)]))
     assert "not known at batch 8: the best lr is the highest tried" in said
     assert re.findall(r"at (\d+)[,;]", said) == ["16", "32", "64"]
-    (none,) = tuning.sentences(Evidence(rows[rows["lr"] < 2e-2]))
+    (none,) = tuning.sentences(SweepTables(rows[rows["lr"] < 2e-2]))
     assert "cannot tell what it costs" in none
     assert none.endswith("not known at batch 8, 16, 32, 64: the best lr is the highest tried")
 
@@ -90,36 +90,36 @@ def test_a_best_lr_at_the_edge_is_no_best_lr():
 def test_losses_above_the_uniform_one_are_said_to_count_as_that():
     rows = sweep(trend=0.0)
     rows.loc[(rows["batch"] == 32) & (rows["lr"] > 2e-2), ["status", "val_loss"]] = "diverged", None
-    (said,) = tuning.sentences(Evidence(rows))
+    (said,) = tuning.sentences(SweepTables(rows))
     assert "at least this at batch 32: losses above the uniform loss, 5.000, count as that" in said
-    (none,) = tuning.sentences(Evidence(sweep(trend=0.0, uniform_loss=1.9)))
+    (none,) = tuning.sentences(SweepTables(sweep(trend=0.0, uniform_loss=1.9)))
     assert "not known at batch 8, 16, 32, 64: no lr ends below the uniform loss, 1.900" in none
-    (unknown,) = tuning.sentences(Evidence(rows.drop(columns="uniform_loss")))
+    (unknown,) = tuning.sentences(SweepTables(rows.drop(columns="uniform_loss")))
     assert "cannot tell what it costs; ceiling=None without uniform_loss" in unknown
 
 
 def test_fewer_than_three_seeds_have_no_interval():
-    (said,) = tuning.sentences(Evidence(sweep(trend=0.1, seeds=2)))
+    (said,) = tuning.sentences(SweepTables(sweep(trend=0.1, seeds=2)))
     assert said.endswith("seeds: 2, and an interval needs 3")
     assert " to " not in said.split("each batch:")[1]
-    ((_, verdict),) = tuning.verdicts(Evidence(sweep(trend=0.1, seeds=2)))
+    ((_, verdict),) = tuning.verdicts(SweepTables(sweep(trend=0.1, seeds=2)))
     assert (verdict.word, verdict.would_tell) == ("cannot tell", "three seeds of every cell")
 
 
 def test_a_cost_that_may_be_nothing_is_said_to_be_that():
     rows = sweep(3, trend=0.0, noise=0.01)
     rows.loc[rows["batch"] == 16, "val_loss"] += np.random.default_rng(0).normal(size=20)
-    (said,) = tuning.sentences(Evidence(rows))
+    (said,) = tuning.sentences(SweepTables(rows))
     assert "may cost nothing at batch 16" in said
 
 
 def test_sweeps_of_fewer_than_three_lr_are_not_asked():
     rows = sweep(trend=0.1)
-    assert tuning.applies(Evidence(rows))
-    assert not tuning.applies(Evidence(rows[rows["lr"].between(5e-3, 4e-2)]))
-    assert not tuning.applies(Evidence(results.read(KEPT / "phase_3b.csv")))
-    assert not tuning.applies(Evidence(rows.iloc[:0]))
-    assert not tuning.applies(Evidence(rows.assign(status="failed")))
+    assert tuning.applies(SweepTables(rows))
+    assert not tuning.applies(SweepTables(rows[rows["lr"].between(5e-3, 4e-2)]))
+    assert not tuning.applies(SweepTables(results.read(KEPT / "phase_3b.csv")))
+    assert not tuning.applies(SweepTables(rows.iloc[:0]))
+    assert not tuning.applies(SweepTables(rows.assign(status="failed")))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_sweeps_of_fewer_than_three_lr_are_not_asked():
     ],
 )
 def test_the_example_rows_are_told_with_what_they_lack(name, said):
-    sentences = list(tuning.sentences(Evidence(results.read(KEPT / f"{name}.csv"))))
+    sentences = list(tuning.sentences(SweepTables(results.read(KEPT / f"{name}.csv"))))
     assert len(sentences) == (4 if name == "joint" else 1)
     assert all(said in one for one in sentences)
 

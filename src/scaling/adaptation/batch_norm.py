@@ -1,4 +1,4 @@
-"""Statistics of batch normalisation, and the modes in which a network is adapted."""
+"""Batch-normalisation statistics, and the train and eval modes of a network that is adapted."""
 
 import torch
 from torch import Tensor, nn
@@ -7,31 +7,31 @@ BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
 def normalises_batches(net: nn.Module) -> bool:
-    """Whether a network has batch normalisation with statistics of its training."""
+    """Whether a network has batch normalisation with running statistics."""
     return any(True for _ in _norms(net))
 
 
 def set_modes(net: nn.Module, *, batch_statistics: bool) -> None:
-    """Evaluate a network, without dropout, in the modes that gradients can be taken in.
+    """Put a network into eval mode, without dropout, except where gradients need train mode.
 
     Args:
         net: changed in place.
-        batch_statistics: normalise by each batch, and keep a running mean of its statistics.
+        batch_statistics: normalise by each batch, and update the running statistics.
     """
     net.eval()
     for module in net.modules():
         if isinstance(module, nn.RNNBase) and not module.dropout:
-            module.train()  # cuDNN has no gradients of a recurrent network that is evaluated
+            module.train()  # cuDNN gives no gradients of recurrent networks in eval mode
     for norm in _norms(net):
         norm.train(batch_statistics)
 
 
 @torch.no_grad()
 def estimate(net: nn.Module, windows: Tensor) -> None:
-    """Replace the statistics of batch normalisation by those of `windows`, taken as one batch.
+    """Replace the running statistics of batch normalisation by those of `windows` as one batch.
 
-    Every layer's follow from what the layers before it make of `windows` with theirs. Nothing else
-    of the network changes; its modes are left as they were.
+    The statistics of a layer are of its inputs with the new statistics in the layers before it.
+    Nothing else of the network changes, and its modes stay as they are.
     """
     norms = list(_norms(net))
     modes = [(module, module.training) for module in net.modules()]
@@ -39,7 +39,7 @@ def estimate(net: nn.Module, windows: Tensor) -> None:
     net.eval()
     for norm in norms:
         norm.train()
-        norm.momentum = 1.0  # nothing of what was before
+        norm.momentum = 1.0  # forget the old statistics
     try:
         net.logits(windows)  # type: ignore[operator]
     finally:

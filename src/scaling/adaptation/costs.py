@@ -14,17 +14,16 @@ STATUS, REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # of Li
 class Costs(L.Callback):
     """Log `pass_seconds` and `pass_memory_mib`, the peak memory, of each epoch of training.
 
-    On a GPU it is the most that PyTorch had allocated there. On a CPU it is the most that the whole
-    process had in memory, interpreter and libraries included; where the system does not say, or
-    its peak cannot be set back, it is missing.
+    On a GPU the peak is of PyTorch's allocations. On a CPU it is of the whole process, interpreter
+    and libraries included; it is missing on systems that do not report it or cannot reset it.
     """
 
     def __init__(self) -> None:
         self.before = 0.0  # seconds of this epoch before the run was resumed
         self.started = time.perf_counter()
         self.clear = False
-        self.epochs: list[float] = []  # seconds of those that are over
-        self.most = 0.0  # bytes
+        self.epochs: list[float] = []  # seconds of each finished epoch
+        self.most = 0.0  # bytes, of any epoch
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self._lasted(), "epochs": list(self.epochs), "most": self.most}
@@ -52,9 +51,10 @@ class Costs(L.Callback):
             module.log("pass_memory_mib", self.peak / 2**20)
 
     def columns(self) -> dict[str, float]:
-        """Mean seconds of an epoch's training, and the most memory of any."""
-        found = {"pass_seconds": sum(self.epochs) / len(self.epochs)} if self.epochs else {}
-        return found | ({"pass_memory_mib": self.most / 2**20} if self.most else {})
+        """Mean seconds and peak memory over the epochs; nothing that was not measured."""
+        seconds = {"pass_seconds": sum(self.epochs) / len(self.epochs)} if self.epochs else {}
+        peak = self.most / 2**20
+        return seconds | ({"pass_memory_mib": peak} if peak else {})
 
     def _lasted(self) -> float:
         return self.before + time.perf_counter() - self.started
@@ -65,7 +65,7 @@ class Costs(L.Callback):
             torch.cuda.reset_peak_memory_stats(device)
             return
         try:
-            REFS.write_text("5")  # sets the peak back to what is in memory now
+            REFS.write_text("5")  # resets the peak to the memory in use now
             self.clear = True
         except OSError:
             self.clear = False

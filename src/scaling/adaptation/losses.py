@@ -1,9 +1,9 @@
-"""Losses of adaptation without labels, and what guards them: from log-probabilities alone.
+"""Losses of adaptation without labels, and their safeguards, from log-probabilities.
 
-`log_probs` is a log-softmax over K classes, one line per example. Everything stays in logs, so that
-no constant has to keep a logarithm from zero. Where pbar stands, it is the mean prediction over
-the examples given: over a mini-batch its entropy comes out smaller than over the whole query, the
-more so the smaller the batch, and what is made of it is no mean over examples.
+`log_probs` is a log-softmax over K classes, one row per example. Working with logs needs no small
+constant inside a logarithm. pbar is the mean prediction over the given examples. Its entropy is
+smaller on a mini-batch than on the whole query, more so on a smaller batch, and what is computed
+from it is not a mean over examples.
 """
 
 import math
@@ -29,7 +29,7 @@ def diversity_loss(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor
 
 
 def diversity_share(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor, ""]:
-    """H(pbar) / log K: 0 when all examples are given to one class, 1 when to all alike.
+    """H(pbar) / log K: 0 if pbar is one class for certain, 1 if it is uniform.
 
     Raises:
         ValueError: for a single class, which has no entropy.
@@ -38,30 +38,21 @@ def diversity_share(log_probs: Float[Tensor, "examples classes"]) -> Float[Tenso
 
 
 def normalised_diversity_loss(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor, ""]:
-    """1 - H(pbar) / log K, from 0 to 1 whatever K; refusals as in `diversity_share`."""
+    """1 - H(pbar) / log K, from 0 to 1 for any K; raises as `diversity_share` does."""
     return 1 - diversity_share(log_probs)
 
 
-def information_maximisation(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor, ""]:
-    """Mean H(p) - H(pbar), minus the mutual information of example and prediction.
-
-    Liang et al. (arXiv:2002.08546), and Krause et al. (2010) before them. From -log K, confident
-    and balanced, to 0, which predictions that are all alike give, whether they are sure or not.
-    """
-    return entropies(log_probs).mean() + diversity_loss(log_probs)
-
-
 def class_weights(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor, " classes"]:
-    """1 / pbar of each class, scaled to sum to K: rare predictions weigh more.
+    """1 / pbar of each class, scaled to sum to K, so that rare predictions weigh more.
 
-    Gradients flow through them, as they do in the study that uses them. A class that is hardly ever
-    predicted takes nearly all of the weight, and leaves next to none to the others.
+    Gradients flow through the weights, as in the published study. A class that is hardly ever
+    predicted takes nearly all of the weight.
     """
     return log_probs.shape[1] * (-mean_log_probs(log_probs)).softmax(dim=0)
 
 
 def class_weighted_entropy(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor, ""]:
-    """Mean entropy, each example weighing as its predicted class does in `class_weights`."""
+    """Mean entropy, each example weighted by its predicted class (`class_weights`)."""
     weights = class_weights(log_probs)[log_probs.argmax(dim=1)]
     return (weights * entropies(log_probs)).mean()
 
@@ -74,11 +65,11 @@ def adaptive_weight(
     gain: float,
     ceiling: float,
 ) -> Float[Tensor, ""]:
-    """A weight of the diversity loss that grows where predictions become one-sided.
+    """A weight of the diversity loss that grows as predictions become one-sided.
 
-    `base` while H(pbar) / log K is at least `threshold`, else `base` and `gain` times what lacks,
-    at most `ceiling`. The study has 0.1, 0.85, 0.5 and 0.3. It is a number: no gradient flows
-    through it. Over small batches H(pbar) is smaller, so the same predictions weigh more there.
+    It is `base` if s = H(pbar) / log K is at least `threshold`, else `base + gain (threshold - s)`,
+    at most `ceiling`. No gradient flows through it. The published study uses 0.1, 0.85, 0.5 and
+    0.3. H(pbar) is smaller on small batches, so the weight is larger there.
     """
     share = diversity_share(log_probs.detach())
     raised = (base + gain * (threshold - share)).clamp(max=ceiling)
@@ -88,14 +79,13 @@ def adaptive_weight(
 def below_margin(
     log_probs: Float[Tensor, "examples classes"], margin: float
 ) -> Bool[Tensor, " examples"]:
-    """Which predictions are sure enough to learn from: entropy under `margin` times log K.
+    """Which predictions have an entropy below `margin` times log K (Niu et al., arXiv:2204.02610).
 
-    Niu et al. (arXiv:2204.02610), with 0.4 for the margin. It may keep none, of which a mean
-    loss would be nan.
+    They use a margin of 0.4. There may be no such prediction; the mean loss would then be nan.
 
     Args:
         log_probs: of the examples.
-        margin: share of log K; 1 or less keeps no prediction that is uniform.
+        margin: share of log K; 1 or less excludes uniform predictions.
 
     Raises:
         ValueError: for a margin that is not positive, or a single class, which has no entropy.
@@ -106,15 +96,15 @@ def below_margin(
 
 
 def class_shares(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor, " classes"]:
-    """Share of the examples that each class is predicted for."""
+    """Share of the examples predicted as each class."""
     counts = log_probs.argmax(dim=1).bincount(minlength=log_probs.shape[1])
     return counts.to(log_probs.dtype) / len(log_probs)
 
 
 def class_entropy(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor, ""]:
-    """Entropy of `class_shares` over log K, 0 to 1; refusals as in `diversity_share`.
+    """Entropy of `class_shares` over log K, 0 to 1; raises as `diversity_share` does.
 
-    Unlike H(pbar) it takes each example for the class it is given to, however unsure.
+    Unlike H(pbar) it counts the predicted classes, whatever their probability.
     """
     return torch.special.entr(class_shares(log_probs)).sum() / _most(log_probs)
 

@@ -1,4 +1,4 @@
-"""What a step of adaptation without labels is, and what a pass over the query has come to."""
+"""What a step of adaptation without labels is."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
@@ -11,54 +11,54 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from scaling.adaptation import parameters as adapted
 from scaling.adaptation.batch_norm import estimate, normalises_batches, set_modes
-from scaling.adaptation.history import History
 from scaling.adaptation.objective import Objective, Terms
-from scaling.adaptation.predictions import prediction_measures
+from scaling.adaptation.parameters import Named, adapted_parameters, squared_distance
 from scaling.gradients.norms import cosine, total_norm
-from scaling.optim import lr_scaling
+from scaling.optim.lr_scaling import scaled_lr
 from scaling.optim.parameter_groups import optimization
 
 STATISTICS = ("source", "query", "batch")
+COUNTS = ("windows", "taken", "skipped", "resets")  # saved in checkpoints
 
 
 class Adapter(L.LightningModule):
-    """Adapt a network to a query, windows without labels, from the source model that it is.
+    """Adapt a source model to a query: windows without labels.
 
-    A batch is `(windows,)`. An epoch is a pass over the query; after each, and before the first,
-    the splits `val` (held-out windows of the same shift), `query` and `source` are evaluated. Their
-    labels stay in the datamodule, which is asked for `scores(split, logits)`, and for how many
-    windows a split has won and lost by its `changes`.
+    A batch is `(windows,)`, and an epoch is a pass over the query. Validation gives the logits of
+    each batch; the callback `Evaluation` scores them, because no label reaches this module.
 
-    Gradients of the two terms of the objective are taken apart, so that the cosine between them is
-    known; their weighted sum, with the pull, is the gradient that everybody sees. `reported` has
-    the scalars of the last update. Dropout is off, so nothing is drawn.
+    The gradients of the two terms of the objective are taken one by one, so that the cosine between
+    them can be reported. Their weighted sum, plus the gradient of the pull, is what callbacks and
+    the optimizer see. `reported` holds scalars of the last update. Dropout is off: nothing is
+    drawn.
 
     Args:
-        net: the source model; offers `logits(windows)`. It is changed in place.
+        net: the source model, which offers `logits(windows)`. It is changed in place.
+        query: all windows to adapt on.
         objective: what is minimised.
-        adapt: `norm`, `head` or `all`; the other parameters stay (`adaptation.parameters`).
-        statistics: of batch normalisation: `source` keeps those of training, `query` re-estimates
-            them once on the whole query, `batch` normalises by each batch and keeps a running mean
-            of their statistics for evaluation.
+        adapt: which parameters are adapted: `norm`, `head` or `all` (`adapted_parameters`).
+        statistics: those that batch normalisation uses. `source` keeps those of training; `query`
+            estimates them once, on the whole query; `batch` normalises by each batch, and evaluates
+            with a running mean of the batches' statistics.
         pull: weight of the squared distance from the source in the loss; 0 for none.
-        reset_above: share of the query that is given to one class after a pass, above which the
-            source and a new optimizer take over, if the run goes on; null never does.
+        reset_above: return to the source, with a new optimizer, if a pass ends with more than this
+            share of the query predicted as one class; null never does. Takes no labels.
         lr_rule: `fixed`, `linear` or `sqrt`: how the learning rate follows the batch of a pass.
         lr_reference: batch at which the learning rate is that of the run.
-        sizes: batch of each pass, from 0.
+        sizes: gives the batch of a pass, counted from 0.
         optimizer: as for `Learner`.
         schedule: as for `Learner`; a function of the step alone.
 
     Raises:
-        ValueError: naming the key that has no meaning, or none for this network.
+        ValueError: naming the parameter whose value is not allowed, or not for this network.
     """
 
     def __init__(
         self,
         net: nn.Module,
         *,
+        query: Float[Tensor, "n length features"],
         objective: Objective,
         adapt: str,
         statistics: str,
@@ -77,40 +77,31 @@ class Adapter(L.LightningModule):
                 "choose model=tcn or model=gru"
             )
         if statistics not in STATISTICS:
-            raise ValueError(
-                f"adaptation.statistics={statistics} must be one of {', '.join(STATISTICS)}"
-            )
+            raise ValueError(f"statistics={statistics} must be one of {', '.join(STATISTICS)}")
         if statistics != "source" and not normalises_batches(net):
             raise ValueError(
-                f"adaptation.statistics={statistics} needs batch normalisation; set it to source, "
-                "or choose model.normalisation=batch"
+                f"statistics={statistics} needs batch normalisation; set it to source, or choose "
+                "model.normalisation=batch"
             )
         if lr_reference < 1:
-            raise ValueError(f"adaptation.lr_reference={lr_reference} must be at least 1 window")
+            raise ValueError(f"lr_reference={lr_reference} must be at least 1 window")
         if not 0 <= pull < float("inf"):
-            raise ValueError(f"adaptation.pull={pull} must be finite and at least 0")
+            raise ValueError(f"pull={pull} must be finite and at least 0")
         if reset_above is not None and not 0 < reset_above < 1:
-            raise ValueError(f"adaptation.reset_above={reset_above} must lie between 0 and 1")
-        try:
-            self.adapted = adapted.adapted_parameters(net, adapt)
-            lr_scaling.scaled_lr(1.0, batch=sizes(0), reference=lr_reference, rule=lr_rule)
-        except ValueError as error:  # which does not know where its keys stand in a config
-            raise ValueError(f"adaptation.{error}") from error
+            raise ValueError(f"reset_above={reset_above} must lie between 0 and 1")
+        self.adapted = adapted_parameters(net, adapt)
+        scaled_lr(1.0, batch=sizes(0), reference=lr_reference, rule=lr_rule)  # refuses bad rules
         self.net: Any = net.requires_grad_(False)
         for parameter in self.adapted.values():
             parameter.requires_grad_(True)
-        self.objective, self.statistics = objective, statistics
+        self.query, self.objective, self.statistics = query, objective, statistics
         self.pull, self.reset_above = pull, reset_above
         self.lr_rule, self.lr_reference, self.sizes = lr_rule, lr_reference, sizes
         self.optimizer, self.schedule = optimizer, schedule
         self.source = copy.deepcopy(net.state_dict())
         self.windows = self.taken = 0  # adapted on so far, and updates
         self.skipped = self.resets = 0
-        self.history = History()
-        self.evaluated: dict[int, list[Tensor]] = {}  # logits by loader
         self.reported: dict[str, Tensor] = {}
-        self.collapsed = False  # in the last evaluation
-        self.classes: dict[str, list[int]] = {}  # by split, in the last evaluation
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Adapter":
         """Moves, such as that to a device, take the source along."""
@@ -119,36 +110,33 @@ class Adapter(L.LightningModule):
         return self
 
     def load_source(self, state: Mapping[str, Tensor]) -> None:
-        """Take other weights and statistics for the source, as long as nothing is adapted."""
+        """Replace the source model's weights and statistics, before anything is adapted."""
         self.source = copy.deepcopy(dict(state))
         self.net.load_state_dict(self.source)
 
     def reset(self) -> None:
-        """Go back to the source, to the last bit, and to an optimizer that has seen nothing."""
+        """Return to the source, bit for bit, and to an optimizer without state."""
+        self.resets += 1
         self.net.load_state_dict(self.source)
         self.optimizers(use_pl_optimizer=False).state.clear()  # type: ignore[union-attr]
-        self._restate()
+        self._estimate_statistics()
 
     @property
     def passes(self) -> float:
         """Passes over the query so far; a whole number after each."""
-        return self.windows / len(self._query)
+        return self.windows / len(self.query)
 
     def on_fit_start(self) -> None:
         if not self.windows:
-            self._restate()
+            self._estimate_statistics()
         self.net.train()  # until Lightning has looked for modules that were left in evaluation
 
     def on_train_start(self) -> None:
         set_modes(self.net, batch_statistics=self.statistics == "batch")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        factor = lr_scaling.scaled_lr(
-            1.0,
-            batch=self.sizes(self.current_epoch),
-            reference=self.lr_reference,
-            rule=self.lr_rule,
-        )
+        size = self.sizes(self.current_epoch)
+        factor = scaled_lr(1.0, batch=size, reference=self.lr_reference, rule=self.lr_rule)
         rates = self.lr_schedulers().get_last_lr()  # type: ignore[union-attr]
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         for group, lr in zip(optimizer.param_groups, rates, strict=True):
@@ -169,168 +157,93 @@ class Adapter(L.LightningModule):
             "diversity_weight": self.terms.weight,
             "kept": self.terms.kept,
         }
-        self.history.update(loss, self.terms.mean_entropy, self.terms.diversity_share)
         return loss
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Set the gradient to the sum of those of the terms, and report how these relate."""
-        first, second = _gradients(self.terms, self.adapted)
+        entropy, diversity = _gradients(self.terms, self.adapted)
         self.reported |= {
-            "entropy_grad_norm": total_norm(list(first)),
-            "diversity_grad_norm": total_norm(list(second)),
-            "gradient_cosine": cosine(list(first), list(second)),
+            "entropy_grad_norm": total_norm(list(entropy)),
+            "diversity_grad_norm": total_norm(list(diversity)),
+            "gradient_cosine": cosine(list(entropy), list(diversity)),
         }
-        for parameter, gradient in zip(
-            self.adapted.values(),
-            self._summed(self.terms, first, second, self.adapted),
-            strict=True,
-        ):
+        total = self._total_gradient(self.terms, entropy, diversity, self.adapted)
+        for parameter, gradient in zip(self.adapted.values(), total, strict=True):
             parameter.grad = gradient
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Skip an update that no prediction was sure enough for."""
-        none = self.objective.margin is not None and not self.terms.kept
-        self.reported["skipped"] = torch.full_like(self.terms.kept, float(none))
-        if none:
+        """Skip the update if `margin` kept no prediction."""
+        skip = self.objective.margin is not None and not self.terms.kept
+        self.reported["skipped"] = torch.full_like(self.terms.kept, float(skip))
+        if skip:
             self.skipped += 1
             optimizer.zero_grad(set_to_none=True)
 
-    def gradient_norm(self, windows: Float[Tensor, "n length features"]) -> float:
-        """L2 norm of the gradient on windows taken as one batch; nothing is changed by it.
+    def query_gradient_norm(self) -> float:
+        """L2 norm of the gradient on the whole query, taken as one batch; changes nothing.
 
-        Batch normalisation takes the statistics that updates are made with.
+        Batch normalisation uses the same statistics as in updates.
         """
-        windows = windows.to(self.device)
+        windows = self.query.to(self.device)
         with torch.inference_mode(False), torch.enable_grad():
             net = copy.deepcopy(self.net)  # whose running statistics may move
-            if self.statistics == "query" and not self.windows:  # else they are there
+            if self.statistics == "query" and not self.windows:  # later the net has them
                 estimate(net, windows)
             set_modes(net, batch_statistics=self.statistics == "batch")
-            own = {name: p for name, p in net.named_parameters() if name in self.adapted}
+            adapted = {name: p for name, p in net.named_parameters() if name in self.adapted}
             terms = self.objective.terms(net.logits(windows).log_softmax(dim=1))
-            gradients = self._summed(terms, *_gradients(terms, own), own)
-        return float(total_norm(gradients))
+            gradient = self._total_gradient(terms, *_gradients(terms, adapted), adapted)
+        return float(total_norm(gradient))
 
     def validation_step(
         self, batch: tuple[Tensor], batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        self.evaluated.setdefault(dataloader_idx, []).append(self.net.logits(batch[0]))
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the scores of each split under its name, and of the query what needs no labels."""
-        loaders: Any = self.trainer.val_dataloaders
-        logits = {name: torch.cat(self.evaluated[i]) for i, name in enumerate(loaders)}
-        self.evaluated.clear()
-        found = {"passes": self.passes, **self._scores(logits), **self._changes(logits)}
-        predicted = prediction_measures(logits["query"].log_softmax(dim=1))
-        found |= {f"query_{name}": value for name, value in predicted.items()}
-        if not self.windows and normalises_batches(self.net):
-            self.history.known |= self._statistics_only(loaders)
-        self.history.evaluation(found)
-        found |= self.history.of_pass()
-        found["resets"] = float(self.resets)
-        self.collapsed = predicted["largest_share"] > (self.reset_above or 1.0)
-        self.log_dict(found)
-
-    def on_train_epoch_end(self) -> None:
-        self.history.updates.clear()
-        if self.collapsed:
-            self.collapsed = False
-            self.resets += 1
-            self.history.known["reset_passes"] = self.passes
-            self.reset()
+    ) -> Float[Tensor, "n classes"]:
+        logits: Tensor = self.net.logits(batch[0])
+        return logits
 
     def columns(self) -> dict[str, int | float]:
-        """This module's part of the row.
-
-        `before_*` is the source model, `statistics_*` the same with statistics of batch
-        normalisation re-estimated on the query and nothing else, `oracle_*` the evaluation that the
-        labels of the query would choose, after `oracle_passes`. `windows_per_update` is counted.
-        """
+        """Counts for the row; none before the first update."""
         if not self.taken:
-            return dict(self.history.known)
-        counted = {
+            return {}
+        return {
             "adapted_parameters": sum(p.numel() for p in self.adapted.values()),
             "skipped_updates": self.skipped,
             "resets": self.resets,
             "windows_per_update": self.windows / self.taken,
             "passes": self.passes,
         }
-        return self.history.known | counted
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["adapter"] = {
-            **{key: getattr(self, key) for key in ("windows", "taken", "skipped", "resets")},
-            "history": self.history.state_dict(),
-        }
+        checkpoint["adapter"] = {key: getattr(self, key) for key in COUNTS}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        state = dict(checkpoint["adapter"])
-        self.history.load_state_dict(state.pop("history"))
-        vars(self).update(state)
+        vars(self).update(checkpoint["adapter"])
 
     def configure_optimizers(self) -> Any:
         return optimization(self.adapted.values(), self.optimizer, self.schedule)
 
-    @property
-    def _query(self) -> Float[Tensor, "n length features"]:
-        found: Tensor = self.trainer.datamodule.query  # type: ignore[attr-defined]
-        return found
-
-    def _summed(
-        self, terms: Terms, first: Iterable[Tensor], second: Iterable[Tensor], own: adapted.Named
+    def _total_gradient(
+        self, terms: Terms, entropy: Iterable[Tensor], diversity: Iterable[Tensor], adapted: Named
     ) -> list[Tensor]:
-        """The gradient of the loss by `own` parameters, from those of its terms."""
+        """The gradient of the loss by `adapted` parameters, from the gradients of its terms."""
         slope = self.objective.slope(terms)
-        both = [slope * (a + terms.weight * b) for a, b in zip(first, second, strict=True)]
+        both = [slope * (a + terms.weight * b) for a, b in zip(entropy, diversity, strict=True)]
         if not self.pull:
             return both
-        away = torch.autograd.grad(self._pull(own), list(own.values()))
+        away = torch.autograd.grad(self._pull(adapted), list(adapted.values()))
         return [a + b for a, b in zip(both, away, strict=True)]
 
-    def _pull(self, own: adapted.Named) -> Tensor:
-        source = {name: self.source[name] for name in own}
-        return self.pull * adapted.squared_distance(own, source)
+    def _pull(self, adapted: Named) -> Tensor:
+        source = {name: self.source[name] for name in adapted}
+        return self.pull * squared_distance(adapted, source)
 
-    def _restate(self) -> None:
+    def _estimate_statistics(self) -> None:
         if self.statistics == "query":
-            estimate(self.net, self._query.to(self.device))
-
-    def _scores(self, logits: Mapping[str, Tensor]) -> dict[str, float]:
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        return {
-            f"{split}_{name}": score
-            for split, values in logits.items()
-            for name, score in data.scores(split, values).items()
-        }
-
-    def _changes(self, logits: Mapping[str, Tensor]) -> dict[str, float]:
-        """`*_won` and `*_lost` of each split, in windows, since before the first pass.
-
-        Nothing, if nothing was evaluated then.
-        """
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.classes = {s: values.argmax(dim=1).tolist() for s, values in logits.items()}
-        if not self.windows:
-            self.history.classes = self.classes
-        found: dict[str, float] = {}
-        for split, before in self.history.classes.items():
-            counts = data.changes(split, before, self.classes[split])
-            found |= {f"{split}_{way}": count for way, count in counts.items()}
-        return found
-
-    def _statistics_only(self, loaders: Mapping[str, Iterable[tuple[Tensor]]]) -> dict[str, float]:
-        net = copy.deepcopy(self.net)
-        estimate(net, self._query.to(self.device))
-        logits = {
-            split: torch.cat([net.logits(batch[0].to(self.device)) for batch in batches])
-            for split, batches in loaders.items()
-        }
-        return {f"statistics_{name}": score for name, score in self._scores(logits).items()}
+            estimate(self.net, self.query.to(self.device))
 
 
-def _gradients(terms: Terms, own: adapted.Named) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The gradients of both terms by `own` parameters."""
-    parameters = list(own.values())
-    first = torch.autograd.grad(terms.entropy, parameters, retain_graph=True)
-    return first, torch.autograd.grad(terms.diversity, parameters)
+def _gradients(terms: Terms, adapted: Named) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The gradients of the entropy and of the diversity term by `adapted` parameters."""
+    parameters = list(adapted.values())
+    entropy = torch.autograd.grad(terms.entropy, parameters, retain_graph=True)
+    return entropy, torch.autograd.grad(terms.diversity, parameters)

@@ -1,4 +1,4 @@
-"""What adaptation without labels minimises: an entropy, plus a weight times a diversity loss."""
+"""The objective of adaptation without labels: an entropy plus a weighted diversity loss."""
 
 import math
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ DIVERSITIES = ("entropy", "normalised")
 
 
 class Terms(NamedTuple):
-    """The terms of the objective on a batch, and what its predictions are like."""
+    """The terms of the objective on a batch, and measures of its predictions."""
 
     entropy: Float[Tensor, ""]  # first term
     diversity: Float[Tensor, ""]  # second term, before its weight
     weight: Float[Tensor, ""]  # of the second; no gradient flows through it
-    kept: Float[Tensor, ""]  # share of the examples that the first term is made of
+    kept: Float[Tensor, ""]  # share of the examples in the first term
     mean_entropy: Float[Tensor, ""]  # of all predictions, in nats
     diversity_share: Float[Tensor, ""]  # H(pbar) / log K of all predictions
 
@@ -29,19 +29,20 @@ class Terms(NamedTuple):
 class Objective:
     """An entropy plus a weight times a diversity loss, from the predictions of a batch.
 
-    - `entropy`: `mean`, or `class_weighted` as in `adaptation.class_weighted_entropy`, over the
+    - `entropy`: `mean`, or `class_weighted` as in `losses.class_weighted_entropy`, over the
       predictions that `margin` keeps.
     - `diversity`: `entropy` is -H(pbar), `normalised` is 1 - H(pbar) / log K, over all predictions.
     - `weight` of the diversity loss. With `weight_ceiling` it grows where H(pbar) / log K falls
-      below `weight_threshold` (`adaptation.adaptive_weight`); null leaves it as it is.
-    - `floor`: below it the sum counts as the floor, and has no gradient; null for none.
-    - `margin`: predictions whose entropy is at least this share of log K are not learnt from; null
-      keeps all.
+      below `weight_threshold` (`losses.adaptive_weight`); null leaves it as it is.
+    - `floor`: a smaller sum is replaced by the floor and has no gradient; null for none.
+    - `margin`: learn only from predictions whose entropy is below this share of log K; null learns
+      from all.
 
-    So `mean`, `entropy` and a weight of 1 are information maximisation (arXiv:2002.08546).
+    With `entropy=mean`, `diversity=entropy` and a weight of 1 this is information maximisation,
+    mean H(p) - H(pbar) (SHOT, arXiv:2002.08546).
 
     Raises:
-        ValueError: naming the key that has no meaning.
+        ValueError: naming the parameter whose value is not allowed.
     """
 
     entropy: str
@@ -54,37 +55,38 @@ class Objective:
     margin: float | None
 
     def __post_init__(self) -> None:
-        for key, known in {"entropy": ENTROPIES, "diversity": DIVERSITIES}.items():
-            if getattr(self, key) not in known:
-                raise ValueError(f"{self._key(key)} must be one of {', '.join(known)}")
+        for key, allowed in {"entropy": ENTROPIES, "diversity": DIVERSITIES}.items():
+            if (value := getattr(self, key)) not in allowed:
+                raise ValueError(f"{key}={value} must be one of {', '.join(allowed)}")
         if not 0 <= self.weight < math.inf:
-            raise ValueError(f"{self._key('weight')} must be finite and at least 0")
+            raise ValueError(f"weight={self.weight} must be finite and at least 0")
         adaptive = {"weight_threshold", "weight_gain", "weight_ceiling"}
         given = {key for key in adaptive if getattr(self, key) is not None}
         if given and given != adaptive:
             absent = sorted(adaptive - given)[0]
             raise ValueError(
-                f"{self._key(absent)} must be a number where {sorted(given)[0]} is one; an "
+                f"{absent}=None must be a number where {sorted(given)[0]} is one; an "
                 "adaptive weight takes all three, or null for all"
             )
         if self.weight_threshold is not None and not 0 <= self.weight_threshold <= 1:
-            raise ValueError(f"{self._key('weight_threshold')} must lie between 0 and 1")
+            raise ValueError(f"weight_threshold={self.weight_threshold} must lie between 0 and 1")
         if self.weight_gain is not None and not 0 <= self.weight_gain < math.inf:
-            raise ValueError(f"{self._key('weight_gain')} must be finite and at least 0")
+            raise ValueError(f"weight_gain={self.weight_gain} must be finite and at least 0")
         if self.weight_ceiling is not None and not self.weight <= self.weight_ceiling < math.inf:
             raise ValueError(
-                f"{self._key('weight_ceiling')} must be finite and at least weight={self.weight}"
+                f"weight_ceiling={self.weight_ceiling} must be finite and at least "
+                f"weight={self.weight}"
             )
         if self.floor is not None and not math.isfinite(self.floor):
-            raise ValueError(f"{self._key('floor')} must be finite; null is no floor")
+            raise ValueError(f"floor={self.floor} must be finite; null is no floor")
         if self.margin is not None and not 0 < self.margin < 1:
             raise ValueError(
-                f"{self._key('margin')} must lie between 0 and 1, a share of log K; 0.4 is usual, "
+                f"margin={self.margin} must lie between 0 and 1, a share of log K; 0.4 is usual, "
                 "null keeps every prediction"
             )
 
     def terms(self, log_probs: Float[Tensor, "examples classes"]) -> Terms:
-        """Both terms of a batch. Where none is kept, the first one is 0 without a gradient."""
+        """Both terms of a batch; the first is 0, without a gradient, if no example is kept."""
         kept, share = log_probs, log_probs.new_ones(())
         if self.margin is not None:
             sure = losses.below_margin(log_probs, self.margin)
@@ -100,14 +102,14 @@ class Objective:
             if self.diversity == "entropy"
             else losses.normalised_diversity_loss(log_probs)
         )
-        found = log_probs.detach()
+        detached = log_probs.detach()
         return Terms(
             entropy,
             diversity,
-            self._weight(found),
+            self._weight(detached),
             share,
-            losses.entropies(found).mean(),
-            losses.diversity_share(found),
+            losses.entropies(detached).mean(),
+            losses.diversity_share(detached),
         )
 
     def loss(self, terms: Terms) -> Float[Tensor, ""]:
@@ -116,7 +118,7 @@ class Objective:
         return total if self.floor is None else total.clamp(min=self.floor)
 
     def slope(self, terms: Terms) -> Float[Tensor, ""]:
-        """The factor on the gradients of both terms: 0 below the floor, else 1."""
+        """Factor on the gradients of both terms: 0 below the floor, else 1."""
         total = (terms.entropy + terms.weight * terms.diversity).detach()
         return torch.ones_like(total) if self.floor is None else (total >= self.floor).to(total)
 
@@ -130,6 +132,3 @@ class Objective:
             gain=self.weight_gain,
             ceiling=self.weight_ceiling,
         )
-
-    def _key(self, name: str) -> str:
-        return f"adaptation.objective.{name}={getattr(self, name)}"

@@ -1,4 +1,4 @@
-"""Which windows a model that adapts gives to their class, one by one."""
+"""Which windows are predicted right, one by one."""
 
 from pathlib import Path
 from typing import Any
@@ -8,30 +8,31 @@ import numpy as np
 import pandas as pd
 from lightning.pytorch.trainer.states import TrainerFn
 
+from scaling.adaptation.evaluation import Evaluation
 from scaling.storage.tables import drop_parts, write_part
 
-SPLITS = ("query", "val")  # that differ between folds and seeds only: runs on them are paired
+SPLITS = ("query", "val")  # the same windows for all runs of a fold and seed, so runs are paired
 
 
 class Outcomes(L.Callback):
-    """Record at the end of a run, in the table `windows`, which windows were right.
+    """Record at the end of a run which windows are predicted right, in the table `windows`.
 
-    A line for each window of the query and of the held-out ones: its `split`, its number `window`,
-    and whether it was given to its class `before` the first pass and `after` the last. So runs on
-    the same windows can be compared window by window, as McNemar's test does.
+    One line per window of the query and of the held-out windows: its `split`, its number `window`,
+    and whether its predicted class was right `before` the first pass and `after` the last. Runs on
+    the same windows can then be compared window by window, as in McNemar's test.
 
-    The module offers `history.classes` and `classes`, by split what each window was given to before
-    and in the last evaluation; the datamodule `right(split, classes)`.
+    The predictions are those of the trainer's callback `Evaluation`.
     """
 
     def on_validation_end(self, trainer: L.Trainer, module: Any) -> None:
         if trainer.state.fn == TrainerFn.FITTING or not module.taken:
             return
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        (evaluation,) = [part for part in callbacks if isinstance(part, Evaluation)]
         parts = []
-        for split in (split for split in SPLITS if split in module.history.classes):
-            found = (module.history.classes[split], module.classes[split])
-            before, after = (data.right(split, classes) for classes in found)
+        for split in (split for split in SPLITS if split in evaluation.before):
+            predicted = (evaluation.before[split], evaluation.now[split])
+            before, after = (evaluation.data.right(split, classes) for classes in predicted)
             parts.append(
                 pd.DataFrame(
                     {"split": split, "window": np.arange(len(before)), "before": before,

@@ -1,4 +1,4 @@
-"""What the predictions of a query are like, without its labels."""
+"""Measures of the predictions on a query that take no labels."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -7,12 +7,13 @@ from scaling.adaptation import losses
 
 
 def prediction_measures(log_probs: Float[Tensor, "n classes"]) -> dict[str, float]:
-    """How sure the predictions of a whole query are, and how they are spread over classes.
+    """Confidence of the predictions on a whole query, and their spread over classes.
 
-    - `entropy`: mean H(p), in nats; `confidence`: mean of the largest probability.
+    - `entropy`: mean H(p), in nats.
+    - `confidence`: mean of the largest probability.
     - `diversity`: H(pbar) / log K of the mean prediction pbar.
-    - `class_entropy`: the same of the shares of windows that each class is predicted for, of which
-      `largest_share` is the largest.
+    - `class_entropy`: entropy, over log K, of the shares of windows predicted as each class.
+    - `largest_share`: the largest of these shares.
     """
     return {
         "entropy": losses.entropies(log_probs).mean().item(),

@@ -1,24 +1,27 @@
-"""The gradient of a whole query, which its mini-batches only estimate."""
+"""The gradient on a whole query, which mini-batches estimate with noise and bias."""
 
 import math
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.trainer.states import TrainerFn
 
 
 class QueryGradient(L.Callback):
-    """Log `query_grad_norm`, the L2 norm of the gradient on all windows taken as one batch.
+    """Log `query_grad_norm`, the L2 norm of the gradient on the whole query taken as one batch.
 
-    It is measured before the first pass, after each pass that `every` divides, after the last one
-    that is planned, and in the validation that ends a run; elsewhere it is nan. Norms of
-    mini-batches are larger, for they hold the noise of drawing few windows, and the diversity of a
-    small batch is another quantity; no formula takes both out. It costs as much as an update on the
-    whole query and moves nothing.
+    It is measured before the first pass, after each pass that `every` divides, after the last
+    planned pass, and in the validation that ends a run; elsewhere it is nan. It costs as much as
+    an update on the whole query and changes nothing. Mini-batches have larger norms because they
+    hold few windows, and their diversity is another quantity: no formula removes both effects.
 
-    The module offers `gradient_norm(windows)` and `passes`, the datamodule `query`.
+    The module offers `query_gradient_norm()` and `passes`.
 
     Args:
         every: passes between measurements.
+
+    Raises:
+        ValueError: if `every` is below 1.
     """
 
     def __init__(self, *, every: int):
@@ -26,11 +29,11 @@ class QueryGradient(L.Callback):
             raise ValueError(f"every={every} must be at least 1 pass")
         self.every = every
 
-    def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        found = math.nan
+    def on_validation_epoch_end(self, trainer: L.Trainer, module: Any) -> None:
+        norm = math.nan
         last = trainer.state.fn != TrainerFn.FITTING or trainer.global_step == trainer.max_steps
-        if last or module.passes % self.every == 0:  # type: ignore[operator]
-            found = module.gradient_norm(trainer.datamodule.query)  # type: ignore
+        if last or module.passes % self.every == 0:
+            norm = module.query_gradient_norm()
             for logger in trainer.loggers:
-                logger.log_metrics({"query_grad_norm": found}, step=trainer.global_step)
-        module.log("query_grad_norm", found, logger=False)
+                logger.log_metrics({"query_grad_norm": norm}, step=trainer.global_step)
+        module.log("query_grad_norm", norm, logger=False)

@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.analysis.intervals import UNKNOWN, t_interval
+from scaling.analysis.intervals import UNKNOWN, slopes, t_interval
 from scaling.contracts.columns import need
 
-LEVEL = 0.95
 UNNAMED = "unknown optimizer"
 FREE, SATURATED = 1.0, 99.0  # percent of the steps: below the one, from the other on
 CELL = ["optimizer", "batch", "lr", "clip"]
@@ -29,7 +28,7 @@ MEASURED = ["clip_percent", "clip_coefficient_cv", "drift", "drift_by_chance", "
 
 @dataclass(frozen=True)
 class Regime:
-    """A cell, with means over its seeds, which weigh equally. What was not measured is nan."""
+    """A cell, with unweighted means over its seeds; nan is not measured."""
 
     optimizer: str
     batch: int
@@ -52,7 +51,7 @@ class Regime:
 
 @dataclass(frozen=True)
 class Response:
-    """How the mean update norm answers to the clip where all steps are clipped: a log-log slope.
+    """How the mean update norm depends on the clip where all steps are clipped: a log-log slope.
 
     1 if clip acts as a learning rate does, as in SGD without momentum; 0 if it does nothing. Low
     and high are a t interval over seeds. All three are nan unless it is identified.
@@ -71,14 +70,16 @@ class Response:
 def clip_regimes(
     rows: pd.DataFrame, steps: pd.DataFrame | None = None, *, beta2: float = 0.95
 ) -> tuple[Regime, ...]:
-    """The regime of every cell (optimizer, batch, lr, clip) of runs that differ in nothing else.
+    """Classify what clipping did in every cell (optimizer, batch, lr, clip) of a sweep.
 
-    `free` without a clip or if it bit in less than 1 % of the steps, `saturated` from 99 % on,
-    `transition` between, `unknown` if no run measured it. Steps that fp16 skipped do not count. A
-    cell of which no run is done is judged by those that diverged, until they did.
+    A cell is `free` without a clip or if less than 1 % of the steps were clipped, `saturated` from
+    99 % on, `transition` between, and `unknown` if no run measured it. Steps that fp16 skipped do
+    not count. A cell without a finished run is judged by its diverged ones, up to where they
+    diverged. The drift of the clip coefficient is defined in `drift`.
 
     Args:
-        rows: as `scaling.results.read` gives them; damaged ones belong to no cell.
+        rows: as `scaling.results.read` gives them, of runs that differ in their cell and seed only;
+            damaged ones belong to no cell.
         steps: as `scaling.results.steps` gives them; without them drift is nan.
         beta2: of Adam. Its memory is the window of the drift.
 
@@ -113,7 +114,7 @@ def drift(coefficient: NDArray[np.float64], window: int) -> tuple[float, float]:
 
 
 def explain(regime: Regime) -> str:
-    """What clipping did in a cell, in a sentence with the numbers that say so."""
+    """Describe what clipping did in a cell, in a sentence with its numbers."""
     name, kind = regime.optimizer, regime.regime
     where = f"{name}, batch {regime.batch}, lr {regime.lr:g}, clip {regime.clip:g}"
     update = f"the mean update is {regime.update_norm:.3g}"
@@ -144,45 +145,45 @@ def explain(regime: Regime) -> str:
 
 
 def updates(rows: pd.DataFrame) -> tuple[Response, ...]:
-    """How the mean update norm answers to saturated clips, for each optimizer, batch and lr.
+    """How the mean update norm depends on saturated clips, for each optimizer, batch and lr.
 
-    A line for each seed that is done at every saturated clip, then a t interval over seeds.
+    The slope of a line for each seed that is done at every saturated clip, with a t interval over
+    seeds.
     """
-    saturated = {found.cell for found in clip_regimes(rows) if found.regime == "saturated"}
+    saturated = {one.cell for one in clip_regimes(rows) if one.regime == "saturated"}
     table = _table(rows)
     responses = []
     blocks: Any = table.groupby(table["cell"].str[:3])
     for (optimizer, batch, lr), block in blocks:
-        own = block[block["cell"].isin(saturated) & (block["status"] == "done")]
-        measured = own[own["update_norm"] > 0]
+        done = block[block["cell"].isin(saturated) & (block["status"] == "done")]
+        measured = done[done["update_norm"] > 0]
         wide = measured.pivot_table(index="seed", columns="clip", values="update_norm").dropna()
         x = np.log(wide.columns.to_numpy(float))
         slope, reason = UNKNOWN, ""
-        if len(own) and measured.empty:
+        if len(done) and measured.empty:
             reason = "the update was not measured"
         elif len(x) < 2:
             reason = f"{len(x)} saturated clips; a slope needs 2"
         elif len(wide) < 3:
             reason = f"{len(wide)} seeds at all of {len(x)} saturated clips; an interval needs 3"
         else:
-            slopes = np.log(wide.to_numpy()) @ (x - x.mean()) / np.square(x - x.mean()).sum()
-            slope = t_interval(slopes, level=LEVEL, fewest=3)
+            slope = t_interval(slopes(x, np.log(wide.to_numpy())))
         ends = slope.value, slope.low, slope.high
         responses.append(Response(optimizer, batch, lr, *ends, not reason, reason))
     return tuple(responses)
 
 
 def within(rows: pd.DataFrame, regimes: Iterable[Regime]) -> dict[str, pd.DataFrame]:
-    """The rows of each regime that occurs, so that no law is fitted across them unawares.
+    """Split rows by regime, so that no law is fitted across regimes by accident.
 
     Raises:
         ValueError: for a row whose cell is not among the regimes.
     """
-    names = {found.cell: found.regime for found in regimes}
+    names = {one.cell: one.regime for one in regimes}
     cells = _table(rows)["cell"]
     if strange := set(cells) - set(names):
         raise ValueError(f"no regime for {min(strange)}; give what clip_regimes says of these rows")
-    return {str(name): rows.loc[own.index] for name, own in cells.groupby(cells.map(names))}
+    return {str(name): rows.loc[part.index] for name, part in cells.groupby(cells.map(names))}
 
 
 def _regime(cell: tuple[str, int, float, float], block: pd.DataFrame, window: int) -> Regime:
@@ -202,8 +203,8 @@ def _from_steps(table: pd.DataFrame, steps: pd.DataFrame, window: int) -> pd.Dat
     """What the steps of each row's run say; nan where it has none."""
     need(steps, *STEPS)
     measured = {}
-    for run, own in steps.groupby(["study", "run"], observed=True):
-        taken = own[~own["skipped"].astype(bool)].sort_values("step")
+    for run, run_steps in steps.groupby(["study", "run"], observed=True):
+        taken = run_steps[~run_steps["skipped"].astype(bool)].sort_values("step")
         series = taken["clip_coefficient"].to_numpy(float)
         if len(series):
             percent, cv = 100 * taken["clipped"].mean(), series.std() / series.mean()
@@ -216,11 +217,11 @@ def _from_steps(table: pd.DataFrame, steps: pd.DataFrame, window: int) -> pd.Dat
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that belong to a cell, and which; a missing clip is none."""
     need(rows, *CELL, "study", "run", "seed", "status", *MEASURED[:2], MEASURED[-1])
-    kept = rows[rows["status"] != "corrupt"]
-    kept = kept.assign(clip=kept["clip"].fillna(math.inf))
-    keys = kept[CELL].itertuples(index=False)
+    readable = rows[rows["status"] != "corrupt"]
+    readable = readable.assign(clip=readable["clip"].fillna(math.inf))
+    keys = readable[CELL].itertuples(index=False)
     cells = [
         (str(name) if pd.notna(name) else UNNAMED, int(batch), float(lr), float(clip))
         for name, batch, lr, clip in keys
     ]
-    return kept.assign(cell=pd.Series(cells, kept.index, dtype=object))
+    return readable.assign(cell=pd.Series(cells, readable.index, dtype=object))

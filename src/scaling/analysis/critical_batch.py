@@ -1,7 +1,7 @@
-"""What a larger batch saves: the steps and the examples that a loss takes.
+"""What a larger batch saves: steps and examples to a target loss.
 
-At the best lr of each batch, a target loss takes S steps and E = batch x S examples. These trade
-off along a hyperbola (McCandlish et al., arXiv:1812.06162, eq. 2.11; measured by Shallue et al.,
+At the best lr of each batch, a target loss takes S steps and E = batch x S examples. They trade off
+along a hyperbola (McCandlish et al., arXiv:1812.06162, eq. 2.11; measured by Shallue et al.,
 arXiv:1811.03600),
 
     (S / S_min - 1) (E / E_min - 1) = 1,    that is    S = S_min (1 + B_crit / batch),
@@ -19,11 +19,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from scaling.analysis.intervals import UNKNOWN, Interval, t_interval
+from scaling.analysis.intervals import FEWEST, UNKNOWN, Interval, t_interval
 from scaling.contracts.columns import alike, need
 
-LEVEL = 0.95
-SEEDS = 3  # fewest that an interval takes
 BATCHES = 4  # fewest that a hyperbola is believed through
 MISFIT = 0.01  # p-value below which the hyperbola is not believed
 FAR = 10.0  # a critical batch size this far beyond those tried is as good as 0 or infinite
@@ -32,7 +30,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """The hyperbola of steps and examples; its numbers are nan unless it is identified."""
+    """The hyperbola of steps and examples; its parameters are nan unless it is identified."""
 
     identified: bool
     reason: str  # why not; empty if identified
@@ -45,12 +43,13 @@ class Tradeoff:
 
 
 def tradeoff(points: pd.DataFrame) -> Tradeoff:
-    """The hyperbola of steps and examples through the best lr of each batch.
+    """Fit the hyperbola of steps against examples at the best lr of each batch size.
 
-    The best lr is that of the fewest steps, a geometric mean over seeds all of which reached the
-    target there; less than one step counts as one. The hyperbola is fitted by least squares to the
-    log steps of each seed, and t intervals over seeds are taken of the logs of its numbers. Nothing
-    is interpolated between learning rates: a grid coarser than a factor of 2 takes too many steps.
+    The formula is eq. 2.11 of McCandlish et al. (arXiv:1812.06162). The best lr takes the fewest
+    steps to the target, a geometric mean over seeds, all of which must reach it; less than one step
+    counts as one. The hyperbola is fitted by least squares to the log steps of each seed, with
+    95 % t intervals over seeds for the logs of its parameters. Steps are not interpolated between
+    learning rates, so a grid coarser than a factor of 2 overstates them.
 
     Args:
         points: columns `batch lr seed steps reached exact`, of runs that differ in nothing else:
@@ -86,8 +85,8 @@ def tradeoff(points: pd.DataFrame) -> Tradeoff:
     if len(curves) < BATCHES:
         reach = f"{len(curves)} batch sizes reach the target with all seeds; it takes {BATCHES}"
         doubts.insert(0, reach)
-    elif len(table) < SEEDS:
-        doubts.insert(0, f"{len(table)} seeds at every batch size; an interval needs {SEEDS}")
+    elif len(table) < FEWEST:
+        doubts.insert(0, f"{len(table)} seeds at every batch size; an interval needs {FEWEST}")
     missed = tuple(int(batch) for batch in sorted(set(points["batch"]) - set(curves)))
     if not doubts:
         doubts, estimates = _hyperbola(table.columns.to_numpy(float), table.to_numpy(float))
@@ -98,35 +97,32 @@ def tradeoff(points: pd.DataFrame) -> Tradeoff:
 
 
 def _hyperbola(batches: Array, logs: Array) -> tuple[list[str], list[Interval]]:
-    """What speaks against the hyperbola, and its S_min, E_min and B_crit; seeds are in lines."""
+    """What speaks against the hyperbola, and its S_min, E_min and B_crit; a line for each seed."""
     x = np.log(batches)
     ends = x[0] - 2 * math.log(FAR), x[-1] + 2 * math.log(FAR)
 
-    def misfit(critical: float, own: Array) -> float:
-        return float(np.var(own - np.log1p(np.exp(critical - x))))
+    def misfit(critical: float, seed: Array) -> float:
+        return float(np.var(seed - np.log1p(np.exp(critical - x))))
 
     exactly = {"bounds": ends, "options": {"xatol": 1e-9}}
-    fits = [optimize.minimize_scalar(misfit, args=(own,), **exactly).x for own in logs]
+    fits = [optimize.minimize_scalar(misfit, args=(seed,), **exactly).x for seed in logs]
     critical = np.array(fits)
     least = logs - np.log1p(np.exp(critical[:, None] - x))  # log S_min, as each batch has it
     steps_min = least.mean(axis=1)
-    numbers = [
-        t_interval(number, level=LEVEL, fewest=SEEDS)
-        for number in (steps_min, steps_min + critical, critical)
-    ]
-    found = [Interval(*map(math.exp, (e.value, e.low, e.high))) for e in numbers]
+    numbers = [t_interval(number) for number in (steps_min, steps_min + critical, critical)]
+    estimates = [Interval(*map(math.exp, (e.value, e.low, e.high))) for e in numbers]
     doubts = []
-    if found[-1].high > FAR * batches[-1]:
+    if estimates[-1].high > FAR * batches[-1]:
         doubts.append("the critical batch has no end: steps fall as 1 / batch to the last")
-    if found[-1].low < batches[0] / FAR:
+    if estimates[-1].low < batches[0] / FAR:
         doubts.append("the critical batch may be 0: steps hardly fall with the batch")
-    if not batches[0] <= found[-1].value <= batches[-1]:
-        doubts.append(f"the critical batch, {found[-1].value:.2g}, lies outside those tried")
+    if not batches[0] <= estimates[-1].value <= batches[-1]:
+        doubts.append(f"the critical batch, {estimates[-1].value:.2g}, lies outside those tried")
     residuals = least - steps_min[:, None]
-    common = residuals.mean(axis=0)  # to all seeds: what the hyperbola lacks, beside chance
+    common = residuals.mean(axis=0)  # to all seeds: the misfit of the hyperbola, beside chance
     freedom = len(x) - 2, (len(logs) - 1) * (len(x) - 2)
     between = len(logs) * np.square(common).sum() / freedom[0]
     within = np.square(residuals - common).sum() / freedom[1]
     if within > 0 and stats.f.sf(between / within, *freedom) < MISFIT:
         doubts.append("the steps lie on no hyperbola")
-    return doubts, found
+    return doubts, estimates

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scaling.analysis.intervals import slopes
 from scaling.contracts.columns import alike, need
 
 LAYER_COLUMNS = ("epoch", "layer", "kind", "count", "mean", "variance", "rms")
@@ -241,9 +242,8 @@ def _weights(layers: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 def _log_slope(x: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, int]:
     """Slope of the log of positive, finite values against x, and how many of them there are."""
-    known = np.isfinite(values) & (values > 0)
-    x, y = x[known], np.log(values[known])
+    positive = np.isfinite(values) & (values > 0)
+    x, y = x[positive], np.log(values[positive])
     if len(x) < 2:
         return math.nan, len(x)
-    centred = x - x.mean()
-    return float(centred @ y / (centred @ centred)), len(x)
+    return float(slopes(x, y)), len(x)

@@ -1,4 +1,4 @@
-"""A number and its interval: over replicates, which are seeds or folds, or of a proportion."""
+"""A number with its interval: over replicates, which are seeds or folds, or of a proportion."""
 
 import math
 from dataclasses import dataclass
@@ -7,10 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+LEVEL = 0.95  # of every interval, unless a caller asks for another
+FEWEST = 3  # replicates that a reported interval takes
+
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and the ends of its interval; nan is what cannot be known."""
+    """A number and the ends of its interval; nan where it is not known."""
 
     value: float = math.nan
     low: float = math.nan
@@ -20,12 +23,35 @@ class Interval:
 UNKNOWN = Interval()
 
 
-def t_interval(values: NDArray[np.float64], *, level: float, fewest: int) -> Interval:
-    """The mean of independent values, and Student's interval for what they are drawn about.
+def check_level(level: float) -> None:
+    """Refuse the level of an interval or test that is no probability.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level={level} must lie between 0 and 1; 0.95 is usual")
+
+
+def slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least-squares slopes of lines over x, such as one line for each seed.
 
     Args:
-        values: one of each seed; none at all have no mean.
-        level: of the interval, such as 0.95.
+        x: at least two different places.
+        y: a value at each place, in its last dimension.
+    """
+    centred = x - x.mean()
+    return np.asarray(y @ centred / (centred @ centred), np.float64)
+
+
+def t_interval(
+    values: NDArray[np.float64], *, level: float = LEVEL, fewest: int = FEWEST
+) -> Interval:
+    """The mean of independent values with Student's interval.
+
+    Args:
+        values: one for each replicate; without any there is no mean.
+        level: of the interval.
         fewest: values, at least 2, that an interval takes; with fewer its ends are nan.
     """
     if not len(values):
@@ -38,21 +64,21 @@ def t_interval(values: NDArray[np.float64], *, level: float, fewest: int) -> Int
 
 
 def weighted_t_interval(
-    values: NDArray[np.float64], weights: NDArray[np.float64], *, level: float
+    values: NDArray[np.float64], weights: NDArray[np.float64], *, level: float = LEVEL
 ) -> Interval:
-    """The weighted mean of independent values, and an interval that does not trust the weights.
+    """The weighted mean of independent values, with an interval that does not trust the weights.
 
-    Weights say how precise each value is thought to be, up to a factor. The standard error takes
-    each value's own distance from the mean, so that it is consistent whatever the variances are;
-    were they as the weights say, it would be unbiased, and its degrees of freedom are those of
-    Satterthwaite. It is the CR2 interval of Bell and McCaffrey (2002, Survey Methodology 28), see
+    Weights say how precise each value is thought to be, up to a factor. The standard error uses
+    the distance of each value from the mean, so it is consistent whatever the variances are. It is
+    unbiased if they are as the weights say, and its degrees of freedom are those of Satterthwaite.
+    This is the CR2 interval of Bell and McCaffrey (2002, Survey Methodology 28), see
     Pustejovsky and Tipton (doi:10.1080/07350015.2016.1247004), in closed form for a mean. Equal
-    weights give `t_interval`; a value that weighs next to nothing is as if it were not there.
+    weights give `t_interval`; a value of negligible weight has no influence.
 
     Args:
         values: at least 2.
-        weights: of these, positive.
-        level: of the interval, such as 0.95.
+        weights: one for each value, positive.
+        level: of the interval.
 
     Raises:
         ValueError: for fewer values, or a weight that is not positive and finite.
@@ -72,16 +98,16 @@ def weighted_t_interval(
     return Interval(mean, mean - reach, mean + reach)
 
 
-def wilson_interval(right: int, of: int, *, level: float) -> Interval:
-    """A proportion and its score interval (Wilson, 1927): it never leaves [0, 1], nor is it empty.
+def wilson_interval(right: int, of: int, *, level: float = LEVEL) -> Interval:
+    """A proportion with its score interval (Wilson, 1927), which is never empty and within [0, 1].
 
     Args:
         right: of `of` independent trials, such as windows classified correctly.
         of: at least 1.
-        level: of the interval, such as 0.95.
+        level: of the interval.
 
     Raises:
-        ValueError: for counts that are none.
+        ValueError: if `right` is not between 0 and `of`, or `of` is less than 1.
     """
     if not 0 <= right <= of or of < 1:
         raise ValueError(f"right={right} must lie between 0 and of={of}, which must be positive")

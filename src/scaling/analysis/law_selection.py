@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
-from scaling.analysis import loss_surface, powerlaws
+from scaling.analysis import loss_surface, powerlaws, surface_inference
 from scaling.analysis.loss_surface import Matrix, Vector
 
 TIE = 4.0  # AICc: a cut at 0 would prefer a redundant parameter in 16 % of all cases
@@ -51,13 +51,13 @@ class Candidate:
     name: str
     parameters: tuple[tuple[str, float], ...]
     aicc: float
-    behind: float  # AICc above the best of all
+    behind: float  # AICc above the lowest
     left_out: float  # root mean square error of each batch size from the others, in natural log lr
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The laws, the best first, and those that cannot be told from the best."""
+    """The laws, the best first, and those that fit about as well as the best."""
 
     fits: tuple[Candidate, ...]
     tied: tuple[str, ...]  # names within `TIE` of the best; one name is a preference
@@ -65,25 +65,33 @@ class Candidates:
 
 
 def candidates(rows: pd.DataFrame) -> Candidates:
-    """Compare constant, power, saturating and surge laws by AICc and by leaving batch sizes out.
+    """Compare constant, power, saturating and surge laws by AICc and leave-one-batch-out error.
 
-    Each batch size has an optimum of its own in one surface (`scaling.analysis.loss_surface`),
-    whose covariance is that of a jackknife over curves; what the runs of a seed share is taken out
-    with the seed's shift. Laws are fitted by generalised least squares.
+    In one surface (`scaling.analysis.loss_surface`) each batch size has a free optimum. Their
+    covariance is that of a jackknife over curves; what the runs of a seed share is removed with the
+    shift of the seed. Laws are fitted by generalised least squares.
 
     Args:
-        rows: columns `batch lr seed val_loss status`, of runs that differ in nothing else.
+        rows: columns `batch`, `lr`, `seed`, `val_loss` in nats and `status`, of runs that differ in
+            nothing else; as `scaling.results.read` gives them.
+
+    Returns:
+        The fits, the best first, or the reason why there are none: it takes five batch sizes and a
+        law that is identified (`learning_rate_law`).
+
+    Raises:
+        ValueError: as `learning_rate_law`.
     """
     law = powerlaws.learning_rate_law(rows)
     if not law.identified:
         return Candidates((), (), law.reason)
     surface = loss_surface.free(loss_surface.fit(loss_surface.Losses.of(rows)))
-    if loss_surface.lack_of_fit(surface) < powerlaws.MISFIT:
+    if surface_inference.lack_of_fit(surface) < powerlaws.MISFIT:
         return Candidates((), (), "bowls of one shape do not fit all batch sizes")
     optima, logs = surface.optima, np.log(surface.losses.batches)
     if len(optima) < 5:
         return Candidates((), (), f"{len(optima)} batch sizes; AICc of two parameters needs 5")
-    covariance = loss_surface.jackknife(surface)
+    covariance = surface_inference.jackknife(surface)
     curves = len(np.unique(surface.losses.curve))
     if curves <= len(optima) + 2:
         return Candidates((), (), f"{curves} curves do not give the covariance of the optima")
@@ -92,11 +100,11 @@ def candidates(rows: pd.DataFrame) -> Candidates:
     precision = np.linalg.pinv(covariance) * (curves - len(optima) - 2) / (curves - 1)
     fits = [_candidate(name, logs, optima, precision) for name in LAWS]
     best = min(fit.aicc for fit in fits)
-    found = [
+    ranked = [
         Candidate(fit.name, fit.parameters, fit.aicc, fit.aicc - best, fit.left_out)
         for fit in sorted(fits, key=lambda fit: fit.aicc)
     ]
-    return Candidates(tuple(found), tuple(fit.name for fit in found if fit.behind < TIE), "")
+    return Candidates(tuple(ranked), tuple(fit.name for fit in ranked if fit.behind < TIE), "")
 
 
 def _candidate(name: str, logs: Vector, optima: Vector, precision: Matrix) -> Candidate:
@@ -131,7 +139,7 @@ def _least(
     second: list[list[float]] = [[]]
     if count == 2:
         second = [[0.0], [logs.mean()], [logs[0]], [logs[-1]]]
-    found = [
+    fits = [
         optimize.least_squares(
             lambda theta: root @ (optima - form(logs, *theta)),
             [optima.mean(), *start],
@@ -139,5 +147,5 @@ def _least(
         )
         for start in second
     ]
-    best = min(found, key=lambda fit: fit.cost)
+    best = min(fits, key=lambda fit: fit.cost)
     return best.x, 2 * float(best.cost)

@@ -1,18 +1,24 @@
-"""LINEX bowls through the losses of one batch size, in closed form but for their skew."""
+"""The LINEX bowl, and those through the losses of one batch size, in closed form but the skew."""
 
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.analysis.loss_surface import linex
 from scaling.analysis.lr_curve import Array, Bottom, Curve
 
-SKEW = 1.5  # the largest, as in `scaling.analysis.loss_surface`
+SKEW = 1.5  # the largest
+
+
+def linex(z: NDArray[np.float64], skew: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """The LINEX bowl, z^2 at skew 0; skews may be many, by broadcasting."""
+    bent = np.clip(skew * z, -30, 30)
+    series, large = 1 + bent / 3 + bent**2 / 12, np.where(np.abs(bent) < 1e-3, 1.0, bent)
+    return z**2 * np.where(large == bent, 2 * (np.expm1(large) - large) / large**2, series)
 
 
 class Bowls:
-    """Bowls of least squares through a curve, one for each of some skews.
+    """Least-squares bowls through a curve, one for each of some skews.
 
     For a skew k and u = ln lr - m, whatever m, A + K g(ln lr - ln LR_opt) is a + b u + c g(u) with
     K = c - k b / 2 and LR_opt = e^m (1 - k b / 2c)^(1/k): b and c are linear. In the plane of u and
@@ -48,7 +54,7 @@ class Bowls:
         return np.where(inner, place, np.where(angle < 0, math.inf, -math.inf))
 
     def interval(self, gain: float) -> tuple[float, float]:
-        """The outermost places of bowls that gain so much."""
+        """The outermost places of bowls that gain at least this much."""
         wide = np.arccos((math.sqrt(max(0, gain)) / self.size).clip(max=1))
         inside = self.gain >= gain
         left, right = self.places(self.angle + wide), self.places(self.angle - wide)
@@ -56,7 +62,7 @@ class Bowls:
 
 
 class Bowl:
-    """The bowl of least squares through a curve, of whatever skew."""
+    """The least-squares bowl through a curve, of any skew."""
 
     def __init__(self, curve: Curve) -> None:
         self.curve, skews = curve, np.linspace(-SKEW, SKEW, 61)

@@ -19,13 +19,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from scaling.analysis.linex import SKEW, linex
+
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Solver = Callable[[Vector], tuple[Vector, Vector]]  # theta -> linear parameters, residuals
 
 SLOPES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # where searches begin
-SLOPE = 3.0  # bounds of searches
-SHAPE, SHIFT = 1.5, 2.5
+SLOPE, SHIFT = 3.0, 2.5  # bounds of searches, as is the skew
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ class Losses:
         return logs - logs.mean()
 
     @property
+    def offsets(self) -> Matrix:
+        """Columns of A, and of D for every seed but the first."""
+        seeds = np.eye(len(self.seeds))[self.seed]
+        batches = np.eye(len(self.batches))[self.batch]
+        return np.column_stack([batches, seeds[:, 1:] - seeds[:, :1]])
+
+    @property
     def curve(self) -> NDArray[np.int64]:
         """Which losses share a batch size and a seed."""
         return self.batch * len(self.seeds) + self.seed
@@ -80,7 +88,7 @@ class Surface:
     height: float  # K; a bowl if positive
     weights: Vector
     residuals: Vector  # weighted
-    prior: Vector  # weights of c and k as residuals of their own
+    prior: Vector  # weights of c and k, which enter as residuals
 
     @property
     def parameters(self) -> Vector:
@@ -105,7 +113,7 @@ class Surface:
     @property
     def noise(self) -> float:
         """Standard deviation of a weighted residual."""
-        freedom = len(self.losses.y) - len(self.theta) - _offsets(self.losses).shape[1] - 1
+        freedom = len(self.losses.y) - len(self.theta) - self.losses.offsets.shape[1] - 1
         return float(np.sqrt(self.residuals @ self.residuals / max(1, freedom)))
 
     def distances(self) -> Vector:
@@ -125,7 +133,7 @@ class Surface:
             up = _bowl(self.losses, self.law, self.theta + step)
             down = _bowl(self.losses, self.law, self.theta - step)
             moved.append(self.height * (up - down) / (2 * step[i]))
-        columns = [*moved, *_offsets(self.losses).T, self.bowl()]
+        columns = [*moved, *self.losses.offsets.T, self.bowl()]
         return np.column_stack(columns) * self.weights[:, None]
 
 
@@ -145,106 +153,16 @@ def fit(losses: Losses) -> Surface:
 
 
 def free(surface: Surface) -> Surface:
-    """The same surface with an optimum of its own for each batch size."""
+    """The same surface with one free optimum for each batch size."""
     start = np.concatenate([surface.optima, surface.theta[surface.law.shape[1] :]])
     law = np.eye(len(surface.losses.batches))
     return _fitted(surface.losses, law, surface.weights, surface.prior, start)
 
 
-def linex(z: Vector, skew: Vector | float) -> Vector:
-    """The LINEX bowl, z^2 at skew 0; skews may be many, by broadcasting."""
-    bent = np.clip(skew * z, -30, 30)
-    series, large = 1 + bent / 3 + bent**2 / 12, np.where(np.abs(bent) < 1e-3, 1.0, bent)
-    return z**2 * np.where(large == bent, 2 * (np.expm1(large) - large) / large**2, series)
-
-
-def jackknife(surface: Surface) -> Matrix:
-    """Covariance of the law's parameters, robust to what losses of one batch size and seed share.
-
-    The linearised fit is repeated without each curve (a batch size and a seed), as in CR3 of
-    MacKinnon, Nielsen and Webb (arXiv:2205.03285, sec. 3): it covers noise of unequal size, and
-    optima that move from seed to seed.
-    """
-    design, residuals, curve = surface.jacobian(), surface.residuals, surface.losses.curve
-    own = surface.law.shape[1]
-    information = design.T @ design
-    information[[own, own + 1], [own, own + 1]] += surface.prior**2
-    ridge = 1e-10 * np.trace(information) / len(information) * np.eye(len(information))
-    changes = []
-    for number in np.unique(curve):
-        left = design[curve == number]
-        rest = information - left.T @ left + ridge
-        changes.append(np.linalg.solve(rest, left.T @ residuals[curve == number])[:own])
-    found = np.array(changes)
-    return (len(found) - 1) / len(found) * found.T @ found
-
-
-def arms(surface: Surface) -> tuple[float, float]:
-    """How surely the loss rises to the left of the optimum, and to the right: two t values.
-
-    Each side of the bowl gets a height of its own, with errors clustered by curve; 0 for a side
-    on which there is no loss.
-    """
-    losses, z, bowl = surface.losses, surface.distances(), surface.bowl()
-    sides = [bowl * (z < 0), bowl * (z >= 0)]
-    moves = surface.jacobian()[:, : surface.law.shape[1]] / surface.weights[:, None]
-    design = np.column_stack([*sides, _offsets(losses), moves]) * surface.weights[:, None]
-    inverse = np.linalg.pinv(design.T @ design)
-    target = losses.y * surface.weights
-    heights = inverse @ (design.T @ target)
-    residuals = target - design @ heights
-    curves = [losses.curve == number for number in np.unique(losses.curve)]
-    scores = np.array([design[curve].T @ residuals[curve] for curve in curves])
-    variance = inverse @ scores.T @ scores @ inverse * len(scores) / max(1, len(scores) - 2)
-    errors = np.sqrt(np.clip(np.diag(variance)[:2], 0, None))
-    left, right = (
-        float(heights[i] / errors[i]) if errors[i] > 0 and sides[i].any() else 0.0 for i in (0, 1)
-    )
-    return left, right
-
-
-def lack_of_fit(surface: Surface) -> float:
-    """The p-value that cells (batch and lr) scatter about the surface as seeds do about cells.
-
-    An F test; 1 where there are too few cells or seeds for one.
-    """
-    losses, residuals = surface.losses, surface.residuals
-    cells = losses.batch * 10_000 + np.searchsorted(losses.grid, losses.x)
-    _, cell, count = np.unique(cells, return_inverse=True, return_counts=True)
-    means = np.bincount(cell, residuals) / count
-    between = float((count * means**2).sum())
-    within = float(residuals @ residuals) - between
-    lacking = len(count) - len(losses.batches) - surface.law.shape[1] - 3
-    pure = len(residuals) - len(count) - 2 * (len(losses.seeds) - 1)
-    if lacking <= 0 or pure <= 0 or within <= 0:
-        return 1.0
-    return float(stats.f.sf(between / lacking / (within / pure), lacking, pure))
-
-
-def seeds_agree(surface: Surface) -> float:
-    """The p-value that seeds share one optimum, by Wald's F test of their shifts U; 1 for one seed.
-
-    An optimum that moves from seed to seed is covered by the interval all the same (`jackknife`).
-    """
-    first = surface.law.shape[1] + 2
-    shifts = surface.theta[first:]
-    if not len(shifts):
-        return 1.0
-    design = surface.jacobian()
-    information = design.T @ design
-    information[[first - 2, first - 1], [first - 2, first - 1]] += surface.prior**2
-    own = slice(first, first + len(shifts))
-    covariance = surface.noise**2 * np.linalg.pinv(information)[own, own]
-    # a surface with hardly a bowl leaves some shifts open: no evidence comes from these
-    wald = float(shifts @ np.linalg.pinv(covariance) @ shifts) / len(shifts)
-    freedom = len(surface.losses.y) - design.shape[1]
-    return float(stats.f.sf(wald, len(shifts), freedom)) if freedom > 0 else 1.0
-
-
 def _fitted(
     losses: Losses, law: Matrix, weights: Vector, prior: Vector, start: Vector | None
 ) -> Surface:
-    offsets, own, shifts = _offsets(losses), law.shape[1], len(losses.seeds) - 1
+    offsets, count, shifts = losses.offsets, law.shape[1], len(losses.seeds) - 1
 
     def solved(theta: Vector) -> tuple[Vector, Vector]:
         design = np.column_stack([offsets, _bowl(losses, law, theta)]) * weights[:, None]
@@ -254,17 +172,17 @@ def _fitted(
 
     low, high = losses.grid[0], losses.grid[-1]
     slopes = np.isclose(law.sum(axis=0), 0)  # the others are optima themselves
-    reach = [SHAPE] * 2 + [SHIFT] * shifts
+    reach = [SKEW] * 2 + [SHIFT] * shifts
     lower = np.array([*np.where(slopes, -SLOPE, 2 * low - high), *(-bound for bound in reach)])
     upper = np.array([*np.where(slopes, SLOPE, 2 * high - low), *reach])
     theta = _start(losses, law, solved) if start is None else start
-    found = optimize.least_squares(
-        lambda theta: np.append(solved(theta)[1], prior * theta[own : own + 2]),
+    best = optimize.least_squares(
+        lambda theta: np.append(solved(theta)[1], prior * theta[count : count + 2]),
         np.clip(theta, lower + 1e-6, upper - 1e-6),
         bounds=(lower, upper), x_scale="jac", max_nfev=60,
     ).x  # fmt: skip
-    solution, residuals = solved(found)
-    return Surface(losses, law, found, float(solution[-1]), weights, residuals, prior)
+    solution, residuals = solved(best)
+    return Surface(losses, law, best, float(solution[-1]), weights, residuals, prior)
 
 
 def _start(losses: Losses, law: Matrix, solved: Solver) -> Vector:
@@ -282,23 +200,16 @@ def _start(losses: Losses, law: Matrix, solved: Solver) -> Vector:
 
 
 def _distances(losses: Losses, law: Matrix, theta: Vector) -> Vector:
-    own = law.shape[1]
-    shifts = theta[own + 2 :]
+    count = law.shape[1]
+    shifts = theta[count + 2 :]
     moved = np.append(-shifts.sum(), shifts)[losses.seed]
-    return losses.x - (law @ theta[:own])[losses.batch] - moved
+    return losses.x - (law @ theta[:count])[losses.batch] - moved
 
 
 def _bowl(losses: Losses, law: Matrix, theta: Vector) -> Vector:
     curvature, skew = theta[law.shape[1] : law.shape[1] + 2]
     heights = np.exp(curvature * losses.centred)[losses.batch]
     return heights * linex(_distances(losses, law, theta), float(skew))
-
-
-def _offsets(losses: Losses) -> Matrix:
-    """Columns of A, and of D for every seed but the first."""
-    seeds = np.eye(len(losses.seeds))[losses.seed]
-    batches = np.eye(len(losses.batches))[losses.batch]
-    return np.column_stack([batches, seeds[:, 1:] - seeds[:, :1]])
 
 
 def _weights(surface: Surface) -> Vector:
@@ -318,12 +229,12 @@ def _weights(surface: Surface) -> Vector:
 
 
 def _prior(surface: Surface) -> Vector:
-    """Weights of curvature and skew as residuals of their own: empirical Bayes about 0.
+    """Weights with which curvature and skew enter as residuals: empirical Bayes about 0.
 
     The variance of the prior is what the estimate's square leaves over its error's, and at least
     the latter, so that no more than half of an estimate is shrunk away.
     """
-    design, own = surface.jacobian(), surface.law.shape[1]
-    errors = surface.noise**2 * np.diag(np.linalg.pinv(design.T @ design))[own : own + 2]
-    found = surface.theta[own : own + 2]
-    return surface.noise / np.sqrt(np.maximum(np.maximum(found**2 - errors, errors), 1e-12))
+    design, count = surface.jacobian(), surface.law.shape[1]
+    errors = surface.noise**2 * np.diag(np.linalg.pinv(design.T @ design))[count : count + 2]
+    shape = surface.theta[count : count + 2]
+    return surface.noise / np.sqrt(np.maximum(np.maximum(shape**2 - errors, errors), 1e-12))

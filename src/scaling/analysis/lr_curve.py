@@ -40,10 +40,10 @@ class Curve:
     def of(cls, runs: Array, diverged: Array) -> "Curve":
         lr, cell = np.unique(runs[:, 0], return_inverse=True)
         seeds, seed = np.unique(runs[:, 1], return_inverse=True)
-        cells, own = np.eye(len(lr))[cell], np.eye(len(seeds))[seed]
-        design = np.column_stack([cells, own[:, 1:] - own[:, :1]])
+        cells, offsets = np.eye(len(lr))[cell], np.eye(len(seeds))[seed]
+        design = np.column_stack([cells, offsets[:, 1:] - offsets[:, :1]])
         if len(lr) and np.linalg.matrix_rank(design) < design.shape[1]:
-            design = cells  # learning rates with seeds of their own: offsets are noise as any
+            design = cells  # each lr has seeds of its own: their offsets are part of the noise
         inverse = np.linalg.inv(design.T @ design)
         solution = inverse @ (design.T @ runs[:, 2])
         squares = float(np.square(runs[:, 2] - design @ solution).sum())
@@ -61,32 +61,32 @@ class Curve:
 
     @cached_property
     def walls(self) -> tuple[float, float]:
-        """Log lr of the nearest diverged runs on either side; -inf and inf if there are none."""
+        """Log lr of the nearest diverged runs below and above; -inf and inf without any."""
         below = self.diverged[self.diverged < self.x[0]].max(initial=-math.inf)
         above = self.diverged[self.diverged > self.x[-1]].min(initial=math.inf)
         return float(below), float(above)
 
     @cached_property
     def whitener(self) -> Array:
-        """Makes losses at learning rates a vector of white noise, less what they all share."""
+        """Turns losses at the learning rates into white noise, without what they all share."""
         centred = np.eye(len(self.x)) - 1 / len(self.x)
         sizes, directions = np.linalg.eigh(centred @ self.spread @ centred)
         return directions[:, 1:] / np.sqrt(sizes[1:])
 
     def near(self, count: int) -> "Curve":
-        """Up to `count` learning rates about the best, as if no others had been tried."""
+        """The curve of up to `count` learning rates about the best."""
         first = max(0, min(self.best - count // 2, len(self.x) - count))
-        kept = np.isin(self.runs[:, 0], self.lr[first : first + count])
-        return Curve.of(self.runs[kept], self.diverged)
+        near = np.isin(self.runs[:, 0], self.lr[first : first + count])
+        return Curve.of(self.runs[near], self.diverged)
 
     def roughness(self) -> float:
-        """The square that a cubic through five learning rates leaves: noise, of one degree."""
+        """Squared residual of a cubic through five learning rates: noise, one degree of freedom."""
         powers = self.whitener.T @ np.vander(self.x - self.x.mean(), 4)[:, :3]
         losses = self.y @ self.whitener
         return float(np.square(losses - powers @ np.linalg.pinv(powers) @ losses).sum())
 
     def bottom(self, degree: int) -> Bottom:
-        """Where a least-squares polynomial in log lr has its minimum, if it does so here."""
+        """The minimum of a least-squares polynomial in log lr, if it lies within the curve."""
         middle = float(self.x.mean())
         if len(self.x) > degree:
             loss = np.poly1d(np.polyfit(self.x - middle, self.y, degree))
@@ -97,18 +97,18 @@ class Curve:
         return Bottom()
 
 
-class Noise(NamedTuple):
-    """How much losses of one learning rate scatter, seed offsets removed."""
+class LossVariance(NamedTuple):
+    """The variance of losses of one learning rate, seed offsets removed, and where it is from."""
 
-    variance: float
+    value: float
     freedom: int
     source: str
 
     @classmethod
-    def of(cls, own: Curve, peers: list[Curve]) -> "Noise":
-        """From the cells themselves, or from those of all batch sizes if that is too little."""
-        pooled, source = [own], "its seeds"
-        if own.freedom < FEW:
+    def of(cls, curve: Curve, peers: list[Curve]) -> "LossVariance":
+        """From the seeds of a curve, or of all batch sizes if those are too few."""
+        pooled, source = [curve], "its seeds"
+        if curve.freedom < FEW:
             pooled, source = peers, "the seeds of all batch sizes"
         squares, freedom = sum(c.squares for c in pooled), sum(c.freedom for c in pooled)
         if not freedom:
@@ -118,5 +118,5 @@ class Noise(NamedTuple):
         return cls(max(squares / max(1, freedom), FINEST**2), freedom, source)
 
     def reach(self, error: float, shape: int = 1) -> float:
-        """What noise alone adds to a sum of `shape` squares, and exceeds at this rate."""
-        return self.variance * shape * float(stats.f.isf(error, shape, self.freedom))
+        """The bound on a sum of `shape` squares that noise alone exceeds at this error rate."""
+        return self.value * shape * float(stats.f.isf(error, shape, self.freedom))

@@ -14,11 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import integrate
 
-from scaling.analysis.intervals import UNKNOWN, t_interval
+from scaling.analysis.intervals import FEWEST, UNKNOWN, t_interval
 from scaling.contracts.columns import alike, need
 
-LEVEL = 0.95
-SEEDS = 3  # fewest that an interval takes
 Array = NDArray[np.float64]
 
 
@@ -44,16 +42,17 @@ class Sensitivity:
 def sensitivity(
     rows: pd.DataFrame, *, ceiling: float | None = None, factors: Sequence[float] = (2.0, 3.0, 10.0)
 ) -> tuple[Sensitivity, ...]:
-    """What a wrong lr costs for each batch, clip and factor, of runs that else differ in seed only.
+    """Estimate what a wrong lr costs, for each batch, clip and factor.
 
-    Loss less best loss, averaged over [best / factor, best x factor] on the log axis, with straight
-    lines between the means of cells and nothing beyond the grid. The best lr of a seed is that of
-    the mean over the others, so that noise does not make the best loss too low; lines lie above a
-    bowl, so costs err upwards a little. Losses count as the ceiling at most, and a run that
-    diverged counts as the ceiling.
+    The cost is the loss less the best loss, averaged over [best / factor, best x factor] on the log
+    axis, with straight lines between the means of cells and nothing beyond the grid; about as in
+    Wortsman et al. (arXiv:2309.14322). The best lr of a seed is that of the mean over the other
+    seeds, so that noise does not make the best loss too low. Lines lie above a bowl, so costs are
+    slightly too large. Losses above the ceiling, and runs that diverged, count as the ceiling.
 
     Args:
-        rows: columns `batch lr clip seed status val_loss`, and `uniform_loss` for the ceiling.
+        rows: columns `batch`, `lr`, `clip`, `seed`, `status`, `val_loss` in nats, and for the
+            ceiling `uniform_loss`, of runs that differ in nothing else.
         ceiling: nats, such as the unigram loss; None takes the uniform loss.
         factors: by which lr is off, above 1.
 
@@ -83,11 +82,11 @@ def sensitivity(
 
 
 def _lost(block: pd.DataFrame, batch: int, clip: float, factor: float) -> Sensitivity:
-    """What the runs of one batch and clip lose."""
+    """The cost at one batch and clip."""
     losses = block.groupby(["seed", "lr"])["loss"].mean().unstack()
     lrs, whole = losses.columns.to_numpy(float), losses.dropna()
     x, y = np.log(lrs), whole.to_numpy(float)
-    few = f"{len(y)} seeds with a loss at every lr; an interval needs {SEEDS}"
+    few = f"{len(y)} seeds with a loss at every lr; an interval needs {FEWEST}"
     if not len(y):
         return Sensitivity(batch, clip, factor, caveat=few)
     best, reach = int(y.mean(axis=0).argmin()), math.log(factor)
@@ -103,24 +102,24 @@ def _lost(block: pd.DataFrame, batch: int, clip: float, factor: float) -> Sensit
     lost, each = UNKNOWN, np.array([])
     if len(x) > 1:
         each = np.array([_loss_lost(x, y, seed, reach) for seed in range(len(y))])
-        lost = t_interval(each, level=LEVEL, fewest=SEEDS)
-    told = {
+        lost = t_interval(each)
+    caveats = {
         f"{capped} losses count as the ceiling": capped,
-        few: len(y) < SEEDS,
+        few: len(y) < FEWEST,
         f"the best lr is the {edge} one": edge,
     }
     return Sensitivity(
         batch, clip, factor, lost.value, lost.low, lost.high,
         covered=min(1.0, float(np.ptp(ends) / (2 * reach))), best=float(lrs[best]), edge=edge,
         seeds=len(y), each=tuple(zip(map(int, whole.index), each.tolist(), strict=False)),
-        capped=capped, caveat="; ".join(said for said, true in told.items() if true),
+        capped=capped, caveat="; ".join(caveat for caveat, true in caveats.items() if true),
     )  # fmt: skip
 
 
 def _loss_lost(x: Array, y: Array, seed: int, reach: float) -> float:
-    """What a seed loses about the lr that is best by the other seeds.
+    """What a seed loses about the lr that is best for the other seeds.
 
-    By its own loss the best lr would seem better than it is, and the more so the larger the noise.
+    The best lr by its own losses would look better than it is, the more so the larger the noise.
     """
     others = np.delete(y, seed, axis=0) if len(y) > 1 else y
     best = int(others.mean(axis=0).argmin())

@@ -14,13 +14,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from scaling.analysis.intervals import LEVEL
 from scaling.analysis.linex import Bowl
-from scaling.analysis.lr_curve import Bottom, Curve, Noise
+from scaling.analysis.lr_curve import Bottom, Curve, LossVariance
+from scaling.contracts.columns import need
+from scaling.contracts.settings import by_setting
 
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
 COLUMNS = ("batch", "lr", "clip", "seed", "status", "val_loss")
-FLAT = 0.02  # nats: a bowl that is surely shallower is no bowl
+FLAT = 0.02  # nats: losses that differ by significantly less are flat
 MISFIT = 0.05  # p-value below which a bowl is not believed
 STRICT = 5  # `interior` needs a wider interval inside the grid, of an error rate so much smaller
 
@@ -31,9 +34,10 @@ class Optimum:
 
     `interior`: it lies in the grid, between `low` and `high`. `low_edge`, `high_edge`: it may lie
     beyond this end of the grid, and not beyond the other; `low` is then 0, or `high` inf, and `lr`
-    and `loss` are those of the best one tried. `flat`: losses surely differ by less than asked for
-    over the whole grid. `unresolved`: the runs do not tell. `irregular`: the losses are no bowl.
-    In the last three `lr`, `low`, `high`, `curvature` and `loss` are nan.
+    and `loss` are those of the best one tried. `flat`: losses differ by significantly less than
+    `flat` over the whole grid. `unresolved`: there are too few runs, or too much noise.
+    `irregular`: the losses do not form a bowl. In the last three `lr`, `low`, `high`, `curvature`
+    and `loss` are nan.
     """
 
     batch: float
@@ -50,49 +54,51 @@ class Optimum:
 
 
 @dataclass(frozen=True)
-class Vertices:
-    """What plain analyses of one batch size and clip call the best lr; nan where they find none."""
+class NaiveOptima:
+    """The best lr of one batch size and clip by three plain methods; nan where one finds none."""
 
     batch: float
     clip: float
     argmin: float
-    three: float  # lowest point of the parabola in log lr through it and its neighbours
-    whole: float  # of the least-squares parabola through all learning rates
+    three: float  # minimum of the parabola in log lr through it and its neighbours
+    whole: float  # minimum of the least-squares parabola through all learning rates
 
 
-def optimum(rows: pd.DataFrame, *, flat: float = FLAT, level: float = 0.95) -> tuple[Optimum, ...]:
-    """The optimum of each batch size and clip, sorted.
+def optimum(rows: pd.DataFrame, *, flat: float = FLAT, level: float = LEVEL) -> tuple[Optimum, ...]:
+    """Estimate the best learning rate of each batch size and clip, sorted.
 
-    The bowl goes through the five learning rates about the best, or as many more as it takes to
-    see both its sides. The interval is that of a likelihood ratio, stretched to hold the lowest
-    points of a parabola through three and of a cubic through five. On a side that no bowl shows,
-    it ends at the nearest learning rate that is surely worse than one before it, or diverged.
+    A bowl is fitted to the five learning rates about the best one, or to as many more as show both
+    its sides. The interval is that of a likelihood ratio, widened to hold the minima of a parabola
+    through three and of a cubic through five learning rates. On a side without a bowl it ends at
+    the nearest learning rate that is significantly worse than one before it, or diverged.
 
-    Noise is how seeds scatter about the five, pooled over batch sizes where that is little to go
-    by; with one seed, what cubics through the five leave; if that is nothing, the status is read
-    off the grid. An lr at which a run diverged is worse than any other. `val_loss_se` is not used:
-    runs share their validation data, so it is not the error of a difference.
+    Noise is the scatter of seeds about the five, pooled over batch sizes if they are few; with one
+    seed, the residual of cubics through the five; without either, the status is read off the grid.
+    An lr at which a run diverged counts as worse than any other. `val_loss_se` is not used: runs
+    share their validation data, so it is not the error of a difference.
 
     Args:
-        rows: as `scaling.results.read` gives them, of runs that differ in nothing but `batch`,
-            `lr`, `clip` and `seed`. Only done and diverged ones count; a missing clip is inf.
-        flat: depth in nats, below which a bowl is called flat.
+        rows: columns `batch`, `lr`, `clip`, `seed`, `status` and `val_loss` in nats, of runs that
+            differ in nothing else; as `scaling.results.read` gives them. A missing clip is inf.
+        flat: difference of losses in nats below which the grid is called flat.
         level: of the interval, and of the one-sided bound on the depth.
 
     Raises:
         ValueError: if a column is absent.
     """
-    found = _found(rows)
+    curves = _curves(rows)
     answers = []
-    for (batch, clip), curve in found.items():
+    for (batch, clip), curve in curves.items():
         blank = Optimum(batch, clip, seeds=curve.seeds)
-        peers = [peer for (_, other), peer in found.items() if other == clip and len(peer.x)]
+        peers = [peer for (_, other), peer in curves.items() if other == clip and len(peer.x)]
         answers.append(_judged(blank, curve, peers, flat, 1 - level))
     return tuple(answers)
 
 
-def vertices(rows: pd.DataFrame) -> tuple[Vertices, ...]:
-    """The optima that plain analyses would report, sorted: how they differ is the shape's doubt.
+def naive_optima(rows: pd.DataFrame) -> tuple[NaiveOptima, ...]:
+    """The optima that plain analyses report, sorted by batch and clip.
+
+    How much they differ shows how much the optimum depends on the assumed shape.
 
     Args:
         rows: as for `optimum`; a batch size and clip without a loss is left out.
@@ -101,17 +107,17 @@ def vertices(rows: pd.DataFrame) -> tuple[Vertices, ...]:
         ValueError: if a column is absent.
     """
     answers = []
-    for (batch, clip), curve in _found(rows).items():
+    for (batch, clip), curve in _curves(rows).items():
         if len(curve.x):
             inner = 0 < curve.best < len(curve.x) - 1
             three = curve.near(3).bottom(2).place if inner else math.nan
             lrs = curve.lr[curve.best], math.exp(three), math.exp(curve.bottom(2).place)
-            answers.append(Vertices(batch, clip, *map(float, lrs)))
+            answers.append(NaiveOptima(batch, clip, *map(float, lrs)))
     return tuple(answers)
 
 
 def _judged(blank: Optimum, curve: Curve, peers: list[Curve], flat: float, error: float) -> Optimum:
-    """The answer for a curve; `peers` are those of every batch size, their own included."""
+    """The optimum of a curve; `peers` are those of every batch size, its own included."""
     x, count = curve.x, len(curve.x)
     if not count and len(curve.diverged):
         return replace(blank, status="irregular", reason="a run diverged at every learning rate")
@@ -120,11 +126,11 @@ def _judged(blank: Optimum, curve: Curve, peers: list[Curve], flat: float, error
         return replace(blank, status="irregular", reason=reason)
     if count < 3:
         return replace(blank, reason=f"losses at {count} learning rates; a bowl needs 3")
-    noise = Noise.of(curve, peers)
+    noise = LossVariance.of(curve, peers)
     if not noise.freedom:
         return _by_grid(blank, curve)
-    differences, own = curve.y[:, None] - curve.y, np.diag(curve.spread)
-    errors = np.sqrt(noise.variance * (own[:, None] + own - 2 * curve.spread).clip(0))
+    differences, spread = curve.y[:, None] - curve.y, np.diag(curve.spread)
+    errors = np.sqrt(noise.value * (spread[:, None] + spread - 2 * curve.spread).clip(0))
     if not len(curve.diverged):
         depth = (differences + stats.t.isf(error, noise.freedom) * errors).max()
         blank = replace(blank, depth=float(depth))
@@ -138,14 +144,14 @@ def _judged(blank: Optimum, curve: Curve, peers: list[Curve], flat: float, error
         return replace(blank, status="flat", reason=reason)
     below, above = curve.walls
     limits = float(x[falls].max(initial=below)), float(x[rises].min(initial=above))
-    near = Noise.of(curve.near(5), [peer.near(5) for peer in peers])
+    near = LossVariance.of(curve.near(5), [peer.near(5) for peer in peers])
     return _located(blank, curve, limits, near, error)
 
 
 def _located(
-    blank: Optimum, curve: Curve, limits: tuple[float, float], noise: Noise, error: float
+    blank: Optimum, curve: Curve, limits: tuple[float, float], noise: LossVariance, error: float
 ) -> Optimum:
-    """Where the optimum is; beyond `limits` it surely is not, and infinite ones are no limits."""
+    """Locate the optimum between `limits`, beyond which losses are worse; they may be infinite."""
     x, (low, high) = curve.x, limits
     bottom, closed = curve.near(3).bottom(2), False
     points = [bottom.place, curve.near(5).bottom(3).place]
@@ -167,8 +173,8 @@ def _located(
     return _stated(blank, curve, (low, high), bottom, f"{reason}; noise is that of {noise.source}")
 
 
-def _bowls(curve: Curve, noise: Noise, error: float) -> Iterator[Bowl]:
-    """Bowls through ever more learning rates about the best, while they fit and surely bend."""
+def _bowls(curve: Curve, noise: LossVariance, error: float) -> Iterator[Bowl]:
+    """Bowls through more and more learning rates about the best, while they fit and are curved."""
     most = len(curve.x)
     for size in sorted({min(size, most) for size in range(5, max(5, most) + 2, 2)}):
         bowl = Bowl(curve.near(size))
@@ -212,17 +218,44 @@ def _stated(
     return replace(tried, lr=math.exp(bottom.place), curvature=bottom.curvature, loss=bottom.loss)
 
 
-def _found(rows: pd.DataFrame) -> dict[tuple[float, float], Curve]:
+def _curves(rows: pd.DataFrame) -> dict[tuple[float, float], Curve]:
     """The curve of each batch size and clip, sorted."""
-    if absent := [column for column in COLUMNS if column not in rows]:
-        raise ValueError(f"`rows` lacks column {', '.join(absent)}; scaling.results.read gives it")
-    clips, found = rows["clip"].astype(float).fillna(math.inf), {}
+    need(rows, *COLUMNS)
+    clips, curves = rows["clip"].astype(float).fillna(math.inf), {}
     for key, block in rows.assign(clip=clips).groupby(["batch", "clip"]):
         runs = block[["lr", "seed", "val_loss"]].to_numpy(float, copy=True)
         done, endless = (block["status"] == "done").to_numpy(), np.isposinf(runs[:, 2])
         bad = np.unique(runs[(block["status"] == "diverged").to_numpy() | (done & endless), 0])
-        kept = runs[done & np.isfinite(runs[:, 2]) & ~np.isin(runs[:, 0], bad)]
-        # one run in two folders counts once; another loss of the same seed is another measurement
+        finite = runs[done & np.isfinite(runs[:, 2]) & ~np.isin(runs[:, 0], bad)]
+        # a run in two folders counts once; two losses of one seed are two measurements
         batch, clip = np.array(key, float).tolist()
-        found[batch, clip] = Curve.of(np.unique(kept, axis=0), np.log(bad))
-    return found
+        curves[batch, clip] = Curve.of(np.unique(finite, axis=0), np.log(bad))
+    return curves
+
+
+def at_best(rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs of each setting and batch size at the best of its learning rates.
+
+    Runs at other learning rates are no further seeds of a setting, so statistics over seeds take
+    these. The best lr has the lowest mean validation loss over the seeds that were tried with every
+    lr, or over all seeds if there are none of these. A single lr is the best one.
+
+    Args:
+        rows: as `scaling.results.read` gives them.
+    """
+    blocks = []
+    for _, block in by_setting(rows):
+        several = block.groupby("batch")["lr"].transform("nunique") > 1
+        if several.any():  # a table of one lr per batch size needs no loss
+            compared = block[several].groupby("batch", group_keys=False)[list(block)].apply(_alike)
+            best = {optimum.batch: optimum.argmin for optimum in naive_optima(compared)}
+            block = block[~several | (block["lr"] == block["batch"].map(best))]
+        blocks.append(block)
+    return pd.concat(blocks).sort_index() if blocks else rows.iloc[:0]
+
+
+def _alike(block: pd.DataFrame) -> pd.DataFrame:
+    """The runs of a batch size whose seed was tried with every learning rate, or all of them."""
+    tried = block.groupby("seed")["lr"].nunique()
+    shared = block[block["seed"].isin(tried.index[tried == block["lr"].nunique()])]
+    return shared if len(shared) else block

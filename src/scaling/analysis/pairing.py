@@ -1,6 +1,7 @@
-"""The runs of a sweep, set side by side: those that differ in one setting only, for every seed."""
+"""The runs of a sweep side by side: those that differ in one setting only, for every replicate."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -8,22 +9,53 @@ from numpy.typing import NDArray
 
 from scaling.analysis.replicates import listed, outcomes, settings
 
+VALUE = "value of the measure"  # a column beside the settings, named like none of them
+
 
 @dataclass(frozen=True)
 class Pairing:
-    """A sweep over one key; arrays run over seeds, cells and levels."""
+    """Values at each level of a key; arrays run over replicates, cells and levels."""
 
     key: str
     levels: list[object]
-    shared: list[str]
-    cells: pd.DataFrame  # shared settings of each cell
+    shared: list[str]  # columns that are equal within a pair
+    cells: pd.DataFrame  # shared columns of each cell
     values: NDArray[np.float64]  # nan where a run diverged or there is none
     ran: NDArray[np.bool_]
-    notes: list[str]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, runs: pd.DataFrame, measure: str, key: str, shared: Sequence[str], replicate: str
+    ) -> "Pairing":
+        """Lay out the values of runs; those of one place are averaged.
+
+        Args:
+            runs: at least one, each with a value of `key` and `replicate`.
+            measure: column of values, nan for a run that diverged.
+            key: column whose levels are compared.
+            shared: columns that are equal within a pair.
+            replicate: column that tells independent runs apart, such as the seed.
+        """
+        levels = sorted(runs[key].unique().tolist(), key=lambda v: (isinstance(v, str), v))
+        # a column of zeros, since there may be no shared one
+        cell = runs.groupby([*shared, np.zeros(len(runs))], dropna=False, sort=False).ngroup()
+        number, replicates = pd.factorize(runs[replicate])
+        place = (number, cell.to_numpy(), runs[key].map(levels.index).to_numpy(np.int64))
+        shape = (len(replicates), int(cell.max()) + 1, len(levels))
+        count, total = np.zeros(shape), np.zeros(shape)
+        np.add.at(count, place, 1)
+        np.add.at(total, place, runs[measure].to_numpy(float))
+        repeated = int((count > 1).sum())
+        return cls(
+            key, levels, list(shared), runs.assign(cell=cell).drop_duplicates("cell")[list(shared)],
+            total / np.where(count > 0, count, np.nan), count > 0,
+            (f"runs of one cell and {replicate} are averaged, {repeated} times",) * (repeated > 0),
+        )  # fmt: skip
 
 
 def pairing(rows: pd.DataFrame, key: str, measure: str) -> Pairing:
-    """Runs by seed, cell and level of `key`; those of one place are averaged.
+    """Pair the runs that share every setting but `key`, for each seed.
 
     Args:
         rows: as `scaling.results.read` gives them.
@@ -33,11 +65,11 @@ def pairing(rows: pd.DataFrame, key: str, measure: str) -> Pairing:
     Raises:
         ValueError: for a missing column, or a key that is no setting or does not vary.
     """
-    values, lost = outcomes(rows, measure)
+    values, diverged = outcomes(rows, measure)
     if "seed" not in rows:
         raise ValueError("rows must have a column seed, the unit of replication")
     table = settings(rows)
-    ended = table[(np.isfinite(values) | lost) & table["seed"].notna()]
+    ended = table[(np.isfinite(values) | diverged) & table["seed"].notna()]
     varies = [k for k in map(str, ended) if k != "seed" and ended[k].nunique(dropna=False) > 1]
     choices = [k for k in varies if ended[k].nunique() > 1]
     if key not in choices:
@@ -45,26 +77,16 @@ def pairing(rows: pd.DataFrame, key: str, measure: str) -> Pairing:
             f"key={key} must be a setting that varies among the runs that ended, and not the seed; "
             f"what varies: {listed(choices) or 'nothing'}"
         )
-    kept = ended[ended[key].notna()]
-    others = [k for k in varies if k != key and kept[k].nunique(dropna=False) > 1]
-    follow = [k for k in others if kept.groupby(key)[k].nunique(dropna=False).max() == 1]
-    # What belongs to a choice, as its momentum to an optimizer, is part of the level.
+    compared = ended[ended[key].notna()]
+    others = [k for k in varies if k != key and compared[k].nunique(dropna=False) > 1]
+    follow = [k for k in others if compared.groupby(key)[k].nunique(dropna=False).max() == 1]
+    # A setting of a choice, such as the momentum of an optimizer, is part of its level.
     shared = [k for k in others if k not in follow or not k.startswith(f"{key}.")]
-    levels = sorted(kept[key].unique().tolist(), key=lambda v: (isinstance(v, str), v))
-    cell = kept.groupby([*shared, np.zeros(len(kept))], dropna=False, sort=False).ngroup()
-    seed, seeds = pd.factorize(kept["seed"])
-    place = (seed, cell.to_numpy(), kept[key].map(levels.index).to_numpy(np.int64))
-    shape = (len(seeds), int(cell.max()) + 1, len(levels))
-    count, total = np.zeros(shape), np.zeros(shape)
-    np.add.at(count, place, 1)
-    np.add.at(total, place, values[kept.index])  # nan where one of them diverged
-    out, many = len(rows) - len(kept), int((count > 1).sum())
-    said = {
-        f"left out, as they did not end or lack {measure} or {key}: {out} runs": out,
-        f"effects that cannot be told from that of {key}: {listed(follow)}": len(follow),
-        f"averaged, as they are runs of one cell and seed: {many} times": many,
+    runs = compared.assign(**{VALUE: values[compared.index]})
+    pairs = Pairing.of(runs, VALUE, key, shared, "seed")
+    left_out = len(rows) - len(compared)
+    notes = {
+        f"{left_out} runs are left out: they did not end, or lack {measure} or {key}": left_out,
+        f"confounded with {key}: {listed(follow)}": len(follow),
     }
-    return Pairing(
-        key, levels, shared, kept.assign(cell=cell).drop_duplicates("cell")[shared],
-        total / np.where(count > 0, count, np.nan), count > 0, [n for n in said if said[n]],
-    )  # fmt: skip
+    return replace(pairs, notes=(*(note for note in notes if notes[note]), *pairs.notes))

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scaling.analysis import loss_surface
+from scaling.analysis import loss_surface, surface_inference
+from scaling.analysis.intervals import LEVEL
 from scaling.contracts.columns import alike, need
 
-LEVEL = 0.95
-SURE = 2.0  # t value of each arm of the bowl, below which there is no optimum to speak of
+SURE = 2.0  # t value of each side of the bowl, below which there is no optimum to speak of
 MISFIT = 0.01  # p-value below which the surface is not believed
 
 
@@ -64,14 +64,18 @@ class PlainFit:
 def learning_rate_law(rows: pd.DataFrame) -> Law:
     """Fit LR_opt = C batch^beta to all losses of a sweep at once.
 
-    One bowl-shaped surface in log lr, whose minimum moves with log batch
-    (`scaling.analysis.loss_surface`); the interval is a t interval over curves (a batch size and a
-    seed each). Where the surface does not fit, the optimum of each batch size is found on its own,
-    and the interval is that of a line through them. Runs that diverged are left out: what is left
-    of them decides.
+    The model is one bowl-shaped surface in log lr, whose minimum moves with log batch
+    (`scaling.analysis.loss_surface`); the interval is a t interval over curves, each of one batch
+    size and seed. If the surface does not fit, the optimum of each batch size is found by itself,
+    and the interval is that of a line through them. Runs that diverged are left out.
 
     Args:
-        rows: columns `batch lr seed val_loss status`, of runs that differ in nothing else.
+        rows: columns `batch`, `lr`, `seed`, `val_loss` in nats and `status`, of runs that differ in
+            nothing else; as `scaling.results.read` gives them.
+
+    Returns:
+        The law with a 95 % interval, or the reason why none is identified: it takes three batch
+        sizes, four learning rates and three seeds.
 
     Raises:
         ValueError: for an absent column, or several clips, models, data sets, optimizers or
@@ -85,11 +89,11 @@ def learning_rate_law(rows: pd.DataFrame) -> Law:
     surface = loss_surface.fit(losses)
     if reason := _no_bowl(surface):
         return _unidentified(reason)
-    if loss_surface.lack_of_fit(surface) < MISFIT:
+    if surface_inference.lack_of_fit(surface) < MISFIT:
         return _local(losses)
     centre, slope = (float(parameter) for parameter in surface.parameters)
     freedom = len(np.unique(losses.curve)) - len(losses.seeds) - 1
-    covariance = loss_surface.jackknife(surface)
+    covariance = surface_inference.jackknife(surface)
     quantile = float(stats.t.ppf((1 + LEVEL) / 2, freedom))
     reach = quantile * math.sqrt(covariance[1, 1])
     bands = quantile * np.sqrt(np.diag(surface.law @ covariance @ surface.law.T))
@@ -107,26 +111,29 @@ def learning_rate_law(rows: pd.DataFrame) -> Law:
             for batch, x, band in zip(losses.batches, surface.optima, bands, strict=True)
         ),
         method="surface",
-        seeds_agree=loss_surface.seeds_agree(surface),
+        seeds_agree=surface_inference.seeds_agree(surface),
     )
 
 
 def plain_fit(batch: np.ndarray, lr: np.ndarray) -> PlainFit:
-    """Least squares of log lr on log batch, with the t interval that few points call for.
+    """Fit log lr on log batch by least squares, with a t interval for the exponent.
+
+    This is the usual analysis of a few optima: it ignores how uncertain each of them is, and that
+    some lie at an end of the grid.
 
     Args:
-        batch: one batch size per optimum.
-        lr: the optimum of each.
+        batch: the batch size of each optimum.
+        lr: the best learning rate of each.
 
     Raises:
-        ValueError: for fewer than three optima, or a batch size only.
+        ValueError: for fewer than three optima, or a single batch size.
     """
     x, y = np.log(np.asarray(batch, float)), np.log(np.asarray(lr, float))
     if len(x) < 3 or np.ptp(x) == 0:
         raise ValueError(
             f"optima: {len(x)}; a line with an interval needs three, at several batch sizes"
         )
-    if np.ptp(y) == 0:  # of which least squares makes rounding errors
+    if np.ptp(y) == 0:  # least squares would give rounding errors
         return PlainFit(0.0, 0.0, 0.0, 0.0, math.nan, float(np.exp(y[0])), len(x))
     line = stats.linregress(x, y)
     reach = float(line.stderr * stats.t.ppf((1 + LEVEL) / 2, len(x) - 2))
@@ -161,7 +168,7 @@ def _no_bowl(surface: loss_surface.Surface) -> str:
     inside = int(((optima > grid[0]) & (optima < grid[-1])).sum())
     if surface.height <= 0 or abs(surface.parameters[1]) > 0.99 * loss_surface.SLOPE:
         return "the losses have no minimum that moves with the batch size as a power law's"
-    left, right = loss_surface.arms(surface)
+    left, right = surface_inference.side_t_values(surface)
     if min(left, right) < SURE:
         side = "below" if left < right else "above"
         return f"the loss does not surely rise {side} the optimum (t = {min(left, right):.1f})"
@@ -174,21 +181,21 @@ def _local(losses: loss_surface.Losses) -> Law:
     """Lines through the minima of each batch size on its own, which assume less.
 
     Minima are those of a cubic through five learning rates and of a parabola through three, about
-    the best. The two differ where the bowl is not as either has it, so the interval holds both.
+    the best. The two differ where neither has the shape of the bowl, so the interval covers both.
     """
     lines = []
     for degree in (3, 2):
-        found = {}
+        places = {}
         for i, batch in enumerate(losses.batches):
             optimum = _minimum(losses.where(losses.batch == i), degree)
             if optimum is not None:
-                found[float(batch)] = math.exp(optimum)
-        if len(found) < 3:
+                places[float(batch)] = math.exp(optimum)
+        if len(places) < 3:
             return _unidentified(
                 "one surface does not fit all batch sizes, and one by one they have a minimum "
-                f"inside the grid at {len(found)} of {len(losses.batches)}; three would tell"
+                f"inside the grid at {len(places)} of {len(losses.batches)}; three would tell"
             )
-        lines.append(plain_fit(np.array(list(found)), np.array(list(found.values()))))
+        lines.append(plain_fit(np.array(list(places)), np.array(list(places.values()))))
     return Law(
         exponent=sum(line.exponent for line in lines) / 2,
         low=min(line.low for line in lines),
@@ -196,7 +203,7 @@ def _local(losses: loss_surface.Losses) -> Law:
         identified=True,
         reason="",
         constant=math.sqrt(lines[0].constant * lines[1].constant),
-        optima=tuple(Point(batch, lr, math.nan, math.nan) for batch, lr in found.items()),
+        optima=tuple(Point(batch, lr, math.nan, math.nan) for batch, lr in places.items()),
         method="local",
     )
 

@@ -2,7 +2,7 @@
 
 Two runs are replicates where they share every setting and the seed: one cell in two folders, or
 ceilings on the gradient's norm that never bit, which is no ceiling at all. What they differ by came
-from the machine, or from what no column shows; an effect has to be larger to be believed.
+from the machine, or from a setting without a column; a smaller effect is not to be believed.
 """
 
 import math
@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from scaling.analysis.intervals import LEVEL, check_level
 from scaling.contracts.columns import ROOT_KEYS
 from scaling.contracts.settings import settings_of
 
@@ -24,7 +25,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviation of a single run, in the measure's unit; nan where nothing shows it.
+    """Standard deviation of a run, in the measure's unit; nan without replicates that differ.
 
     `low` and `high` are its chi-square interval, for normal noise of one size in all cells.
     """
@@ -62,8 +63,10 @@ class Replicates:
     notes: tuple[str, ...]
 
 
-def replicates(rows: pd.DataFrame, *, measure: str = "val_loss", level: float = 0.95) -> Replicates:
-    """Find the runs that are the same algorithm, and pool their differences.
+def replicates(
+    rows: pd.DataFrame, *, measure: str = "val_loss", level: float = LEVEL
+) -> Replicates:
+    """Find the runs that are the same algorithm, and estimate noise from their differences.
 
     Within a group equal losses count once: they show that a run repeats exactly, not that there is
     no noise. So the noise is that of runs which do differ. A digest decides where there is one:
@@ -107,40 +110,8 @@ def replicates(rows: pd.DataFrame, *, measure: str = "val_loss", level: float = 
         kind: Literal["same cell", "clip never bit"] = "clip never bit" if merged else "same cell"
         spread = max(losses) - min(losses)
         groups.append(Group(tuple(done.tolist()), kind, title, losses, spread))
-    if equal := sum(group.spread == 0 for group in groups):
-        notes.append(
-            f"{equal} of {len(groups)} groups are bit-identical: runs repeat exactly there, which "
-            "says nothing of noise and is left out of it"
-        )
     distinct = [np.unique(group.losses) for group in groups]
-    freedom = sum(len(losses) - 1 for losses in distinct)
-    noise = _pooled(distinct, freedom, level, "no two runs of one algorithm differ")
-    return Replicates(tuple(groups), noise, tuple(notes))
-
-
-def seed_noise(rows: pd.DataFrame, *, measure: str = "val_loss", level: float = 0.95) -> Noise:
-    """The standard deviation of a single run over seeds, everything else equal.
-
-    Variances are pooled over cells; several runs of one cell and seed are averaged first. Cells
-    share their seeds, and a seed may be lucky in all of them: so the degrees of freedom are those
-    of the seeds, not of the runs, which makes the interval too wide rather than too narrow.
-
-    Raises:
-        ValueError: for a missing column, or a level that is no probability.
-    """
-    values, _ = outcomes(rows, measure)
-    if "seed" not in rows:
-        raise ValueError("rows must have a column seed; add one if the seed is known")
-    table = settings(rows)
-    cells: list[Vector] = []
-    seeds: set[object] = set()
-    for here in _equal(table.drop(columns="seed"), np.isfinite(values)):
-        means = pd.Series(values[here]).groupby(table["seed"].to_numpy()[here]).mean()
-        if len(means) > 1:
-            cells.append(np.array(means, np.float64))
-            seeds |= set(means.index)
-    freedom = min(max(0, len(seeds) - 1), sum(len(cell) - 1 for cell in cells))
-    return _pooled(cells, freedom, level, "no cell has two seeds")
+    return Replicates(tuple(groups), _pooled(distinct, level), tuple(notes))
 
 
 def outcomes(rows: pd.DataFrame, measure: str) -> tuple[Vector, Flags]:
@@ -192,13 +163,14 @@ def _equal(table: pd.DataFrame, kept: Flags) -> Iterable[NDArray[np.int64]]:
             yield places[codes == code]
 
 
-def _pooled(cells: list[Vector], freedom: int, level: float, otherwise: str) -> Noise:
-    if not 0 < level < 1:
-        raise ValueError(f"level={level} must lie between 0 and 1; 0.95 is usual")
+def _pooled(cells: list[Vector], level: float) -> Noise:
+    """The noise of cells, each with the losses of its replicates."""
+    freedom = sum(len(cell) - 1 for cell in cells)
+    check_level(level)
     if freedom == 0:
-        return Noise(math.nan, math.nan, math.nan, 0, level, otherwise)
+        return Noise(math.nan, math.nan, math.nan, 0, level, "no two runs of one algorithm differ")
     squares = sum(float(np.square(cell - cell.mean()).sum()) for cell in cells)
-    sd = math.sqrt(squares / sum(len(cell) - 1 for cell in cells))
+    sd = math.sqrt(squares / freedom)
     tails = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], freedom)
     low, high = (sd * np.sqrt(freedom / tails)).tolist()
     return Noise(sd, low, high, freedom, level)

@@ -1,4 +1,4 @@
-"""What tests can find: p-values, corrected for their number, power, seeds needed."""
+"""Significance of tests: corrected p-values, power, and seeds needed."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,14 @@ from scipy import optimize, stats
 
 Vector = NDArray[np.float64]
 POWER = 0.8  # chance of finding an effect that is called detectable
-MOST = 1000  # seeds; nobody trains more to settle one contrast
+MOST = 1000  # seeds that anyone would train for one contrast
 
 
 def holm(p: Sequence[float] | Vector) -> Vector:
-    """P-values corrected for their number: the chance of any false one below a is at most a.
+    """Correct p-values for their number by the step-down procedure of Holm (1979).
 
-    The step-down procedure of Holm (1979), for tests of any dependence; nan is no test.
+    The chance of any false rejection is at most the level, whatever the dependence between tests. A
+    nan is no test.
 
     Raises:
         ValueError: for a p-value that is no probability.
@@ -34,8 +35,8 @@ def holm(p: Sequence[float] | Vector) -> Vector:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided p-value that two classifiers err equally often on the same examples.
 
-    McNemar (1947): examples that both or neither got right say nothing; of the others, each is the
-    first's with probability 1/2. Examples must be independent, which overlapping windows are not.
+    In the test of McNemar (1947) only examples that one of the two got right count; each is the
+    first's with probability 1/2. Examples must be independent: overlapping windows are not.
 
     Args:
         only_first: examples that the first alone classified correctly.
@@ -51,7 +52,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def power(shift: float, seeds: int, level: float) -> float:
-    """The chance that a two-sided paired t test finds an effect, by the noncentral t distribution.
+    """The power of a two-sided paired t test, by the noncentral t distribution.
 
     Args:
         shift: true effect, in standard deviations of one seed's difference.
@@ -66,7 +67,7 @@ def power(shift: float, seeds: int, level: float) -> float:
 
 @lru_cache
 def detectable(seeds: int, level: float) -> float:
-    """The effect that is found with 80 % power; `power` says in what unit."""
+    """The effect that is found with 80 % power, in the unit of `power`."""
     end = 10 + 4 * float(stats.t.ppf((1 + level) / 2, seeds - 1))
     return float(optimize.brentq(lambda shift: power(shift, seeds, level) - POWER, 0.0, end))
 

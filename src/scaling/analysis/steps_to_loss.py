@@ -1,8 +1,9 @@
-"""When a run reached a loss: its steps and its examples, free of what noise does to a first time.
+"""Steps and examples that a run takes to reach a loss, robust to noise.
 
-The loss of a run is taken to fall, or stay, but for noise: its least-squares fit that never rises
-(isotonic regression; Barlow et al., 1972) needs no window, does not lag behind, and does not call
-the first lucky batch an arrival, as running means do; such luck is greatest at small batch sizes.
+The loss of a run is assumed to fall or stay, except for noise. Its least-squares fit that never
+rises (isotonic regression; Barlow et al., 1972) needs no window, does not lag, and does not count
+the first lucky batch as an arrival, as running means do; such luck is greatest at small batch
+sizes.
 """
 
 import math
@@ -25,7 +26,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Reach:
-    """When a run reached a loss. If not exact: no later than that, or later if not reached."""
+    """When a run reached a loss. If not exact: at the latest then, or later if not reached."""
 
     study: str
     run: str
@@ -37,7 +38,7 @@ class Reach:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """When the runs of a sweep reached the lowest loss that all its batch sizes come to."""
+    """When the runs of a sweep reached the lowest loss that all its batch sizes reach."""
 
     target: float  # nats; nan if no batch size has an lr at which all seeds ended
     loss: str  # that it is a value of: `val_loss` or `train_loss`
@@ -45,13 +46,13 @@ class Arrivals:
 
 
 def arrivals(rows: pd.DataFrame, losses: pd.DataFrame) -> Arrivals:
-    """The steps of every run to the lowest loss that all batch sizes reach within half of a run.
+    """Estimate the steps of every run to the lowest loss that all batch sizes reach in half a run.
 
-    A batch size reaches what its worst seed does, at the lr at which this is lowest; the target is
-    the highest of these. Within half of a run, because a loss that is only just reached at the end,
-    where curves are flat, is a matter of noise. Batch sizes without an lr at which all seeds ended
-    do not count; runs that diverged did not arrive. The target rests on the runs themselves:
-    another sweep has another.
+    The target is the highest loss of all batch sizes; that of a batch size is the loss of its worst
+    seed at the lr with the lowest such loss. It is taken at half of a run, since a loss that is
+    just reached at the end, where curves are flat, is a matter of noise. Batch sizes without an lr
+    at which all seeds ended do not count, and runs that diverged did not arrive. The target depends
+    on the sweep, so targets of different sweeps do not compare.
 
     Args:
         rows: as `scaling.results.read` gives them, of runs that differ in nothing but `batch`, `lr`
@@ -68,18 +69,19 @@ def arrivals(rows: pd.DataFrame, losses: pd.DataFrame) -> Arrivals:
     if kept.duplicated(CELL).any():
         raise ValueError("two runs of one batch, lr and seed; give runs that differ in no more")
     curves = {
-        run: _Curve.of(own, name) for run, own in _by_run(losses[losses["run"].isin(kept["run"])])
+        run: _Curve.of(lines, name)
+        for run, lines in _by_run(losses[losses["run"].isin(kept["run"])])
     }
-    known = [run in curves for run in zip(kept["study"], kept["run"], strict=True)]
-    kept = kept[np.array(known, bool)]
-    own = [curves[run] for run in zip(kept["study"], kept["run"], strict=True)]
+    measured = [run in curves for run in zip(kept["study"], kept["run"], strict=True)]
+    kept = kept[np.array(measured, bool)]
+    each = [curves[run] for run in zip(kept["study"], kept["run"], strict=True)]
     done = kept["status"] == "done"
-    halfway = pd.Series([curve.halfway for curve in own], kept.index, dtype=float)
+    halfway = pd.Series([curve.halfway for curve in each], kept.index, dtype=float)
     kept = kept.assign(halfway=halfway.where(done, math.inf))
     table = kept.pivot(index=["batch", "seed"], columns="lr", values="halfway")
     worst = table.groupby("batch").agg(lambda seeds: seeds.max(skipna=False)).min(axis=1)
     target = float(worst[np.isfinite(worst)].max())
-    crossed = pd.DataFrame([curve.crossing(target) for curve in own], kept.index, CROSSING)
+    crossed = pd.DataFrame([curve.crossing(target) for curve in each], kept.index, CROSSING)
     points = kept[CELL].join(crossed)
     return Arrivals(target, name, points.assign(reached=points["reached"].astype(bool) & done))
 
@@ -87,27 +89,31 @@ def arrivals(rows: pd.DataFrame, losses: pd.DataFrame) -> Arrivals:
 def steps_to_loss(
     losses: pd.DataFrame, target: float, *, batch: Mapping[str, int] | None = None
 ) -> tuple[Reach, ...]:
-    """When the loss of each run came down to `target`, its weights after so many steps.
+    """Estimate after how many steps the loss of each run reached a target.
 
-    The loss is `val_loss` where the table has it (`scaling.results.epochs`), else `train_loss`
-    (`scaling.results.steps`). A run reached the target if it is there in the end, by the mean of
-    its last 5 % of lines; losses that are not finite are no losses.
+    The loss is `val_loss` if the table has it (`scaling.results.epochs`), else `train_loss`
+    (`scaling.results.steps`), smoothed by isotonic regression (Barlow et al., 1972). A run reached
+    the target if it is still there at the end, by the mean of its last 5 % of lines. Losses that
+    are not finite are left out.
 
     Args:
-        losses: columns `study run step`, a loss, and `batch` if examples are wanted.
-        target: nats.
-        batch: size for each run, where the table has no such column.
+        losses: columns `study`, `run`, `step`, a loss, and `batch` for the number of examples.
+        target: loss, in nats.
+        batch: batch size of each run, for a table without this column.
+
+    Returns:
+        One `Reach` for each run, in the order of study and run.
 
     Raises:
         ValueError: for an absent column.
     """
     name = _loss(losses)
-    found = []
-    for (study, run), own in _by_run(losses):
-        after, reached, exact = _Curve.of(own, name).crossing(target)
-        size = own["batch"].iloc[0] if "batch" in own else (batch or {}).get(run, math.nan)
-        found.append(Reach(study, run, after, float(after * size), reached, exact))
-    return tuple(found)
+    reaches = []
+    for (study, run), lines in _by_run(losses):
+        after, reached, exact = _Curve.of(lines, name).crossing(target)
+        size = lines["batch"].iloc[0] if "batch" in lines else (batch or {}).get(run, math.nan)
+        reaches.append(Reach(study, run, after, float(after * size), reached, exact))
+    return tuple(reaches)
 
 
 @dataclass(frozen=True)
@@ -121,9 +127,9 @@ class _Curve:
     last: float  # step
 
     @classmethod
-    def of(cls, own: pd.DataFrame, loss: str) -> "_Curve":
-        own = own.sort_values("step")
-        step, losses = own["step"].to_numpy(float), own[loss].to_numpy(float)
+    def of(cls, table: pd.DataFrame, loss: str) -> "_Curve":
+        table = table.sort_values("step")
+        step, losses = table["step"].to_numpy(float), table[loss].to_numpy(float)
         tail = float(losses[-max(1, round(TAIL * len(losses))) :].mean())
         seen = np.isfinite(losses)
         if not seen.any():
@@ -143,7 +149,7 @@ class _Curve:
 
 
 def _loss(table: pd.DataFrame) -> str:
-    """The loss that a table of evaluations, or of steps, has."""
+    """The name of the loss in a table of evaluations or steps."""
     loss = "val_loss" if "val_loss" in table else "train_loss"
     need(table, *RUN, "step", loss)
     return loss

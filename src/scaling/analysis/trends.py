@@ -1,8 +1,8 @@
-"""Trends of the gradient's norm over folds, some of which leave early.
+"""Trends of the gradient norm over folds, some of which stop early.
 
-A fold that stops takes its level with it: where the folds that leave are the highest, the mean over
-those still there falls though no fold did. So a trend is first taken within each fold, and folds
-are the replicates; steps of one fold are not independent of each other.
+If the folds that stop are the highest ones, the mean over the others falls though no fold did. So a
+trend is first estimated within each fold, and folds are the replicates: steps of one fold are not
+independent of each other.
 """
 
 import math
@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from scaling.analysis.intervals import Interval, weighted_t_interval
+from scaling.analysis.intervals import LEVEL, Interval, check_level, weighted_t_interval
 from scaling.contracts.columns import need
 
 COLUMNS = ("fold", "step", "gradient_norm")
@@ -26,7 +26,7 @@ Direction = Literal["rises", "falls", "cannot tell"]
 
 @dataclass(frozen=True, eq=False)
 class FoldTrend:
-    """How the norm changed from the first step to the last, in percent, told in several ways."""
+    """The change of the norm from the first step to the last, in percent, by several measures."""
 
     survivors_change: float  # mean of the folds there at the end against that of all at the start
     completers_change: float  # ratio of means over the folds that are there at both
@@ -47,29 +47,29 @@ class FoldTrend:
         return self.curve["at_risk"]
 
 
-def fold_trend(table: pd.DataFrame, *, level: float = 0.95) -> FoldTrend:
-    """The change of the gradient's norm over the span that all folds together cover.
+def fold_trend(table: pd.DataFrame, *, level: float = LEVEL) -> FoldTrend:
+    """Estimate the change of the gradient norm over the span that all folds together cover.
 
-    Verdict and interval rest on the slope of each fold's log norm (Theil-Sen: one norm that
-    explodes moves it little) and on their weighted mean over folds. A slope from few steps, taken
-    over the whole span, errs in proportion to one over its own span, or more; so a fold weighs by
-    the square of its span, and `weighted_t_interval` stays honest where that weight is wrong.
+    The estimate is the weighted mean over folds of the Theil-Sen slope of each log norm, which an
+    outlier moves little. Over the whole span the error of a slope is proportional to one over its
+    own span, or larger; so a fold weighs by the square of its span, and `weighted_t_interval`
+    remains valid if these weights are wrong.
 
-    Over 2,000 draws each, 50 steps, noise of a log norm 0.15 with autocorrelation 0.7, the highest
-    folds stopping after 6 to 14 steps: without a trend the interval excludes zero in 5 % (5 folds,
-    1 leaves; and 10 folds, 3 leave), in 3 to 6 % with noise that is heavy-tailed, has spikes or is
-    autocorrelated by 0.98, or where folds stop at their highest norm. It finds a log change of 0.4
-    in 92 % and 100 %. Folds weighing the same would find it in 46 % and 49 %; their false alarms
-    are 1 to 2 %. Least squares does as Theil-Sen does, but finds 74 % for 90 % (5 folds) where 2 %
-    of the norms are spikes. Weights trusted to be right raise false alarms to 10 % of 600 draws.
+    In simulations (2,000 draws, 50 steps, noise of the log norm 0.15 with autocorrelation 0.7, the
+    highest folds stop after 6 to 14 steps) the interval excludes zero without a trend in 5 % (1 of
+    5 folds stops; 3 of 10 stop), and in 3 to 6 % if noise is heavy-tailed, has spikes or is
+    autocorrelated by 0.98, or if folds stop at their highest norm. It finds a log change of 0.4 in
+    92 % and 100 %; equal weights find it in 46 % and 49 %, with 1 to 2 % false alarms. Least
+    squares is as good as Theil-Sen, but finds 74 % instead of 90 % (5 folds) if 2 % of the norms
+    are spikes. Trusting the weights raises false alarms to 10 % (600 draws).
 
-    That a fold left must not depend on where its norm would have gone: no table shows that.
-    Between its own steps the norm of a fold is taken to run straight.
+    It is assumed that a fold does not stop because of where its norm would have gone, which no
+    table can show. Between its steps the norm of a fold is interpolated linearly.
 
     Args:
-        table: columns `fold`, `step` and `gradient_norm`, one line per fold and measured step. A
-            fold is a replicate, to which the others say nothing: where several seeds share a query
-            set, give one seed at a time, or their mean.
+        table: columns `fold`, `step` and `gradient_norm`, one line per fold and measured step.
+            Folds must be independent: if several seeds share a query set, give one seed at a time,
+            or their mean.
         level: of the interval, and 1 less the level of the verdict.
 
     Raises:
@@ -77,8 +77,7 @@ def fold_trend(table: pd.DataFrame, *, level: float = 0.95) -> FoldTrend:
             fold and step, folds that do not start together, or fewer than two folds that have two
             steps.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level={level} must lie between 0 and 1; 0.95 is usual")
+    check_level(level)
     norms = _by_fold(table)
     if len({series.index[0] for series in norms.values()}) > 1:
         raise ValueError("all folds must start at the same step; cut them to a common first one")
@@ -91,20 +90,22 @@ def fold_trend(table: pd.DataFrame, *, level: float = 0.95) -> FoldTrend:
     folds = pd.DataFrame({"end": {fold: float(series.index[-1]) for fold, series in norms.items()}})
     folds["slope"] = pd.Series({fold: _slope(series) for fold, series in lines.items()})
     span = float(curve.index[-1] - curve.index[0])
-    own = (folds["end"] - curve.index[0]) ** 2
-    folds["weight"] = own / own.sum()
-    known = folds.dropna()
-    found = weighted_t_interval(
-        span * known["slope"].to_numpy(float), known["weight"].to_numpy(float), level=level
+    weights = (folds["end"] - curve.index[0]) ** 2
+    folds["weight"] = weights / weights.sum()
+    sloping = folds.dropna()
+    interval = weighted_t_interval(
+        span * sloping["slope"].to_numpy(float), sloping["weight"].to_numpy(float), level=level
     )
-    value, low, high = (percent(log) for log in (found.value, found.low, found.high))
+    value, low, high = (percent(log) for log in (interval.value, interval.low, interval.high))
     ends = curve.iloc[[0, -1]]
     survivors, riskset = (_ratio(*ends[name]) for name in ("survivors", "riskset"))
     changes = (survivors, _ratio(*completers), riskset)
     signs = set(np.sign(np.round(changes, 9)).tolist())  # what is not rounding
-    verdict = direction(found)
+    verdict = direction(interval)
     reason = f"{low:.3g} to {high:.3g} % contains 0; "
-    reason += f"with these folds, less than {percent(found.high - found.value):.2g} % goes unseen"
+    reason += (
+        f"with these folds, less than {percent(interval.high - interval.value):.2g} % goes unseen"
+    )
     if verdict != "cannot tell":
         reason = ""
     return FoldTrend(
@@ -113,9 +114,9 @@ def fold_trend(table: pd.DataFrame, *, level: float = 0.95) -> FoldTrend:
 
 
 def first_below(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """When the norm of each fold first fell below a threshold, and how far it was at the end.
+    """When the norm of each fold first fell below a threshold, and its distance at the end.
 
-    A first time is early where norms are noisy, as they are at small batch sizes.
+    Noisy norms, as at small batch sizes, cross a threshold too early.
 
     Args:
         table: as for `fold_trend`.
@@ -131,17 +132,17 @@ def first_below(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
     """
     if not 0 < threshold < math.inf:
         raise ValueError(f"threshold={threshold} must be positive and finite, as a norm is")
-    found = {}
+    crossings = {}
     for fold, norms in _by_fold(table).items():
         below = norms.index[norms < threshold]
         step = float(below[0] if len(below) else norms.index[-1])
-        found[fold] = step, len(below) > 0, float(norms.iloc[-1]) / threshold
+        crossings[fold] = step, len(below) > 0, float(norms.iloc[-1]) / threshold
     columns = ["step", "reached", "distance"]
-    return pd.DataFrame.from_dict(found, orient="index", columns=columns).rename_axis("fold")
+    return pd.DataFrame.from_dict(crossings, orient="index", columns=columns).rename_axis("fold")
 
 
 def _by_fold(table: pd.DataFrame) -> dict[Any, pd.Series]:
-    """The norms of each fold by step, in order, after a look at the table."""
+    """The norms of each fold in the order of steps; refuses a table that is not valid."""
     need(table, *COLUMNS)
     if table.empty:
         raise ValueError("no line in this table of gradient norms")
@@ -170,18 +171,18 @@ def _by_fold(table: pd.DataFrame) -> dict[Any, pd.Series]:
 def _curve(norms: dict[Any, pd.Series]) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Mean norms by step, and those of the folds there at the end, at the start and the end."""
     steps = np.unique(np.concatenate([series.index for series in norms.values()]))
-    known = np.array(
+    wide = np.array(
         [
             np.interp(steps, series.index, series, left=np.nan, right=np.nan)
             for series in norms.values()
         ]
     )
-    stayed = known[np.isfinite(known[:, -1])]
-    increments = np.nanmean(np.diff(known, axis=1), axis=0)  # of the folds at both of two steps
-    survivors = np.nanmean(known, axis=0)
+    stayed = wide[np.isfinite(wide[:, -1])]
+    increments = np.nanmean(np.diff(wide, axis=1), axis=0)  # of the folds at both of two steps
+    survivors = np.nanmean(wide, axis=0)
     curve = pd.DataFrame(
         {
-            "at_risk": np.isfinite(known).sum(axis=0),
+            "at_risk": np.isfinite(wide).sum(axis=0),
             "survivors": survivors,
             "riskset": survivors[0] + np.r_[0, np.cumsum(increments)],
         },
@@ -200,7 +201,7 @@ def _ratio(start: float, end: float) -> float:
 
 
 def direction(change: Interval) -> Direction:
-    """What an interval of a log change comes to."""
+    """The direction of a log change, by its interval."""
     if change.low > 0:
         return "rises"
     return "falls" if change.high < 0 else "cannot tell"

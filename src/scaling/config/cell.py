@@ -20,7 +20,7 @@ GIVEN = {
     "model": ("inputs", "outputs", "length"),
     "schedule": ("steps", "batch"),
     "logger": ("save_dir",),
-    "adaptation": ("net", "sizes", "optimizer", "schedule"),
+    "adaptation": ("net", "query", "sizes", "optimizer", "schedule"),
 }
 # What a run may decide beside that, and a config may not.
 RESERVED = {
@@ -77,6 +77,29 @@ def make_cell(
         if key not in known:
             raise ValueError(f"{key} is an unknown key; the root keys are {', '.join(known)}")
     checks.check_groups(settings)
+    _check_parts(settings)
+    checks.check(settings)
+    with keys_of(settings["data"], "data"):
+        fingerprint = _fingerprint(build(settings["data"], "data"))
+    canonical = identity.canonical(settings, fingerprint)
+    digest = identity.digest(canonical)
+    return Cell(
+        config=settings,
+        source=OmegaConf.to_yaml(composed),
+        overrides=tuple(overrides),
+        choices={group: option for group, option in choices.items() if option is not None},
+        fingerprint=fingerprint,
+        digest=digest,
+        name=identity.run_name(canonical, digest),
+    )
+
+
+def _check_parts(settings: Mapping[str, Any]) -> None:
+    """Stop groups that build nothing, or whose targets could not be called.
+
+    Raises:
+        ValueError: naming the key and what may stand there.
+    """
     for group in (*schema.GROUPS, *schema.OPTIONAL):
         node = settings.get(group)
         empty = node is None if group in schema.OPTIONAL else group in ("callbacks", "logger")
@@ -93,26 +116,12 @@ def make_cell(
         )
         if group not in CALLED and (node or {}).get(signatures.PARTIAL):
             raise ValueError(f"{group}.{signatures.PARTIAL} must be left out{howto(group)}")
-    for name, node in (settings["callbacks"] or {}).items():
+    for name, node in (settings.get("callbacks") or {}).items():
         if node is not None and (not isinstance(node, Mapping) or signatures.TARGET not in node):
             raise ValueError(
                 f"callbacks.{name}={node} must be null, or have a {signatures.TARGET}"
                 f"{howto('callbacks')}"
             )
-    checks.check(settings)
-    with keys_of(settings["data"], "data"):
-        fingerprint = _fingerprint(build(settings["data"], "data"))
-    canonical = identity.canonical(settings, fingerprint)
-    digest = identity.digest(canonical)
-    return Cell(
-        config=settings,
-        source=OmegaConf.to_yaml(composed),
-        overrides=tuple(overrides),
-        choices={group: option for group, option in choices.items() if option is not None},
-        fingerprint=fingerprint,
-        digest=digest,
-        name=identity.run_name(canonical, digest),
-    )
 
 
 def _fingerprint(data: object) -> str:
@@ -130,8 +139,8 @@ def _fingerprint(data: object) -> str:
         raise ValueError(f"{name_of(data)}: {type(error).__name__}: {error}") from error
     if not isinstance(fingerprint, str):
         raise ValueError(
-            f"{name_of(data)}.fingerprint={fingerprint} must be a property that gives text"
-            f"{howto('data')}"
+            f"{name_of(data)}.fingerprint must be a property that gives text, not a "
+            f"{type(fingerprint).__name__}{howto('data')}"
         )
     return fingerprint
 

@@ -23,13 +23,8 @@ from scaling.config.schema import GROUPS, OPTIONAL
 from scaling.contracts.protocols import howto
 
 KINDS = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
-PACKAGED = (
-    "experiment",
-    "scale",
-    "at_scale",
-    "adaptation",
-    "match",
-)  # groups whose files write into the root
+# Groups whose files write into the root.
+PACKAGED = ("experiment", "scale", "adaptation", "match")
 REFUSED = (ValueError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
@@ -68,7 +63,7 @@ def _no_file(error: MissingConfigException) -> str:
             f"{text}; --config-dir adds a folder of your own to that of this package, "
             "--config-path takes its place"
         )
-    if inner := re.match(r"In '(.+)': Could not find '.+/(.+)/(.+?)'", text):
+    if inner := re.match(rf"In '(.+)': Could not find '.+/({'|'.join(GROUPS)})/(.+?)'", text):
         file, group, option = inner.groups()
         return f"{file}.yaml must choose {group}={option} by `override /{group}: {option}`"
     if not error.options:

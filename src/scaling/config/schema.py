@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
+
+from scaling.config.scales import FileConfigSource
 
 _HERE = Path(__file__).parents[1]  # the package
 FOLDER = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
@@ -51,6 +54,9 @@ class Run:
 
 
 ConfigStore.instance().store(name="schema", node=Run)
+# For every folder of YAML, that of --config-dir as well. Hydra keeps a source that is there when it
+# registers its own, because the classes have the same name.
+SourcesRegistry.instance().types["file"] = FileConfigSource
 
 RESUME = ("missing", "failed", "all")
 

@@ -53,7 +53,7 @@ def _check_call(
     node: Mapping[str, Any], path: str, given: set[str], reserved: set[str], called: bool
 ) -> None:
     target, partial = node[TARGET], bool(node.get(PARTIAL))
-    parameters = inspect.signature(callee := located(target, path)).parameters
+    parameters = inspect.signature(callee := _located(target, path)).parameters
     hints = _hints(callee)
     anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     first = next(iter(parameters), "")  # what comes when it is called
@@ -89,7 +89,7 @@ def _check_call(
         raise ValueError(f"{path}.{key} is missing; {target} needs it{howto(path)}")
 
 
-def located(target: Any, path: str) -> Any:
+def _located(target: Any, path: str) -> Any:
     """Import what a `_target_` names.
 
     Raises:

@@ -128,10 +128,11 @@ class InOrder:
         return map(self.fetch, self.parts)
 
 
+def gather(*tensors: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """A `fetch` that takes the same rows of each tensor."""
+    return lambda rows: tuple(tensor[rows] for tensor in tensors)
+
+
 def in_order(*tensors: Tensor, batch: int = SCORED_BATCH) -> InOrder:
     """Batches of all rows of some tensors, in order."""
-    return InOrder(
-        lambda rows: tuple(tensor[rows] for tensor in tensors),
-        arange(len(tensors[0])),
-        batch=batch,
-    )
+    return InOrder(gather(*tensors), arange(len(tensors[0])), batch=batch)

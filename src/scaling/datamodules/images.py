@@ -14,7 +14,7 @@ from scaling.contracts.labeled import unigram_loss
 from scaling.contracts.limits import check_least
 from scaling.contracts.sizes import Sizes
 from scaling.datamodules import digit_sources
-from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder, in_order
+from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder, gather, in_order
 from scaling.datamodules.label_noise import symmetric
 from scaling.seeds import generator_for
 
@@ -88,7 +88,7 @@ class Images(L.LightningDataModule):
             seed=self.seed,
         )
         self.batches = Batches(
-            lambda rows: (self.splits.train[rows], self.labels.given[rows]),
+            gather(self.splits.train, self.labels.given),
             order=self._order,
             examples=len(self.splits.train),
             batch=self.batch,
@@ -127,7 +127,7 @@ class Images(L.LightningDataModule):
             "val": in_order(splits.val, splits.val_labels),
             "test": in_order(splits.test, splits.test_labels),
             "train": InOrder(
-                lambda rows: (splits.train[rows], labels.given[rows], labels.true[rows]),
+                gather(splits.train, labels.given, labels.true),
                 torch.arange(scored) * examples // scored,
                 batch=SCORED_BATCH,
             ),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scaling.contracts.sizes import Sizes
-from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder
+from scaling.datamodules.batches import Batches, InOrder, gather, in_order
 from scaling.seeds import generator_for
 
 
@@ -65,7 +65,7 @@ class InMemory(L.LightningDataModule, ABC):
         """The training batches, of all epochs."""
         train = self.examples.train
         return Batches(
-            lambda rows: [tensor[rows] for tensor in train],
+            gather(*train),
             order=self._order,
             examples=len(train[0]),
             batch=self.batch,
@@ -89,9 +89,7 @@ class InMemory(L.LightningDataModule, ABC):
         return self.batches
 
     def val_dataloader(self) -> InOrder:
-        val = self.examples.val
-        rows = torch.arange(len(val[0]))
-        return InOrder(lambda part: [tensor[part] for tensor in val], rows, batch=SCORED_BATCH)
+        return in_order(*self.examples.val)
 
     def _order(self, epoch: int) -> Tensor:
         draws = generator_for("order", self.seed, epoch)

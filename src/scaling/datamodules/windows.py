@@ -15,7 +15,7 @@ from scaling.contracts.labeled import Labeled, unigram_loss
 from scaling.contracts.limits import check_choice, check_least
 from scaling.contracts.scores import window_scores
 from scaling.contracts.sizes import Sizes
-from scaling.datamodules.batches import Batches, InOrder, in_order
+from scaling.datamodules.batches import Batches, InOrder, gather, in_order
 from scaling.datamodules.passes import Passes, doubling
 from scaling.datamodules.population import Population
 from scaling.seeds import generator_for
@@ -103,7 +103,7 @@ class Windows(L.LightningDataModule):
             self.batches: Batches | Passes = self._passes(self._population.query.windows)
         else:
             self.batches = Batches(
-                lambda rows: (trained.windows[rows], trained.labels[rows]),
+                gather(*trained),
                 order=lambda epoch: self._order(len(trained.labels), epoch),
                 examples=len(trained.labels),
                 batch=self.batch,
@@ -244,7 +244,7 @@ class Windows(L.LightningDataModule):
                 f"{len(windows)}"
             )
         return Passes(
-            lambda rows: (windows[rows],),
+            gather(windows),
             order=lambda number: self._order(len(windows), number),
             windows=len(windows),
             sizes=self.growing or (self.batch,),

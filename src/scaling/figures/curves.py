@@ -5,15 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling.analysis.tried import at_best
+from scaling.analysis.optima import at_best
 from scaling.contracts.columns import FINISHED
 from scaling.figures.panels import colors, panels
 
 
 def norm_curves(rows: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     """Gradient norm before clipping over the steps, at the best lr of each batch size.
-
-    Medians over 20 steps and over seeds; dotted lines are the ceilings.
 
     Args:
         rows: as `scaling.results.read` gives them.
@@ -24,9 +22,9 @@ def norm_curves(rows: pd.DataFrame, steps: pd.DataFrame) -> Figure:
         best = at_best(block)
         for batch, color in colors(best):
             runs = best[best["batch"] == batch]
-            own, lr = steps[steps["run"].isin(runs["run"])], runs["lr"].iloc[0]
-            window = own["step"] // 20 * 20 + 10
-            norms = own.groupby(window)["grad_norm_pre_clip"].median()
+            lines, lr = steps[steps["run"].isin(runs["run"])], runs["lr"].iloc[0]
+            window = lines["step"] // 20 * 20 + 10
+            norms = lines.groupby(window)["grad_norm_pre_clip"].median()
             marker = "." if len(norms) == 1 else None  # which no line would show
             label = f"{batch:g} (lr {lr:g})"
             axes.plot(norms, color=color, linewidth=1.2, marker=marker, label=label)

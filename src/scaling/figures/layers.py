@@ -1,4 +1,4 @@
-"""Gradients layer by layer over the epochs of a run, and what a net made of its labels."""
+"""Gradients layer by layer over the epochs of a run, and accuracies over label noise."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling.analysis.tried import at_best
+from scaling.analysis.optima import at_best
 from scaling.figures.panels import blank, panels, spread
 
 NOISE = "data.label_noise"
@@ -26,18 +26,14 @@ SCORES = {  # column -> what it is called, marker
 def layer_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
     """Gradient norm of each weight matrix over the epochs, first layer dark, classifier light.
 
-    Lines are means over mini-batches and seeds; the bands of the first layer and the classifier
-    reach from the 5 % to the 95 % quantile of the mini-batches of an epoch, averaged over seeds.
-    Norms of unequal layers do not compare in size (see the map of their RMS), only in course.
-
     Args:
         rows: as `scaling.results.read` gives them.
         layer_epochs: of these runs, as `scaling.results.layer_epochs` gives them.
     """
 
-    def draw(own: pd.DataFrame, axes: Axes) -> None:
-        means = own.groupby(["layer", "epoch"], sort=False)[["mean", "q05", "q95"]].mean()
-        shades = _shades(own)
+    def draw(lines: pd.DataFrame, axes: Axes) -> None:
+        means = lines.groupby(["layer", "epoch"], sort=False)[["mean", "q05", "q95"]].mean()
+        shades = _shades(lines)
         for name, color in shades:
             course = means.loc[name].sort_index()
             axes.plot(course.index, course["mean"], color=color, linewidth=1.5, label=name)
@@ -56,15 +52,13 @@ def layer_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
 def layer_map(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
     """RMS of the gradient over layer and epoch, log10 of the mean over mini-batches and seeds.
 
-    The RMS is the norm over the root of the size, so that layers of different size compare.
-
     Args:
         rows: as `scaling.results.read` gives them.
         layer_epochs: of these runs, as `scaling.results.layer_epochs` gives them.
     """
 
-    def draw(own: pd.DataFrame, axes: Axes) -> None:
-        means = own.pivot_table(index="layer", columns="epoch", values="rms", sort=False)
+    def draw(lines: pd.DataFrame, axes: Axes) -> None:
+        means = lines.pivot_table(index="layer", columns="epoch", values="rms", sort=False)
         means = means.reindex(columns=sorted(means))
         means = means.where(means > 0).transform(np.log10)  # a dead layer is left blank
         label = "log10 of the gradient's RMS"
@@ -77,21 +71,18 @@ def layer_map(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
 
 
 def batch_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
-    """How mini-batch norms scatter in each epoch, of the first weight matrix and the classifier.
-
-    Bars hold 90 % of an epoch's mini-batches, ticks are their medians, both over the epoch's mean
-    and averaged over seeds: 1 is the mean, and a bar from 0.5 to 2 a factor of 2 either way.
+    """Spread of mini-batch norms in each epoch, of the first weight matrix and the classifier.
 
     Args:
         rows: as `scaling.results.read` gives them.
         layer_epochs: of these runs, as `scaling.results.layer_epochs` gives them.
     """
 
-    def draw(own: pd.DataFrame, axes: Axes) -> None:
-        names = list(own["layer"].unique())
+    def draw(lines: pd.DataFrame, axes: Axes) -> None:
+        names = list(lines["layer"].unique())
         colors = sns.color_palette("colorblind", 2)
         for i, name in enumerate(dict.fromkeys((names[0], names[-1]))):
-            some = own[own["layer"] == name]
+            some = lines[lines["layer"] == name]
             scaled = some[["q05", "q50", "q95"]].div(some["mean"], axis=0)
             course = scaled.groupby(some["epoch"]).mean()
             at = course.index.to_numpy() + 0.2 * (i - 0.5)
@@ -109,9 +100,6 @@ def batch_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
 def accuracy_over_noise(rows: pd.DataFrame) -> Figure:
     """Accuracy at the end of training against the share of wrong training labels.
 
-    Points are means over seeds, bars the range over them. Of the wrong labels, some are repeated as
-    they were given, which only memory can do, and some are seen through.
-
     Args:
         rows: as `scaling.results.read` gives them, of several `data.label_noise`.
     """
@@ -124,12 +112,12 @@ def accuracy_over_noise(rows: pd.DataFrame) -> Figure:
             done = done.assign(train_accuracy_clean=all_clean)
         colors = sns.color_palette("colorblind", len(SCORES))
         for (column, (name, marker)), color in zip(SCORES.items(), colors, strict=True):
-            known = done[done[column].notna()] if column in done else done.iloc[:0]
-            if known.empty:
+            scored = done[done[column].notna()] if column in done else done.iloc[:0]
+            if scored.empty:
                 continue
-            found = known.groupby(NOISE)[column].agg(["mean", "min", "max"]) * 100
+            means = scored.groupby(NOISE)[column].agg(["mean", "min", "max"]) * 100
             axes.errorbar(
-                found.index * 100, found["mean"], yerr=spread(found), color=color, marker=marker,
+                means.index * 100, means["mean"], yerr=spread(means), color=color, marker=marker,
                 markersize=5, capsize=2, label=name,
             )  # fmt: skip
         axes.set_ylim(0, 102)
@@ -146,17 +134,17 @@ def _of_weights(
     """Panels of the weight matrices of finished runs, in the order of their layers."""
     weights = layer_epochs[layer_epochs["kind"] == "weight"].astype({"layer": str})
 
-    def draw_known(block: pd.DataFrame, axes: Axes) -> None:
-        own = weights[weights["run"].isin(block.loc[block["status"] == "done", "run"])]
-        if own.empty:
+    def draw_done(block: pd.DataFrame, axes: Axes) -> None:
+        lines = weights[weights["run"].isin(block.loc[block["status"] == "done", "run"])]
+        if lines.empty:
             blank(axes, "no layer was measured")
         else:
-            draw(own, axes)
+            draw(lines, axes)
 
-    return panels(at_best(rows), draw_known)
+    return panels(at_best(rows), draw_done)
 
 
-def _shades(own: pd.DataFrame) -> list[tuple[str, tuple[float, float, float]]]:
+def _shades(lines: pd.DataFrame) -> list[tuple[str, tuple[float, float, float]]]:
     """Each layer with its color, from the first to the last."""
-    names = list(own["layer"].unique())
+    names = list(lines["layer"].unique())
     return list(zip(names, sns.color_palette("viridis", len(names) + 1)[:-1], strict=True))

@@ -63,5 +63,5 @@ def spread(seeds: pd.DataFrame) -> list[pd.Series]:
 
 def blank(axes: Axes, why: str) -> None:
     """A panel with nothing to draw, and the reason."""
-    said = "\n".join(textwrap.wrap(why, 50))
-    axes.text(0.5, 0.5, said, ha="center", va="center", transform=axes.transAxes)
+    text = "\n".join(textwrap.wrap(why, 50))
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)

@@ -6,37 +6,37 @@ import pandas as pd
 
 from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import by_setting
-from scaling.reporting import caveats as cautions
+from scaling.reporting.caveats import sweep_caveats, trivial
 from scaling.reporting.run_caveats import caveats
 
-LEGEND = "* best of its batch   ! surely worse than frequencies (unigram)   (%) steps clipped"
+LEGEND = "* best of its batch   ! significantly worse than unigram   (%) steps clipped"
 
 
-def table(rows: pd.DataFrame, *, with_cautions: bool = True) -> str:
+def table(rows: pd.DataFrame, *, with_caveats: bool = True) -> str:
     """Validation loss with batch down and lr across, one block for each other setting.
 
-    Where only the clip varies at each batch size, clips are across. Seeds are averaged. Below it
-    stands what a reader must know before believing an optimum.
+    Clips are across if only the clip varies at each batch size. Seeds are averaged. Caveats of the
+    sweep follow below.
 
     Args:
         rows: as `scaling.results.read` gives them.
-        with_cautions: add `scaling.reporting.caveats`.
+        with_caveats: add those of `scaling.reporting.caveats`.
     """
     across = "clip" if clips_only(rows) else "lr"
     together = ("clip",) if across == "clip" else ()
     settings = by_setting(rows, together=together)
     blocks = [_block(title, block, across) for title, block in settings]
-    below = "\n".join([LEGEND, *(cautions.cautions(rows) if with_cautions else [])])
+    below = "\n".join([LEGEND, *(sweep_caveats(rows) if with_caveats else [])])
     return "\n\n".join(["Validation loss in nats", *blocks, below])
 
 
 def line(rows: pd.DataFrame) -> str:
-    """One run in a few lines, its loss beside what is trivially reachable."""
+    """One run in a few lines, with the losses that need no learning beside its own."""
     row = rows.iloc[0]
     if row.status not in FINISHED:
         return f"{row.status}  {row.run}"
     loss = f"{row.val_loss:.4f} +- {row.val_loss_se:.4f} nats"
-    beside = ", ".join(f"{name} {value:.3f}" for name, value in cautions.trivial(rows).items())
+    beside = ", ".join(f"{name} {value:.3f}" for name, value in trivial(rows).items())
     lines = [
         f"{row.status}      {row.run}",
         f"val_loss  {loss if pd.notna(row.val_loss) else 'not finite'}  ({beside})",
@@ -60,8 +60,8 @@ def line(rows: pd.DataFrame) -> str:
         shares = ", ".join(f"{name} {value:.2%}" for name, value in measured.items())
         lines.append(f"accuracy  {shares.replace('%', ' %')}")
     lines.append(f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters")
-    warned = (f"warning   {found.kind}: {found.sentence}; {found.remedy}" for found in caveats(row))
-    return "\n".join([*lines, *warned])
+    lines += [f"warning   {one.kind}: {one.sentence}; {one.remedy}" for one in caveats(row)]
+    return "\n".join(lines)
 
 
 def clips_only(rows: pd.DataFrame) -> bool:
@@ -114,7 +114,7 @@ def _cell(runs: pd.DataFrame, *, best: bool) -> str:
 def _means(block: pd.DataFrame, across: str) -> dict[int, pd.Series]:
     """Mean loss of each lr or clip, in ascending order, by batch that has one.
 
-    A run that diverged is worse than any finite loss, and so is a cell that it belongs to.
+    A run that diverged counts as worse than any finite loss, and so does its cell.
     """
     ended = block[block["status"].isin(FINISHED)]
     losses = ended["val_loss"].where(ended["status"] == "done", math.inf)

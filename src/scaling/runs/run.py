@@ -214,7 +214,7 @@ def _build(
     module.configure_optimizers()  # so that what it refuses is refused now
     wanted = (settings["callbacks"] or {}).items()
     callbacks = [build(node, f"callbacks.{name}") for name, node in wanted if node is not None]
-    callbacks += [OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
+    callbacks += [*task.observers(module, data), OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
     parts.check_callbacks(callbacks)
     number = resumed.threads if resumed and resumed.threads else _threads(settings, data, module)
     if resumed and settings["threads"] not in (None, number):

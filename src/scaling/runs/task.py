@@ -11,6 +11,7 @@ import lightning as L
 import torch
 
 from scaling.adaptation.batch_norm import normalises_batches
+from scaling.adaptation.evaluation import Evaluation
 from scaling.adaptation.module import Adapter
 from scaling.config import identity
 from scaling.config.cell import build, keys_of
@@ -62,10 +63,14 @@ def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) ->
     _check_installed(federation.backend)
     with keys_of(settings["data"], "data"):
         data.check_growth(steps)
-    adapter: Adapter = build(
-        settings["adaptation"], "adaptation", net=net, sizes=data.batches.size, **ways
-    )
+    given = {"net": net, "query": data.query, "sizes": data.batches.size, **ways}
+    adapter: Adapter = build(settings["adaptation"], "adaptation", **given)
     return adapter
+
+
+def observers(module: L.LightningModule, data: Any) -> list[L.Callback]:
+    """Callbacks that a module needs, whatever the config lists: those that score it on the data."""
+    return [Evaluation(module, data)] if isinstance(module, Adapter) else []
 
 
 def _check_statistics(settings: Mapping[str, Any], data: Any) -> None:

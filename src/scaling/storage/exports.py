@@ -245,8 +245,8 @@ def _repeats(table: pd.DataFrame, path: Path) -> pd.Series:
     cell = [key for key in settings_of(table) if key != "seed"]
     groups = table.groupby(cell, dropna=False)
     if groups.ngroups < len(table):
-        known = (*cell, *ASSUMED, "run", "study")
-        others = [key for key in map(str, table) if key not in known and "." not in key]
+        accounted = (*cell, *ASSUMED, "run", "study")
+        others = [key for key in map(str, table) if key not in accounted and "." not in key]
         counted = [key for key in others if not pd.api.types.is_float_dtype(table[key])]
         unclear = [
             key for key in counted if len(table[[*cell, key]].drop_duplicates()) > groups.ngroups

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 FILE = ".lock"
 
-_until_exit: list[IO[str]] = []  # open files, whose locks end with this process
+_kept: list[IO[str]] = []  # open files, whose locks end with this process
 
 
 def keep(path: Path) -> bool:
@@ -22,7 +22,7 @@ def keep(path: Path) -> bool:
     if not _granted(file, fcntl.LOCK_EX):
         file.close()
         return False
-    _until_exit.append(file)
+    _kept.append(file)
     return True
 
 

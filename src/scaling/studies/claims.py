@@ -8,57 +8,59 @@ from typing import Literal
 import pandas as pd
 
 Word = Literal["holds", "fails", "cannot tell"]
+POSITIVE, NEGATIVE = (0.0, math.inf), (-math.inf, 0.0)  # regions of differences
+LARGER, SMALLER = (1.0, math.inf), (0.0, 1.0)  # regions of factors
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic of the tables, with an interval; nan where the tables do not support one."""
+    """A statistic with its interval; nan where the tables do not support one."""
 
     value: float
     low: float
     high: float
-    shown: str  # the numbers as a reader wants them, with their unit
-    would_tell: str = ""  # what to measure where this is not enough
+    shown: str  # the numbers with their unit, for a reader
+    would_tell: str = ""  # what to measure if the interval is too wide
 
     @classmethod
     def missing(cls, reason: str, would_tell: str = "") -> "Estimate":
-        """None, and why."""
+        """No statistic, and the reason."""
         return cls(math.nan, math.nan, math.nan, reason, would_tell)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence that says that a statistic lies in a region."""
+    """A sentence that is true if a statistic lies in a region."""
 
     sentence: str
-    region: tuple[float, float]  # where the statistic lies if the sentence is true
-    statistic: Callable[[pd.DataFrame], Estimate]  # of rows
-    source: str = ""  # who claimed it
+    region: tuple[float, float]  # closed; where the statistic lies if the sentence is true
+    statistic: Callable[[pd.DataFrame], Estimate]  # from rows
+    source: str = ""  # who claims it
 
     def judge(self, rows: pd.DataFrame) -> "Verdict":
-        """Hold the sentence against the rows of a sweep."""
+        """Judge the sentence by the rows of a sweep."""
         return self.weigh(self.statistic(rows))
 
-    def weigh(self, found: Estimate) -> "Verdict":
-        """Hold the sentence against its statistic.
+    def weigh(self, estimate: Estimate) -> "Verdict":
+        """Judge the sentence by its statistic.
 
-        It holds if the whole interval lies in the region, fails if no part of it does, and else
+        It holds if the whole interval lies in the region and fails if no part of it does. Otherwise
         the rows cannot tell: as in a test of equivalence (Schuirmann, 1987), absence of evidence
-        is never a `holds`.
+        never means `holds`.
         """
         low, high = self.region
         word: Word = "cannot tell"
-        if low <= found.low and found.high <= high:
+        if low <= estimate.low and estimate.high <= high:
             word = "holds"
-        elif found.high < low or found.low > high:
+        elif estimate.high < low or estimate.low > high:
             word = "fails"
-        would_tell = found.would_tell if word == "cannot tell" else ""
-        return Verdict(self.sentence, word, found.shown, would_tell, self.source)
+        would_tell = estimate.would_tell if word == "cannot tell" else ""
+        return Verdict(self.sentence, word, estimate.shown, would_tell, self.source)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the tables say of a claim."""
+    """A claim and what the tables say of it."""
 
     sentence: str
     word: Word

@@ -11,58 +11,71 @@ import pandas as pd
 from scaling.analysis import clipping_regimes, effects, powerlaws
 from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import by_setting
-from scaling.studies.claims import Claim, Estimate, Verdict
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.claims import LARGER, POSITIVE, Claim, Estimate, Verdict
+from scaling.studies.clipping_figures import loss_against_clip, update_against_clip
+from scaling.studies.study import Drawing, drawings
+from scaling.studies.sweep_tables import SweepTables, where
+
+ORDER = 2
 
 
-def applies(evidence: Evidence) -> bool:
-    """Whether a sweep varies what the question is about."""
-    return any(True for _ in _blocks(evidence.rows))
+def applies(sweep: SweepTables) -> bool:
+    """Whether the clip varies in some setting."""
+    return any(True for _ in _blocks(sweep.rows))
 
 
-def sentences(evidence: Evidence) -> Iterator[str]:
+def sentences(sweep: SweepTables) -> Iterator[str]:
     """What a sweep says of clipping: regimes, updates, the effect of the ceiling."""
-    for title, block in _blocks(evidence.rows):
-        where = f" ({title})" if title else ""
-        cells = _cells(evidence, block)
+    for title, block in _blocks(sweep.rows):
+        setting = where(title)
+        cells = _cells(sweep, block)
         counts = Counter(regime.regime for regime in cells)
-        said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-        yield f"Cells by steps clipped{where}: {said} (free: under 1 %; saturated: 99 % or more)"
-        found = _response(block)
-        if not math.isnan(found.value):
+        shown = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        yield f"Cells by steps clipped{setting}: {shown} (free: under 1 %; saturated: 99 % or more)"
+        response = _response(block)
+        if not math.isnan(response.value):
             optimizer = str(block["optimizer"].iloc[0])
-            yield f"Where every step is clipped{where}, {found.shown}: {_means(optimizer, found)}"
-        if known := [cell for cell in cells if cell.regime in ("saturated", "transition")]:
-            most = max(known, key=lambda cell: cell.clip_percent)
+            meaning = _meaning(optimizer, response)
+            yield f"Where every step is clipped{setting}, {response.shown}: {meaning}"
+        if clipped := [cell for cell in cells if cell.regime in ("saturated", "transition")]:
+            most = max(clipped, key=lambda cell: cell.clip_percent)
             yield f"The cell that is clipped most: {clipping_regimes.explain(most)}"
-        yield from _effect(block, where)
+        yield from _effect(block, setting)
 
 
-def _cells(evidence: Evidence, block: pd.DataFrame) -> tuple[clipping_regimes.Regime, ...]:
+def _cells(sweep: SweepTables, block: pd.DataFrame) -> tuple[clipping_regimes.Regime, ...]:
     """The regime of each cell, with the coefficient's drift where the steps are at hand."""
-    return clipping_regimes.clip_regimes(block, evidence.steps if len(evidence.steps) else None)
+    return clipping_regimes.clip_regimes(block, sweep.steps if len(sweep.steps) else None)
 
 
-def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
+def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
     """`clip_regimes`: a line for each cell; `clip_effects`: a line for each other ceiling."""
     cells, contrasts = [], []
-    for title, block in _blocks(evidence.rows):
-        cells += [{"setting": title, **asdict(cell)} for cell in _cells(evidence, block)]
-        with contextlib.suppress(ValueError):  # which a sentence says
+    for title, block in _blocks(sweep.rows):
+        cells += [{"setting": title, **asdict(cell)} for cell in _cells(sweep, block)]
+        with contextlib.suppress(ValueError):  # a sentence gives the reason
             effect = effects.effect_of(block, "clip", reference=float(block["clip"].max()))
             contrasts += [{"setting": title, **asdict(contrast)} for contrast in effect.contrasts]
-    found = {"clip_regimes": pd.DataFrame(cells), "clip_effects": pd.DataFrame(contrasts)}
+    lines = {"clip_regimes": cells, "clip_effects": contrasts}
     return {
-        name: table.drop(columns="where", errors="ignore") for name, table in found.items()
-        if len(table)
-    }  # fmt: skip
+        name: pd.DataFrame(those).drop(columns=["where", "notes"], errors="ignore")
+        for name, those in lines.items()
+        if those
+    }
 
 
-def _means(optimizer: str, found: Estimate) -> str:
-    """What the slope of the update by the clip says, in words."""
-    if found.low > 0.9 and found.high < 1.1:
+def figures(sweep: SweepTables) -> dict[str, Drawing]:
+    """Loss and measured update against the clip."""
+    measured = sweep.rows["update_norm"].notna().any()
+    draws = [loss_against_clip, *([update_against_clip] if measured else [])]
+    return drawings(draws, sweep.rows)
+
+
+def _meaning(optimizer: str, slope: Estimate) -> str:
+    """What the slope of the update against the clip means."""
+    if slope.low > 0.9 and slope.high < 1.1:
         return "clip acts there as a learning rate"
-    if abs(found.low) < 0.1 and abs(found.high) < 0.1:
+    if abs(slope.low) < 0.1 and abs(slope.high) < 0.1:
         why = (
             ", because a constant factor on the gradient divides out" if "adam" in optimizer else ""
         )
@@ -71,14 +84,13 @@ def _means(optimizer: str, found: Estimate) -> str:
 
 
 def _response(rows: pd.DataFrame) -> Estimate:
-    """How the mean update goes with the clip where all steps are clipped, over all cells."""
-    found = clipping_regimes.updates(rows)
-    known = [response for response in found if response.identified]
-    if not known:
-        reason = found[0].reason if found else "no clip is finite"
-        return Estimate.missing(reason)
-    slope = sum(response.slope for response in known) / len(known)
-    low, high = min(r.low for r in known), max(r.high for r in known)
+    """How the mean update depends on the clip where all steps are clipped, over all cells."""
+    responses = clipping_regimes.updates(rows)
+    identified = [response for response in responses if response.identified]
+    if not identified:
+        return Estimate.missing(responses[0].reason if responses else "no clip is finite")
+    slope = sum(response.slope for response in identified) / len(identified)
+    low, high = min(r.low for r in identified), max(r.high for r in identified)
     span = f"95 % intervals of all cells: {low:.3f} to {high:.3f}"
     shown = f"the mean update goes as clip^{slope:.3f} ({span})"
     return Estimate(slope, low, high, shown)
@@ -86,37 +98,40 @@ def _response(rows: pd.DataFrame) -> Estimate:
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The settings in which the clip varies, of runs that ended."""
-    known = rows[rows["status"].isin(FINISHED)]
-    for title, block in by_setting(known, together=("clip",)):
+    finished = rows[rows["status"].isin(FINISHED)]
+    for title, block in by_setting(finished, together=("clip",)):
         if block["clip"].nunique() > 1:
             yield title, block
 
 
-def _effect(rows: pd.DataFrame, where: str) -> Iterator[str]:
-    """The ceilings against none, or against the largest, paired by cell and seed."""
+def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
+    """Each ceiling against none, or against the largest, paired by cell and seed."""
     try:
         effect = effects.effect_of(rows, "clip", reference=float(rows["clip"].max()))
     except ValueError as error:
-        yield f"Effect of clip{where}: cannot tell; {error}"
+        yield f"Effect of clip{setting}: cannot tell; {error}"
         return
+    if effect.notes:
+        yield f"Effect of clip{setting}: {'; '.join(effect.notes)}"
     untold: dict[str, list[str]] = defaultdict(list)
     for contrast in effect.contrasts:
         if math.isnan(contrast.low):
-            untold[contrast.reason].append(f"{contrast.b:g}")
+            untold["; ".join([contrast.reason, *contrast.notes])].append(f"{contrast.b:g}")
     for reason, clips in untold.items():
         yield (
-            f"Loss at clip {', '.join(clips)} minus that at {effect.contrasts[0].a:g}{where}: "
+            f"Loss at clip {', '.join(clips)} minus that at {effect.contrasts[0].a:g}{setting}: "
             f"cannot tell; {reason}"
         )
     for contrast in effect.contrasts:
         if math.isnan(contrast.low):
             continue
-        what = f"Loss at clip {contrast.b:g} minus that at {contrast.a:g}{where}"
-        more = f"smallest effect that would show alone: {contrast.smallest_detectable:.3f}"
+        what = f"Loss at clip {contrast.b:g} minus that at {contrast.a:g}{setting}"
+        smallest = f"smallest effect that would show alone: {contrast.smallest_detectable:.3f}"
+        reasons = "; ".join([contrast.reason or smallest, *contrast.notes])
         yield (
             f"{what}: {contrast.difference:+.4f} nats, 95 % interval {contrast.low:+.4f} to "
             f"{contrast.high:+.4f} over {contrast.seeds} seeds and {contrast.pairs} pairs, Holm's "
-            f"p {contrast.p_holm:.2g}: {contrast.verdict} ({contrast.reason or more})"
+            f"p {contrast.p_holm:.2g}: {contrast.verdict} ({reasons})"
         )
 
 
@@ -157,9 +172,11 @@ def effective_exponent(rows: pd.DataFrame) -> Estimate:
         return Estimate.missing("the gradient norm was not measured in every run")
     cells = done.groupby(["clip", "batch", "lr"])["val_loss"].mean()
     best = float(cells.reset_index().sort_values("val_loss")["clip"].iloc[0])
-    own = done[done["clip"] == best]
-    norms = own.groupby(["batch", "lr"])["grad_norm_pre_clip"].transform("mean")
-    law = powerlaws.learning_rate_law(own.assign(lr=own["lr"] * (best / norms).clip(upper=1)))
+    at_best = done[done["clip"] == best]
+    norms = at_best.groupby(["batch", "lr"])["grad_norm_pre_clip"].transform("mean")
+    law = powerlaws.learning_rate_law(
+        at_best.assign(lr=at_best["lr"] * (best / norms).clip(upper=1))
+    )
     if not law.identified:
         return Estimate.missing(f"no exponent at clip {best:g}: {law.reason}")
     shown = (
@@ -170,25 +187,18 @@ def effective_exponent(rows: pd.DataFrame) -> Estimate:
 
 
 CLAIMS = (
-    Claim(
-        "A ceiling of 1 is better than every other and than none",
-        region=(0.0, math.inf), statistic=best_is_one, source="phase 3b: clip = 1.0 best for both",
-    ),
-    Claim(
-        "Clipping acts as a learning rate: where all steps are clipped the update is proportional "
-        "to the clip",
-        region=(0.9, 1.1), statistic=_response, source="effective LR = LR x clip / norm",
-    ),
-    Claim(
-        "The effective learning rate, lr x clip / norm, grows faster than the batch size",
-        region=(1.0, math.inf), statistic=effective_exponent,
-        source="phase 3b: effective beta about 1.6",
-    ),
+    Claim("A ceiling of 1 is better than every other and than none",
+          POSITIVE, best_is_one, "phase 3b: clip = 1.0 best for both"),
+    Claim("Clipping acts as a learning rate: where all steps are clipped the update is "
+          "proportional to the clip", (0.9, 1.1), _response,
+          "effective LR = LR x clip / norm"),
+    Claim("The effective learning rate, lr x clip / norm, grows faster than the batch size",
+          LARGER, effective_exponent, "phase 3b: effective beta about 1.6"),
 )  # fmt: skip
 
 
-def verdicts(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
+def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
     """The claims of the field, for each setting other than batch, lr, clip and seed."""
-    for title, block in _blocks(evidence.rows):
+    for title, block in _blocks(sweep.rows):
         for claim in CLAIMS:
             yield title, claim.judge(block)

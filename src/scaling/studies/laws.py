@@ -11,11 +11,13 @@ import pandas as pd
 from scaling.analysis import clipping_regimes, law_selection, optima, powerlaws
 from scaling.contracts.settings import by_setting
 from scaling.studies import naive_fit
-from scaling.studies.claims import Claim, Estimate, Verdict
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.claims import NEGATIVE, POSITIVE, Claim, Estimate, Verdict
+from scaling.studies.laws_figures import optimal_lr
+from scaling.studies.study import Drawing, drawings
+from scaling.studies.sweep_tables import SweepTables, where
 
+ORDER = 1
 HYPOTHESES = {"0": 0.0, "1/2": 0.5, "2/3": 2 / 3, "1": 1.0}
-ENDLESS = math.inf
 
 
 def exponent(rows: pd.DataFrame) -> Estimate:
@@ -24,62 +26,53 @@ def exponent(rows: pd.DataFrame) -> Estimate:
     if not law.identified:
         return Estimate.missing(f"no exponent: {law.reason}")
     shown = f"exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to {law.high:.2f}"
-    seeds, wide = rows["seed"].nunique(), law.high - law.low
-    narrower = math.ceil(seeds * (wide / 0.2) ** 2)  # errors fall with the root of the runs
-    enough = f"about {narrower} seeds, or more batch sizes, for +- 0.1"
-    return Estimate(law.exponent, law.low, law.high, shown, enough if wide > 0.2 else "")
+    width = law.high - law.low
+    seeds = math.ceil(rows["seed"].nunique() * (width / 0.2) ** 2)  # errors fall as 1 / sqrt(runs)
+    enough = f"about {seeds} seeds, or more batch sizes, for +- 0.1"
+    return Estimate(law.exponent, law.low, law.high, shown, enough if width > 0.2 else "")
 
 
 CLAIMS = (
-    Claim(
-        "The best learning rate grows with the batch size",
-        region=(0.0, ENDLESS), statistic=exponent,
-    ),
-    Claim(
-        "The best learning rate falls with the batch size",
-        region=(-ENDLESS, 0.0), statistic=exponent, source="phase 2: -0.36 +- 0.54",
-    ),
-    Claim(
-        "The best learning rate grows about in proportion to the batch size",
-        region=(0.8, 1.54), statistic=exponent, source="phase 2.5: 1.17 +- 0.57",
-    ),
-    Claim(
-        "The best learning rate does not depend on the batch size",
-        region=(-0.1, 0.1), statistic=exponent, source="phase 3a: beta = 0",
-    ),
+    Claim("The best learning rate grows with the batch size", POSITIVE, exponent),
+    Claim("The best learning rate falls with the batch size",
+          NEGATIVE, exponent, "phase 2: -0.36 +- 0.54"),
+    Claim("The best learning rate grows about in proportion to the batch size",
+          (0.8, 1.54), exponent, "phase 2.5: 1.17 +- 0.57"),
+    Claim("The best learning rate does not depend on the batch size",
+          (-0.1, 0.1), exponent, "phase 3a: beta = 0"),
 )  # fmt: skip
 
 
-def applies(evidence: Evidence) -> bool:
-    """Whether a sweep varies what the question is about."""
-    return any(True for _ in _blocks(evidence.rows))
+def applies(sweep: SweepTables) -> bool:
+    """Whether some setting has several batch sizes and learning rates."""
+    return any(True for _ in _blocks(sweep.rows))
 
 
-def sentences(evidence: Evidence) -> Iterator[str]:
+def sentences(sweep: SweepTables) -> Iterator[str]:
     """What a sweep says of the law, for each setting other than batch, lr and seed."""
-    for title, block in _blocks(evidence.rows):
-        yield _sentence(block, f" ({title})" if title else "")
+    for title, block in _blocks(sweep.rows):
+        yield _sentence(block, where(title))
         yield from _within_regimes(block, title)
 
 
-def _sentence(block: pd.DataFrame, where: str) -> str:
-    """The law, the hypotheses inside its interval, its rivals, and what a plain fit would say."""
+def _sentence(block: pd.DataFrame, setting: str) -> str:
+    """The law, the hypotheses in its interval, other laws, and the result of a plain fit."""
     law = powerlaws.learning_rate_law(block)
     beside = naive_fit.words(block)
-    found = optima.optimum(block)
-    if all(one.status == "flat" for one in found):
-        depth = max(one.depth for one in found)
+    best = optima.optimum(block)
+    if all(one.status == "flat" for one in best):
+        depth = max(one.depth for one in best)
         return (
-            f"LR_opt against batch{where}: there is none to follow; over the whole grid losses "
+            f"LR_opt against batch{setting}: no optimum to follow; over the whole grid losses "
             f"differ by at most {depth:.2g} nats at every batch size{beside}"
         )
     if not law.identified:
-        return f"LR_opt against batch{where}: cannot tell an exponent; {law.reason}{beside}"
+        return f"LR_opt against batch{setting}: cannot tell an exponent; {law.reason}{beside}"
     inside = [name for name, value in HYPOTHESES.items() if law.contains(value)]
     rest = [name for name in HYPOTHESES if name not in inside]
     how = "" if law.method == "surface" else ", minima found one by one"
     text = (
-        f"LR_opt against batch{where}: exponent {law.exponent:.2f}, 95 % interval "
+        f"LR_opt against batch{setting}: exponent {law.exponent:.2f}, 95 % interval "
         f"{law.low:.2f} to {law.high:.2f}{how}"
     )
     text += f"; contains {', '.join(inside)}" if inside else ""
@@ -94,14 +87,16 @@ def _sentence(block: pd.DataFrame, where: str) -> str:
     if compared.fits:
         nearest = min(compared.fits, key=lambda fit: fit.left_out)
         text += (
-            f", and the {nearest.name} law foretells a batch size left out best (off by a factor "
-            f"of {math.exp(nearest.left_out):.2f})"
+            f", and the {nearest.name} law predicts held-out batch sizes best (off by a factor of "
+            f"{math.exp(nearest.left_out):.2f})"
         )
+    elif compared.reason:
+        text += f"; laws are not compared ({compared.reason})"
     return text + beside
 
 
 def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
-    """Laws of the cells in which clipping did the same, where it did not do the same in all."""
+    """The law of each clipping regime, if there are several."""
     if "clip_percent" not in block or not np.isfinite(block["clip"]).all():
         return
     parts = clipping_regimes.within(block, clipping_regimes.clip_regimes(block))
@@ -118,37 +113,40 @@ def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
             )
 
 
-def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
-    """`optima`, `laws` and `candidates`: what the sentences are made of, for each setting."""
-    found: dict[str, list[dict[str, Any]]] = {"optima": [], "laws": [], "candidates": []}
-    for title, block in _blocks(evidence.rows):
-        vertices = {vertex.batch: asdict(vertex) for vertex in optima.vertices(block)}
+def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
+    """`optima`, `laws` and `candidates`: the numbers behind the sentences, for each setting."""
+    lines: dict[str, list[dict[str, Any]]] = {"optima": [], "laws": [], "candidates": []}
+    for title, block in _blocks(sweep.rows):
+        naive = {one.batch: asdict(one) for one in optima.naive_optima(block)}
         for one in optima.optimum(block):
-            shapes = vertices.get(one.batch, {})
-            beside = {key: shapes.get(key) for key in ("argmin", "three", "whole")}
-            found["optima"].append({"setting": title, **asdict(one), **beside})
-        law, line = (
-            asdict(powerlaws.learning_rate_law(block)),
-            naive_fit.line(naive_fit.best_tried(block)),
-        )
+            other = naive.get(one.batch, {})
+            beside = {key: other.get(key) for key in ("argmin", "three", "whole")}
+            lines["optima"].append({"setting": title, **asdict(one), **beside})
+        law = asdict(powerlaws.learning_rate_law(block))
+        fit = naive_fit.line(naive_fit.best_tried(block))
         del law["optima"]
-        beside = {f"plain_{key}": value for key, value in asdict(line).items()} if line else {}
-        found["laws"].append({"setting": title, **law, **beside})
-        for fit in law_selection.candidates(block).fits:
-            parameters = ", ".join(f"{key}={value:.4g}" for key, value in fit.parameters)
-            numbers = {"aicc": fit.aicc, "behind": fit.behind, "left_out": fit.left_out}
-            found["candidates"].append(
-                {"setting": title, "law": fit.name, "parameters": parameters, **numbers}
+        beside = {f"plain_{key}": value for key, value in asdict(fit).items()} if fit else {}
+        lines["laws"].append({"setting": title, **law, **beside})
+        for candidate in law_selection.candidates(block).fits:
+            parameters = ", ".join(f"{key}={value:.4g}" for key, value in candidate.parameters)
+            numbers = {key: getattr(candidate, key) for key in ("aicc", "behind", "left_out")}
+            lines["candidates"].append(
+                {"setting": title, "law": candidate.name, "parameters": parameters, **numbers}
             )
-    return {name: pd.DataFrame(lines) for name, lines in found.items() if lines}
+    return {name: pd.DataFrame(those) for name, those in lines.items() if those}
 
 
-def verdicts(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
+def figures(sweep: SweepTables) -> dict[str, Drawing]:
+    """The law through the optima of the batch sizes."""
+    return drawings([optimal_lr], sweep.rows)
+
+
+def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
     """The claims of the field, judged for each setting other than batch, lr and seed."""
-    for title, block in _blocks(evidence.rows):
-        found = exponent(block)  # which all of them are about
+    for title, block in _blocks(sweep.rows):
+        estimate = exponent(block)  # the statistic of all claims
         for claim in CLAIMS:
-            yield title, claim.weigh(found)
+            yield title, claim.weigh(estimate)
 
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

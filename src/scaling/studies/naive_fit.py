@@ -1,4 +1,4 @@
-"""What a plain analysis would have said of the best lr, to stand beside what is known."""
+"""What a plain analysis says of the best lr, for comparison."""
 
 import math
 
@@ -9,10 +9,10 @@ from scaling.analysis import optima, powerlaws
 
 
 def best_tried(rows: pd.DataFrame) -> dict[float, float]:
-    """The lr of the lowest mean loss by batch size; of a table of optima, the lr that it has."""
+    """The lr of the lowest mean loss by batch size; for a table of optima, its lr."""
     if rows.groupby("batch")["lr"].nunique().max() == 1:
         return {float(b): float(lr) for b, lr in zip(rows["batch"], rows["lr"], strict=True)}
-    return {vertex.batch: vertex.argmin for vertex in optima.vertices(rows)}
+    return {one.batch: one.argmin for one in optima.naive_optima(rows)}
 
 
 def line(best: dict[float, float]) -> powerlaws.PlainFit | None:
@@ -23,10 +23,10 @@ def line(best: dict[float, float]) -> powerlaws.PlainFit | None:
 
 
 def words(rows: pd.DataFrame) -> str:
-    """The line, how many optima are at an end of the grid, and what it is without them.
+    """The line, how many optima are at an end of the grid, and the line without them.
 
-    Of a table of optima the grid is not known; so it is what the line is without the batch size
-    that moves it most. Fewer than three batch sizes give the range of lr that plain shapes give.
+    The grid of a table of optima is not known, so its second line leaves out the batch size that
+    moves it most. Fewer than three batch sizes give the range of lr of the plain methods.
     """
     best = best_tried(rows)
     fit = line(best)
@@ -34,28 +34,28 @@ def words(rows: pd.DataFrame) -> str:
         return _range(rows)
     if math.isnan(fit.r_squared):
         return f" [the best lr tried is {fit.constant:.3g} at every batch size]"
-    said = f"a plain fit of the {fit.count} best lr tried: {_shown(fit)}, R^2 {fit.r_squared:.2f}"
+    shown = f"a plain fit of the {fit.count} best lr tried: {_shown(fit)}, R^2 {fit.r_squared:.2f}"
     if rows.groupby("batch")["lr"].nunique().max() == 1:
-        return f" [{said}{_without_one(best, fit)}]"
+        return f" [{shown}{_without_one(best, fit)}]"
     ends = rows["lr"].min(), rows["lr"].max()
     inside = {batch: lr for batch, lr in best.items() if lr not in ends}
     if len(inside) == len(best):
-        return f" [{said}]"
+        return f" [{shown}]"
     rest = line(inside)
     without = f", without them {_shown(rest)}" if rest and not math.isnan(rest.r_squared) else ""
-    return f" [{said}; {len(best) - len(inside)} of them at an end of the grid{without}]"
+    return f" [{shown}; {len(best) - len(inside)} of them at an end of the grid{without}]"
 
 
 def _shown(fit: powerlaws.PlainFit) -> str:
-    exponent = round(fit.exponent, 2) + 0.0  # which makes 0 of a -0
+    exponent = round(fit.exponent, 2) + 0.0  # turns -0 into 0
     return f"{exponent:.2f} +- {fit.high - fit.exponent:.2f}"
 
 
 def _without_one(best: dict[float, float], fit: powerlaws.PlainFit) -> str:
-    """What the line is without the optimum that moves it most, and which lr stands repeatedly."""
+    """The line without the optimum that moves it most, and which batch sizes share the top lr."""
     highest = max(best.values())
     largest = [f"{batch:g}" for batch, lr in best.items() if lr == highest]
-    said = f"; batch {', '.join(largest)} have the highest lr" if len(largest) > 1 else ""
+    equal = f"; batch {', '.join(largest)} have the highest lr" if len(largest) > 1 else ""
     left = {
         batch: line({b: lr for b, lr in best.items() if b != batch})
         for batch in best
@@ -63,24 +63,24 @@ def _without_one(best: dict[float, float], fit: powerlaws.PlainFit) -> str:
     }
     moved = {batch: abs(one.exponent - fit.exponent) for batch, one in left.items() if one}
     if not moved:
-        return said
+        return equal
     most = max(moved, key=lambda batch: moved[batch])
     rest = left[most]
     assert rest is not None
-    return f"{said}; without batch {most:g} {_shown(rest)}"
+    return f"{equal}; without batch {most:g} {_shown(rest)}"
 
 
 def _range(rows: pd.DataFrame) -> str:
-    """Where plain shapes put the best lr, for too few batch sizes to draw a line."""
-    found = [
+    """The range of best lrs by plain methods, for too few batch sizes to draw a line."""
+    lrs = [
         lr
-        for vertex in optima.vertices(rows)
-        for lr in (vertex.argmin, vertex.three, vertex.whole)
+        for one in optima.naive_optima(rows)
+        for lr in (one.argmin, one.three, one.whole)
         if not math.isnan(lr)
     ]
-    if not found or min(found) == max(found):
+    if not lrs or min(lrs) == max(lrs):
         return ""
     return (
-        f" [plain analyses put it between {min(found):.2g} and {max(found):.2g}, depending on the "
+        f" [plain analyses put it between {min(lrs):.2g} and {max(lrs):.2g}, depending on the "
         f"shape assumed; batch sizes: {rows['batch'].nunique()}, which carry no interval]"
     )

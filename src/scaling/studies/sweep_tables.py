@@ -1,5 +1,6 @@
-"""The tables of a sweep, as studies look at them."""
+"""The tables of a sweep that studies look at."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,19 +10,19 @@ import pandas as pd
 from scaling import results
 
 
-@dataclass(frozen=True, eq=False)  # known by identity, so that what follows from it is kept
-class Evidence:
-    """Rows, and the longer tables of their runs, which are read when somebody asks for them.
+@dataclass(frozen=True, eq=False)  # hashed by identity, for caches of what is computed from it
+class SweepTables:
+    """Rows, and the longer tables of their runs, which are read on first use.
 
-    The longer ones are empty where they were not kept.
+    A longer table is empty if no run has it.
     """
 
     rows: pd.DataFrame
     folders: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, *folders: Path) -> "Evidence":
-        """Of runs, studies, or kept tables.
+    def of(cls, *folders: Path) -> "SweepTables":
+        """Read the rows below some folders: of runs, studies, or kept tables.
 
         Raises:
             FileNotFoundError: if there is no row below a folder.
@@ -41,7 +42,7 @@ class Evidence:
 
     @cached_property
     def windows(self) -> pd.DataFrame:
-        """A line per run and window that was scored."""
+        """A line per run and scored window."""
         return results.windows(*self.folders) if self.folders else pd.DataFrame()
 
     @cached_property
@@ -53,3 +54,15 @@ class Evidence:
     def layer_epochs(self) -> pd.DataFrame:
         """A line per run, epoch and parameter tensor."""
         return results.layer_epochs(*self.folders) if self.folders else pd.DataFrame()
+
+
+def where(title: str) -> str:
+    """The title of a setting in parentheses, for a sentence; empty if there is one setting only."""
+    return f" ({title})" if title else ""
+
+
+def stacked(parts: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Tables of settings as one, with their titles in front; empty ones are left out."""
+    tables = [part.assign(setting=title) for title, part in parts if len(part)]
+    whole = pd.concat(tables) if tables else pd.DataFrame({"setting": []})
+    return whole[["setting", *whole.columns.drop("setting")]]

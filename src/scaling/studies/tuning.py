@@ -6,68 +6,74 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-import numpy as np
 import pandas as pd
 
 from scaling.analysis import critical_batch, steps_to_loss
-from scaling.analysis.intervals import t_interval
-from scaling.analysis.lr_sensitivity import LEVEL, SEEDS, Sensitivity, sensitivity
+from scaling.analysis.intervals import FEWEST, LEVEL, slopes, t_interval
+from scaling.analysis.lr_sensitivity import Sensitivity, sensitivity
 from scaling.analysis.significance import seeds_needed
 from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import by_setting
-from scaling.studies.claims import Claim, Estimate, Verdict
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.claims import POSITIVE, Claim, Estimate, Verdict
+from scaling.studies.study import Drawing, drawings
+from scaling.studies.sweep_tables import SweepTables, where
+from scaling.studies.tuning_figures import lr_sensitivity, steps_and_examples
 
+ORDER = 3
 FACTOR = 3.0  # by which lr is off, at most
 
 
-def applies(evidence: Evidence) -> bool:
-    """Whether a sweep varies what the question is about."""
-    return any(True for _ in _blocks(evidence.rows))
+def applies(sweep: SweepTables) -> bool:
+    """Whether a setting has three learning rates, or steps of several batch sizes."""
+    races = _races(sweep.rows, sweep.steps)
+    return any(True for _ in (*_blocks(sweep.rows), *races))
 
 
-def sentences(evidence: Evidence) -> Iterator[str]:
+def sentences(sweep: SweepTables) -> Iterator[str]:
     """What a wrong lr costs, and what a larger batch saves, for each other setting."""
-    yield from _costs(evidence.rows)
-    yield from tradeoff_sentences(evidence.rows, evidence.steps)
+    yield from _costs(sweep.rows)
+    yield from tradeoff_sentences(sweep.rows, sweep.steps)
 
 
-def races(evidence: Evidence) -> bool:
-    """Whether there are steps of several batch sizes to compare."""
-    return any(True for _ in _races(evidence.rows, evidence.steps))
-
-
-def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
+def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
     """`lr_sensitivity`: what a wrong lr costs, a line for each setting and batch size."""
-    found = []
-    for title, block in _blocks(evidence.rows):
-        with contextlib.suppress(ValueError):  # which a sentence says
-            found += [
+    costs = []
+    for title, block in _blocks(sweep.rows):
+        with contextlib.suppress(ValueError):  # a sentence gives the reason
+            costs += [
                 {"setting": title, **asdict(one)} for one in sensitivity(block, factors=(FACTOR,))
             ]
-    return {"lr_sensitivity": pd.DataFrame(found).drop(columns="each")} if found else {}
+    return {"lr_sensitivity": pd.DataFrame(costs).drop(columns="each")} if costs else {}
+
+
+def figures(sweep: SweepTables) -> dict[str, Drawing]:
+    """The cost of a wrong lr, and the steps to a loss, where the sweep has either."""
+    costs = [lr_sensitivity] if any(True for _ in _blocks(sweep.rows)) else []
+    races = [steps_and_examples] if any(True for _ in _races(sweep.rows, sweep.steps)) else []
+    return drawings(costs, sweep.rows) | drawings(races, sweep.rows, sweep.steps)
 
 
 def _costs(rows: pd.DataFrame) -> Iterator[str]:
     for title, block in _blocks(rows):
-        subject = f"A learning rate off by up to a factor {FACTOR:g}{_where(title)}"
+        subject = f"A learning rate off by up to a factor {FACTOR:g}{where(title)}"
         try:
-            found = sensitivity(block, factors=(FACTOR,))
+            sensitivities = sensitivity(block, factors=(FACTOR,))
         except ValueError as error:
             yield f"{subject}: cannot tell what it costs; {error}"
             continue
-        known, doubts = [one for one in found if _is_known(one)], _doubts(found, block)
-        if not known:
+        bracketed = [one for one in sensitivities if _is_bracketed(one)]
+        doubts = _doubts(sensitivities, block)
+        if not bracketed:
             yield f"{subject}: cannot tell what it costs; {'; '.join(doubts)}"
             continue
-        costs = ", ".join(f"{one.lost:.3f}{_ends(one)} at {one.batch}" for one in known)
+        costs = ", ".join(f"{one.lost:.3f}{_ends(one)} at {one.batch}" for one in bracketed)
         text = f"{subject} costs on average, in nats, at each batch: {costs}"
-        if len(known) > 1 and all(one.seeds >= SEEDS for one in known):
-            found_trend = _trend(known, block)
-            change = f"costs {'more' if found_trend.value > 0 else 'less'} at larger batch sizes"
-            if not (found_trend.low > 0 or found_trend.high < 0):
+        if len(bracketed) > 1 and all(one.seeds >= FEWEST for one in bracketed):
+            slope = _trend(bracketed, block)
+            change = f"costs {'more' if slope.value > 0 else 'less'} at larger batch sizes"
+            if not (slope.low > 0 or slope.high < 0):
                 change = "whether that changes with the batch: cannot tell"
-            doubts = [f"{change}, {found_trend.shown}", *doubts]
+            doubts = [f"{change}, {slope.shown}", *doubts]
         yield "; ".join([text, *doubts])
 
 
@@ -83,18 +89,18 @@ def tradeoff_sentences(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[str
             where runs were evaluated many times; an empty table gives no sentence.
     """
     for title, block in _races(rows, losses):
-        subject = f"Steps against examples{_where(title)}"
+        subject = f"Steps against examples{where(title)}"
         try:
             reached = steps_to_loss.arrivals(block, losses)
-            found = critical_batch.tradeoff(reached.points)
+            hyperbola = critical_batch.tradeoff(reached.points)
         except ValueError as error:
             yield f"{subject}: cannot tell; {error}"
             continue
-        if len(found.optima) < 2:
-            few = len(found.optima)
+        if len(hyperbola.optima) < 2:
+            few = len(hyperbola.optima)
             yield f"{subject}: cannot tell; batch sizes with an lr at which every seed ended: {few}"
             continue
-        yield f"{subject}: {_course(reached, found)}; {_hyperbola(found)}"
+        yield f"{subject}: {_course(reached, hyperbola)}; {_hyperbola(hyperbola)}"
 
 
 def trend(rows: pd.DataFrame) -> Estimate:
@@ -105,23 +111,18 @@ def trend(rows: pd.DataFrame) -> Estimate:
     where noise is a third of the bowl's depth the interval misses in 12 %, not 5 %, on both sides.
     """
     try:
-        found = sensitivity(rows, factors=(FACTOR,))
+        sensitivities = sensitivity(rows, factors=(FACTOR,))
     except ValueError as error:
         return Estimate.missing(str(error))
-    return _trend([one for one in found if _is_known(one)], rows)
+    return _trend([one for one in sensitivities if _is_bracketed(one)], rows)
 
 
-CLAIMS = (
-    Claim(
-        "A wrong learning rate costs more at larger batch sizes",
-        region=(0.0, math.inf), statistic=trend,
-    ),
-)  # fmt: skip
+CLAIMS = (Claim("A wrong learning rate costs more at larger batch sizes", POSITIVE, trend),)
 
 
-def verdicts(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
+def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
     """The claims of the field, for each setting other than batch, lr and seed."""
-    for title, block in _blocks(evidence.rows):
+    for title, block in _blocks(sweep.rows):
         for claim in CLAIMS:
             yield title, claim.judge(block)
 
@@ -135,8 +136,11 @@ def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _races(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The settings with several batch sizes, of runs that ended and whose losses are at hand."""
-    if losses.empty:
+    """The settings with several batch sizes, of finished runs whose losses are at hand.
+
+    None of adapted runs: their loss is not what they are after.
+    """
+    if losses.empty or "query_accuracy" in rows:
         return
     ended = rows[rows["status"].isin(FINISHED) & rows["run"].isin(losses["run"].unique())]
     for title, block in by_setting(ended):
@@ -144,89 +148,88 @@ def _races(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[tuple[str, pd.D
             yield title, block
 
 
-def _is_known(one: Sensitivity) -> bool:
+def _is_bracketed(one: Sensitivity) -> bool:
     """Whether both sides of the best lr were tried, so that it may be the best."""
     return not one.edge and math.isfinite(one.lost)
 
 
-def _trend(known: Sequence[Sensitivity], rows: pd.DataFrame) -> Estimate:
-    if len(known) < 2:
+def _trend(bracketed: Sequence[Sensitivity], rows: pd.DataFrame) -> Estimate:
+    if len(bracketed) < 2:
         return Estimate.missing(
-            f"batch sizes whose best lr is inside the grid: {len(known)}; it takes 2",
+            f"batch sizes whose best lr is inside the grid: {len(bracketed)}; it takes 2",
             "learning rates on both sides of a best one that learns",
         )
-    table = pd.DataFrame({math.log2(one.batch): dict(one.each) for one in known}).dropna()
-    if len(table) < SEEDS:
+    table = pd.DataFrame({math.log2(one.batch): dict(one.each) for one in bracketed}).dropna()
+    if len(table) < FEWEST:
         seeds = f"seeds at every batch size: {len(table)}"
-        return Estimate.missing(f"{seeds}; an interval needs {SEEDS}", "three seeds of every cell")
-    x = table.columns.to_numpy(float) - table.columns.to_numpy(float).mean()
-    slopes = table.to_numpy(float) @ x / np.square(x).sum()
-    found, sd = t_interval(slopes, level=LEVEL, fewest=SEEDS), float(slopes.std(ddof=1))
-    kept = ", ".join(map(str, rows["protocol"].dropna().unique())) if "protocol" in rows else ""
+        return Estimate.missing(f"{seeds}; an interval needs {FEWEST}", "three seeds of every cell")
+    changes = slopes(table.columns.to_numpy(float), table.to_numpy(float))
+    interval, sd = t_interval(changes), float(changes.std(ddof=1))
+    protocol = ", ".join(map(str, rows["protocol"].dropna().unique())) if "protocol" in rows else ""
     shown = (
-        f"{found.value:+.2g} nats per doubling{f' at equal {kept}' if kept else ''} (95 % interval "
-        f"{found.low:+.2g} to {found.high:+.2g} over {len(table)} seeds)"
+        f"{interval.value:+.2g} nats per doubling{f' at equal {protocol}' if protocol else ''} "
+        f"(95 % interval {interval.low:+.2g} to {interval.high:+.2g} over {len(table)} seeds)"
     )
-    needed = seeds_needed(found.value / sd, LEVEL) if sd > 0 else math.inf
+    needed = seeds_needed(interval.value / sd, LEVEL) if sd > 0 else math.inf
     more = f"about {needed:.0f} seeds" if math.isfinite(needed) else ""
-    return Estimate(found.value, found.low, found.high, shown, more)
+    return Estimate(interval.value, interval.low, interval.high, shown, more)
 
 
-def _doubts(found: Sequence[Sensitivity], rows: pd.DataFrame) -> list[str]:
-    """What a reader must know of the costs, each with the batch sizes that it is about."""
+def _doubts(sensitivities: Sequence[Sensitivity], rows: pd.DataFrame) -> list[str]:
+    """Caveats of the costs, each with the batch sizes that it is about."""
     ceiling = rows["uniform_loss"].max() if "uniform_loss" in rows else math.nan
     uniform = f"the uniform loss, {ceiling:.3f}"
-    said: defaultdict[str, list[str]] = defaultdict(list)
-    for one in found:
+    batches: defaultdict[str, list[str]] = defaultdict(list)
+    for one in sensitivities:
+        inside = _is_bracketed(one)
         reasons = {
             "not known at batch {}: no seed has a loss at every lr": not one.seeds,
             f"not known at batch {{}}: no lr ends below {uniform}": one.seeds and not one.best > 0,
             f"not known at batch {{}}: the best lr is the {one.edge} tried": one.edge,
-            "may cost nothing at batch {}": _is_known(one) and one.low <= 0,
-            f"at least this at batch {{}}: losses above {uniform}, count as that": (
-                _is_known(one) and one.capped
-            ),
-            "the grid ends within the factor at batch {}": _is_known(one) and one.covered < 0.99,
+            "may cost nothing at batch {}": inside and one.low <= 0,
+            f"at least this at batch {{}}: losses above {uniform}, count as that": inside
+            and one.capped,
+            "the grid ends within the factor at batch {}": inside and one.covered < 0.99,
         }
         for why in (why for why, true in reasons.items() if true):
-            said[why].append(str(one.batch))
-    doubts = [why.format(", ".join(batches)) for why, batches in said.items()]
-    few = sorted({one.seeds for one in found if _is_known(one) and one.seeds < SEEDS})
+            batches[why].append(str(one.batch))
+    doubts = [why.format(", ".join(those)) for why, those in batches.items()]
+    few = sorted({one.seeds for one in sensitivities if _is_bracketed(one) and one.seeds < FEWEST})
     if few:
-        doubts.append(f"seeds: {few[0]}, and an interval needs {SEEDS}")
+        doubts.append(f"seeds: {few[0]}, and an interval needs {FEWEST}")
     return doubts
 
 
-def _course(reached: steps_to_loss.Arrivals, found: critical_batch.Tradeoff) -> str:
+def _course(reached: steps_to_loss.Arrivals, hyperbola: critical_batch.Tradeoff) -> str:
     """The steps to the target at each batch size, and what the largest one saves."""
     kind = "validation" if reached.loss == "val_loss" else "training"
     steps = ", ".join(
-        f"{'at most ' if batch in found.bounded else ''}{taken:.0f} at {batch}"
-        for batch, _, taken in found.optima
+        f"{'at most ' if batch in hyperbola.bounded else ''}{taken:.0f} at {batch}"
+        for batch, _, taken in hyperbola.optima
     )
     text = (
         f"a {kind} loss of {reached.target:.3f}, the lowest that every batch size comes to in "
         f"half a run, takes in steps at each batch {steps}"
     )
-    (small, _, most), (large, _, least) = found.optima[0], found.optima[-1]
-    if not {small, large} & set(found.bounded):
+    (small, _, most), (large, _, least) = hyperbola.optima[0], hyperbola.optima[-1]
+    if not {small, large} & set(hyperbola.bounded):
         times, saved = large / small, least / most
         text += (
             f"; {times:.3g} times the batch takes {saved:.2g} times the steps and "
             f"{saved * times:.2g} times the examples"
         )
-    if found.missed:
-        left = ", ".join(map(str, found.missed))
+    if hyperbola.missed:
+        left = ", ".join(map(str, hyperbola.missed))
         text += f"; left out: batch {left}, where at no lr every seed stays there"
     return text
 
 
-def _hyperbola(found: critical_batch.Tradeoff) -> str:
+def _hyperbola(hyperbola: critical_batch.Tradeoff) -> str:
     """The critical batch of a target with its interval, or why there is none."""
-    if not found.identified:
-        return f"cannot tell a critical batch: {found.reason}"
+    if not hyperbola.identified:
+        return f"cannot tell a critical batch: {hyperbola.reason}"
 
-    least, fewest, critical = found.steps_min, found.examples_min, found.critical_batch
+    least, fewest, critical = hyperbola.steps_min, hyperbola.examples_min, hyperbola.critical_batch
     return (
         f"S_min {least.value:.3g} steps ({least.low:.3g} to {least.high:.3g}), E_min "
         f"{fewest.value:.3g} examples ({fewest.low:.3g} to {fewest.high:.3g}); both are twice that "
@@ -237,7 +240,3 @@ def _hyperbola(found: critical_batch.Tradeoff) -> str:
 
 def _ends(one: Sensitivity) -> str:
     return "" if math.isnan(one.low) else f" ({one.low:.3f} to {one.high:.3f})"
-
-
-def _where(title: str) -> str:
-    return f" ({title})" if title else ""

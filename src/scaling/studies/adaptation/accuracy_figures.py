@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from scaling.figures.panels import HEIGHT, STYLE, WIDTH, wrapped
 from scaling.studies.adaptation.runs import arms, blocks
-from scaling.studies.over_clusters import gains, over_clusters
+from scaling.studies.cluster_intervals import gains, over_clusters
 
 GROWING = (0.8, 0.2, 0.4)  # a color that no fixed batch size has
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
@@ -25,16 +25,11 @@ SPLITS = {"query": ("query", "o"), "val": ("held-out", "s")}
 
 
 def entropy_and_diversity(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
-    """Entropy of the query's predictions, H(pbar) / log K, and how their gradients agree.
-
-    Means over folds and seeds, the first two on the whole query after each pass; a run that stopped
-    stays as it was, so that no mean changes because a run left. Triangles mark where runs stopped.
-    The cosine is between the gradients of both terms, on the mini-batches of the pass that ended
-    there: below 0 each undoes in part what the other does.
+    """Entropy of the predictions on the query, H(pbar) / log K, and how their gradients agree.
 
     Args:
-        table: as `scaling.studies.adaptation.study.measures` gives them.
-        lines: as `scaling.studies.adaptation.study.passes` gives them.
+        table: as `scaling.studies.adaptation.runs.measures` gives them.
+        lines: as `scaling.studies.adaptation.runs.passes` gives them.
     """
     names = {
         "query_entropy": "mean entropy of predictions (nats)",
@@ -52,12 +47,9 @@ def entropy_and_diversity(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
 def accuracy_over_passes(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
     """Accuracy on the query, on held-out windows and on the source, before, during and after.
 
-    Means over folds and seeds; a run that stopped stays as it was. Triangles mark where runs
-    stopped. The highest point of a line takes labels to find, and is no result.
-
     Args:
-        table: as `scaling.studies.adaptation.study.measures` gives them.
-        lines: as `scaling.studies.adaptation.study.passes` gives them.
+        table: as `scaling.studies.adaptation.runs.measures` gives them.
+        lines: as `scaling.studies.adaptation.runs.passes` gives them.
     """
     names = {
         "query_accuracy": "on the query",
@@ -75,13 +67,9 @@ def accuracy_over_passes(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
 def accuracy_by_batch(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
     """Accuracy after adaptation, and what it gains over the source, by batch size.
 
-    Bars are 95 % intervals over what is independent, seeds or folds; those of the gain are paired
-    and much narrower, for what sets one query apart from another falls out. Lines are means
-    without adaptation, and what the best classifier reaches, where that is known.
-
     Args:
-        table: as `scaling.studies.adaptation.study.measures` gives them.
-        lines: not needed.
+        table: as `scaling.studies.adaptation.runs.measures` gives them.
+        lines: unused; every figure of this study takes them.
     """
 
     def draw(block: pd.DataFrame, axes: Axes, what: str) -> None:
@@ -89,9 +77,9 @@ def accuracy_by_batch(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
         colors = sns.color_palette("colorblind", len(SPLITS))
         for i, (split, (name, marker)) in enumerate(SPLITS.items()):
             at = np.arange(len(names)) + 0.16 * (i - 0.5)
-            found = _ends(block, split, gained=what == "gain")
-            middle = found[:, 0]
-            reach = np.abs(found[:, 1:] - middle[:, None]).T
+            ends = _ends(block, split, gained=what == "gain")
+            middle = ends[:, 0]
+            reach = np.abs(ends[:, 1:] - middle[:, None]).T
             shown = np.nan_to_num(reach)  # where there is no interval, a point
             axes.errorbar(at, middle, yerr=shown, fmt=marker, markersize=5, capsize=2,
                           color=colors[i], label=name)  # fmt: skip
@@ -125,8 +113,8 @@ def _ends(block: pd.DataFrame, split: str, *, gained: bool) -> np.ndarray:
     """Value and ends for each arm, in percent."""
     names, key = arms(block), f"{split}_accuracy"
     if gained:
-        found = gains(block, split)
-        ends = [(found[arm].difference, found[arm].low, found[arm].high) for arm in names]
+        changes = gains(block, split)
+        ends = [(changes[arm].difference, changes[arm].low, changes[arm].high) for arm in names]
     else:
         ends = []
         for arm in names:
@@ -141,8 +129,8 @@ def _courses(
 ) -> None:
     """The mean over units of each arm by pass, each unit as it was when it stopped."""
     for arm, color in colors_of(block).items():
-        own = lines[lines["run"].isin(block.loc[block["arm"] == arm, "run"])]
-        wide = own.pivot_table(index="passes", columns="unit", values=key)
+        runs = lines[lines["run"].isin(block.loc[block["arm"] == arm, "run"])]
+        wide = runs.pivot_table(index="passes", columns="unit", values=key)
         ends = wide.notna()[::-1].idxmax()  # the last pass of each unit
         course = factor * wide.ffill().mean(axis=1)
         axes.plot(course.index, course, color=color, linewidth=1.3, label=arm)
@@ -156,12 +144,12 @@ def _beside(
     table: pd.DataFrame, draw: Callable[[pd.DataFrame, Axes, str], None], keys: tuple[str, ...]
 ) -> Figure:
     """A row of panels for each setting, one for each key; batch sizes are named on the right."""
-    found = list(blocks(table))
+    settings = list(blocks(table))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH * len(keys), HEIGHT * len(found)), layout="constrained")
-        for i, (title, block) in enumerate(found):
+        figure = Figure(figsize=(WIDTH * len(keys), HEIGHT * len(settings)), layout="constrained")
+        for i, (title, block) in enumerate(settings):
             for j, key in enumerate(keys):
-                axes = figure.add_subplot(len(found), len(keys), i * len(keys) + j + 1)
+                axes = figure.add_subplot(len(settings), len(keys), i * len(keys) + j + 1)
                 draw(block, axes, key)
                 if j == 0:
                     axes.set_title(wrapped(title), loc="left", pad=6)

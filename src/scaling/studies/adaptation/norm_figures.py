@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from scaling.analysis.trends import fold_trend
 from scaling.figures.panels import STYLE, wrapped
 from scaling.studies.adaptation.accuracy_figures import BESIDE, colors_of
-from scaling.studies.adaptation.norm_trends import has_trend, own_norms
+from scaling.studies.adaptation.norm_trends import has_trend, norms_of
 from scaling.studies.adaptation.runs import blocks
 
 ACROSS = 4  # arms in a row
@@ -21,27 +21,22 @@ WIDTH, HEIGHT = 3.1, 3.6  # inches of an arm
 def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
     """Gradient norm of mini-batches over the passes, a line for each query, with the number below.
 
-    A line is the mean over the mini-batches of a pass, of one fold and seed; a dot is its end, a
-    cross where it left early. Dashed is the mean of those still there, which changes when one
-    leaves; solid black adds up the increments of those there. Stars are the norm of the whole
-    query, by such increments: the noise of small batches is not in it.
-
     Args:
-        table: as `scaling.studies.adaptation.study.measures` gives them.
-        lines: as `scaling.studies.adaptation.study.passes` gives them.
+        table: as `scaling.studies.adaptation.runs.measures` gives them.
+        lines: as `scaling.studies.adaptation.runs.passes` gives them.
     """
-    found = [
+    arms = [
         (title, arm, color, block[block["arm"] == arm])
         for title, block in blocks(table)
         for arm, color in colors_of(block).items()
     ]
-    across = min(ACROSS, len(found))
-    down = -(-len(found) // across)
+    across = min(ACROSS, len(arms))
+    down = -(-len(arms) // across)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH * across + 1.6, HEIGHT * down), layout="constrained")
         grid = figure.add_gridspec(2 * down, across, height_ratios=[4, 1] * down)
         upper: Axes | None = None
-        for i, (title, arm, color, runs) in enumerate(found):
+        for i, (title, arm, color, runs) in enumerate(arms):
             row, column = divmod(i, across)
             upper = figure.add_subplot(grid[2 * row, column], sharey=upper)
             lower = figure.add_subplot(grid[2 * row + 1, column], sharex=upper)
@@ -60,25 +55,25 @@ def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
 
 
 def _draw(runs: pd.DataFrame, lines: pd.DataFrame, upper: Axes, lower: Axes, color: Any) -> None:
-    own = own_norms(runs, lines, "pass_grad_norm")
-    last = own["step"].max()
+    norms = norms_of(runs, lines, "pass_grad_norm")
+    last = norms["step"].max()
     named = {"color": color, "linewidth": 0.8, "alpha": 0.6}
-    for i, (_, course) in enumerate(own.groupby("fold")):
+    for i, (_, course) in enumerate(norms.groupby("fold")):
         course = course.sort_values("step")
         upper.plot(course["step"], course["gradient_norm"], **named, label="" if i else "one query")
         end = course.iloc[-1]
         mark = "x" if end["step"] < last else "."
         upper.plot(end["step"], end["gradient_norm"], mark, color=color, markersize=6)
-    if has_trend(own):
-        curve = fold_trend(own).curve
+    if has_trend(norms):
+        curve = fold_trend(norms).curve
         upper.plot(curve["survivors"], color="0.3", linestyle="--", label="mean of those there")
         upper.plot(curve["riskset"], color="black", linewidth=1.3, label="their increments")
         lower.step(curve.index, curve["at_risk"], where="post", color=color)
-    whole = own_norms(runs, lines, "query_grad_norm")
+    whole = norms_of(runs, lines, "query_grad_norm")
     if has_trend(whole):
         present = fold_trend(whole).curve["riskset"]
         upper.plot(present, "*", color="0.5", markersize=6, label="whole query")
     upper.set_yscale("log")
-    many = own["fold"].nunique()
+    many = norms["fold"].nunique()
     lower.set_ylim(0, 1.15 * max(1, many))
     lower.set_yticks([0, many])

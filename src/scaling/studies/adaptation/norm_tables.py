@@ -1,11 +1,11 @@
-"""The published study's tables of the gradient's norm, each beside its honest counterpart."""
+"""The published study's tables of the gradient norm, each beside a sound counterpart."""
 
 from collections.abc import Iterator
 
 import pandas as pd
 
 from scaling.analysis.trends import first_below, fold_trend
-from scaling.studies.adaptation.norm_trends import has_trend, own_norms
+from scaling.studies.adaptation.norm_trends import has_trend, norms_of
 from scaling.studies.adaptation.runs import arms
 
 THRESHOLD = 1e-4  # on the norm
@@ -13,17 +13,17 @@ EVERY, THIRD = 10, 3  # passes between those shown; early and late are a third e
 
 
 def by_pass(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    """The study's table: mean norm every 10 passes; and what those who are there did.
+    """The study's table of the mean norm every 10 passes, with its change by three measures.
 
-    `change` is that of the mean from its start in percent, over whoever is still there;
-    `riskset_change` sums the increments of those present, and `completers_change` is of those
-    present at the first and the last pass. Where all stay the three are one.
+    `change` is that of the mean over the queries still there, from its start in percent;
+    `riskset_change` sums the increments of those present, and `completers_change` is that of
+    those present at the first and the last pass. The three agree if all stay.
     """
-    found = []
-    for arm, own in _tables(block, lines):
-        curve = fold_trend(own).curve
+    tables = []
+    for arm, norms in _tables(block, lines):
+        curve = fold_trend(norms).curve
         shown = [step for step in curve.index if step % EVERY == 0 or step == curve.index[-1]]
-        wide = own.pivot(index="step", columns="fold", values="gradient_norm")
+        wide = norms.pivot(index="step", columns="fold", values="gradient_norm")
         stayed = wide.loc[:, wide.iloc[-1].notna()].mean(axis=1)
         changes = {
             "change": curve["survivors"], "riskset_change": curve["riskset"],
@@ -33,59 +33,59 @@ def by_pass(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
         table["mean_norm"] = curve["survivors"][shown].values
         for name, course in changes.items():
             table[name] = (100 * (course / course.iloc[0] - 1))[shown].values
-        found.append(table)
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def early_late(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    """The study's table: mean norm in the first third of the passes against the last third.
+    """The study's table of the mean norm in the first third of the passes against the last third.
 
-    `change` compares means of all that are there, `paired_change` the same runs in both thirds, of
-    which there are `pairs`, by the ratio of their means.
+    `change` compares means of all queries, `paired_change` those of the `pairs` that have both
+    thirds, by the ratio of their means.
     """
-    found = []
-    for arm, own in _tables(block, lines):
-        last = own["step"].max()
+    changes = []
+    for arm, norms in _tables(block, lines):
+        last = norms["step"].max()
         thirds = {
-            "early": own["step"] <= last / THIRD,
-            "late": own["step"] >= last * (1 - 1 / THIRD),
+            "early": norms["step"] <= last / THIRD,
+            "late": norms["step"] >= last * (1 - 1 / THIRD),
         }
-        means = {name: own.loc[there, "gradient_norm"].mean() for name, there in thirds.items()}
+        means = {name: norms.loc[there, "gradient_norm"].mean() for name, there in thirds.items()}
         each = pd.DataFrame(
             {
-                name: own[there].groupby("fold")["gradient_norm"].mean()
+                name: norms[there].groupby("fold")["gradient_norm"].mean()
                 for name, there in thirds.items()
             }
         )
         both = each.dropna().mean()
-        found.append(
+        changes.append(
             {"arm": arm, **means, "change": 100 * (means["late"] / means["early"] - 1),
              "pairs": len(each.dropna()), "paired_change": 100 * (both["late"] / both["early"] - 1)}
         )  # fmt: skip
-    return pd.DataFrame(found)
+    return pd.DataFrame(changes)
 
 
 def distances(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    """The study's table: how far the norm is from its threshold at the end, in multiples of it.
+    """The study's table of the last norm, in multiples of a threshold.
 
-    A run that never gets there says only that it takes longer than it went on: `reached` of
-    `queries` did, the others are censored after `longest` passes or before.
+    `reached` of `queries` runs came below it; the others are censored after `longest` passes or
+    before.
     """
-    found = []
-    for arm, own in _tables(block, lines):
-        each = first_below(own, THRESHOLD)
-        last = own[own["step"] == own["step"].max()]["gradient_norm"].mean()
-        found.append(
+    rows = []
+    for arm, norms in _tables(block, lines):
+        each = first_below(norms, THRESHOLD)
+        last = norms[norms["step"] == norms["step"].max()]["gradient_norm"].mean()
+        rows.append(
             {"arm": arm, "threshold": THRESHOLD, "distance_of_those_left": last / THRESHOLD,
              "distance_of_all": each["distance"].mean(), "reached": int(each["reached"].sum()),
-             "queries": len(each), "longest": own["step"].max()}
+             "queries": len(each), "longest": norms["step"].max()}
         )  # fmt: skip
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)
 
 
 def _tables(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The norms of mini-batches of each arm that has a trend."""
     for arm in arms(block):
-        own = own_norms(block[block["arm"] == arm], lines, "pass_grad_norm")
-        if has_trend(own):
-            yield arm, own
+        norms = norms_of(block[block["arm"] == arm], lines, "pass_grad_norm")
+        if has_trend(norms):
+            yield arm, norms

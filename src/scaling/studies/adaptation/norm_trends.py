@@ -1,14 +1,15 @@
-"""How the gradient's norm changes while a model adapts, for each arm, told in several ways."""
+"""How the gradient norm changes while a model adapts, for each arm, by several measures."""
 
 import math
 from collections.abc import Iterator
 
 import pandas as pd
 
+from scaling.analysis.intervals import FEWEST
 from scaling.analysis.trends import direction, fold_trend, percent
 from scaling.studies.adaptation.runs import NORMS, arms, norms
 from scaling.studies.claims import Estimate
-from scaling.studies.over_clusters import FEWEST, change_of_norm, cluster_of
+from scaling.studies.cluster_intervals import change_of_norm, cluster_of
 
 NAMES = {"pass_grad_norm": "norm", "query_grad_norm": "query_norm"}  # table -> measure
 OF = {"pass_grad_norm": "mini-batches", "query_grad_norm": "the whole query"}
@@ -23,10 +24,11 @@ def trends(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     none of the first three; `zeros` are norms of 0, which have no logarithm and are in nothing.
 
     Args:
-        block: runs of a setting, as `adaptation_runs.measures` gives them.
-        lines: of these, as `adaptation_runs.passes` gives them; without, only slopes are known.
+        block: runs of a setting, as `scaling.studies.adaptation.runs.measures` gives them.
+        lines: of these, as `scaling.studies.adaptation.runs.passes` gives them; without them only
+            slopes are known.
     """
-    found = []
+    rows = []
     for arm in arms(block):
         runs = block[block["arm"] == arm]
         for which in NORMS:
@@ -34,34 +36,35 @@ def trends(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
             if math.isnan(interval.value):
                 continue
             ends = {"change": interval.value, "low": interval.low, "high": interval.high}
-            found.append(
+            series = norms_of(runs, lines, which)
+            rows.append(
                 {"arm": arm, "norm_of": OF[which], "queries": runs["unit"].nunique(),
                  **{key: percent(end) for key, end in ends.items()}, "verdict": direction(interval),
-                 **_told(own := own_norms(runs, lines, which)), **_lacking(runs, lines, which, own)}
+                 **_changes(series), **_lacking(runs, lines, which, series)}
             )  # fmt: skip
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)
 
 
 def sentences(table: pd.DataFrame) -> Iterator[str]:
-    """What the norms do for each kind, with a warning where the mean of survivors disagrees."""
+    """The trend of each kind of norm, with a warning if the mean of survivors disagrees."""
     if table.empty:
         return
-    for kind, own in table.groupby("norm_of", sort=False):
+    for kind, those in table.groupby("norm_of", sort=False):
         each = [
-            f"batch {arm} {said} ({change:+.3g} %, {_reach(low, high)})"
-            for arm, said, change, low, high in zip(
-                *(own[key] for key in ("arm", "verdict", "change", "low", "high")), strict=True
+            f"batch {arm} {verdict} ({change:+.3g} %, {_reach(low, high)})"
+            for arm, verdict, change, low, high in zip(
+                *(those[key] for key in ("arm", "verdict", "change", "low", "high")), strict=True
             )
         ]
         yield f"Gradient norm of {kind} over the passes, slopes within queries: {'; '.join(each)}"
-        for row in own[own.reindex(columns=["late", "zeros"]).gt(0).any(axis=1)].itertuples():
+        for row in those[those.reindex(columns=["late", "zeros"]).gt(0).any(axis=1)].itertuples():
             yield (
                 f"Warning: at batch {row.arm}, norms of {kind}: {row.late:.0f} of {row.queries} "
                 "queries have no first one and are in no mean over queries (slopes have them); "
                 f"{row.zeros:.0f} are 0 and in nothing"
             )
-        known = own[own["conflict"] == 1] if "conflict" in own else own.iloc[:0]
-        for row in known.itertuples():
+        conflicts = those[those["conflict"] == 1] if "conflict" in those else those.iloc[:0]
+        for row in conflicts.itertuples():
             yield (
                 f"Warning: at batch {row.arm} the norm of {kind} depends on who left early: "
                 f"{row.survivors:+.2f} % by the mean of those still there, {row.completers:+.2f} % "
@@ -94,47 +97,47 @@ def reversal(block: pd.DataFrame, *, rising: str, falling: str) -> Estimate:
     )  # fmt: skip
 
 
-def own_norms(runs: pd.DataFrame, lines: pd.DataFrame, which: str) -> pd.DataFrame:
+def norms_of(runs: pd.DataFrame, lines: pd.DataFrame, which: str) -> pd.DataFrame:
     """The norms of some runs, of queries that have the first, for `scaling.analysis.trends`."""
-    own = norms(_of(runs, lines), which)
-    begun = own.loc[own["step"] == own["step"].min(), "fold"]
-    return own[own["fold"].isin(begun)]
+    series = norms(_of(runs, lines), which)
+    begun = series.loc[series["step"] == series["step"].min(), "fold"]
+    return series[series["fold"].isin(begun)]
 
 
-def has_trend(own: pd.DataFrame) -> bool:
+def has_trend(series: pd.DataFrame) -> bool:
     """Whether two units have two norms."""
-    return bool((own.groupby("fold")["step"].count() > 1).sum() > 1)
+    return bool((series.groupby("fold")["step"].count() > 1).sum() > 1)
 
 
 def _of(runs: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     return lines[lines["run"].isin(runs["run"])] if len(lines) else lines
 
 
-def _told(own: pd.DataFrame) -> dict[str, float]:
-    """What is seen by those who left, stayed, and were present; nothing where there is no trend."""
-    if not has_trend(own):
+def _changes(series: pd.DataFrame) -> dict[str, float]:
+    """The change by survivors, completers and the risk set; empty without a trend."""
+    if not has_trend(series):
         return {}
-    found = fold_trend(own)
+    trend = fold_trend(series)
     return {
-        "survivors": found.survivors_change,
-        "completers": found.completers_change,
-        "riskset": found.riskset_change,
-        "conflict": float(found.conflict),
-        "at_risk": float(found.at_risk.iloc[0]),
-        "stayed": float(found.at_risk.iloc[-1]),
-        "passes": float(found.curve.index[-1]),
+        "survivors": trend.survivors_change,
+        "completers": trend.completers_change,
+        "riskset": trend.riskset_change,
+        "conflict": float(trend.conflict),
+        "at_risk": float(trend.at_risk.iloc[0]),
+        "stayed": float(trend.at_risk.iloc[-1]),
+        "passes": float(trend.curve.index[-1]),
     }
 
 
 def _lacking(
-    runs: pd.DataFrame, lines: pd.DataFrame, which: str, own: pd.DataFrame
+    runs: pd.DataFrame, lines: pd.DataFrame, which: str, series: pd.DataFrame
 ) -> dict[str, int]:
     """How much of the norms is missing in what is told of them."""
-    known = _of(runs, lines)
-    if which not in known:
+    passes = _of(runs, lines)
+    if which not in passes:
         return {}
-    there = norms(known, which)["fold"].nunique()
-    return {"late": there - own["fold"].nunique(), "zeros": int((known[which] == 0).sum())}
+    there = norms(passes, which)["fold"].nunique()
+    return {"late": there - series["fold"].nunique(), "zeros": int((passes[which] == 0).sum())}
 
 
 def _reach(low: float, high: float) -> str:

@@ -1,4 +1,4 @@
-"""What adaptation did in each run, in a line per run, and in a line per run and pass."""
+"""Measures of adaptation: a line per run, and a line per run and pass."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from scaling.contracts.settings import by_setting
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.sweep_tables import SweepTables
 
 RUN = ["study", "run"]
 NORMS = ("pass_grad_norm", "query_grad_norm")  # of mini-batches, mean of a pass; of the whole query
@@ -21,15 +21,12 @@ ENDS = (
 )
 COUNTED = tuple(f"{split}_{way}" for split in ("query", "val", "source") for way in ("won", "lost"))
 TERMS = (
-    "grad_norm_post_clip",
-    "gradient_cosine",
-    "entropy_grad_norm",
-    "diversity_grad_norm",
-    "diversity_weight",
+    *("grad_norm_post_clip", "gradient_cosine", "entropy_grad_norm"),
+    *("diversity_grad_norm", "diversity_weight"),
 )
 AT_EQUAL = ("query_entropy", "query_accuracy", "val_accuracy")
 MEASURED = "norm_jitter"  # a column that only `measures` makes
-FOLDS = ("data.fold", "data.growth", "data.growth_passes")  # said by `fold` and `arm`
+FOLDS = ("data.fold", "data.growth", "data.growth_passes")  # which `fold` and `arm` replace
 
 
 def adapted(rows: pd.DataFrame) -> pd.DataFrame:
@@ -41,55 +38,55 @@ def adapted(rows: pd.DataFrame) -> pd.DataFrame:
     """
     if "query_accuracy" not in rows:
         return rows.iloc[:0]
-    own = rows[(rows["status"] == "done") & rows["query_accuracy"].notna()]
-    own = own[~own.duplicated("digest")] if "digest" in own else own
-    fold = _either(own, "fold", "data.fold").fillna(0).astype(int)
-    last = _either(own, "growth", "data.growth")
-    within = _either(own, "growth_passes", "data.growth_passes")
+    runs = rows[(rows["status"] == "done") & rows["query_accuracy"].notna()]
+    runs = runs[~runs.duplicated("digest")] if "digest" in runs else runs
+    fold = _either(runs, "fold", "data.fold").fillna(0).astype(int)
+    last = _either(runs, "growth", "data.growth")
+    within = _either(runs, "growth_passes", "data.growth_passes")
     several = within[last.notna()].nunique() > 1
     arm = [
         f"{first:g}"
         + ("" if math.isnan(end) else f" to {end:g}")
         + (f" in {passes:g}" if several and not math.isnan(end) else "")
-        for first, end, passes in zip(own["batch"], last, within, strict=True)
+        for first, end, passes in zip(runs["batch"], last, within, strict=True)
     ]
-    unit = [f"fold {f}, seed {s:g}" for f, s in zip(fold, own["seed"], strict=True)]
-    kept = own.drop(columns=[key for key in FOLDS if key in own])
-    return kept.assign(fold=fold, arm=arm, unit=unit, grows=last.notna())
+    unit = [f"fold {f}, seed {s:g}" for f, s in zip(fold, runs["seed"], strict=True)]
+    runs = runs.drop(columns=[key for key in FOLDS if key in runs])
+    return runs.assign(fold=fold, arm=arm, unit=unit, grows=last.notna())
 
 
 def _either(rows: pd.DataFrame, measured: str, key: str) -> pd.Series:
-    """What runs have measured, else what their configs say, which is known where they differ."""
+    """A measurement of runs, else the setting of their configs, which has a column if it varies."""
     missing = pd.Series(math.nan, rows.index)
-    own, said = (rows.get(name, missing).astype(float) for name in (measured, key))
-    return own.fillna(said)
+    first, second = (rows.get(name, missing).astype(float) for name in (measured, key))
+    return first.fillna(second)
 
 
-@lru_cache(maxsize=1)  # sentences, verdicts and tables of one report ask for the same
-def passes(evidence: Evidence) -> pd.DataFrame:
+@lru_cache(maxsize=1)  # sentences, verdicts and tables of one report share it
+def passes(sweep: SweepTables) -> pd.DataFrame:
     """Evaluations of adapted runs, with the norms of the updates since the one before.
 
     `passes` counts those before an evaluation. `pass_grad_norm` and `pass_grad_norm_sd` are mean
     and standard deviation over mini-batches of the norm before clipping, in the pass that ended
-    there; `TERMS` are means over the same mini-batches. Tables that were kept with them are taken
-    at their word.
+    there; `TERMS` are means over the same mini-batches. Columns that were kept are not computed
+    again.
     """
-    rows = adapted(evidence.rows)
-    epochs = evidence.epochs
+    rows = adapted(sweep.rows)
+    epochs = sweep.epochs
     if rows.empty or "passes" not in epochs:
         return pd.DataFrame()
     named = rows[[*RUN, "arm", "unit", "fold", "seed", "batch"]]
     epochs = epochs[[key for key in epochs if key in RUN or key not in named]]
     lines = epochs.astype(dict.fromkeys(RUN, "object")).merge(named, on=RUN)
     lines = lines.sort_values([*RUN, "step"]).reset_index(drop=True)
-    if "pass_grad_norm" in lines or evidence.steps.empty:
+    if "pass_grad_norm" in lines or sweep.steps.empty:
         return lines
-    known = [key for key in TERMS if key in evidence.steps]
-    taken = evidence.steps[~evidence.steps["skipped"].astype(bool)]
-    steps = taken[[*RUN, "step", "grad_norm_pre_clip", *known]].astype(dict.fromkeys(RUN, "object"))
-    own = dict(iter(steps.groupby(RUN)))
-    found = [_norms(block, own[name]) for name, block in lines.groupby(RUN) if name in own]
-    return lines.join(pd.concat(found)) if found else lines
+    terms = [key for key in TERMS if key in sweep.steps]
+    taken = sweep.steps[~sweep.steps["skipped"].astype(bool)]
+    steps = taken[[*RUN, "step", "grad_norm_pre_clip", *terms]].astype(dict.fromkeys(RUN, "object"))
+    by_run = dict(iter(steps.groupby(RUN)))
+    new = [_norms(block, by_run[name]) for name, block in lines.groupby(RUN) if name in by_run]
+    return lines.join(pd.concat(new)) if new else lines
 
 
 def _norms(lines: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
@@ -109,15 +106,15 @@ def norms(lines: pd.DataFrame, which: str) -> pd.DataFrame:
     """
     if which not in lines:
         return pd.DataFrame(columns=["fold", "step", "gradient_norm"])
-    known = lines[lines[which] > 0]
-    done = known["passes"]
+    positive = lines[lines[which] > 0]
+    done = positive["passes"]
     start = np.ceil(done) - 1 if which == "pass_grad_norm" else done
-    found = pd.DataFrame({"fold": known["unit"], "step": start, "gradient_norm": known[which]})
-    return found.drop_duplicates(["fold", "step"]).reset_index(drop=True)
+    columns = {"fold": positive["unit"], "step": start, "gradient_norm": positive[which]}
+    return pd.DataFrame(columns).drop_duplicates(["fold", "step"]).reset_index(drop=True)
 
 
 @lru_cache(maxsize=1)
-def measures(evidence: Evidence) -> pd.DataFrame:
+def measures(sweep: SweepTables) -> pd.DataFrame:
     """The rows of adapted runs, each with what its passes say; a run is one observation.
 
     Before and after: `before_query_accuracy` and so on; `query_gain` and `val_gain` in accuracy,
@@ -132,59 +129,56 @@ def measures(evidence: Evidence) -> pd.DataFrame:
     of the whole query's. `equal_*` is after `equal_updates`, as many as every arm of the setting
     has; a run that had stopped is as it was then.
 
-    Rows that were kept with these columns are taken at their word.
+    Rows that were kept with these columns are not computed again.
     """
-    rows = adapted(evidence.rows)
+    rows = adapted(sweep.rows)
     if MEASURED in rows:
         return rows
-    lines = passes(evidence)
+    lines = passes(sweep)
     if lines.empty:
         return rows.iloc[:0]
-    found = pd.DataFrame(
-        [dict(zip(RUN, name, strict=True)) | _of_run(own) for name, own in lines.groupby(RUN)]
-    )
-    table = rows.drop(columns=[key for key in found if key in rows and key not in RUN])
-    table = table.merge(found, on=RUN)
+    by_run = lines.groupby(RUN)
+    measured = [dict(zip(RUN, name, strict=True)) | _of_run(course) for name, course in by_run]
+    new = pd.DataFrame(measured)
+    table = rows.drop(columns=[key for key in new if key in rows and key not in RUN])
+    table = table.merge(new, on=RUN)
     table["fall_rate"] = _fall_rates(table, lines)
     return table.merge(_at_equal_updates(table, lines), on=RUN, how="left")
 
 
 def _of_run(lines: pd.DataFrame) -> dict[str, float]:
     first, last = lines.iloc[0], lines.iloc[-1]
-    known = [key for key in ENDS if key in lines]
-    found = {key: last[key] for key in known} | {f"before_{key}": first[key] for key in known}
-    found |= {"end": last["passes"], "updates": last["step"]}
-    found |= {key: last[key] for key in COUNTED if key in lines}
-    found |= {key: lines[key].mean() for key in TERMS if key in lines}
+    ends = [key for key in ENDS if key in lines]
+    measured = {key: last[key] for key in ends} | {f"before_{key}": first[key] for key in ends}
+    measured |= {"end": last["passes"], "updates": last["step"]}
+    measured |= {key: last[key] for key in COUNTED if key in lines}
+    measured |= {key: lines[key].mean() for key in TERMS if key in lines}
     for split in ("query", "val"):
-        found[f"{split}_gain"] = last[f"{split}_accuracy"] - first[f"{split}_accuracy"]
-    found["forgetting"] = first["source_accuracy"] - last["source_accuracy"]
-    found["entropy_fall"] = first["query_entropy"] - last["query_entropy"]
-    found["loss_rate"] = _rate(lines)
-    logs = (
-        np.log(lines["pass_grad_norm"].where(lines["pass_grad_norm"] > 0))
-        if "pass_grad_norm" in lines
-        else None
-    )
-    found[MEASURED] = math.nan if logs is None else _jitter(logs)
-    if logs is not None:
-        found["norm_scatter"] = (lines["pass_grad_norm_sd"] / lines["pass_grad_norm"]).mean()
+        measured[f"{split}_gain"] = last[f"{split}_accuracy"] - first[f"{split}_accuracy"]
+    measured["forgetting"] = first["source_accuracy"] - last["source_accuracy"]
+    measured["entropy_fall"] = first["query_entropy"] - last["query_entropy"]
+    measured["loss_rate"] = _rate(lines)
+    measured[MEASURED] = math.nan
+    if "pass_grad_norm" in lines:
+        means = lines["pass_grad_norm"]
+        measured[MEASURED] = _jitter(np.log(means.where(means > 0)))
+        measured["norm_scatter"] = (lines["pass_grad_norm_sd"] / means).mean()
     for name in ("entropy", "diversity"):
         if f"pass_{name}" in lines:
-            found[f"{name}_jitter"] = _jitter(lines[f"pass_{name}"])
+            measured[f"{name}_jitter"] = _jitter(lines[f"pass_{name}"])
         if f"pass_{name}_sd" in lines:
-            found[f"{name}_scatter"] = lines[f"pass_{name}_sd"].mean()
+            measured[f"{name}_scatter"] = lines[f"pass_{name}_sd"].mean()
     for key in ("pass_seconds", "pass_memory_mib"):
         if key in lines:
-            found[key] = lines[key].median()
+            measured[key] = lines[key].median()
     for which, name in zip(NORMS, ("norm", "query_norm"), strict=True):
-        own = norms(lines, which)
-        found[f"{name}_slope"] = found[f"{name}_span"] = math.nan
-        if len(own) > 1:
-            logs = np.log(own["gradient_norm"].astype(float))
-            found[f"{name}_slope"] = stats.theilslopes(logs, own["step"]).slope
-            found[f"{name}_span"] = own["step"].max() - own["step"].min()
-    return {key: float(value) for key, value in found.items()}
+        series = norms(lines, which)
+        measured[f"{name}_slope"] = measured[f"{name}_span"] = math.nan
+        if len(series) > 1:
+            logs = np.log(series["gradient_norm"].astype(float))
+            measured[f"{name}_slope"] = stats.theilslopes(logs, series["step"]).slope
+            measured[f"{name}_span"] = series["step"].max() - series["step"].min()
+    return {key: float(value) for key, value in measured.items()}
 
 
 def _fall_rates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.Series:
@@ -192,16 +186,16 @@ def _fall_rates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.Series:
 
     A run that stopped early would else be compared with others' later, slower passes.
     """
-    own = dict(iter(lines.groupby(RUN)))
-    found: dict[Any, float] = {}
+    courses = dict(iter(lines.groupby(RUN)))
+    rates: dict[Any, float] = {}
     for _, block in blocks(table):
         common = block.groupby("unit")["end"].transform("min")
         names = dict(zip(block.index, zip(*(block[key] for key in RUN), strict=True), strict=True))
         for i, passes in common[common > 0].items():
-            course = own[names[i]]
+            course = courses[names[i]]
             ends = np.interp([0, passes], course["passes"], course["query_entropy"])
-            found[i] = float(ends[0] - ends[1]) / passes
-    return pd.Series(found, table.index, dtype=float)
+            rates[i] = float(ends[0] - ends[1]) / passes
+    return pd.Series(rates, table.index, dtype=float)
 
 
 def _rate(lines: pd.DataFrame) -> float:
@@ -213,28 +207,23 @@ def _rate(lines: pd.DataFrame) -> float:
 
 
 def _jitter(course: pd.Series) -> float:
-    return (
-        float(np.diff(course.dropna().to_numpy(float)).std(ddof=1)) if len(course) > 3 else math.nan
-    )
+    changes = np.diff(course.dropna().to_numpy(float))
+    return float(changes.std(ddof=1)) if len(course) > 3 else math.nan
 
 
 def _at_equal_updates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """Each run after as many updates as the arm with the fewest in its setting."""
-    own = dict(iter(lines.groupby(RUN)))
-    found = []
+    courses = dict(iter(lines.groupby(RUN)))
+    equal = []
     for _, block in blocks(table):
         common = block.groupby("arm")["updates"].max().min()
         for name in block[RUN].itertuples(index=False, name=None):
-            course = own[name]
-            found.append(
-                dict(zip(RUN, name, strict=True))
-                | {"equal_updates": common}
-                | {
-                    f"equal_{key}": np.interp(common, course["step"], course[key])
-                    for key in AT_EQUAL
-                }
-            )
-    return pd.DataFrame(found)
+            course = courses[name]
+            line = dict(zip(RUN, name, strict=True)) | {"equal_updates": common}
+            for key in AT_EQUAL:
+                line[f"equal_{key}"] = np.interp(common, course["step"], course[key])
+            equal.append(line)
+    return pd.DataFrame(equal)
 
 
 def blocks(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -253,7 +242,5 @@ def blocks(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def arms(block: pd.DataFrame) -> list[str]:
     """The arms of a setting: batch sizes in their order, then those that grow."""
-    known = (
-        block[["grows", "batch", "arm"]].drop_duplicates().sort_values(["grows", "batch", "arm"])
-    )
-    return list(known["arm"])
+    order = ["grows", "batch", "arm"]
+    return list(block[order].drop_duplicates().sort_values(order)["arm"])

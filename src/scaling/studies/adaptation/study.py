@@ -7,64 +7,75 @@ from functools import partial
 import pandas as pd
 
 from scaling.analysis.effects import Contrast
+from scaling.analysis.intervals import FEWEST
 from scaling.studies.adaptation import norm_trends
-from scaling.studies.adaptation import tables as adaptation_tables
+from scaling.studies.adaptation.accuracy_figures import (
+    accuracy_by_batch,
+    accuracy_over_passes,
+    entropy_and_diversity,
+)
+from scaling.studies.adaptation.norm_figures import adaptation_norms
 from scaling.studies.adaptation.runs import adapted, arms, blocks, measures, passes
-from scaling.studies.adaptation.tables import reference
-from scaling.studies.claims import Claim, Estimate, Verdict
-from scaling.studies.over_clusters import (
-    FEWEST,
+from scaling.studies.adaptation.tables import all_tables, reference
+from scaling.studies.claims import NEGATIVE, POSITIVE, SMALLER, Claim, Estimate, Verdict
+from scaling.studies.cluster_intervals import (
     between_arms,
     changes,
+    describe_clusters,
     gain_or_harm,
     gains,
+    more_or_less,
     over_clusters,
     per_doubling,
-    replicates,
-    word,
 )
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.study import Drawing, drawings
+from scaling.studies.sweep_tables import SweepTables, where
 
+ORDER = 5
+FIGURES = (adaptation_norms, entropy_and_diversity, accuracy_by_batch, accuracy_over_passes)
 SOURCE = "published study"
-ABOVE, BELOW = (0.0, math.inf), (-math.inf, 0.0)
-SMALLER = (0.0, 1.0)  # factors
 WHERE = {"query": "on the query", "val": "on held-out windows of the same shift"}
 
-__all__ = ["applies", "measures", "passes", "sentences", "tables", "verdicts"]
+__all__ = ["ORDER", "applies", "figures", "measures", "passes", "sentences", "tables", "verdicts"]
 
 
-def applies(evidence: Evidence) -> bool:
+def applies(sweep: SweepTables) -> bool:
     """Whether runs were adapted, and their passes are at hand."""
-    return len(adapted(evidence.rows)) > 0 and len(measures(evidence)) > 0
+    return len(adapted(sweep.rows)) > 0 and len(measures(sweep)) > 0
 
 
-def sentences(evidence: Evidence) -> Iterator[str]:
+def sentences(sweep: SweepTables) -> Iterator[str]:
     """What adaptation did in each setting: gains, norms, forgetting, early stops, the oracle."""
-    lines = passes(evidence)
-    lost = (evidence.rows["status"] == "diverged").sum()
+    lines = passes(sweep)
+    lost = (sweep.rows["status"] == "diverged").sum()
     if lost:
         yield f"Adaptation: {lost} runs diverged and are left out of all that follows"
-    yield from _failures(evidence.rounds)
-    for title, block in blocks(measures(evidence)):
+    yield from _failures(sweep.rounds)
+    for title, block in blocks(measures(sweep)):
         for sentence in _of(block, lines):
-            yield f"Adaptation{f' ({title})' if title else ''}: {sentence}"
+            yield f"Adaptation{where(title)}: {sentence}"
 
 
-def verdicts(evidence: Evidence) -> Iterator[tuple[str, Verdict]]:
+def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
     """The published statements, each by itself, in each setting that can bear on it."""
-    for title, block in blocks(measures(evidence)):
+    for title, block in blocks(measures(sweep)):
         several = block.loc[~block["grows"], "batch"].nunique() > 1
         for claim in (*(ACROSS if several else ()), *WITHIN):
             yield title, claim.judge(block)
 
 
-def tables(evidence: Evidence) -> dict[str, pd.DataFrame]:
-    """The study's tables, each beside its honest counterpart, over all settings."""
-    return adaptation_tables.tables(measures(evidence), passes(evidence), evidence.windows)
+def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
+    """The study's tables, each beside a sound counterpart, over all settings."""
+    return all_tables(measures(sweep), passes(sweep), sweep.windows)
+
+
+def figures(sweep: SweepTables) -> dict[str, Drawing]:
+    """Norms, entropies and accuracies over passes and batch sizes."""
+    return drawings(FIGURES, measures(sweep), passes(sweep))
 
 
 def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
-    yield replicates(block)
+    yield describe_clusters(block)
     yield from _sources(block)
     yield _levels(block)
     for split in WHERE:
@@ -82,14 +93,14 @@ def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
 
 
 def _failures(rounds: pd.DataFrame) -> Iterator[str]:
-    """Each client that is missing in averages of a source model, with each of its reasons."""
+    """Each client that is missing in averages of a source model, with its reasons."""
     if rounds.empty:
         return
     lost = rounds[rounds["failures"] != ""]
-    each = lost.assign(said=lost["failures"].str.split("; (?=client )", regex=True)).explode("said")
-    for said, lines in each.groupby("said", sort=True):
+    each = lost.assign(failure=lost["failures"].str.split("; (?=client )", regex=True))
+    for failure, lines in each.explode("failure").groupby("failure", sort=True):
         numbers = ", ".join(f"{number:.0f}" for number in sorted(lines["round"].unique()))
-        client, _, reason = str(said).partition(": ")
+        client, _, reason = str(failure).partition(": ")
         yield (
             f"Warning: {client} is missing in the average of round {numbers} of the source of "
             f"{lines['run'].nunique()} runs: {reason}"
@@ -97,7 +108,7 @@ def _failures(rounds: pd.DataFrame) -> Iterator[str]:
 
 
 def _sources(block: pd.DataFrame) -> Iterator[str]:
-    """Source models that have learned nothing, from which there is nothing to adapt."""
+    """A warning if source models have learned nothing."""
     if not {"before_source_loss", "source_unigram_loss"} <= set(block):
         return
     sources = block.drop_duplicates(["seed", "before_source_loss"])
@@ -111,8 +122,8 @@ def _sources(block: pd.DataFrame) -> Iterator[str]:
 
 
 def _gains(block: pd.DataFrame, split: str) -> list[tuple[str, Contrast]]:
-    found = gains(block, split)
-    return [(arm, found[arm]) for arm in arms(block) if arm in found]
+    contrasts = gains(block, split)
+    return [(arm, contrasts[arm]) for arm in arms(block) if arm in contrasts]
 
 
 def _shown(one: Contrast, called: Callable[[Contrast], str] = gain_or_harm) -> str:
@@ -127,23 +138,23 @@ def _compared(block: pd.DataFrame) -> str:
     """The accuracy of each arm on the query, against that of one."""
     against = reference(block)
     each = {str(one.b): one for one in between_arms(block, "query_accuracy", against)}
-    said = [f"batch {arm} {_shown(each[arm], word)}" for arm in arms(block) if arm in each]
+    shown = [f"batch {arm} {_shown(each[arm], more_or_less)}" for arm in arms(block) if arm in each]
     return (
         f"accuracy on the query less that of batch {against}, paired by fold and seed, in points: "
-        + "; ".join(said)
+        + "; ".join(shown)
     )
 
 
 def _levels(block: pd.DataFrame) -> str:
-    """What stands without adapting, and what cannot be passed."""
+    """Accuracies without adaptation, and the best possible one."""
     levels = {
         "source model": "before_query_accuracy",
         "statistics of normalisation alone": "statistics_query_accuracy",
         "best possible": "best_accuracy",
     }
-    known = {name: block[key].mean() for name, key in levels.items() if key in block}
-    said = ", ".join(f"{name} {100 * x:.2f} %" for name, x in known.items() if not math.isnan(x))
-    return f"accuracy on the query without it: {said}"
+    means = {name: block[key].mean() for name, key in levels.items() if key in block}
+    shown = ", ".join(f"{name} {100 * x:.2f} %" for name, x in means.items() if not math.isnan(x))
+    return f"accuracy on the query without it: {shown}"
 
 
 def _statistics(block: pd.DataFrame) -> Iterator[str]:
@@ -154,7 +165,7 @@ def _statistics(block: pd.DataFrame) -> Iterator[str]:
     first = block[block["arm"] == arms(block)[0]]  # they are the same for all arms
     (given,) = changes(first, "before_query_accuracy", alone).values()
     beyond = changes(block, alone, "query_accuracy")
-    each = [f"batch {arm} {_shown(beyond[arm], word)}" for arm in arms(block)]
+    each = [f"batch {arm} {_shown(beyond[arm], more_or_less)}" for arm in arms(block)]
     yield (
         "accuracy on the query with statistics of normalisation taken from it and nothing else, "
         f"less the source, in points: {_shown(given)}; after adaptation, less these alone: "
@@ -163,15 +174,15 @@ def _statistics(block: pd.DataFrame) -> Iterator[str]:
 
 
 def _terms(block: pd.DataFrame) -> Iterator[str]:
-    """Whether the gradients of entropy and diversity pull the same way."""
+    """Whether the gradients of entropy and diversity point the same way."""
     if "gradient_cosine" not in block or block["gradient_cosine"].isna().all():
         return
     each = []
     for arm in arms(block):
-        own = block[block["arm"] == arm].set_index("unit")["gradient_cosine"]
-        one = over_clusters(block, own, within=(-1.0, 1.0))
+        cosines = block[block["arm"] == arm].set_index("unit")["gradient_cosine"]
+        one = over_clusters(block, cosines, within=(-1.0, 1.0))
         ends = "no interval" if math.isnan(one.low) else f"{one.low:+.2f} to {one.high:+.2f}"
-        each.append(f"batch {arm} {own.mean():+.2f} ({ends})")
+        each.append(f"batch {arm} {cosines.mean():+.2f} ({ends})")
     yield (
         "cosine between the gradients of entropy and diversity loss, mean over updates and passes: "
         + "; ".join(each)
@@ -179,38 +190,33 @@ def _terms(block: pd.DataFrame) -> Iterator[str]:
 
 
 def _stops(block: pd.DataFrame) -> Iterator[str]:
-    """How many runs stopped, why and when, or would have where that was only observed."""
+    """How many runs stopped early, or would have, why and when."""
     if "stopped_pass" not in block or block["stopped_pass"].isna().all():
         return
-    for observed in (False, True):
-        own = block[block["stopped_pass"].notna()]
-        own = own[(own["end"] > own["stopped_pass"]) == observed]
-        if own.empty:
+    early, went_on = block["stopped_pass"].notna(), block["end"] > block["stopped_pass"]
+    groups = {
+        "stopped early": block[early & ~went_on],
+        "would have stopped early (observed only: they went on)": block[early & went_on],
+    }
+    for did, stopped in groups.items():
+        if stopped.empty:
             continue
-        why = {
-            "collapse": own["stopped_by_collapse"].sum(),
-            "patience": own["stopped_by_patience"].sum(),
-        }
+        why = {cause: stopped[f"stopped_by_{cause}"].sum() for cause in ("collapse", "patience")}
         reasons = ", ".join(f"{count:.0f} by {name}" for name, count in why.items() if count)
         each = [
             f"batch {arm} {len(some)} of {(block['arm'] == arm).sum()}"
             for arm in arms(block)
-            if len(some := own[own["arm"] == arm])
+            if len(some := stopped[stopped["arm"] == arm])
         ]
-        when = own["stopped_pass"]
-        did = (
-            "would have stopped early (observed only: they went on)"
-            if observed
-            else "stopped early"
-        )
+        when = stopped["stopped_pass"]
         yield (
-            f"{len(own)} of {len(block)} runs {did}, {reasons}, after {when.min():.0f} to "
+            f"{len(stopped)} of {len(block)} runs {did}, {reasons}, after {when.min():.0f} to "
             f"{when.max():.0f} passes: {'; '.join(each)}"
         )
 
 
 def _oracle(block: pd.DataFrame) -> Iterator[str]:
-    """What labels would have chosen: an upper end, never a result."""
+    """What a choice by labels would reach: an upper bound, never a result."""
     if "oracle_query_accuracy" not in block:
         return
     best, last = block["oracle_query_accuracy"].mean(), block["query_accuracy"].mean()
@@ -238,7 +244,7 @@ LATER = "after equally many updates"
 ACROSS = (
     Claim(
         "The gradient norm rises at batch 32 and falls at batch 64",
-        ABOVE, partial(norm_trends.reversal, rising="32", falling="64"), SOURCE,
+        POSITIVE, partial(norm_trends.reversal, rising="32", falling="64"), SOURCE,
     ),
     *(
         _claimed(f"Larger batches give steadier {name} {how}", SMALLER, f"{key}_{spread}",
@@ -247,19 +253,21 @@ ACROSS = (
                           "diversity": "diversity"}.items()
         for spread, how in OVER.items()
     ),
-    _claimed("Larger batches end at a lower entropy of the query", BELOW, "query_entropy"),
+    _claimed("Larger batches end at a lower entropy of the query", NEGATIVE, "query_entropy"),
     _claimed(f"Larger batches have a lower entropy of the query {LATER}",
-             BELOW, "equal_query_entropy"),
-    _claimed("Larger batches lower the entropy of the query faster per pass", ABOVE, "fall_rate"),
+             NEGATIVE, "equal_query_entropy"),
+    _claimed("Larger batches lower the entropy of the query faster per pass",
+             POSITIVE, "fall_rate"),
     _claimed("A pass takes less time at larger batches", SMALLER, "pass_seconds", positive=True),
-    _claimed("Adaptation at larger batches is more accurate on the query", ABOVE, "query_accuracy"),
+    _claimed("Adaptation at larger batches is more accurate on the query",
+             POSITIVE, "query_accuracy"),
     _claimed(f"Adaptation at larger batches is more accurate {WHERE['val']}",
-             ABOVE, "val_accuracy"),
+             POSITIVE, "val_accuracy"),
     _claimed(f"Adaptation at larger batches is more accurate on the query {LATER}",
-             ABOVE, "equal_query_accuracy"),
+             POSITIVE, "equal_query_accuracy"),
 )  # fmt: skip
 WITHIN = tuple(
     Claim(f"Adaptation is more accurate than its source {where}, on average over batch sizes",
-          ABOVE, partial(_mean_gain, split=split), SOURCE)
+          POSITIVE, partial(_mean_gain, split=split), SOURCE)
     for split, where in WHERE.items()
 )  # fmt: skip

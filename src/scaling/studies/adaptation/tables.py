@@ -1,4 +1,4 @@
-"""The published study's tables of adaptation, each beside its honest counterpart."""
+"""The published study's tables of adaptation, each beside a sound counterpart."""
 
 import math
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from scaling.analysis.significance import mcnemar
 from scaling.studies.adaptation import norm_tables, norm_trends
 from scaling.studies.adaptation.runs import arms, blocks
 from scaling.studies.adaptation.window_tables import window_by_window
-from scaling.studies.over_clusters import (
-    LEVEL,
+from scaling.studies.cluster_intervals import (
     between_arms,
     gain_or_harm,
     gains,
+    more_or_less,
     over_clusters,
-    word,
 )
+from scaling.studies.sweep_tables import stacked
 
 REFERENCE = "32"  # the study's batch, if there is one
 MEASURES = (
@@ -27,14 +27,14 @@ MEASURES = (
 )  # fmt: skip
 
 
-def tables(
+def all_tables(
     table: pd.DataFrame, lines: pd.DataFrame, windows: pd.DataFrame
 ) -> dict[str, pd.DataFrame]:
-    """Every table over all settings, those that are empty left out.
+    """Every table over all settings, without the empty ones.
 
     Args:
-        table: as `adaptation_runs.measures` gives it.
-        lines: of these runs, as `adaptation_runs.passes` gives them.
+        table: as `scaling.studies.adaptation.runs.measures` gives it.
+        lines: of these runs, as `scaling.studies.adaptation.runs.passes` gives them.
         windows: of these runs, as `scaling.results.windows` gives them; empty if not kept.
     """
     made: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
@@ -47,13 +47,11 @@ def tables(
         "norm_early_late": norm_tables.early_late,
         "norm_threshold": norm_tables.distances,
     }
-    found = {}
-    for name, make in made.items():
-        parts = [make(block, lines).assign(setting=title) for title, block in blocks(table)]
-        whole = pd.concat([part for part in parts if len(part)] or [pd.DataFrame()])
-        if len(whole):
-            found[name] = whole[["setting", *(key for key in whole if key != "setting")]]
-    return found
+    stacks = {
+        name: stacked((title, make(block, lines)) for title, block in blocks(table))
+        for name, make in made.items()
+    }
+    return {name: whole for name, whole in stacks.items() if len(whole)}
 
 
 def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
@@ -61,16 +59,16 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
     `statistics` is the accuracy with statistics of batch normalisation taken from the query and
     nothing else. `gain_low` and `gain_high` are for one arm by itself, `p_holm` is corrected for
-    all; `verdict` is gain, harm or cannot tell. Beside them, what a single evaluation would give:
-    the Wilson interval of one run's windows (`one_run_low`, `one_run_high`), which says nothing of
-    other queries; and `mcnemar_p_median`, over runs, of the p-value of McNemar's test of the
-    windows that became right (`won`) and wrong (`lost`, both means over runs).
+    all; `verdict` is gain, harm or cannot tell. Beside them stand results of a single evaluation:
+    the Wilson interval of the windows of one run (`one_run_low`, `one_run_high`), not of other
+    queries; and `mcnemar_p_median`, the median over runs of the p-value of McNemar's test
+    of the windows that became right (`won`) and wrong (`lost`, both means over runs).
 
     Args:
         block: runs of a setting.
-        lines: not needed.
+        lines: unused.
     """
-    found = []
+    rows = []
     for split, size in {"query": "query", "val": "heldout", "source": "source"}.items():
         each, key = gains(block, split), f"{split}_accuracy"
         for arm in arms(block):
@@ -84,21 +82,21 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
             line |= {"p_holm": one.p_holm, "verdict": gain_or_harm(one)}
             if f"{size}_windows" in runs:
                 line |= _single(runs, split, runs[f"{size}_windows"])
-            found.append(line)
-    return pd.DataFrame(found)
+            rows.append(line)
+    return pd.DataFrame(rows)
 
 
 def _single(runs: pd.DataFrame, split: str, windows: pd.Series) -> dict[str, float]:
-    """What the counts of single runs say."""
+    """Intervals and tests by the counts of single runs."""
     many = int(windows.median())
-    one = wilson_interval(round(runs[f"{split}_accuracy"].mean() * many), many, level=LEVEL)
-    found = {"one_run_low": one.low, "one_run_high": one.high}
+    one = wilson_interval(round(runs[f"{split}_accuracy"].mean() * many), many)
+    interval = {"one_run_low": one.low, "one_run_high": one.high}
     if f"{split}_won" not in runs:
-        return found
+        return interval
     counts = runs[[f"{split}_won", f"{split}_lost"]].dropna().astype(int)
     p = [mcnemar(won, lost) for won, lost in counts.itertuples(index=False)]
     won, lost = counts.mean()
-    return found | {
+    return interval | {
         "won": won,
         "lost": lost,
         "mcnemar_p_median": pd.Series(p, dtype=float).median(),
@@ -110,9 +108,9 @@ def updates(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         block: runs of a setting.
-        lines: of these runs; without, when that is cannot be said.
+        lines: of these runs; without them, that time is not known.
     """
-    found = []
+    rows = []
     for arm in arms(block):
         runs = block[block["arm"] == arm]
         line = {"arm": arm, "passes": runs["end"].max(), "updates": runs["updates"].max()}
@@ -122,8 +120,8 @@ def updates(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
             "equal_updates": equal,
             "passes_for_equal": _passes_at(equal, lines[lines["run"].isin(runs["run"])]),
         }
-        found.append(line)
-    return pd.DataFrame(found)
+        rows.append(line)
+    return pd.DataFrame(rows)
 
 
 def _passes_at(updates: float, lines: pd.DataFrame) -> float:
@@ -150,20 +148,20 @@ def batch_against_batch(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFram
 
     Args:
         block: runs of a setting.
-        lines: not needed.
+        lines: unused.
     """
     if block["arm"].nunique() < 2:
         return pd.DataFrame()
-    found = []
+    rows = []
     for measure in (key for key in MEASURES if key in block):
-        known = set(block.loc[block[measure].notna(), "arm"])
-        if reference(block) not in known or len(known) < 2:
+        measured = set(block.loc[block[measure].notna(), "arm"])
+        if reference(block) not in measured or len(measured) < 2:
             continue  # such as a spread over the updates of a pass, where there is one
         for one in between_arms(block, measure, reference(block)):
-            found.append(
+            rows.append(
                 {"measure": measure, "arm": one.b, "against": one.a, "pairs": one.pairs,
                  "clusters": one.seeds, "difference": one.difference, "low": one.low,
-                 "high": one.high, "p_holm": one.p_holm, "verdict": word(one),
+                 "high": one.high, "p_holm": one.p_holm, "verdict": more_or_less(one),
                  "smallest_detectable": one.smallest_detectable}
             )  # fmt: skip
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)

@@ -1,12 +1,12 @@
-"""Batch sizes compared window by window, where runs were scored on the same ones."""
+"""Batch sizes compared window by window, for runs scored on the same windows."""
 
 from collections.abc import Iterator
 
 import pandas as pd
 
+from scaling.analysis.intervals import LEVEL
 from scaling.analysis.significance import holm, mcnemar
 from scaling.studies.adaptation.runs import RUN, arms
-from scaling.studies.over_clusters import LEVEL
 
 
 def window_by_window(block: pd.DataFrame, windows: pd.DataFrame, against: str) -> pd.DataFrame:
@@ -15,8 +15,8 @@ def window_by_window(block: pd.DataFrame, windows: pd.DataFrame, against: str) -
     `won` windows are right in this arm and wrong in the other one, `lost` the other way round, both
     means over queries; `mcnemar_p_median` is the median p-value over queries, and `differ` the
     number of `queries` whose p-value, corrected for all queries of the arm (Holm), is below 5 %. It
-    says whether two runs classify a query differently, and nothing of other queries: for these
-    there is the interval of `batch_against_batch`.
+    tells whether two runs classify a query differently; for other queries see the interval of
+    `batch_against_batch`.
 
     Args:
         block: runs of a setting.
@@ -26,9 +26,9 @@ def window_by_window(block: pd.DataFrame, windows: pd.DataFrame, against: str) -
     if windows.empty:
         return pd.DataFrame()
     named = block[[*RUN, "arm", "unit"]]
-    own = windows.astype(dict.fromkeys((*RUN, "split"), "object")).merge(named, on=RUN)
+    scored = windows.astype(dict.fromkeys((*RUN, "split"), "object")).merge(named, on=RUN)
     lines = []
-    for split, part in own.groupby("split", sort=False):
+    for split, part in scored.groupby("split", sort=False):
         right = part.pivot_table(index=["unit", "window"], columns="arm", values="after")
         for arm in (arm for arm in arms(block) if arm in right and arm != against):
             if against not in right:

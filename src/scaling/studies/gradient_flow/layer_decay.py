@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from scaling.analysis import gradient_flow
+from scaling.studies.cluster_intervals import over_seeds
 from scaling.studies.gradient_flow.layer_measures import RUN
-from scaling.studies.over_seeds import over_seeds
 
 
 def layer_decay(block: pd.DataFrame, layer_epochs: pd.DataFrame) -> pd.DataFrame:
@@ -21,23 +21,23 @@ def layer_decay(block: pd.DataFrame, layer_epochs: pd.DataFrame) -> pd.DataFrame
     """
     if layer_epochs.empty:
         return pd.DataFrame()
-    own = layer_epochs.astype(dict.fromkeys(RUN, "object")).merge(block[[*RUN, "seed"]], on=RUN)
-    weights = own[own["kind"] == "weight"].astype({"layer": str})
-    lines = []
+    lines = layer_epochs.astype(dict.fromkeys(RUN, "object")).merge(block[[*RUN, "seed"]], on=RUN)
+    weights = lines[lines["kind"] == "weight"].astype({"layer": str})
+    slopes = []
     for (seed, _), run in weights.groupby(["seed", "run"]):
         begin = run[run["epoch"] == run["epoch"].min()].set_index("layer")["rms"]
         updates = run.groupby("layer")["update_to_weight"].mean()
-        lines += [
+        slopes += [
             {"seed": seed, "layer": slope.layer, "rms": begin[slope.layer],
              "decay": slope.slope, "update_to_weight": updates[slope.layer]}
             for slope in gradient_flow.epoch_slopes(run)
         ]  # fmt: skip
-    found = []
-    for layer, runs in pd.DataFrame(lines).groupby("layer", sort=False) if lines else ():
+    decays = []
+    for layer, runs in pd.DataFrame(slopes).groupby("layer", sort=False) if slopes else ():
         decay = over_seeds(runs, "decay", positive=False)
-        found.append(
+        decays.append(
             {"layer": layer, "rms": float(np.exp(np.log(runs["rms"]).mean())),
              "decay": runs["decay"].mean(), "decay_low": decay.low, "decay_high": decay.high,
              "update_to_weight": runs["update_to_weight"].mean()}
         )  # fmt: skip
-    return pd.DataFrame(found)
+    return pd.DataFrame(decays)

@@ -1,4 +1,4 @@
-"""What the layers of each run say, in a line per run."""
+"""Measures of the layers of each run, in a line per run."""
 
 import math
 from functools import lru_cache
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scaling.analysis import gradient_flow
-from scaling.studies.sweep_tables import Evidence
+from scaling.studies.sweep_tables import SweepTables
 
 RUN = ["study", "run"]
 MEASURES = (
@@ -19,8 +19,8 @@ MEASURES = (
 EARLY, SHARE, STILL, STRETCH = 1, 0.1, 0.05, 3  # of the collapse detector
 
 
-@lru_cache(maxsize=1)  # sentences, verdicts and tables of one report ask for the same
-def measures(evidence: Evidence) -> pd.DataFrame:
+@lru_cache(maxsize=1)  # sentences, verdicts and tables of one report share it
+def measures(sweep: SweepTables) -> pd.DataFrame:
     """The rows of finished runs, each with what its layers say; a run is one observation.
 
     `first` is the first weight matrix, next to the input: `first_rms` its gradient's RMS in the
@@ -37,17 +37,17 @@ def measures(evidence: Evidence) -> pd.DataFrame:
     `lowest` what is left of the first gradient's RMS, as the collapse detector scales it, and
     `collapse` the epoch of a collapse's onset.
 
-    Rows that were kept with these columns are taken at their word.
+    Rows that were kept with these columns are not computed again.
     """
-    done = evidence.rows[evidence.rows["status"] == "done"]
+    done = sweep.rows[sweep.rows["status"] == "done"]
     kept = done[done["first_rms"].notna()] if "first_rms" in done else done.iloc[:0]
     new = done.drop(index=kept.index, columns=[key for key in MEASURES if key in done])
-    parts = [part for part in (kept, _measured(new, evidence)) if len(part)]
+    parts = [part for part in (kept, _measured(new, sweep)) if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else done.iloc[:0]
 
 
-def _measured(done: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
-    layers, epochs, steps = map(_by_run, (evidence.layer_epochs, evidence.epochs, evidence.steps))
+def _measured(done: pd.DataFrame, sweep: SweepTables) -> pd.DataFrame:
+    layers, epochs, steps = map(_by_run, (sweep.layer_epochs, sweep.epochs, sweep.steps))
     names = [name for name in zip(done["study"], done["run"], strict=True) if name in layers]
     lines = [
         dict(zip(RUN, name, strict=True)) | _of_run(layers[name], epochs.get(name), steps.get(name))
@@ -76,7 +76,7 @@ def _of_run(
     others = means.drop(index=last)
     slopes = {slope.layer: slope.slope for slope in gradient_flow.epoch_slopes(layers)}
     scatters = pd.DataFrame(gradient_flow.scatters(weights))
-    found = {
+    measured = {
         "first_rms": begin.loc[first, "rms"],
         "first_decay": slopes[first],
         "first_scatter": scatters.loc[scatters["layer"] == first, "variation"].iloc[0],
@@ -94,17 +94,20 @@ def _of_run(
     if epochs is not None:
         val, test = (_course(epochs, f"{split}_accuracy") for split in ("val", "test"))
         if len(val) > 1:
-            found["worst_drop"] = 100 * (-np.diff(val)).max()
+            measured["worst_drop"] = 100 * (-np.diff(val)).max()
         if len(test):
-            found["peak_drop"] = 100 * (test.max() - test[-1])
+            measured["peak_drop"] = 100 * (test.max() - test[-1])
     if steps is not None:
         losses = gradient_flow.epoch_losses(steps, layers)
         lost = gradient_flow.collapse(
             layers, losses, loss="train_loss", early=EARLY, share=SHARE, still=STILL,
             stretch=STRETCH,
         )  # fmt: skip
-        found |= {"lowest": lost.lowest, "collapse": math.nan if lost.onset is None else lost.onset}
-    return {name: float(value) for name, value in found.items()}
+        measured |= {
+            "lowest": lost.lowest,
+            "collapse": math.nan if lost.onset is None else lost.onset,
+        }
+    return {name: float(value) for name, value in measured.items()}
 
 
 def _course(epochs: pd.DataFrame, measure: str) -> np.ndarray:
@@ -118,9 +121,9 @@ def _biases(layers: pd.DataFrame) -> dict[str, float]:
     """Geometric means over layers of what biases vary by, over what weights do."""
     kinds = layers[layers["kind"].isin(("weight", "bias"))].astype({"layer": str})
     kinds = kinds.assign(owner=kinds["layer"].str.rpartition(".")[0])
-    found = {}
+    ratios = {}
     for name, column in {"variance": "variance", "spread": "coordinate_variance"}.items():
         wide = kinds.pivot_table(index="owner", columns="kind", values=column)
         if "bias" in wide:
-            found[f"bias_{name}"] = math.exp(np.log(wide["bias"] / wide["weight"]).mean())
-    return found
+            ratios[f"bias_{name}"] = math.exp(np.log(wide["bias"] / wide["weight"]).mean())
+    return ratios

@@ -1,4 +1,4 @@
-"""Is it the optimizer, or its learning rate? At one lr of all, and each at its own best."""
+"""Is it the optimizer, or its learning rate? At one lr for all, and each at its best."""
 
 import math
 from collections.abc import Iterator
@@ -6,8 +6,9 @@ from functools import partial
 
 import pandas as pd
 
-from scaling.studies.claims import Estimate
-from scaling.studies.over_seeds import ABOVE, FALLS, RISES, against, noted
+from scaling.studies.claims import LARGER, NEGATIVE, POSITIVE, Estimate
+from scaling.studies.cluster_intervals import against
+from scaling.studies.gradient_flow.notes import noted
 
 TUNING = 2  # seeds that choose each optimizer's lr; those that compare are others
 HOW = {False: "at one lr", True: "each at its best lr"}
@@ -16,8 +17,8 @@ HOW = {False: "at one lr", True: "each at its best lr"}
 def best_lrs(block: pd.DataFrame) -> pd.DataFrame:
     """The best lr of each optimizer, as the first two seeds chose it.
 
-    By the mean validation loss of seeds that the comparison leaves out: an lr that was chosen on
-    the runs it is judged by would flatter whichever optimizer was tried more often. An lr at which
+    It has the lowest mean validation loss over seeds that the comparison leaves out: an lr chosen
+    on the runs it is judged by would favour the optimizer that was tried more often. An lr at which
     one of these seeds has no finished run is not chosen.
 
     Args:
@@ -31,8 +32,8 @@ def best_lrs(block: pd.DataFrame) -> pd.DataFrame:
     tuned = block[block["seed"].isin(_tuning_seeds(block))]
     lines = []
     for optimizer in sorted(block["optimizer"].unique()):
-        own = tuned[tuned["optimizer"] == optimizer]
-        by_seed = own.groupby(["lr", "seed"])["val_loss"].mean()
+        runs = tuned[tuned["optimizer"] == optimizer]
+        by_seed = runs.groupby(["lr", "seed"])["val_loss"].mean()
         seeds = by_seed.groupby("lr").agg(["mean", "count"])
         means = seeds.loc[seeds["count"] == TUNING, "mean"].sort_values()
         if means.empty:
@@ -54,11 +55,11 @@ def sentences(block: pd.DataFrame) -> Iterator[str]:
         return
     shown = []
     for one in best.to_dict("records"):
-        said = [f"the {one['edge']} tried"] if one["edge"] else []
+        notes = [f"the {one['edge']} tried"] if one["edge"] else []
         if not math.isnan(one["lead"]):
-            said.append(f"{one['lead']:.2g} nats below {one['next']:g}")
+            notes.append(f"{one['lead']:.2g} nats below {one['next']:g}")
         shown.append(
-            f"{one['optimizer']} {one['lr']:g}" + (f" ({', '.join(said)})" if said else "")
+            f"{one['optimizer']} {one['lr']:g}" + (f" ({', '.join(notes)})" if notes else "")
         )
     seeds = ", ".join(f"{seed:g}" for seed in _tuning_seeds(block))
     yield f"Best lr of each optimizer, by validation loss of seeds {seeds}: {', '.join(shown)}"
@@ -104,13 +105,14 @@ def _compared(
 
 
 STATEMENTS = (
-    ("Early gradients decay faster under SGD than under Adam", FALLS, "first_decay",
+    ("Early gradients decay faster under SGD than under Adam", NEGATIVE, "first_decay",
      {"of": "sgd", "to": "adam", "positive": False}),
-    ("Early gradients scatter more under SGD than under Adam", ABOVE, "first_scatter",
+    ("Early gradients scatter more under SGD than under Adam", LARGER, "first_scatter",
      {"of": "sgd", "to": "adam"}),
-    ("Momentum slows the decay of SGD", RISES, "first_decay",
+    ("Momentum slows the decay of SGD", POSITIVE, "first_decay",
      {"of": "sgd_momentum", "to": "sgd", "positive": False}),
-    ("Adam keeps early gradients larger than SGD", ABOVE, "first_rms", {"of": "adam", "to": "sgd"}),
+    ("Adam keeps early gradients larger than SGD", LARGER, "first_rms",
+     {"of": "adam", "to": "sgd"}),
 )  # fmt: skip
 CLAIMS = tuple(
     noted(6, f"{sentence}, {how}", region, partial(_compared, tuned=tuned), measure, **settings)

@@ -45,12 +45,12 @@ class Slurm:
     def __init__(
         self, workers: int | None, cells: int, *, cluster: str, settings: Mapping[str, Any]
     ):
+        with tempfile.TemporaryDirectory() as folder:
+            _submitter(Path(folder), 1, cluster, settings)
         if workers == 0:
             raise ValueError(
                 "workers=0 is the command's own process; drop hydra/launcher=slurm, or it"
             )
-        with tempfile.TemporaryDirectory() as folder:
-            _submitter(Path(folder), 1, cluster, settings)
         usual = cores() if cluster == "local" else 32
         self.at_a_time = max(1, min(workers or usual, cells))
         self.cluster, self.settings = cluster, settings

@@ -12,24 +12,17 @@ from scaling.figures.panels import blank, colors, panels, spread
 
 
 def loss_against_clip(rows: pd.DataFrame) -> Figure:
-    """Validation loss against the ceiling, a line for each batch size at its best lr.
-
-    Points are means over seeds, upright bars the range over them; no clipping stands on the right.
-    """
+    """Validation loss against the ceiling, a line for each batch size at its best lr."""
     return panels(rows, _against_clip("val_loss", "validation loss (nats)"), ("clip",))
 
 
 def update_against_clip(rows: pd.DataFrame) -> Figure:
-    """Mean norm of the update against the ceiling, a line for each batch size at its best lr.
-
-    The grey line is proportional to the clip: where every step is clipped, an update parallel to it
-    means that the clip acts as a learning rate, and a level one that it does nothing.
-    """
+    """Mean norm of the update against the ceiling, a line for each batch size at its best lr."""
     return panels(rows, _against_clip("update_norm", "mean norm of the update"), ("clip",))
 
 
 def _against_clip(column: str, label: str) -> Callable[[pd.DataFrame, Axes], None]:
-    """A panel of means over seeds against the clip, with a place of its own for none."""
+    """A panel of means over seeds against the clip, with one more place for no clipping."""
 
     def draw(block: pd.DataFrame, axes: Axes) -> None:
         done = block[(block["status"] == "done") & block[column].notna()]
@@ -41,10 +34,10 @@ def _against_clip(column: str, label: str) -> Callable[[pd.DataFrame, Axes], Non
         places = {clip: clip if np.isfinite(clip) else finite[-1] * 4 for clip in clips}
         start = 0.0
         for batch, color in colors(done):
-            own = done[done["batch"] == batch]
-            losses = own.groupby(["lr", "clip"])["val_loss"].mean().reset_index()
+            runs = done[done["batch"] == batch]
+            losses = runs.groupby(["lr", "clip"])["val_loss"].mean().reset_index()
             lr = float(losses["lr"].iloc[int(losses["val_loss"].argmin())])
-            means = own[own["lr"] == lr].groupby("clip")[column].agg(["mean", "min", "max"])
+            means = runs[runs["lr"] == lr].groupby("clip")[column].agg(["mean", "min", "max"])
             start = start or float(means["mean"].iloc[0])
             axes.errorbar(
                 [places[c] for c in means.index], means["mean"], yerr=spread(means), color=color,

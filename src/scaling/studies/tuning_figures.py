@@ -18,21 +18,12 @@ WHOLE = 0.99  # share of a range that counts as all of it
 
 
 def lr_sensitivity(rows: pd.DataFrame) -> Figure:
-    """Loss lost when lr is off by up to a factor, against batch size, a line for each factor.
-
-    Means over the range [best lr / factor, best lr x factor], with 95 % intervals over seeds. Open
-    symbols: the grid ends within the range, so that a part of it was tried; if that is one side,
-    the best lr may lie beyond.
-    """
+    """Loss lost when lr is off by up to a factor, against batch size, a line for each factor."""
     return panels(rows, _sensitivity_panel)
 
 
 def steps_and_examples(rows: pd.DataFrame, losses: pd.DataFrame) -> Figure:
     """Steps to the lowest loss that every batch size reaches in half a run, against batch size.
-
-    Large points are means over seeds at the best lr of each batch, small ones the seeds; triangles
-    are upper bounds. Dashed: half the steps for twice the batch, which takes the same examples. The
-    curve is the hyperbola of steps and examples, where it is identified, between its dotted limits.
 
     Args:
         rows: as `scaling.results.read` gives them.
@@ -46,67 +37,67 @@ def steps_and_examples(rows: pd.DataFrame, losses: pd.DataFrame) -> Figure:
         except ValueError as error:
             blank(axes, str(error))
 
-    known = rows["run"].isin(losses["run"].unique() if len(losses) else [])
-    return panels(rows[known], draw)
+    measured = rows["run"].isin(losses["run"].unique() if len(losses) else [])
+    return panels(rows[measured], draw)
 
 
 def _sensitivity_panel(block: pd.DataFrame, axes: Axes) -> None:
     try:
-        found = [one for one in sensitivity(block, factors=FACTORS) if np.isfinite(one.lost)]
+        costs = [one for one in sensitivity(block, factors=FACTORS) if np.isfinite(one.lost)]
     except ValueError as error:
         blank(axes, str(error))
         return
-    if not found:
+    if not costs:
         blank(axes, "no batch size with several lr, of which one learns")
         return
     colors = sns.color_palette("colorblind", len(FACTORS))
     for i, factor in enumerate(FACTORS):
-        own = [one for one in found if one.factor == factor]
-        x = np.array([one.batch for one in own]) * 1.06 ** (i - (len(FACTORS) - 1) / 2)
-        y = np.array([one.lost for one in own])
-        reach = np.nan_to_num([one.high - one.lost for one in own])
+        line = [one for one in costs if one.factor == factor]
+        x = np.array([one.batch for one in line]) * 1.06 ** (i - (len(FACTORS) - 1) / 2)
+        y = np.array([one.lost for one in line])
+        reach = np.nan_to_num([one.high - one.lost for one in line])
         axes.plot(x, y, color=colors[i], linewidth=1.2, alpha=0.6)
         axes.errorbar(x, y, yerr=reach, fmt="none", color=colors[i], capsize=3, linewidth=1.2)
-        for at, one in zip(x, own, strict=True):
+        for at, one in zip(x, line, strict=True):
             axes.plot(
                 at, one.lost, "os"[i], color=colors[i], markersize=6,
                 markerfacecolor="white" if one.covered < WHOLE else colors[i],
             )  # fmt: skip
         axes.plot([], [], f"{'os'[i]}-", color=colors[i], label=f"{factor:g}")
     axes.axhline(0, color="0.5", linewidth=0.8)
-    _batch_axis(sorted({one.batch for one in found}), axes)
+    _batch_axis(sorted({one.batch for one in costs}), axes)
     axes.set_ylabel("mean loss lost (nats)")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.25 * (high - low))  # room for the legend
-    axes.legend(title=_legend(found), loc="upper left", ncols=2, framealpha=0.8)
+    axes.legend(title=_legend(costs), loc="upper left", ncols=2, framealpha=0.8)
 
 
-def _legend(found: list[Sensitivity]) -> str:
-    cut = any(one.covered < WHOLE for one in found)
+def _legend(costs: list[Sensitivity]) -> str:
+    cut = any(one.covered < WHOLE for one in costs)
     return "lr off by up to" + (" (open: tried in part)" if cut else "")
 
 
 def _course_panel(
-    reached: steps_to_loss.Arrivals, found: critical_batch.Tradeoff, axes: Axes
+    reached: steps_to_loss.Arrivals, tradeoff: critical_batch.Tradeoff, axes: Axes
 ) -> None:
-    if not found.optima:
+    if not tradeoff.optima:
         blank(axes, "no batch size has an lr at which every seed ended")
         return
     points = reached.points
-    for batch, lr, steps in found.optima:
+    for batch, lr, steps in tradeoff.optima:
         seeds = points.loc[(points["batch"] == batch) & (points["lr"] == lr), "steps"]
         axes.plot([batch] * len(seeds), seeds.clip(lower=1), ".", color="0.6", markersize=5)
-        marker = "v" if batch in found.bounded else "o"
+        marker = "v" if batch in tradeoff.bounded else "o"
         axes.plot(batch, steps, marker, color="black", markersize=6, zorder=3)
-    batches = np.array([batch for batch, _, _ in found.optima], float)
+    batches = np.array([batch for batch, _, _ in tradeoff.optima], float)
     fine = np.geomspace(batches[0] / 1.3, batches[-1] * 1.3, 100)
-    first = found.optima[0][2]
+    first = tradeoff.optima[0][2]
     axes.plot(
         fine, first * batches[0] / fine, "--", color="0.6", linewidth=1, label="same examples"
     )
-    if found.identified:
-        least, fewest = found.steps_min, found.examples_min
-        critical = found.critical_batch
+    if tradeoff.identified:
+        least, fewest = tradeoff.steps_min, tradeoff.examples_min
+        critical = tradeoff.critical_batch
         curve = least.value * (1 + critical.value / fine)
         text = f"critical batch {critical.value:.2g} ({critical.low:.2g} to {critical.high:.2g})"
         axes.plot(fine, curve, color="C0", linewidth=1.5, label=text)
@@ -119,7 +110,7 @@ def _course_panel(
             axes.annotate(text, place, ha=side, va="top", fontsize=8, color="C0")
         axes.axvspan(critical.low, critical.high, color="C0", alpha=0.12, linewidth=0)
     else:
-        _note(f"no critical batch: {found.reason}", axes)
+        _note(f"no critical batch: {tradeoff.reason}", axes)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")

@@ -9,7 +9,7 @@ from rows import write_sweep
 from scaling import results
 from scaling.analysis import critical_batch, steps_to_loss
 from scaling.analysis.lr_sensitivity import sensitivity
-from scaling.figures import tuning
+from scaling.studies import tuning_figures
 
 FIXED = {
     "model": "m", "data": "d", "optimizer": "o", "protocol": "steps", "duration": 200, "clip": 1.0
@@ -28,9 +28,9 @@ def runs(**settings) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_each_factor_has_a_line_through_its_costs(table):
-    (axes,) = tuning.lr_sensitivity(table).axes
+    (axes,) = tuning_figures.lr_sensitivity(table).axes
     lines = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_alpha()]
-    for factor, line in zip(tuning.FACTORS, lines, strict=True):
+    for factor, line in zip(tuning_figures.FACTORS, lines, strict=True):
         costs = [one.lost for one in sensitivity(table, factors=(factor,))]
         assert line.get_ydata().tolist() == costs
         assert line.get_xdata().tolist() == pytest.approx([8, 16], rel=0.05)
@@ -39,12 +39,12 @@ def test_each_factor_has_a_line_through_its_costs(table):
 
 
 def test_a_range_that_the_grid_cuts_is_drawn_open_and_said_to_be_that(table):
-    (axes,) = tuning.lr_sensitivity(table[table["lr"] < 5e-3]).axes
+    (axes,) = tuning_figures.lr_sensitivity(table[table["lr"] < 5e-3]).axes
     symbols = [line for line in axes.lines if len(line.get_xdata()) == 1]
     assert {line.get_markerfacecolor() for line in symbols} == {"white"}
     assert "open: tried in part" in axes.get_legend().get_title().get_text()
     whole = table[table["batch"] == 8].assign(lr=lambda rows: 1e-3 * (rows["lr"] / 1e-3) ** 1.01)
-    (inside,) = tuning.lr_sensitivity(whole).axes
+    (inside,) = tuning_figures.lr_sensitivity(whole).axes
     symbols = [line for line in inside.lines if len(line.get_xdata()) == 1]
     assert "white" not in {line.get_markerfacecolor() for line in symbols}
     assert "open" not in inside.get_legend().get_title().get_text()
@@ -54,7 +54,7 @@ def test_steps_stand_at_their_batch_with_the_hyperbola_that_was_fitted():
     rows, losses = runs()
     found = critical_batch.tradeoff(steps_to_loss.arrivals(rows, losses).points)
     assert found.identified
-    (axes,) = tuning.steps_and_examples(rows, losses).axes
+    (axes,) = tuning_figures.steps_and_examples(rows, losses).axes
     dots = [line for line in axes.lines if line.get_marker() == "o"]
     assert [(*line.get_xdata(), *line.get_ydata()) for line in dots] == [
         (batch, steps) for batch, _, steps in found.optima
@@ -69,7 +69,7 @@ def test_steps_stand_at_their_batch_with_the_hyperbola_that_was_fitted():
 
 
 def test_the_dashed_line_takes_as_many_examples_at_every_batch():
-    (axes,) = tuning.steps_and_examples(*runs()).axes
+    (axes,) = tuning_figures.steps_and_examples(*runs()).axes
     dashed = next(line for line in axes.lines if line.get_linestyle() == "--")
     x, y = dashed.get_data()
     assert np.ptp(x * y) == pytest.approx(0, abs=1e-6 * x[0] * y[0])
@@ -77,7 +77,7 @@ def test_the_dashed_line_takes_as_many_examples_at_every_batch():
 
 def test_what_cannot_be_identified_is_said_in_the_panel_and_bounds_are_triangles():
     rows, losses = runs()
-    (axes,) = tuning.steps_and_examples(rows[rows["lr"] < 5e-2], losses).axes
+    (axes,) = tuning_figures.steps_and_examples(rows[rows["lr"] < 5e-2], losses).axes
     said = " ".join(text.get_text() for text in axes.texts).replace("\n", " ")
     assert "no critical batch: batch 4, 8, 16, 32, 64: the best lr is the highest" in said
     assert {line.get_marker() for line in axes.lines} == {".", "v", "None"}
@@ -87,26 +87,26 @@ def test_each_setting_has_a_panel():
     rows, losses = runs()
     other = rows.assign(clip=2.0, run=rows["run"] + " b")
     both = pd.concat([losses, losses.assign(run=losses["run"] + " b")])
-    figure = tuning.steps_and_examples(pd.concat([rows, other]), both)
+    figure = tuning_figures.steps_and_examples(pd.concat([rows, other]), both)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["clip=1", "clip=2"]
 
 
 @pytest.mark.parametrize("status", ["done", "diverged", "failed"])
 def test_runs_without_any_number_still_make_a_figure(tmp_path, status):
     table = results.read(write_sweep(tmp_path / "s", status=status, measured={}))
-    tuning.lr_sensitivity(table).savefig(tmp_path / "a.png")
-    tuning.steps_and_examples(table, pd.DataFrame()).savefig(tmp_path / "b.png")
+    tuning_figures.lr_sensitivity(table).savefig(tmp_path / "a.png")
+    tuning_figures.steps_and_examples(table, pd.DataFrame()).savefig(tmp_path / "b.png")
     rows, losses = runs()
     lost = rows.assign(status=status), losses.assign(train_loss=np.nan)
-    tuning.steps_and_examples(*lost).savefig(tmp_path / "c.png")
+    tuning_figures.steps_and_examples(*lost).savefig(tmp_path / "c.png")
 
 
 def test_text_is_at_least_eight_points(table):
     rows, losses = runs()
     for figure in (
-        tuning.lr_sensitivity(table),
-        tuning.steps_and_examples(rows, losses),
-        tuning.steps_and_examples(rows[rows["batch"] > 8], losses),
+        tuning_figures.lr_sensitivity(table),
+        tuning_figures.steps_and_examples(rows, losses),
+        tuning_figures.steps_and_examples(rows[rows["batch"] > 8], losses),
     ):
         figure.draw_without_rendering()
         for axes in figure.axes:

@@ -1,0 +1,48 @@
+"""Config files that hold what each scale changes, beside what it changes."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from hydra._internal.core_plugins import file_config_source
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import OmegaConf
+
+BLOCK = "by_scale"
+
+
+class FileConfigSource(file_config_source.FileConfigSource):
+    """Hydra's source of YAML files, which here may have a block `by_scale`: scale -> root keys.
+
+    `model=gru` is `model/gru.yaml` without the block. What the block holds for `scale=small` is
+    another config, `at_scale/model/small/gru`, which is empty if the block has no such scale.
+    `config.yaml` lists it after the experiment, so that a scale wins over an experiment, and typed
+    values win over both.
+    """
+
+    def is_config(self, config_path: str) -> bool:
+        return super().is_config(_split(config_path)[0])
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        path, scale = _split(config_path)
+        file = super().load_config(path)
+        config: Any = file.config
+        if scale is None:
+            if OmegaConf.is_dict(config):
+                config.pop(BLOCK, None)
+            return file
+        values = OmegaConf.select(config, f"{BLOCK}.{scale}") or OmegaConf.create()
+        if not OmegaConf.is_dict(values):
+            raise ValueError(
+                f"{path}: {BLOCK}.{scale}={values} must map root keys to values, such as "
+                "{model: {width: 16}}"
+            )
+        return replace(file, config=OmegaConf.create(values), header={"package": "_global_"})
+
+
+def _split(config_path: str) -> tuple[str, str | None]:
+    """The file of a config, and the scale if the config is a part of the file's block."""
+    if match := re.fullmatch(r"at_scale/(\w+)/([^/]+)/(.+)", config_path):
+        group, scale, option = match.groups()
+        return f"{group}/{option}", scale
+    return config_path, None

@@ -1,0 +1,56 @@
+"""What do the runs look like? Charts of losses, clipping, norms and layers."""
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from scaling.contracts.settings import by_setting
+from scaling.figures import curves, layers, maps, over_lr
+from scaling.studies.claims import Verdict
+from scaling.studies.study import Drawing, drawings
+from scaling.studies.sweep_tables import SweepTables
+
+ORDER = 0
+OVER_LR = {  # a chart, and the column of rows that must hold a number
+    over_lr.loss_against_lr: "lr",
+    maps.loss_heatmap: "lr",
+    maps.clip_frequency: "clip_percent",
+    over_lr.gradient_norm: "grad_norm_pre_clip",
+    over_lr.update_size: "update_norm",
+}
+OVER_NOISE = {layers.accuracy_over_noise: layers.NOISE}
+OVER_STEPS = (curves.norm_curves,)
+OVER_LAYERS = (layers.layer_norms, layers.layer_map, layers.batch_norms)
+
+
+def applies(sweep: SweepTables) -> bool:
+    """Every sweep can be drawn."""
+    return True
+
+
+def sentences(sweep: SweepTables) -> Iterator[str]:
+    """None: these charts answer no question."""
+    yield from ()
+
+
+def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
+    """None: these charts answer no question."""
+    yield from ()
+
+
+def tables(sweep: SweepTables) -> Mapping[str, pd.DataFrame]:
+    """None beside the rows."""
+    return {}
+
+
+def figures(sweep: SweepTables) -> dict[str, Drawing]:
+    """The charts whose axes vary in the sweep and whose numbers were measured."""
+    rows, steps, layer_epochs = sweep.rows, sweep.steps, sweep.layer_epochs
+    rates = [block.groupby("batch")["lr"].nunique().max() for _, block in by_setting(rows)]
+    charts = (OVER_LR if max(rates, default=1) > 1 else {}) | OVER_NOISE
+    of_rows = [draw for draw, key in charts.items() if key in rows and rows[key].notna().any()]
+    return {
+        **drawings(of_rows, rows),
+        **drawings(OVER_STEPS if len(steps) else (), rows, steps),
+        **drawings(OVER_LAYERS if len(layer_epochs) else (), rows, layer_epochs),
+    }

@@ -1,0 +1,103 @@
+"""What a study is, and the studies that there are."""
+
+import importlib
+import pkgutil
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol, runtime_checkable
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from scaling import studies
+from scaling.studies.claims import Verdict
+from scaling.studies.sweep_tables import SweepTables
+
+CAPTIONS = tomllib.loads(Path(__file__).with_name("captions.toml").read_text())
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, drawn when it is asked for, and what stands below it."""
+
+    draw: Callable[[], Figure]
+    caption: str
+
+
+def drawings(draws: Iterable[Callable[..., Figure]], *tables: pd.DataFrame) -> dict[str, Drawing]:
+    """Figures of some tables by the names of their functions, with their captions."""
+    return {
+        draw.__name__: Drawing(partial(draw, *tables), CAPTIONS[draw.__name__]) for draw in draws
+    }
+
+
+@runtime_checkable
+class Study(Protocol):
+    """One question to a sweep: a module of `scaling.studies` with these members.
+
+    A folder is a study by its module `study`. Nothing but `applies` is asked where it says no.
+
+    Attributes:
+        ORDER: place in a report, the smallest first.
+    """
+
+    ORDER: int
+
+    def applies(self, sweep: SweepTables) -> bool:
+        """Whether the sweep has what the question is about."""
+
+    def sentences(self, sweep: SweepTables) -> Iterable[str]:
+        """What the sweep says of the question."""
+
+    def verdicts(self, sweep: SweepTables) -> Iterable[tuple[str, Verdict]]:
+        """The claims of the study, judged for each setting, whose title comes first."""
+
+    def tables(self, sweep: SweepTables) -> Mapping[str, pd.DataFrame]:
+        """The numbers behind the sentences, by the name of their file."""
+
+    def figures(self, sweep: SweepTables) -> Mapping[str, Drawing]:
+        """The figures that have something to show, by the name of their file."""
+
+
+@runtime_checkable
+class MeasuresRuns(Protocol):
+    """A study that computes numbers of each run, which are kept in its row."""
+
+    def measures(self, sweep: SweepTables) -> pd.DataFrame:
+        """Rows of the runs that the study is about, with further columns."""
+
+
+@runtime_checkable
+class MeasuresEpochs(Protocol):
+    """A study that computes numbers of each evaluation, which are kept in the table of epochs."""
+
+    def passes(self, sweep: SweepTables) -> pd.DataFrame:
+        """Evaluations of the runs that the study is about, with further columns."""
+
+
+def all_studies() -> list[Study]:
+    """The studies of this package, in the order of a report.
+
+    Raises:
+        TypeError: for a module with `applies` that lacks another member of a study.
+    """
+    names = [
+        f"{module.name}.study" if module.ispkg else module.name
+        for module in pkgutil.iter_modules(studies.__path__, f"{studies.__name__}.")
+    ]
+    modules = [importlib.import_module(name) for name in names]
+    asking = [_study(module) for module in modules if hasattr(module, "applies")]
+    return sorted(asking, key=lambda study: study.ORDER)
+
+
+def _study(module: ModuleType) -> Study:
+    if isinstance(module, Study):
+        return module
+    members = [*Study.__annotations__, *(name for name in vars(Study) if not name.startswith("_"))]
+    missing = ", ".join(name for name in members if not hasattr(module, name))
+    page = "docs/howto/study.md"
+    raise TypeError(f"{module.__name__} has no {missing}, which a study needs; see {page}")

@@ -1,0 +1,118 @@
+"""What a scale changes stands beside what it changes, and is no part of a run."""
+
+from pathlib import Path
+
+import pytest
+
+from scaling.config import identity, schema
+
+SCALES = ([], ["scale=small"], ["scale=tiny"])
+# Digests of the first and the last cell, when each scale had files of its own: at full size, small
+# and tiny, with the same fingerprint for all data.
+DIGESTS = {
+    "phase_2": [
+        ("b9726cb83341", "490c8d231c73"),
+        ("1aa505f333d3", "44903df175a6"),
+        ("ef75f76ae1c1", "1ebde6f7e4b8"),
+    ],
+    "depth": [
+        ("2129dddd22dd", "a5f6df304137"),
+        ("f2217c59c26e", "3447c7494df3"),
+        ("06216da53a72", "3292b2c8edbb"),
+    ],
+    "ttt_controls": [
+        ("5d3cd5798d3d", "fc60384252fb"),
+        ("461367df445f", "fecca8321b09"),
+        ("a9ab9a98e92e", "975c6a82133a"),
+    ],
+}
+
+
+@pytest.fixture
+def cells_of(command, monkeypatch):
+    """The cells that a command would train."""
+    from scaling.sweeps import command as sweep
+
+    def cells(*arguments: str) -> list:
+        asked = []
+        monkeypatch.setattr(sweep, "work", lambda cells, *_, **__: asked.extend(cells) or 0)
+        ended = command(*arguments, small=False)
+        assert ended.code == 0, ended.err
+        return asked
+
+    return cells
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_every_scale_gives_the_runs_that_it_gave(cells_of, name):
+    for scale, digests in zip(SCALES, DIGESTS[name], strict=True):
+        asked = cells_of(f"experiment={name}", *scale)
+        ends = (identity.canonical(cell.config, "data") for cell in (asked[0], asked[-1]))
+        assert tuple(identity.digest(canonical) for canonical in ends) == digests, scale
+
+
+def test_the_block_reaches_no_run_and_no_file_of_it(cells_of):
+    for typed in (["experiment=ttt_gain"], []):
+        for scale in SCALES:
+            for cell in cells_of(*typed, *scale):
+                assert "by_scale" not in cell.source
+                assert "by_scale" not in str(cell.config)
+
+
+def test_each_scale_stands_in_the_file_of_what_it_changes():
+    assert not (schema.FOLDER / "at_scale").exists()
+    for model in (schema.FOLDER / "model").glob("*.yaml"):
+        assert "\nby_scale:" in model.read_text()
+
+
+def test_a_scale_wins_over_an_experiment_and_typed_values_win_over_a_scale(cells_of):
+    (experiment, small, typed) = (
+        cells_of("experiment=phase_2", *more)[0].config
+        for more in ([], ["scale=small"], ["scale=small", "model.d_model=48", "steps=7"])
+    )
+    sizes = [(c["model"]["d_model"], c["data"]["context"]) for c in (experiment, small, typed)]
+    assert sizes == [(64, 128), (32, 32), (48, 32)]
+    assert [c["steps"] for c in (experiment, small, typed)] == [5000, 400, 7]
+
+
+MINE = """\
+_target_: scaling.models.gru.GRU
+width: 12
+layers: 1
+normalisation: none
+groups: 1
+dropout: 0.0
+"""
+
+
+@pytest.fixture
+def own(folder) -> Path:
+    """A folder of configs outside the package, with a model and a scale."""
+    for group in ("model", "scale"):
+        (folder / "conf" / group).mkdir(parents=True)
+    (folder / "conf" / "scale" / "mine.yaml").write_text("# @package _global_\nsteps: 3\n")
+    return folder / "conf" / "model" / "mine.yaml"
+
+
+def test_files_of_ones_own_have_scales_of_ones_own(cells_of, own):
+    own.write_text(MINE + "by_scale:\n  mine: {model: {width: 6}}\n  tiny: {model: {width: 4}}\n")
+    typed = ("--config-dir=conf", "model=mine", "data=flows")
+    widths = [
+        cells_of(*typed, *scale)[0].config["model"]["width"] for scale in (*SCALES, ["scale=mine"])
+    ]
+    assert widths == [12, 12, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ("by_scale: {mine: 6}", "model/mine: by_scale.mine=6 must map root keys to values"),
+        ("by_scale: {mine: {width: 6}}", "at_scale/model/mine/mine"),
+    ],
+)
+def test_a_block_without_meaning_is_one_message(command, own, block, said):
+    own.write_text(f"{MINE}{block}\n")
+    ended = command("--config-dir=conf", "model=mine", "data=flows", "scale=mine", small=False)
+    assert ended.code == 2
+    assert said in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
