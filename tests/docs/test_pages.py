@@ -12,6 +12,9 @@ import scaling
 from scaling.callbacks.gradient_norms import MEASURED
 from scaling.config import schema
 from scaling.contracts.columns import FIXED
+from scaling.reporting.caveats import sweep_caveats
+from scaling.studies.study import all_studies
+from scaling.studies.sweep_tables import SweepTables
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -44,6 +47,20 @@ def test_examples_print_what_a_page_shows(page, monkeypatch):
     test = doctest.DocTestParser().get_doctest(examples, {}, page.stem, str(page), 0)
     with pd.option_context("display.width", 100):
         doctest.DebugRunner().run(test)
+
+
+def test_a_report_says_what_the_page_on_reports_shows():
+    sweep = SweepTables.of(DATA / "joint.csv")
+    lines = sweep_caveats(sweep.rows)
+    for study in all_studies():
+        if study.applies(sweep):
+            lines += study.sentences(sweep)
+            lines += {f"{v.word.upper()}: {v.sentence}" for _, v in study.verdicts(sweep)}
+    page = (DOCS / "guides" / "reports.md").read_text()
+    shown = re.findall(r"^(?:LR_opt|Loss at|FAILS|Censored).*$", page, re.MULTILINE)
+    assert len(shown) == 4
+    for line in shown:
+        assert line in lines or line.partition(" [phase")[0] in lines
 
 
 def test_the_readme_and_several_pages_have_examples():
