@@ -72,6 +72,18 @@ def groups() -> str:
     return "\n".join(parts)
 
 
+def api() -> str:
+    """Document the names of the package, in the groups of its docstring."""
+    groups = re.findall(r"^- ([^:]+): (.*(?:\n  .*)*)", scaling.__doc__ or "", re.MULTILINE)
+    parts = []
+    for title, text in groups:
+        parts.append(f"## {title}\n\n{text[0].upper()}{' '.join(text[1:].split())}\n")
+        names = [name for name in re.findall(r"`(\w+)`", text) if name in scaling.__all__]
+        listed = "\n".join(map(_directive, names))
+        parts.append(f"```{{eval-rst}}\n{listed}\n```\n")
+    return "\n".join(parts)
+
+
 def results() -> str:
     """List the fields of what the functions of the package return."""
     functions = filter(inspect.isfunction, (getattr(scaling, name) for name in scaling.__all__))
@@ -83,6 +95,7 @@ GENERATED = {
     "experiments": experiments,
     "root keys": root_keys,
     "groups": groups,
+    "api": api,
     "results": results,
 }
 
@@ -97,6 +110,15 @@ def fill(app: Any, page: str, source: list[str]) -> None:
 
 def _options(group: str) -> list[Path]:
     return sorted((schema.FOLDER / group).glob("*.yaml"))
+
+
+def _directive(name: str) -> str:
+    thing = getattr(scaling, name)
+    kind = (
+        "class" if inspect.isclass(thing) else "module" if inspect.ismodule(thing) else "function"
+    )
+    members = "" if kind == "function" else "   :members:\n"
+    return f".. auto{kind}:: scaling.{name}\n{members}"
 
 
 def _dataclasses(hint: Any) -> Iterator[type]:

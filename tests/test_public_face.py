@@ -1,6 +1,7 @@
 """`import scaling` is light, typed, and offers one name for each thing that a user needs."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ PROMISED = (
     *("read", "steps", "epochs", "layers", "layer_epochs", "windows", "rounds", "table"),
     *("learning_rate_law", "plain_fit", "optimum", "candidates", "effect_of", "replicates"),
     *("sensitivity", "steps_to_loss", "tradeoff", "clip_regimes", "fold_trend"),
-    *("GradientNorms", "LayerGradients", "LayerEpochs", "Recording"),
+    *("GradientNorms", "LayerGradients", "LayerEpochs", "Recording", "figures", "study"),
 )
 HEAVY = {"torch", "pandas", "numpy", "scipy", "matplotlib", "lightning", "hydra", "omegaconf"}
 
@@ -46,14 +47,30 @@ def test_what_a_type_checker_sees_is_what_there_is():
         for statement in checked.body if isinstance(statement, ast.ImportFrom)
         for name in statement.names
     }  # fmt: skip
-    assert seen == scaling._HOMES
+    assert seen == scaling._HOME | {"figures": "scaling"}
 
 
 def test_a_name_that_is_not_there_says_what_is():
-    with pytest.raises(AttributeError, match="scaling has no optima; it offers .*optimum"):
+    with pytest.raises(AttributeError, match=r"scaling has no optima; it offers .*optimum"):
         scaling.optima  # noqa: B018
 
 
 def test_every_name_is_in_the_docstring():
     for name in scaling.__all__:
         assert f"`{name}`" in scaling.__doc__
+
+
+def test_a_study_by_its_name():
+    assert {"laws", "clipping", "adaptation", "gradient_flow"} <= {
+        name for name in ("laws", "clipping", "adaptation", "gradient_flow") if scaling.study(name)
+    }
+    with pytest.raises(ValueError, match="law is no study; there are .*laws"):
+        scaling.study("law")
+
+
+def test_notebooks_and_pages_use_nothing_else():
+    """What a reader copies imports `scaling` alone; pages on parts of one's own may say more."""
+    root = Path(__file__).parents[1]
+    books = [*root.glob("notebooks/*.ipynb"), root / "README.md", *root.glob("docs/*.md")]
+    deep = re.compile(r"(?:from|import) scaling\.[\w.]+|from scaling import")
+    assert {book.name: found for book in books if (found := deep.findall(book.read_text()))} == {}

@@ -2,11 +2,15 @@
 
 Every name below is imported when it is first asked for, so that `import scaling` takes no time.
 
-- Reading runs: `read` (a row per run), and the longer tables `steps`, `epochs`, `layers`,
-  `layer_epochs`, `windows`, `rounds`; `table` reads any other that a callback recorded.
-- Statistics of sweeps: `learning_rate_law`, `plain_fit`, `optimum`, `candidates`, `effect_of`,
-  `replicates`, `sensitivity`, `steps_to_loss`, `arrivals`, `tradeoff`, `clip_regimes`,
-  `fold_trend`.
+- Runs: `read` gives a row per run; `steps`, `epochs`, `layers`, `layer_epochs`, `windows` and
+  `rounds` the longer tables; `table` any other that a callback recorded.
+- Batch size and learning rate: `learning_rate_law`, `optimum`, `candidates`, `sensitivity`,
+  `steps_to_loss`, `arrivals`, `tradeoff`; `plain_fit` and `naive_optima` for comparison.
+- Clipping and other settings: `clip_regimes`, `update_response`, `effect_of`, `replicates`.
+- Gradients by layer: `depth_ratios`, `depth_slopes`, `epoch_slopes`, `scatters`, `collapse`.
+- Folds and predictions: `fold_trend`, `first_below`, `mcnemar`, `wilson_interval`.
+- Reports: `study` gives the sentences, claims, tables and figures of one question to `SweepTables`;
+  `figures` has plain charts; `summary_table` and `sweep_caveats` are text.
 - Callbacks for any Lightning run: `GradientNorms`, `LayerGradients`, `LayerEpochs`; `Recording` is
   the base for one of your own.
 """
@@ -14,23 +18,38 @@ Every name below is imported when it is first asked for, so that `import scaling
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from scaling.contracts.version import __version__ as __version__
+
 if TYPE_CHECKING:  # for type checkers and editors; must agree with _HOMES
+    from scaling import figures as figures
     from scaling.analysis.clipping_regimes import clip_regimes as clip_regimes
+    from scaling.analysis.clipping_regimes import update_response as update_response
     from scaling.analysis.critical_batch import tradeoff as tradeoff
     from scaling.analysis.effects import effect_of as effect_of
+    from scaling.analysis.gradient_flow import collapse as collapse
+    from scaling.analysis.gradient_flow import depth_ratios as depth_ratios
+    from scaling.analysis.gradient_flow import depth_slopes as depth_slopes
+    from scaling.analysis.gradient_flow import epoch_slopes as epoch_slopes
+    from scaling.analysis.gradient_flow import scatters as scatters
+    from scaling.analysis.intervals import wilson_interval as wilson_interval
     from scaling.analysis.law_selection import candidates as candidates
     from scaling.analysis.lr_sensitivity import sensitivity as sensitivity
+    from scaling.analysis.optima import naive_optima as naive_optima
     from scaling.analysis.optima import optimum as optimum
     from scaling.analysis.powerlaws import learning_rate_law as learning_rate_law
     from scaling.analysis.powerlaws import plain_fit as plain_fit
     from scaling.analysis.replicates import replicates as replicates
+    from scaling.analysis.significance import mcnemar as mcnemar
     from scaling.analysis.steps_to_loss import arrivals as arrivals
     from scaling.analysis.steps_to_loss import steps_to_loss as steps_to_loss
+    from scaling.analysis.trends import first_below as first_below
     from scaling.analysis.trends import fold_trend as fold_trend
     from scaling.callbacks.gradient_norms import GradientNorms as GradientNorms
     from scaling.callbacks.layer_epochs import LayerEpochs as LayerEpochs
     from scaling.callbacks.layer_gradients import LayerGradients as LayerGradients
     from scaling.callbacks.recording import Recording as Recording
+    from scaling.reporting.caveats import sweep_caveats as sweep_caveats
+    from scaling.reporting.text import summary_table as summary_table
     from scaling.results import epochs as epochs
     from scaling.results import layer_epochs as layer_epochs
     from scaling.results import layers as layers
@@ -39,45 +58,61 @@ if TYPE_CHECKING:  # for type checkers and editors; must agree with _HOMES
     from scaling.results import steps as steps
     from scaling.results import table as table
     from scaling.results import windows as windows
+    from scaling.studies.study import study as study
+    from scaling.studies.sweep_tables import SweepTables as SweepTables
 
-__version__ = "0.1.0"
-
-_HOMES = {
-    "clip_regimes": "scaling.analysis.clipping_regimes",
-    "tradeoff": "scaling.analysis.critical_batch",
-    "effect_of": "scaling.analysis.effects",
-    "candidates": "scaling.analysis.law_selection",
-    "sensitivity": "scaling.analysis.lr_sensitivity",
-    "optimum": "scaling.analysis.optima",
-    "learning_rate_law": "scaling.analysis.powerlaws",
-    "plain_fit": "scaling.analysis.powerlaws",
-    "replicates": "scaling.analysis.replicates",
-    "arrivals": "scaling.analysis.steps_to_loss",
-    "steps_to_loss": "scaling.analysis.steps_to_loss",
-    "fold_trend": "scaling.analysis.trends",
-    "GradientNorms": "scaling.callbacks.gradient_norms",
-    "LayerEpochs": "scaling.callbacks.layer_epochs",
-    "LayerGradients": "scaling.callbacks.layer_gradients",
-    "Recording": "scaling.callbacks.recording",
-    "epochs": "scaling.results",
-    "layer_epochs": "scaling.results",
-    "layers": "scaling.results",
-    "read": "scaling.results",
-    "rounds": "scaling.results",
-    "steps": "scaling.results",
-    "table": "scaling.results",
-    "windows": "scaling.results",
+_HOMES = {  # module -> what it offers here
+    "scaling.analysis.clipping_regimes": ("clip_regimes", "update_response"),
+    "scaling.analysis.critical_batch": ("tradeoff",),
+    "scaling.analysis.effects": ("effect_of",),
+    "scaling.analysis.gradient_flow": (
+        "collapse",
+        "depth_ratios",
+        "depth_slopes",
+        "epoch_slopes",
+        "scatters",
+    ),
+    "scaling.analysis.intervals": ("wilson_interval",),
+    "scaling.analysis.law_selection": ("candidates",),
+    "scaling.analysis.lr_sensitivity": ("sensitivity",),
+    "scaling.analysis.optima": ("naive_optima", "optimum"),
+    "scaling.analysis.powerlaws": ("learning_rate_law", "plain_fit"),
+    "scaling.analysis.replicates": ("replicates",),
+    "scaling.analysis.significance": ("mcnemar",),
+    "scaling.analysis.steps_to_loss": ("arrivals", "steps_to_loss"),
+    "scaling.analysis.trends": ("first_below", "fold_trend"),
+    "scaling.callbacks.gradient_norms": ("GradientNorms",),
+    "scaling.callbacks.layer_epochs": ("LayerEpochs",),
+    "scaling.callbacks.layer_gradients": ("LayerGradients",),
+    "scaling.callbacks.recording": ("Recording",),
+    "scaling.reporting.caveats": ("sweep_caveats",),
+    "scaling.reporting.text": ("summary_table",),
+    "scaling.results": (
+        "epochs",
+        "layer_epochs",
+        "layers",
+        "read",
+        "rounds",
+        "steps",
+        "table",
+        "windows",
+    ),
+    "scaling.studies.study": ("study",),
+    "scaling.studies.sweep_tables": ("SweepTables",),
 }
-__all__ = sorted(_HOMES)
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = sorted([*_HOME, "figures"])
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "figures":
+        return import_module("scaling.figures")
+    if name not in _HOME:
         raise AttributeError(f"scaling has no {name}; it offers {', '.join(__all__)}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value  # so that it is looked up once
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

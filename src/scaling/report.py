@@ -25,30 +25,24 @@ def main() -> int:
         nargs="+",
         type=Path,
         metavar="FOLDER",
-        help="such as multirun/quickstart, a rows.csv of an earlier report, or a kept sweep",
+        help="such as multirun/quickstart, a rows.csv of an earlier report, or an exported sweep",
     )
-    parser.add_argument(
-        "--out", type=Path, help="where the files go; report/ in the first folder by default"
-    )
-    parser.add_argument(
-        "--keep",
-        type=Path,
-        metavar="PLACE",
-        help="also keep the rows and the tables of epochs there: a folder to share, which is read "
-        "like the sweep itself",
-    )
+    out = "where the files go; report/ in the first folder by default"
+    parser.add_argument("--out", type=Path, help=out)
+    export = "also write rows and longer tables there: a folder to share, read like the sweep"
+    parser.add_argument("--export", type=Path, metavar="PLACE", help=export)
     given = parser.parse_args()
     from scaling.reporting import build  # here, so that --help is quick
 
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            for option, place in {"--out": given.out, "--keep": given.keep}.items():
+            for option, place in {"--out": given.out, "--export": given.export}.items():
                 if place:
                     exports.check_place(place, option)
             files = build.write(given.folders, given.out or _place(given.folders[0]))
-            if given.keep:
-                build.keep(given.folders, given.keep)
+            if given.export:
+                build.export(given.folders, given.export)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -26,9 +26,8 @@ def read(*folders: str | Path) -> pd.DataFrame:
     Settings that agree in 12 significant digits are the same.
 
     Args:
-        folders: of runs or of studies; or of a kept sweep; or a table of rows, a .csv: one that
-            `scaling.report` wrote, or anybody's with columns `batch`, `lr` and `val_loss`
-            (`scaling.storage.exports`).
+        folders: of runs or of studies; an exported sweep; or a table of rows, a .csv: one that
+            `scaling.report` wrote, or anybody's with columns `batch`, `lr` and `val_loss`.
 
     Raises:
         FileNotFoundError: if there is no row below a folder.

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from adapting import MAXIMISATION, adapter, data, fit, net, summary
-from scaling.datamodules.window_scores import window_scores
 from torch import nn
 
 from scaling.adaptation.evaluation import Evaluation, Scorer

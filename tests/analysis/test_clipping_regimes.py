@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from scaling import results
-from scaling.analysis.clipping_regimes import clip_regimes, drift, explain, updates, within
+from scaling.analysis.clipping_regimes import clip_regimes, drift, explain, update_response, within
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "data" / "clip_sgd_adam.csv"
 
@@ -193,7 +193,7 @@ def answers(slope: float, noise: float = 0.0, seed: int = 0, seeds: int = 4) -> 
 
 @pytest.mark.parametrize("slope", [0.0, 0.4, 1.0])
 def test_the_slope_of_a_power_law_is_its_exponent(slope):
-    (found,) = updates(answers(slope))
+    (found,) = update_response(answers(slope))
     assert found.identified
     assert (found.slope, found.low, found.high) == pytest.approx((slope,) * 3, abs=1e-9)
 
@@ -204,20 +204,20 @@ def test_the_slope_is_the_mean_of_lines_fitted_one_seed_at_a_time():
     slopes = []
     for _, seed in table[table["clip"] < math.inf].groupby("seed"):
         slopes.append(np.polyfit(np.log(seed["clip"]), np.log(seed["update_norm"]), 1)[0])
-    (found,) = updates(table)
+    (found,) = update_response(table)
     assert found.slope == pytest.approx(np.mean(slopes))
     ends = stats.ttest_1samp(slopes, 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx(tuple(ends))
 
 
 def test_the_interval_of_the_slope_covers_at_its_rate():
-    found = [updates(answers(0.5, noise=0.1, seed=draw))[0] for draw in range(60)]
+    found = [update_response(answers(0.5, noise=0.1, seed=draw))[0] for draw in range(60)]
     least, most = stats.binom.interval(0.99, 60, 0.95)
     assert least <= sum(one.low <= 0.5 <= one.high for one in found) <= most
 
 
 def test_clip_is_a_learning_rate_under_sgd_and_nothing_under_adamw():
-    adamw, sgd = updates(results.read(KEPT))
+    adamw, sgd = update_response(results.read(KEPT))
     assert (adamw.optimizer, sgd.optimizer) == ("adamw", "sgd")
     assert adamw.low <= 0 <= adamw.high
     assert abs(adamw.slope) < 0.01
@@ -226,8 +226,8 @@ def test_clip_is_a_learning_rate_under_sgd_and_nothing_under_adamw():
 
 
 def test_one_clip_or_two_seeds_have_no_slope():
-    (one,) = updates(rows({}, {"seed": 1}, {"seed": 2}))
-    (two,) = updates(answers(1.0, seeds=2))
+    (one,) = update_response(rows({}, {"seed": 1}, {"seed": 2}))
+    (two,) = update_response(answers(1.0, seeds=2))
     assert (one.reason, two.reason) == (
         "1 saturated clips; a slope needs 2",
         "2 seeds at all of 3 saturated clips; an interval needs 3",
@@ -238,7 +238,7 @@ def test_one_clip_or_two_seeds_have_no_slope():
 
 
 def test_nothing_saturated_has_no_slope():
-    (found,) = updates(rows({"clip": math.inf}, {"clip_percent": 50.0}))
+    (found,) = update_response(rows({"clip": math.inf}, {"clip_percent": 50.0}))
     assert found.reason == "0 saturated clips; a slope needs 2"
 
 

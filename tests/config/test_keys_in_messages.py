@@ -10,6 +10,7 @@ import torch
 from flows import flows
 
 import scaling
+from scaling.adaptation.objective import Objective
 from scaling.callbacks.divergence import Divergence
 from scaling.config.cell import build, keys_of
 from scaling.datamodules.batches import Batches
@@ -20,7 +21,14 @@ from scaling.models.nano_transformer import NanoTransformer
 from scaling.models.tcn import TCN
 from scaling.optim.schedules import warmup_cosine
 
-ROOMS = ("models", "datamodules", "optim", "federation", "storage", "gradients", "callbacks")
+GROUPS = {  # of the classes in each room
+    "models": "model",
+    "datamodules": "data",
+    "optim": "optimizer|schedule",
+    "federation": "federation",
+    "callbacks": "callbacks",
+    "adaptation": "adaptation",
+}
 VECTORS = {"inputs": 4, "outputs": 2, "length": 1}
 TOKENS = {"inputs": 4, "outputs": 4, "length": 8}
 WINDOWS = {"inputs": 4, "outputs": 2, "length": 8}
@@ -60,6 +68,11 @@ def schedule() -> None:
     warmup_cosine(optimizer, steps=6, batch=4, warmup_steps=7, warmup_examples=None, final=0.0)
 
 
+def objective() -> None:
+    weights = dict.fromkeys(("weight_threshold", "weight_gain", "weight_ceiling", "floor"))
+    Objective(entropy="mean", diversity="normalised", weight=0.0, **weights, margin=0.0)
+
+
 ADAPTS = ("model=tcn", "data=flows", "adaptation=entropy")
 
 
@@ -96,6 +109,10 @@ ADAPTS = ("model=tcn", "data=flows", "adaptation=entropy")
         (
             lambda: flocks.settings(rounds=0), [*ADAPTS, "federation.rounds=0"],
             "rounds=0 must be", "federation.rounds=0 must be",
+        ),
+        (
+            objective, [*ADAPTS, "adaptation.objective.margin=0.0"],
+            "margin=0.0 must lie", "adaptation.objective.margin=0.0 must lie",
         ),
         (
             lambda: Divergence(every=0), ["callbacks.divergence.every=0"],
@@ -166,13 +183,15 @@ def test_what_is_built_later_says_where_its_keys_stand():
 
 
 def test_no_class_knows_where_its_keys_stand_in_a_config():
-    groups = "model|data|optimizer|schedule|trainer|callbacks|logger|adaptation|federation"
+    """A message begins with no path; keys of its own group have none anywhere in it."""
+    begins = rf"^f?['\"]({'|'.join(GROUPS.values())}|trainer|logger)\."
     spelled = []
-    for room in ROOMS:
+    for room, group in GROUPS.items():
         for path in sorted((Path(scaling.__file__).parent / room).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Raise) and "ValueError" in ast.unparse(node):
                     message = ast.unparse(node).partition("ValueError(")[2]
-                    if re.search(rf"(^f?.|[\s])({groups})\.\w*({{\w+}})?(=|: | is )", message):
+                    inside = rf"\b({group})\.\w*({{\w+}})?(=|: | is )"
+                    if re.search(begins, message) or re.search(inside, message):
                         spelled.append(f"{path.name}: {message}")
     assert not spelled

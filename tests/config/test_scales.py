@@ -107,7 +107,7 @@ def test_files_of_ones_own_have_scales_of_ones_own(cells_of, own):
     ("block", "said"),
     [
         ("by_scale: {mine: 6}", "model/mine: by_scale.mine=6 must map root keys to values"),
-        ("by_scale: {mine: {width: 6}}", "at_scale/model/mine/mine"),
+        ("by_scale: {mine: {width: 6}}", "width is an unknown key; known here: adaptation, "),
     ],
 )
 def test_a_block_without_meaning_is_one_message(command, own, block, said):

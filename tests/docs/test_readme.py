@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scaling import results
+import scaling
 from scaling.config import schema
-from scaling.reporting import text
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -58,8 +57,8 @@ def test_commands_name_modules_options_and_targets_that_exist(page):
 
 
 def test_the_demo_prints_what_the_readme_shows():
-    rows = results.read(ROOT / "notebooks" / "data" / "quickstart.csv")
-    assert README.split("```\n")[1].rstrip() == text.table(rows)
+    rows = scaling.read(ROOT / "notebooks" / "data" / "quickstart.csv")
+    assert README.split("```\n")[1].rstrip() == scaling.summary_table(rows)
 
 
 def test_the_keys_of_the_readme_have_the_defaults_of_the_config():

@@ -162,7 +162,7 @@ def test_a_cell_that_another_study_has_is_still_missing_here(tmp_path, monkeypat
     assert "1 of 6 cells not done" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("option", ["--out", "--keep"])
+@pytest.mark.parametrize("option", ["--out", "--export"])
 @pytest.mark.parametrize("above", [False, True])
 def test_tables_are_not_written_among_runs(sweep, monkeypatch, capsys, option, above):
     before = sorted(sweep.parent.rglob("*"))

@@ -118,7 +118,7 @@ def with_epochs(folder):
 
 def test_a_kept_sweep_is_read_like_the_sweep_itself(tmp_path):
     folder = with_epochs(write_sweep(tmp_path / "sweep", seeds=(0, 1)))
-    build.keep([folder], tmp_path / "kept")
+    build.export([folder], tmp_path / "kept")
     there = tmp_path / "kept"
     pd.testing.assert_frame_equal(
         results.read(there), results.read(folder), check_dtype=False, rtol=1e-5
@@ -133,7 +133,7 @@ def test_a_kept_sweep_is_read_like_the_sweep_itself(tmp_path):
 
 def test_kept_and_new_runs_are_read_together(tmp_path):
     folder = with_epochs(write_sweep(tmp_path / "sweep"))
-    build.keep([folder], tmp_path / "kept")
+    build.export([folder], tmp_path / "kept")
     other = with_epochs(write_sweep(tmp_path / "other"))
     assert list(results.read(tmp_path / "kept", other)["study"].unique()) == ["sweep", "other"]
     assert len(results.epochs(tmp_path / "kept", other)) == 24
@@ -146,7 +146,7 @@ def test_the_folder_of_a_report_is_a_kept_sweep(tmp_path):
 
 
 def test_a_damaged_kept_table_is_named(tmp_path):
-    build.keep([with_epochs(write_sweep(tmp_path / "sweep"))], tmp_path / "kept")
+    build.export([with_epochs(write_sweep(tmp_path / "sweep"))], tmp_path / "kept")
     (tmp_path / "kept" / "epochs.parquet").write_bytes(b"PAR1 torn")
     with pytest.raises(ValueError, match=r"epochs.parquet cannot be read .*; keep the sweep again"):
         results.epochs(tmp_path / "kept")
@@ -205,7 +205,7 @@ def test_seeds_and_checksums_are_kept_whole_beside_a_damaged_row(tmp_path):
     (folder / "torn").mkdir()
     (folder / "torn" / ROW_FILE).write_text("torn")
     with pytest.warns(UserWarning, match="corrupt row"):
-        build.keep([folder], tmp_path / "kept")
+        build.export([folder], tmp_path / "kept")
     rows = results.read(tmp_path / "kept")
     assert set(rows["seed"].dropna()) == {12_345_678, 12_345_679}
     assert set(rows["labels_checksum"].dropna()) == {2_886_794_831}
@@ -229,7 +229,7 @@ def test_a_study_that_was_renamed_keeps_its_steps(tmp_path):
 
 def test_settings_of_a_kept_sweep_are_those_of_its_runs(tmp_path):
     folder = write_sweep(tmp_path / "s", lrs=(0.000316227766017, 1 / 3), clips=(1 / 3, math.inf))
-    build.keep([folder], tmp_path / "kept")
+    build.export([folder], tmp_path / "kept")
     both = results.read(folder, tmp_path / "kept")
     assert both["lr"].nunique() == both["clip"].nunique() == 2
 

@@ -451,7 +451,7 @@ def test_arms_come_in_the_order_of_their_batches():
 def test_kept_rows_say_the_same(tmp_path, monkeypatch):
     given = made_up(seeds=3, folds=2, batches=(16, 32), growth=64, gain=lambda run: 0.02)
     monkeypatch.setattr(SweepTables, "of", classmethod(lambda *folders: given))
-    build.keep([], tmp_path / "kept")
+    build.export([], tmp_path / "kept")
     monkeypatch.undo()
     kept = SweepTables.of(tmp_path / "kept")
     assert kept.steps.empty

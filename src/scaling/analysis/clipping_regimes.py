@@ -144,7 +144,7 @@ def explain(regime: Regime) -> str:
     return f"{what}: {rule}; {varies} and {drifted}; {update}."
 
 
-def updates(rows: pd.DataFrame) -> tuple[Response, ...]:
+def update_response(rows: pd.DataFrame) -> tuple[Response, ...]:
     """How the mean update norm depends on saturated clips, for each optimizer, batch and lr.
 
     The slope of a line for each seed that is done at every saturated clip, with a t interval over

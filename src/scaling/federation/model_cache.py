@@ -15,9 +15,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from scaling import __version__
 from scaling.contracts.atomic_write import atomic_write
 from scaling.contracts.labeled import Labeled
+from scaling.contracts.version import __version__
 from scaling.federation import training
 from scaling.federation.flower.settings import Federation
 from scaling.federation.training import Source

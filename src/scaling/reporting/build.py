@@ -38,7 +38,7 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     files = [out / "report.txt"]
     above = [*sentences, *claims]
     files[0].write_text(
-        "\n".join([*above, *([""] if above else []), text.table(rows), *undone, ""])
+        "\n".join([*above, *([""] if above else []), text.summary_table(rows), *undone, ""])
     )
     tables = {"rows": _measured(studies, sweep)}
     for study in studies:
@@ -68,7 +68,7 @@ def write(folders: list[Path], out: Path) -> list[Path]:
             subtitle=_subtitle(rows),
             sentences=sentences,
             claims=claims,
-            table=text.table(rows, with_caveats=False),
+            table=text.summary_table(rows, with_caveats=False),
             tables=[page.Table(name, table) for name, table in tables.items() if name != "rows"],
             pictures=pictures,
             warnings=[*sweep_caveats(rows), *undone],
@@ -78,8 +78,8 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     return files
 
 
-def keep(folders: list[Path], place: Path) -> None:
-    """Keep a sweep without its runs: rows with the measures of studies, and longer tables.
+def export(folders: list[Path], place: Path) -> None:
+    """Export a sweep without its runs: rows with the measures of studies, and longer tables.
 
     Raises:
         FileNotFoundError: if a folder holds no row.

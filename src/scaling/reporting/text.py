@@ -12,7 +12,7 @@ from scaling.reporting.run_caveats import caveats
 LEGEND = "* best of its batch   ! significantly worse than unigram   (%) steps clipped"
 
 
-def table(rows: pd.DataFrame, *, with_caveats: bool = True) -> str:
+def summary_table(rows: pd.DataFrame, *, with_caveats: bool = True) -> str:
     """Validation loss with batch down and lr across, one block for each other setting.
 
     Clips are across if only the clip varies at each batch size. Seeds are averaged. Caveats of the

@@ -10,7 +10,7 @@ from typing import Any
 import lightning
 import torch
 
-import scaling
+from scaling.contracts.version import __version__
 
 
 @functools.lru_cache(maxsize=1)
@@ -22,13 +22,13 @@ def here() -> dict[str, Any]:
     """
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
-        "scaling": scaling.__version__,
+        "scaling": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "lightning": lightning.__version__,
         "host": socket.gethostname(),
         "device": gpu or platform.processor() or platform.machine(),
-        **_checkout(Path(scaling.__file__).parent),
+        **_checkout(Path(__file__).parents[1]),
     }
 
 

@@ -21,6 +21,7 @@ from scaling.callbacks.signal_handlers import OwnHandlers
 from scaling.config import schema
 from scaling.config.cell import Cell, build, keys_of
 from scaling.contracts.columns import Status
+from scaling.contracts.protocols import Observer, RunData
 from scaling.runs import denormals, parts, provenance, signals, task, tensorboard, threads
 from scaling.runs.folder import CHECKPOINT, Checkpoint, clear, keep_config, read_checkpoint
 from scaling.runs.signals import Interrupted
@@ -160,14 +161,15 @@ def _fit(
 def _train(
     cell: Cell,
     folder: Path,
-    built: tuple[Any, L.LightningModule, L.Trainer],
+    built: tuple[RunData, L.LightningModule, L.Trainer],
     measured: dict[str, float],
     resumed: bool,
 ) -> Status:
     """What `_fit` does with a run once it is built."""
     data, module, trainer = built
+    datamodule: Any = data  # `parts.check_data` has seen that it is one of Lightning's
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    observers: list[Any] = [part for part in (module, *callbacks) if hasattr(part, "columns")]
+    observers = [part for part in (data, module, *callbacks) if isinstance(part, Observer)]
     (saver,) = [callback for callback in callbacks if isinstance(callback, Resumable)]
     shown = tensorboard.hyperparameters(cell.config, cell.choices, schema.clip(cell.config))
     measured |= task.begin(cell.config, data, module, folder)
@@ -176,11 +178,11 @@ def _train(
         path = folder / CHECKPOINT if resumed else None
         with _known_warnings():
             if not resumed and task.adapts(module):
-                trainer.validate(module, datamodule=data, verbose=False)
-            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+                trainer.validate(module, datamodule=datamodule, verbose=False)
+            trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
         measured["seconds"] = saver.lasted
         with _known_warnings():  # Lightning does not validate where max_steps ends an epoch early
-            trainer.validate(module, datamodule=data, verbose=False)
+            trainer.validate(module, datamodule=datamodule, verbose=False)
     finally:
         measured.setdefault("seconds", saver.lasted)
         measured["steps"] = trainer.global_step
@@ -189,8 +191,8 @@ def _train(
         for name, value in trainer.callback_metrics.items():
             if name.startswith(LOGGED):
                 measured[name] = float(value)
-        for source in (data, *observers):
-            measured.update(parts.columns(source))
+        for observer in observers:
+            measured.update(parts.columns(observer))
     finite = math.isfinite(measured.get("val_loss", math.nan))
     done = finite and "diverged_step" not in measured
     tensorboard.conclude(trainer.loggers, shown, measured, diverged=not done)
@@ -199,7 +201,7 @@ def _train(
 
 def _build(
     cell: Cell, folder: Path, bar: bool, resumed: Checkpoint | None = None
-) -> tuple[Any, L.LightningModule, L.Trainer]:
+) -> tuple[RunData, L.LightningModule, L.Trainer]:
     """Data, module and trainer of a cell, ready to fit."""
     settings = cell.config
     with keys_of(settings["data"], "data"):
@@ -249,7 +251,7 @@ def _build(
     return data, module, trainer
 
 
-def _steps(settings: Mapping[str, Any], data: Any) -> int:
+def _steps(settings: Mapping[str, Any], data: RunData) -> int:
     """Optimizer steps of a run, whichever duration it fixed."""
     protocol, count = schema.protocol(settings)
     if protocol == "epochs":
@@ -259,7 +261,7 @@ def _steps(settings: Mapping[str, Any], data: Any) -> int:
     return count
 
 
-def _threads(settings: Mapping[str, Any], data: Any, module: L.LightningModule) -> int:
+def _threads(settings: Mapping[str, Any], data: RunData, module: L.LightningModule) -> int:
     """Threads of a run that starts anew."""
     weights = sum(parameter.numel() for parameter in module.parameters())
     return threads.number(

@@ -15,6 +15,7 @@ from scaling.adaptation.evaluation import Evaluation
 from scaling.adaptation.module import Adapter
 from scaling.config import identity
 from scaling.config.cell import build, keys_of
+from scaling.contracts.sizes import Sizes
 from scaling.datamodules.windows import Windows
 from scaling.federation import model_cache
 from scaling.federation.training import Source
@@ -32,7 +33,9 @@ ROUNDS = "rounds"  # table in a run's folder
 SOURCES = Path("multirun", ".sources")  # models that clients trained, shared by all studies
 
 
-def module(settings: Mapping[str, Any], data: Any, sizes: Any, *, steps: int) -> L.LightningModule:
+def module(
+    settings: Mapping[str, Any], data: Any, sizes: Sizes, *, steps: int
+) -> L.LightningModule:
     """The module of a run, its network untrained.
 
     Args:

@@ -85,7 +85,7 @@ def _meaning(optimizer: str, slope: Estimate) -> str:
 
 def _response(rows: pd.DataFrame) -> Estimate:
     """How the mean update depends on the clip where all steps are clipped, over all cells."""
-    responses = clipping_regimes.updates(rows)
+    responses = clipping_regimes.update_response(rows)
     identified = [response for response in responses if response.identified]
     if not identified:
         return Estimate.missing(responses[0].reason if responses else "no clip is finite")

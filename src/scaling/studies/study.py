@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -92,6 +92,23 @@ def all_studies() -> list[Study]:
     modules = [importlib.import_module(name) for name in names]
     asking = [_study(module) for module in modules if hasattr(module, "applies")]
     return sorted(asking, key=lambda study: study.ORDER)
+
+
+def study(name: str) -> Study:
+    """Give the study of a file or folder of `scaling.studies`: `laws`, `clipping`, `adaptation`.
+
+    Raises:
+        ValueError: naming the studies that there are.
+    """
+    named = {_name(each): each for each in all_studies()}
+    if name not in named:
+        raise ValueError(f"{name} is no study; there are {', '.join(named)}")
+    return named[name]
+
+
+def _name(module: Any) -> str:
+    name: str = module.__name__
+    return name.removeprefix(f"{studies.__name__}.").removesuffix(".study")
 
 
 def _study(module: ModuleType) -> Study:

@@ -150,7 +150,7 @@ def close(states: Mapping[Path, RunState], swept: bool) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # corrupt rows are named below
             rows = results.read(*ended)
-        print("\n" + (text.table(rows) if swept else text.line(rows)))
+        print("\n" + (text.summary_table(rows) if swept else text.line(rows)))
     undone = {folder: state for folder, state in states.items() if not state.finished}
     for folder, state in undone.items():
         print(f"{folder}: {state}", file=sys.stderr)

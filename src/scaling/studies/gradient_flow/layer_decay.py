@@ -17,7 +17,7 @@ def layer_decay(block: pd.DataFrame, layer_epochs: pd.DataFrame) -> pd.DataFrame
 
     Args:
         block: runs that differ in their seed only.
-        layer_epochs: of these and other runs; of kept sweeps there may be none.
+        layer_epochs: of these and other runs; of exported sweeps there may be none.
     """
     if layer_epochs.empty:
         return pd.DataFrame()
