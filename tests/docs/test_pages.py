@@ -47,6 +47,15 @@ def test_examples_print_what_a_page_shows(page, monkeypatch):
         doctest.DebugRunner().run(test)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/guides/lightning.md"])
+def test_a_trainer_is_made_as_a_page_says(page, folder):
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.M | re.S)
+    made = {}
+    exec(code, made)
+    (norms,) = [part for part in made["trainer"].callbacks if type(part) is scaling.GradientNorms]
+    assert norms.flush_every == 50
+
+
 def test_a_report_says_what_the_page_on_reports_shows():
     sweep = scaling.SweepTables.of(DATA / "joint.csv")
     lines = scaling.sweep_caveats(sweep.rows)
