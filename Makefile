@@ -22,6 +22,10 @@ check: $(DEV) ## lint, format, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(DEV) ## build the documentation in docs/_build/html, and run the examples on its pages
+	$(BIN)/sphinx-build -q -W --keep-going -E -c docs . docs/_build/html
+	$(BIN)/python -m pytest -q tests/docs
+
 bench: $(DEV) ## what a step, a sweep, a report, layer statistics and a federation cost (minutes)
 	$(BIN)/python tests/benchmarks/step_cost.py
 	$(BIN)/python tests/benchmarks/sweep_cost.py finished
@@ -65,4 +69,4 @@ $(DEV): $(RUN) requirements-dev.lock
 	$(BIN)/pip install --quiet -r requirements.lock -r requirements-dev.lock
 	@touch $@
 
-.PHONY: help demo test check bench survive calibrate ray dashboard lock
+.PHONY: help demo test check docs bench survive calibrate ray dashboard lock

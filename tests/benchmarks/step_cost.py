@@ -1,10 +1,10 @@
 """What Lightning, the callbacks and the logger add to a step, beside a plain PyTorch loop.
 
-Both train the 800K transformer of the README's WikiText-2 run on the same batches, in one process,
-in turns of one step each: whatever else the machine does meets both alike. The clock of our step
-runs from the moment a batch is handed over to the moment the next one is asked for, so everything
-between two batches counts: hooks, statistics, flushes, logging. The callbacks measure their own
-share, the statistics. Exit code 1 if, at batch 32, these take more than 3 % of a step, or
+Both train the 800K transformer of docs/guides/data.md (WikiText-2) on the same batches, in one
+process, in turns of one step each: whatever else the machine does meets both alike. The clock of
+our step runs from the moment a batch is handed over to the moment the next one is asked for, so
+everything between two batches counts: hooks, statistics, flushes, logging. The callbacks measure
+their own share, the statistics. Exit code 1 if, at batch 32, these take more than 3 % of a step, or
 everything together more than 5 %.
 
     python tests/benchmarks/step_cost.py [--steps 200] [--data wikitext2]
