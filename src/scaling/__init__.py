@@ -11,8 +11,8 @@ Every name below is imported when it is first asked for, so that `import scaling
 - Folds and predictions: `fold_trend`, `first_below`, `mcnemar`, `wilson_interval`.
 - Reports: `study` gives the sentences, claims, tables and figures of one question to `SweepTables`;
   `figures` has plain charts; `summary_table` and `sweep_caveats` are text.
-- Callbacks for any Lightning run: `GradientNorms`, `LayerGradients`, `LayerEpochs`; `Recording` is
-  the base for one of your own.
+- Callbacks for any Lightning run: `GradientNorms`, `LayerGradients`, `LayerEpochs`.
+- Parts of your own: `Recording` for a statistic, `InMemory`, `Examples` and `Sizes` for a data set.
 """
 
 from importlib import import_module
@@ -48,6 +48,9 @@ if TYPE_CHECKING:  # for type checkers and editors; must agree with _HOMES
     from scaling.callbacks.layer_epochs import LayerEpochs as LayerEpochs
     from scaling.callbacks.layer_gradients import LayerGradients as LayerGradients
     from scaling.callbacks.recording import Recording as Recording
+    from scaling.contracts.sizes import Sizes as Sizes
+    from scaling.datamodules.in_memory import Examples as Examples
+    from scaling.datamodules.in_memory import InMemory as InMemory
     from scaling.reporting.caveats import sweep_caveats as sweep_caveats
     from scaling.reporting.text import summary_table as summary_table
     from scaling.results import epochs as epochs
@@ -85,6 +88,8 @@ _HOMES = {  # module -> what it offers here
     "scaling.callbacks.layer_epochs": ("LayerEpochs",),
     "scaling.callbacks.layer_gradients": ("LayerGradients",),
     "scaling.callbacks.recording": ("Recording",),
+    "scaling.contracts.sizes": ("Sizes",),
+    "scaling.datamodules.in_memory": ("Examples", "InMemory"),
     "scaling.reporting.caveats": ("sweep_caveats",),
     "scaling.reporting.text": ("summary_table",),
     "scaling.results": (

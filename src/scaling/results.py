@@ -12,9 +12,8 @@ import pandas as pd
 
 from scaling.contracts.columns import FIXED, ROOT_KEYS, SWITCHES, TEXT
 from scaling.contracts.precision import rounded
-from scaling.storage import exports
+from scaling.storage import exports, tables
 from scaling.storage.rows import ROW_FILE, read_row, run_folders
-from scaling.storage.tables import read_parts
 
 
 def read(*folders: str | Path) -> pd.DataFrame:
@@ -34,11 +33,11 @@ def read(*folders: str | Path) -> pd.DataFrame:
         ValueError: for a file that is no such table.
     """
     files = {os.path.abspath(path): path for path in map(exports.rows_of, folders) if path}
-    tables = [exports.read(path, text=TEXT, known=FIXED) for path in files.values()]
+    parts = [exports.read(path, text=TEXT, known=FIXED) for path in files.values()]
     runs = [folder for folder in folders if not exports.rows_of(folder)]
     if runs or not folders:
-        tables.append(_gathered(runs))
-    joined = pd.concat(tables, ignore_index=True)
+        parts.append(_gathered(runs))
+    joined = pd.concat(parts, ignore_index=True)
     return joined.reindex(columns=[*FIXED, *(key for key in joined if key not in FIXED)])
 
 
@@ -58,7 +57,7 @@ def table(name: str, *folders: str | Path) -> pd.DataFrame:
     parts = [exports.table(folder, name) for folder in folders if exports.rows_of(folder)]
     parts = [part for part in parts if len(part)]
     for run in _all_runs([folder for folder in folders if not exports.rows_of(folder)]):
-        part = read_parts(run / name)
+        part = tables.read_parts(run / name)
         if len(part):
             part.insert(0, "study", run.absolute().parent.name)
             part.insert(1, "run", run.name)
@@ -67,6 +66,14 @@ def table(name: str, *folders: str | Path) -> pd.DataFrame:
         return pd.DataFrame()
     joined = pd.concat(parts, ignore_index=True)
     return joined.astype({"study": "category", "run": "category"})
+
+
+def table_names(*folders: str | Path) -> set[str]:
+    """Names of the longer tables of all runs below `folders`; exported sweeps may have fewer."""
+    exported = [Path(folder) for folder in folders if exports.rows_of(folder)]
+    runs = _all_runs([folder for folder in folders if not exports.rows_of(folder)])
+    names = {file.stem for folder in exported for file in folder.glob("*.parquet")}
+    return names.union(*(tables.table_names(run) for run in runs))
 
 
 def steps(*folders: str | Path) -> pd.DataFrame:
@@ -102,7 +109,7 @@ def rounds(*folders: str | Path) -> pd.DataFrame:
 def provenance(*folders: str | Path) -> dict[str, str]:
     """What the runs below some folders were made with: each key with its values, and their number.
 
-    Kept sweeps have none.
+    Exported sweeps have none.
     """
     found: dict[str, Counter[str]] = {}
     for run in _all_runs([folder for folder in folders if not exports.rows_of(folder)]):

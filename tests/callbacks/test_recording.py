@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import lightning as L
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from fits import fit, module, text
 import scaling
 from scaling.callbacks.layer_gradients import LayerGradients
 from scaling.callbacks.recording import Recording
+from scaling.reporting import build
 from scaling.storage.tables import read_parts
 
 
@@ -113,3 +115,59 @@ def test_a_statistic_without_measure_says_so(tmp_path):
 def test_an_interval_below_one_step_is_refused(bad):
     with pytest.raises(ValueError, match="=0 must be at least 1 step"):
         Total(**bad)
+
+
+class Again(Total):
+    """Another statistic of the same table."""
+
+
+@pytest.mark.parametrize("table", ["total", "epochs"])
+def test_a_table_that_another_callback_writes_is_refused(tmp_path, table, monkeypatch):
+    monkeypatch.setattr(Again, "table", table)
+    with pytest.raises(ValueError, match=f"the table {table} of .* has another writer; rename it"):
+        fit(learner(), text(), tmp_path, [Again(flush_every=1), Total(flush_every=1)])
+
+
+def test_a_number_named_like_a_column_of_every_table_is_refused(tmp_path):
+    class Steps(Recording):
+        table = "mine"
+
+        def measure(self, step):
+            return {"step": step.norms}
+
+    with pytest.raises(ValueError, match="Steps measures step; rename that number"):
+        fit(learner(), text(), tmp_path, [Steps(flush_every=1)])
+
+
+def test_an_export_has_it(tmp_path, command):
+    conf = tmp_path / "conf" / "callbacks"
+    conf.mkdir(parents=True)
+    (conf / "totals.yaml").write_text(
+        "total:\n  _target_: test_recording.Total\n  flush_every: 3\n"
+    )
+    assert command("--config-dir=conf", "callbacks=totals").code == 0
+    build.export([tmp_path / "multirun"], tmp_path / "exported")
+    table = scaling.table("total", "exported")
+    assert table["norm"].tolist() == pytest.approx(scaling.table("total", "multirun")["norm"])
+
+
+def test_a_clip_that_changes_during_a_fit_is_that_of_each_step(tmp_path):
+    class Loosen(L.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            trainer.gradient_clip_val = 0.01 * (1 + trainer.global_step)
+
+    norms = scaling.GradientNorms(flush_every=5)
+    fit(learner(), text(), tmp_path, [norms, Loosen()], gradient_clip_val=0.01)
+    steps = read_parts(tmp_path / "steps")
+    clips = 0.01 * (1 + steps["step"])
+    clipped = steps["grad_norm_pre_clip"] > clips
+    assert clipped.sum() > 5
+    np.testing.assert_allclose(
+        steps["grad_norm_post_clip"], np.minimum(steps["grad_norm_pre_clip"], clips), rtol=1e-4
+    )
+
+
+def test_a_statistic_beside_gradient_norms_is_blamed_for_nothing(tmp_path):
+    norms = scaling.GradientNorms(flush_every=5)
+    fit(learner(), text(), tmp_path, [norms, Total(flush_every=5)])
+    assert norms.others == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scaling import results
-from scaling.contracts.protocols import PAGES
+from scaling.contracts.protocols import PAGES, QueryData, required
 
 HOWTO = Path(__file__).parents[2] / "docs" / "howto"
 STUDY = Path("multirun", "scratch")
@@ -74,6 +74,15 @@ def test_columns_of_a_callback_of_ones_own_reach_the_row_as_its_page_says(write,
     row = follow("callback", write, command)
     assert row["largest_weight"] > 0
     assert row["grad_norm_pre_clip"] > 0  # what is measured anyway still is
+
+
+def test_a_statistic_of_ones_own_is_a_table_as_its_page_says(write, command):
+    row = follow("statistic", write, command)
+    table = results.table("gradient_means", STUDY)
+    assert sorted(set(table["step"])) == [0, 10, 20, 30, 40, 50]
+    assert set(table["layer"]) >= {"hidden.0.weight", "classifier.bias"}
+    assert table["mean"].notna().all()
+    assert 0 < row["gradient_means_percent"] < 100
 
 
 def test_an_optimizer_of_ones_own_trains_as_its_page_says(write, command):
@@ -420,7 +429,10 @@ def test_an_experiment_that_hydra_does_not_take_is_told_what_to_write(write, com
 
 def test_a_folder_with_another_name_than_its_group_is_told(write, command):
     write({"conf/models/mine.yaml": YAML["model"]})
-    refused(command(CONF, "models=mine", small=False), "models is no group; did you mean model?")
+    refused(
+        command(CONF, "models=mine", small=False),
+        "models is not a config group; did you mean model?",
+    )
     refused(command(CONF, "+models=mine", small=False), "models is an unknown key; did you mean")
 
 
@@ -459,3 +471,30 @@ def test_a_column_may_be_a_tensor_of_one_element(write, command):
     ended = attempt("callbacks", write, command, code=("pass", columns))
     assert ended.code == 0, ended.err
     assert results.read(STUDY)["third"].tolist() == pytest.approx([1 / 3])
+
+
+ADAPTED = ("data=flows", "adaptation=entropy", "federation=default", "batch=64", "epochs=1")
+
+
+def test_a_model_that_cannot_be_a_source_is_refused_before_it_is_trained(write, command):
+    write(
+        {
+            "bare.py": "from torch import nn\n\n\nclass Bare(nn.Module):\n"
+            "    def __init__(self, *, inputs, outputs, length):\n"
+            "        super().__init__()\n        self.head = nn.Linear(inputs, outputs)\n\n"
+            "    def logits(self, windows):\n        return self.head(windows.mean(dim=1))\n",
+            "conf/model/bare.yaml": "_target_: bare.Bare\n",
+        }
+    )
+    ended = command(
+        "--config-dir=conf", "model=bare", *ADAPTED, "adaptation.adapt=all", "dry_run=true",
+        small=False,
+    )  # fmt: skip
+    assert ended.code == 2
+    assert "bare.Bare has no losses_and_logits(batch), losses(batch), which a run" in ended.err
+    assert "docs/howto/model.md" in ended.err
+
+
+def test_data_without_a_query_are_refused():
+    with pytest.raises(ValueError, match=r"has no query, clients, source, check_growth\(steps\)"):
+        required(object(), QueryData, "data")

@@ -116,3 +116,13 @@ def test_a_block_without_meaning_is_one_message(command, own, block, said):
     assert ended.code == 2
     assert said in ended.err
     assert len(ended.err.strip().splitlines()) == 1
+
+
+def test_a_block_where_nothing_asks_for_it_is_refused(command, folder):
+    (folder / "conf" / "data").mkdir(parents=True)
+    block = "defaults: [digits]\nby_scale: {tiny: {data: {scored_examples: 8}}}\n"
+    (folder / "conf" / "data" / "mine.yaml").write_text(block)
+    ended = command("--config-dir=conf", "data=mine", "model=mlp", "scale=tiny", small=False)
+    assert ended.code == 2
+    assert "data/mine: by_scale has no effect here; it belongs in the file of one of" in ended.err
+    assert len(ended.err.strip().splitlines()) == 1

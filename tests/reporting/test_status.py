@@ -201,9 +201,9 @@ def test_watching_ends_when_everything_is_done(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (None, "is no folder"),
-        ("empty", "is no sweep: it holds neither runs nor plans"),
-        ("text", "is no sweep"),
+        (None, "is not a folder"),
+        ("empty", "is not a sweep: it holds neither runs nor plans"),
+        ("text", "is not a sweep"),
     ],
 )
 def test_a_folder_that_is_no_sweep_is_one_message(tmp_path, monkeypatch, capsys, made, message):
@@ -262,3 +262,16 @@ def test_commands_are_told_without_resume_and_for_no_corrupt_row(study, monkeypa
     plan(study, name(lr=0.03), name(lr=0.05), name(lr=0.01), command="python -m t resume=all -m")
     _, out, _ = look(monkeypatch, capsys, study)
     assert "2 of 3 cells not done: python -m t -m" in out
+
+
+def test_where_a_run_is_computed_makes_no_second_grid(folder):
+    """Cells typed with and without trainer.accelerator are one grid, as they are one setting."""
+    typed = (["trainer.accelerator=cpu", "model.depth=2"], ["model.depth=2"])
+    cells = [
+        {"run": f"batch={batch},lr=0.1,clip=1,seed=0-{'0' * 12}", "overrides": overrides}
+        for batch, overrides in zip((8, 16), typed, strict=True)
+    ]
+    plans.write(folder, "python -m scaling.train", cells)
+    shown = status.text(status.cells(folder))
+    assert "trainer.accelerator" not in shown
+    assert shown.count("batch  lr 0.1") == 1

@@ -61,7 +61,7 @@ def test_a_resumed_run_keeps_the_threads_that_it_was_begun_on(command, monkeypat
     ended = command("threads=1")
     assert ended.code == 0
     assert made_with() == [2]
-    assert "threads=1 waits for a run that starts anew; this one was begun on 2" in ended.out
+    assert "threads=1 has no effect on a resumed run; this one continues on 2 threads" in ended.out
 
 
 @pytest.mark.parametrize("typed", ["threads=0", "threads_from=-1"])

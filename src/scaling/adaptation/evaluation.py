@@ -1,37 +1,20 @@
 """Scores of an adaptation, before its first pass over the query and after each."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from scaling.adaptation.batch_norm import estimate, normalises_batches
 from scaling.adaptation.module import Adapter
 from scaling.adaptation.predictions import prediction_measures
+from scaling.contracts.protocols import QueryData
 
 AVERAGED = ("loss", "entropy", "diversity")  # over the updates of a pass
-
-
-@runtime_checkable
-class Scorer(Protocol):
-    """Data that compare predictions with labels, and keep the labels.
-
-    A split has the name of its validation loader. Predictions are in the order of that loader.
-    """
-
-    def scores(self, split: str, logits: Float[Tensor, "n classes"]) -> dict[str, float]:
-        """Loss, accuracy and whatever else compares logits with labels."""
-
-    def changes(self, split: str, before: Sequence[int], now: Sequence[int]) -> dict[str, float]:
-        """How many predicted classes became right, `won`, and how many wrong, `lost`."""
-
-    def right(self, split: str, classes: Sequence[int]) -> Bool[np.ndarray, " n"]:
-        """Whether each predicted class is right; for records only, because it reveals labels."""
 
 
 class Evaluation(L.Callback):
@@ -56,7 +39,7 @@ class Evaluation(L.Callback):
         data: scores the predictions.
     """
 
-    def __init__(self, adapter: Adapter, data: Scorer):
+    def __init__(self, adapter: Adapter, data: QueryData):
         self.adapter, self.data = adapter, data
         self.logits: dict[int, list[Tensor]] = {}  # by loader, in this validation
         self.updates: list[Float[Tensor, " averaged"]] = []  # of this pass, on their device

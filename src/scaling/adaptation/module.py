@@ -73,7 +73,7 @@ class Adapter(L.LightningModule):
         super().__init__()
         if not hasattr(net, "logits"):
             raise ValueError(
-                f"{type(net).__name__} cannot be adapted, for it gives no logits without labels; "
+                f"{type(net).__name__} cannot be adapted: it has no logits(windows); "
                 "choose model=tcn or model=gru"
             )
         if statistics not in STATISTICS:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.analysis.replicates import listed, outcomes, settings
+from scaling.analysis.replicates import listed, outcomes
 
 VALUE = "value of the measure"  # a column beside the settings, named like none of them
 
@@ -68,7 +68,7 @@ def pairing(rows: pd.DataFrame, key: str, measure: str) -> Pairing:
     values, diverged = outcomes(rows, measure)
     if "seed" not in rows:
         raise ValueError("rows must have a column seed, the unit of replication")
-    table = settings(rows)
+    table = settings_table(rows)
     ended = table[(np.isfinite(values) | diverged) & table["seed"].notna()]
     varies = [k for k in map(str, ended) if k != "seed" and ended[k].nunique(dropna=False) > 1]
     choices = [k for k in varies if ended[k].nunique() > 1]

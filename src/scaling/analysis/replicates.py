@@ -81,7 +81,7 @@ def replicates(
         ValueError: for a missing column, or a level that is no probability.
     """
     values, diverged = outcomes(rows, measure)
-    table = settings(rows)
+    table = settings_table(rows)
     algorithm = table.copy()
     if {"clip", "clip_percent"} <= set(rows):
         algorithm.loc[rows["clip_percent"].to_numpy() == 0, "clip"] = math.inf
@@ -127,7 +127,7 @@ def outcomes(rows: pd.DataFrame, measure: str) -> tuple[Vector, Flags]:
     return np.where(done, values, np.nan), (rows["status"] == "diverged").to_numpy(bool)
 
 
-def settings(rows: pd.DataFrame) -> pd.DataFrame:
+def settings_table(rows: pd.DataFrame) -> pd.DataFrame:
     """What tells one run from another, as far as a table shows it: choices and dotted keys.
 
     Null clip is inf. Runs that share a digest get one set of settings: else a path, or a key that

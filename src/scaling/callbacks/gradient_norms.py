@@ -98,9 +98,7 @@ class GradientNorms(Recording):
         self.others = _who_else(
             self.trainer, self.module, self
         )  # who may change gradients after us
-        clip = self.trainer.gradient_clip_val
-        self.clip = float(clip) if clip is not None and clip > 0 else None  # 0 is none to Lightning
-        self.by_value = self.clip is not None and self.trainer.gradient_clip_algorithm == "value"
+        self.clips: list[float] = []  # in force at each pending step; a callback may change it
         self.losses: list[Tensor] = []  # of the micro-batches since the last step
 
     def on_train_batch_end(
@@ -111,12 +109,16 @@ class GradientNorms(Recording):
         super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
 
     def before(self, step: Step) -> None:
-        self.clamped = clamped_norm(step.gradients, self.clip or 0.0) if self.by_value else None
+        clip = self.trainer.gradient_clip_val
+        self.clip = float(clip) if clip is not None and clip > 0 else math.inf  # 0 is no clipping
+        by_value = self.trainer.gradient_clip_algorithm == "value" and self.clip < math.inf
+        self.clamped = clamped_norm(step.gradients, self.clip) if by_value else None
 
     def measure(self, step: Step) -> Mapping[str, Tensor]:
         """Give the step's numbers by tensor; totals are taken when they are copied."""
         if self.others and step.number % (self.flush_every + 1) == 0 and step.scale == 1:
             self._look_again(step)  # about once a flush, and in even and odd steps
+        self.clips.append(self.clip)
         losses, self.losses = self.losses, []
         device = step.norms.device
         scalars = {"clamped": [] if self.clamped is None else [self.clamped], "losses": losses}
@@ -131,7 +133,7 @@ class GradientNorms(Recording):
         self, measured: Mapping[str, np.ndarray], steps: Sequence[Step]
     ) -> Mapping[str, ArrayLike]:
         with np.errstate(invalid="ignore", over="ignore"):  # of a run that diverges
-            columns = self._totals(dict(measured), np.array([step.shares for step in steps]))
+            columns = self._totals(dict(measured), steps)
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         skipped = ~np.isfinite(columns["grad_norm_pre_clip"]) & (scaler is not None)
         skipped |= columns.pop("skipped", np.zeros(len(steps))) > 0
@@ -181,7 +183,7 @@ class GradientNorms(Recording):
         measured = torch.linalg.vector_norm(step.norms)
         if self.clamped is not None:
             measured = self.clamped
-        elif self.clip is not None:
+        elif self.clip < math.inf:
             measured = measured * clip_coefficient(measured, self.clip)
         expected = float(measured)
         if not math.isclose(left, expected, rel_tol=1e-3, abs_tol=1e-12) and math.isfinite(left):
@@ -202,18 +204,24 @@ class GradientNorms(Recording):
                 values = {name: float(table[name][i]) for name in ("lr", *MEASURED)}
                 logger.log_metrics(values, step=int(table["step"][i]))
 
-    def _totals(self, measured: dict[str, np.ndarray], shares: np.ndarray) -> dict[str, np.ndarray]:
+    def _totals(
+        self, measured: dict[str, np.ndarray], steps: Sequence[Step]
+    ) -> dict[str, np.ndarray]:
         """Give the columns `MEASURED` of some steps, then what the module reported of them."""
+        clips, self.clips = np.array(self.clips[: len(steps)]), self.clips[len(steps) :]
         norms, updates, weights = (measured.pop(name) for name in ("norms", "updates", "weights"))
         clamped, losses = measured.pop("clamped", None), measured.pop("losses", None)
         pre = _total(norms)
-        post, coefficient = pre, np.ones_like(pre)
+        post, coefficient = pre.copy(), np.ones_like(pre)
         if clamped is not None:
             post = clamped[:, 0]
             coefficient = post / pre
-        elif self.clip is not None:
-            coefficient = clip_coefficient(torch.from_numpy(pre), self.clip).numpy()
-            post = pre * coefficient
+        else:
+            for clip in np.unique(clips[clips < math.inf]):
+                here = clips == clip
+                coefficient[here] = clip_coefficient(torch.from_numpy(pre[here]), float(clip))
+                post[here] = pre[here] * coefficient[here]
+        shares = np.array([step.shares for step in steps])
         return {
             "train_loss": np.full_like(pre, math.nan) if losses is None else losses.mean(axis=1),
             "grad_norm_pre_clip": pre,
@@ -234,7 +242,7 @@ def _who_else(trainer: L.Trainer, module: L.LightningModule, own: L.Callback) ->
     found = [
         f"{type(part).__name__}.{hook}" for part in later
         if getattr(type(part), hook) is not getattr(L.Callback, hook)
-        and not type(part).__module__.startswith("scaling.")
+        and not isinstance(part, Recording)
     ]  # fmt: skip
     if getattr(type(module), hook) is not getattr(L.LightningModule, hook) and not hasattr(
         module, "reported"

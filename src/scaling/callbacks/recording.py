@@ -16,6 +16,8 @@ from scaling.callbacks.optimizer_step import Step, begin
 from scaling.callbacks.parameter_tensors import layers
 from scaling.storage.tables import Recorder
 
+OTHERS = ("epochs", "windows", "rounds")  # tables of a run that are no recordings
+
 Layout = tuple[dict[str, int], tuple[int, ...]]  # name -> how many numbers; ids of the tensors
 
 
@@ -46,7 +48,8 @@ class Recording(L.Callback):
 
     Raises:
         ValueError: at construction for `every` or `flush_every` below 1; at the start of `fit` for
-            several optimizers or devices.
+            several optimizers or devices, or a table that another callback writes; while it trains
+            for a number that is named like a column of every table.
     """
 
     table: ClassVar[str]  # of the run's folder
@@ -100,6 +103,8 @@ class Recording(L.Callback):
             columns["layer"] = np.array(names * len(steps), dtype=object)
             columns["kind"] = np.array(kinds * len(steps), dtype=object)
             columns["size"] = np.array(sizes * len(steps))
+        if taken := columns.keys() & measured.keys():
+            raise ValueError(f"{type(self).__name__} measures {min(taken)}; rename that number")
         return columns | {
             name: np.broadcast_to(values, (len(steps), each)).ravel()
             for name, values in measured.items()
@@ -125,6 +130,7 @@ class Recording(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.check(trainer, module)
+        self._check_table(trainer)
         self.trainer, self.module, self.layers = trainer, module, layers(module)
         self.recorder = Recorder(
             Path(trainer.log_dir or ".", self.table),
@@ -200,6 +206,15 @@ class Recording(L.Callback):
             self.lasted = time.perf_counter() - self.started
             self.flush()
             self.recorder.flush()
+
+    def _check_table(self, trainer: L.Trainer) -> None:
+        """Refuse a table that another callback writes, too."""
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        same = [c for c in callbacks if isinstance(c, Recording) and c.table == self.table]
+        if len(same) > 1 or self.table in OTHERS:
+            raise ValueError(
+                f"the table {self.table} of {type(self).__name__} has another writer; rename it"
+            )
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:

@@ -193,6 +193,8 @@ def keys_of(node: Mapping[str, Any], path: str) -> Iterator[None]:
     except ValueError as error:
         places = _places(node, path)
         message = _KEY.sub(lambda key: places.get(key[0], key[0]), str(error))
+        if message == str(error) and path.startswith("callbacks.") and path not in message:
+            message = f"{path}: {message}"  # there are several, and it may name no key
         if message == str(error):
             raise
         raise ValueError(message) from error

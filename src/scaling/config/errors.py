@@ -46,7 +46,7 @@ def message(error: Exception) -> str:
     text = _one_line(error)
     if group := re.match(r"Could not override '([^'@]+)'", text):
         near = difflib.get_close_matches(group[1], (*GROUPS, *OPTIONAL, *PACKAGED), n=1)
-        return f"{group[1]} is no group" + (f"; did you mean {near[0]}?" if near else "")
+        return f"{group[1]} is not a config group" + (f"; did you mean {near[0]}?" if near else "")
     return f"{error.override}: {text}" if isinstance(error, OverrideParseException) else text
 
 
@@ -87,7 +87,7 @@ def _unknown(cause: OmegaConfBaseException) -> str:
     if not known:
         path = cause.full_key or key
         group = path.rpartition(".")[0]
-        return f"{path} has no place, for {group} is null; give {group}=..., or leave it out"
+        return f"{path} cannot be set because {group} is null; set {group}=..., or leave {path} out"
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
     return f"{cause.full_key or key} is an unknown key; {hint}"

@@ -9,6 +9,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 
 BLOCK = "by_scale"
+GROUPS = ("model", "experiment", "match")  # whose blocks config.yaml asks for
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
@@ -28,8 +29,13 @@ class FileConfigSource(file_config_source.FileConfigSource):
         file = super().load_config(path)
         config: Any = file.config
         if scale is None:
-            if OmegaConf.is_dict(config):
-                config.pop(BLOCK, None)
+            if OmegaConf.is_dict(config) and config.pop(BLOCK, None) is not None:
+                group = path.partition("/")[0]
+                if group not in GROUPS:
+                    raise ValueError(
+                        f"{path}: {BLOCK} has no effect here; it belongs in the file of one of "
+                        f"{', '.join(GROUPS)}"
+                    )
             return file
         values = OmegaConf.select(config, f"{BLOCK}.{scale}") or OmegaConf.create()
         if not OmegaConf.is_dict(values):

@@ -72,6 +72,38 @@ class RunData(DataSet, Protocol):
     batches: RunBatches
 
 
+@runtime_checkable
+class QueryData(Protocol):
+    """A data set whose query, windows without labels, a model is adapted to.
+
+    Its labels are never handed out: it compares predictions with them itself.
+    """
+
+    @property
+    def query(self) -> Any:
+        """Windows to adapt to, in the order of the validation loader of that name."""
+
+    @property
+    def clients(self) -> Any:
+        """Labeled windows of each client, which train the source model together."""
+
+    @property
+    def source(self) -> Any:
+        """Labeled windows from before the shift, which score the source model."""
+
+    def check_growth(self, steps: int) -> None:
+        """Refuse a batch that would not have grown to its end in so many optimizer steps."""
+
+    def scores(self, split: str, logits: Any) -> dict[str, float]:
+        """Loss, accuracy and whatever else compares the logits of a split with its labels."""
+
+    def changes(self, split: str, before: Any, now: Any) -> dict[str, float]:
+        """How many predicted classes became right, `won`, and how many wrong, `lost`."""
+
+    def right(self, split: str, classes: Any) -> Any:
+        """Whether each predicted class is right; for records only, because it reveals labels."""
+
+
 def required(part: object, contract: type, path: str, *, name: str | None = None) -> Any:
     """Return a part that has all members of its contract.
 

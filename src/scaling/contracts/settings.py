@@ -17,6 +17,11 @@ ELSEWHERE = (
 )
 
 
+def elsewhere(key: str) -> bool:
+    """Whether a config key changes no result but for rounding."""
+    return any(f"{key}.".startswith(f"{place}.") for place in ELSEWHERE)
+
+
 def is_setting(key: str) -> bool:
     """Whether a column of a table, or a dotted config key, is part of what a run is.
 
@@ -26,7 +31,7 @@ def is_setting(key: str) -> bool:
     """
     if "." not in key:
         return key in (*CHOICES, "fold", *ROOT_KEYS)
-    return not any(f"{key}.".startswith(f"{place}.") for place in ELSEWHERE)
+    return not elsewhere(key)
 
 
 def settings_of(columns: Iterable[object]) -> list[str]:

@@ -21,7 +21,7 @@ from scaling.federation.flower.settings import STRATEGIES, Federation
 from scaling.seeds import seed_for
 
 if TYPE_CHECKING:
-    from scaling.federation.flower.strategies import Recording
+    from scaling.federation.flower.strategies import RecordedFedAvg
 
 FAILURES: dict[str, type] = {"round": int, "client": int, "reason": str}
 
@@ -146,7 +146,7 @@ def check(clients: Sequence[Labeled], scored: Labeled) -> None:
 
 def _strategy(
     strategies: Any, settings: Federation, clients: int, statistics: list[str]
-) -> "Recording":
+) -> "RecordedFedAvg":
     kinds = {
         "fedavg": strategies.Average,
         "fedprox": strategies.Proximal,
@@ -155,7 +155,7 @@ def _strategy(
     options = {key: getattr(settings, key) for key in STRATEGIES[settings.strategy]}
     if "server_lr" in options:
         options["eta"] = options.pop("server_lr")
-    strategy: Recording = kinds[settings.strategy](
+    strategy: RecordedFedAvg = kinds[settings.strategy](
         clients=clients, statistics=statistics, **options
     )
     return strategy

@@ -16,6 +16,8 @@ from scaling.studies.claims import Verdict
 from scaling.studies.study import MeasuresEpochs, MeasuresRuns, Study, all_studies
 from scaling.studies.sweep_tables import SweepTables
 
+LONGEST = ("steps", "layers")  # tables with a line per step of each run
+
 
 def write(folders: list[Path], out: Path) -> list[Path]:
     """Write the page, the tables and the figures of a sweep.
@@ -81,6 +83,8 @@ def write(folders: list[Path], out: Path) -> list[Path]:
 def export(folders: list[Path], place: Path) -> None:
     """Export a sweep without its runs: rows with the measures of studies, and longer tables.
 
+    Tables of steps, and of layers at steps, are too long to share, and are left out.
+
     Raises:
         FileNotFoundError: if a folder holds no row.
     """
@@ -88,8 +92,8 @@ def export(folders: list[Path], place: Path) -> None:
     studies = _applying(sweep)
     measured = [study.passes(sweep) for study in studies if isinstance(study, MeasuresEpochs)]
     epochs = next((table for table in measured if len(table)), sweep.epochs)
-    longer = {"epochs": epochs, "windows": sweep.windows, "rounds": sweep.rounds}
-    longer |= {"layer_epochs": sweep.layer_epochs}
+    names = results.table_names(*folders) - set(LONGEST)
+    longer = {name: results.table(name, *folders) for name in sorted(names)} | {"epochs": epochs}
     exports.write(place, _measured(studies, sweep), longer)
 
 
@@ -131,7 +135,7 @@ def _lines(judged: Iterable[tuple[str, Verdict]]) -> Iterator[str]:
 
 
 def _measured(studies: Sequence[Study], sweep: SweepTables) -> pd.DataFrame:
-    """The rows with the measures of studies, which find them there when they read kept rows."""
+    """The rows with the measures of studies, which find them there when they read exported rows."""
     rows = sweep.rows
     for study in studies:
         if isinstance(study, MeasuresRuns):

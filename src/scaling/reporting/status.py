@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from scaling.contracts.columns import FINISHED, ROOT_KEYS, SWITCHES
+from scaling.contracts.columns import FINISHED, ROOT_KEYS
+from scaling.contracts.settings import elsewhere
 from scaling.storage import heartbeats, locks, plans
 from scaling.storage.rows import ROW_FILE, strict
 from scaling.storage.run_state import read_state
@@ -80,14 +81,14 @@ def cells(folder: str | Path) -> list[CellProgress]:
     if NAME.fullmatch(folder.absolute().name):
         raise FileNotFoundError(f"{folder} is one run; give its study, {folder.absolute().parent}")
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder; sweeps lie in multirun/<study>")
+        raise FileNotFoundError(f"{folder} is not a folder; sweeps lie in multirun/<study>")
     found = list(_study(folder))
     if not found:
         for study in sorted(path for path in folder.iterdir() if path.is_dir()):
             found += _study(study)
     if not found:
         raise FileNotFoundError(
-            f"{folder} is no sweep: it holds neither runs nor plans of any; give multirun/<study>"
+            f"{folder} is not a sweep: it holds neither runs nor plans of any; give multirun/<study>"
         )
     return found
 
@@ -105,11 +106,14 @@ def _study(folder: Path) -> Iterator[CellProgress]:
     for run in sorted(planned.keys() | begun):
         place = folder / run
         typed = planned.get(run) or _typed(place)
-        kept = tuple(sorted(o for o in typed if o.partition("=")[0] not in _SHOWN_ELSEWHERE))
+        keys = {override: override.partition("=")[0] for override in typed}
+        kept = tuple(
+            sorted(o for o, key in keys.items() if key not in _SHOWN_BY_NAME and not elsewhere(key))
+        )
         yield dataclasses.replace(_cell(place, run in begun), settings=kept)
 
 
-_SHOWN_ELSEWHERE = (*ROOT_KEYS, *SWITCHES, "study", "experiment", "scale")
+_SHOWN_BY_NAME = (*ROOT_KEYS, "experiment", "scale")
 
 
 def _cell(place: Path, begun: bool) -> CellProgress:

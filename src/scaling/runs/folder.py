@@ -40,7 +40,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     except Exception as error:  # a torn or foreign file raises whatever its bytes suggest
         aside = folder.with_name(f"{folder.name}.corrupt.ckpt")
         path.replace(aside)
-        log.warning("%s cannot be read (%s); set aside as %s, starting anew",
+        log.warning("%s cannot be read (%s); set aside as %s; the run starts again",
                     path, type(error).__name__, aside.name)  # fmt: skip
         return None
 

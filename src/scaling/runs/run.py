@@ -65,7 +65,7 @@ def run(cell: Cell, *, bar: bool, fresh: bool = False) -> Row:
     """Train a cell in its folder and write its row, whatever happens.
 
     A run that was killed or interrupted goes on from its checkpoint and ends as if it had been left
-    alone. One that raised an error starts anew.
+    alone. One that raised an error starts from the beginning.
 
     Args:
         cell: held by this process.
@@ -220,8 +220,8 @@ def _build(
     parts.check_callbacks(callbacks)
     number = resumed.threads if resumed and resumed.threads else _threads(settings, data, module)
     if resumed and settings["threads"] not in (None, number):
-        log.info("threads=%s waits for a run that starts anew; this one was begun on %d, and goes "
-                 "on so", settings["threads"], number)  # fmt: skip
+        log.info("threads=%s has no effect on a resumed run; this one continues on %d threads",
+                 settings["threads"], number)  # fmt: skip
     callbacks.append(Resumable(folder / CHECKPOINT, seconds=settings["save_every"], threads=number))
     clip, logger = schema.clip(settings), settings["logger"]
     place: dict[str, Any] = {"save_dir": str(folder)}
@@ -262,7 +262,7 @@ def _steps(settings: Mapping[str, Any], data: RunData) -> int:
 
 
 def _threads(settings: Mapping[str, Any], data: RunData, module: L.LightningModule) -> int:
-    """Threads of a run that starts anew."""
+    """Threads of a run that starts from the beginning."""
     weights = sum(parameter.numel() for parameter in module.parameters())
     return threads.number(
         settings["threads"],

@@ -15,7 +15,10 @@ from scaling.adaptation.evaluation import Evaluation
 from scaling.adaptation.module import Adapter
 from scaling.config import identity
 from scaling.config.cell import build, keys_of
+from scaling.contracts.net import Classifier
+from scaling.contracts.protocols import QueryData, required
 from scaling.contracts.sizes import Sizes
+from scaling.datamodules.in_memory import InMemory
 from scaling.datamodules.windows import Windows
 from scaling.federation import model_cache
 from scaling.federation.training import Source
@@ -50,7 +53,7 @@ def module(
     torch.manual_seed(seed_for("weights", settings["seed"]))
     net = build(settings["model"], "model", **asdict(sizes))
     parts.check_net(net)
-    if isinstance(net, SequenceClassifier) and not isinstance(data, Windows):
+    if isinstance(net, SequenceClassifier) and not isinstance(data, Windows | InMemory):
         raise ValueError(
             f"model={net.name} takes windows of measurements; choose data of windows, such as "
             "data=flows"
@@ -61,8 +64,9 @@ def module(
     ways = {"optimizer": build(settings["optimizer"], "optimizer"), "schedule": schedule}
     if settings["adaptation"] is None:
         return Learner(net, seed=settings["seed"], **ways)
-    # so that what it refuses is refused now
-    federation = build(settings["federation"], "federation")
+    required(net, Classifier, "model")  # clients train it, and score it
+    required(data, QueryData, "data")
+    federation = build(settings["federation"], "federation")  # refuses its values now
     _check_installed(federation.backend)
     with keys_of(settings["data"], "data"):
         data.check_growth(steps)

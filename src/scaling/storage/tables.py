@@ -41,6 +41,11 @@ def read_parts(folder: Path) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
+def table_names(folder: Path) -> set[str]:
+    """Names of the tables in a run's folder."""
+    return {path.parent.name for path in folder.glob(f"*/{'[0-9]' * 9}.parquet")}
+
+
 def drop_parts(folder: Path, first: int) -> None:
     """Remove the parts of a table that begin at row `first` or later."""
     for path in _parts(folder):

@@ -102,7 +102,7 @@ def study(name: str) -> Study:
     """
     named = {_name(each): each for each in all_studies()}
     if name not in named:
-        raise ValueError(f"{name} is no study; there are {', '.join(named)}")
+        raise ValueError(f"{name} is not a study; there are {', '.join(named)}")
     return named[name]
 
 

@@ -22,7 +22,7 @@ class SweepTables:
 
     @classmethod
     def of(cls, *folders: Path) -> "SweepTables":
-        """Read the rows below some folders: of runs, studies, or kept tables.
+        """Read the rows below some folders: of runs, studies, or exported sweeps.
 
         Raises:
             FileNotFoundError: if there is no row below a folder.

@@ -84,7 +84,7 @@ def superseded(todo: Sequence[Cell]) -> list[str]:
             lines.append(
                 f"{study}: {again} of {len(members)} cells to train have rows of an earlier "
                 "version of this program, which did not know runs by the content of their data; "
-                "they are trained anew, and the old rows stay beside the new ones (another "
+                "they are trained again, and the old rows stay beside the new ones (another "
                 "study=... keeps them apart)"
             )
     return lines

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.plugins.launcher import Launcher
 
@@ -19,7 +18,7 @@ from scaling.runs.signals import Interrupted
 from scaling.storage import plans
 from scaling.storage.run_state import RunState, read_state
 from scaling.sweeps import console
-from scaling.sweeps.executors.executor import Executor
+from scaling.sweeps.executors.executor import Executor, OffersExecutor
 from scaling.sweeps.executors.hydra import HydraLauncher
 from scaling.sweeps.executors.pool import InProcess
 
@@ -67,7 +66,9 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
     return code or int(any(not state.finished for state in states.values()))
 
 
-def _executor(launcher: Any, workers: int | None, *, asked: int, alone: bool) -> Executor:
+def _executor(
+    launcher: Launcher | None, workers: int | None, *, asked: int, alone: bool
+) -> Executor:
     """Give the executor of a launcher; without one, cells train in this process.
 
     Raises:
@@ -76,9 +77,8 @@ def _executor(launcher: Any, workers: int | None, *, asked: int, alone: bool) ->
     """
     if launcher is None:
         return InProcess(bar=alone)
-    if hasattr(launcher, "executor"):
-        executor: Executor = launcher.executor(workers, asked)
-        return executor
+    if isinstance(launcher, OffersExecutor):
+        return launcher.executor(workers, asked)
     if workers is not None:
         raise ValueError(
             f"workers={workers} means nothing to {type(launcher).__name__}; set the keys of "

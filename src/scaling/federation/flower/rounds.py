@@ -17,7 +17,7 @@ from flwr.serverapp.strategy import Result
 
 from scaling.federation.flower.apps import Arrays, Work, arrays, client_app, record
 from scaling.federation.flower.grid import InProcessGrid
-from scaling.federation.flower.strategies import Failure, Recording
+from scaling.federation.flower.strategies import Failure, RecordedFedAvg
 
 
 class Rounds(NamedTuple):
@@ -30,7 +30,7 @@ class Rounds(NamedTuple):
 
 
 def run(
-    make: Callable[[], Recording],
+    make: Callable[[], RecordedFedAvg],
     work: Work,
     initial: Arrays,
     *,

@@ -28,7 +28,7 @@ class Failure(NamedTuple):
     reason: str
 
 
-class Recording(FedAvg):
+class RecordedFedAvg(FedAvg):
     """Train every client in every round and record which do not answer.
 
     Answers are summed in the order of the clients' numbers, not in that of their arrival, so that
@@ -90,15 +90,15 @@ class Recording(FedAvg):
         return arrays, metrics
 
 
-class Average(Recording):
+class Average(RecordedFedAvg):
     """The mean of the clients' weights (McMahan et al., arXiv:1602.05629)."""
 
 
-class Proximal(Recording, FedProx):
+class Proximal(RecordedFedAvg, FedProx):
     """The mean of clients that are pulled to the round's start (Li et al., arXiv:1812.06127)."""
 
 
-class Adaptive(Recording, FedAdam):
+class Adaptive(RecordedFedAvg, FedAdam):
     """A step of Adam along the clients' mean change (Reddi et al., arXiv:2003.00295)."""
 
 

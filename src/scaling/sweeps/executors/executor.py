@@ -11,8 +11,7 @@ from scaling.storage.run_state import RunState
 class Executor(Protocol):
     """Trains cells, in this process or in others.
 
-    A launcher of Hydra's offers one as `executor(workers, cells)`: with the root key `workers`, and
-    how many cells a command asks for, finished or not.
+    A launcher of ours (`OffersExecutor`) gives one to a sweep.
     """
 
     @property
@@ -33,4 +32,17 @@ class Executor(Protocol):
         Args:
             cells: to train.
             wait: for other processes that hold a cell, and then train what they left undone.
+        """
+
+
+@runtime_checkable
+class OffersExecutor(Protocol):
+    """A launcher of Hydra's that trains cells which are checked already."""
+
+    def executor(self, workers: int | None, cells: int) -> Executor:
+        """Give the executor of a sweep.
+
+        Args:
+            workers: the root key of that name.
+            cells: that the command asks for, finished or not.
         """

@@ -179,7 +179,7 @@ def _ended(cell: Cell, code: int) -> RunState:
         return record_death(cell, None)
     why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return record_death(
-        cell, f"its process was killed ({why}); out of memory, or killed by somebody"
+        cell, f"its process was killed ({why}); it ran out of memory, or something killed it"
     )
 
 
