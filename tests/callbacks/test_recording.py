@@ -147,8 +147,9 @@ def test_an_export_has_it(tmp_path, command):
     )
     assert command("--config-dir=conf", "callbacks=totals").code == 0
     build.export([tmp_path / "multirun"], tmp_path / "exported")
-    table = scaling.table("total", "exported")
-    assert table["norm"].tolist() == pytest.approx(scaling.table("total", "multirun")["norm"])
+    exported, table = (scaling.table("total", folder) for folder in ("exported", "multirun"))
+    assert len(exported) == 6
+    np.testing.assert_allclose(exported["norm"], table["norm"], rtol=1e-4)  # five digits are kept
 
 
 def test_a_clip_that_changes_during_a_fit_is_that_of_each_step(tmp_path):

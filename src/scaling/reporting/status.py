@@ -88,7 +88,7 @@ def cells(folder: str | Path) -> list[CellProgress]:
             found += _study(study)
     if not found:
         raise FileNotFoundError(
-            f"{folder} is not a sweep: it holds neither runs nor plans of any; give multirun/<study>"
+            f"{folder} is not a sweep: it holds no runs and no plans; give multirun/<study>"
         )
     return found
 
