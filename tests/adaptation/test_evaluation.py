@@ -9,10 +9,11 @@ import torch
 from adapting import MAXIMISATION, adapter, data, fit, net, summary
 from torch import nn
 
-from scaling.adaptation.evaluation import Evaluation, Scorer
+from scaling.adaptation.evaluation import Evaluation
 from scaling.callbacks.evaluation_table import Evaluations
 from scaling.callbacks.gradient_norms import GradientNorms
 from scaling.contracts.labeled import Labeled
+from scaling.contracts.protocols import Scorer
 from scaling.contracts.scores import window_scores
 from scaling.storage.tables import read_parts
 

@@ -249,5 +249,5 @@ def test_a_network_that_needs_labels_is_refused():
             *("sizes", "optimizer", "schedule"),
         )
     }
-    with pytest.raises(ValueError, match="^Linear cannot be adapted: it gives no logits"):
+    with pytest.raises(ValueError, match="^Linear cannot be adapted: it has no logits"):
         type(module)(nn.Linear(4, 2), adapt="all", **settings)

@@ -496,5 +496,7 @@ def test_a_model_that_cannot_be_a_source_is_refused_before_it_is_trained(write, 
 
 
 def test_data_without_a_query_are_refused():
-    with pytest.raises(ValueError, match=r"has no query, clients, source, check_growth\(steps\)"):
+    with pytest.raises(
+        ValueError, match=r"has no query, clients, source, check_growth\(steps\), scores"
+    ):
         required(object(), QueryData, "data")

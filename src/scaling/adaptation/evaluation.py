@@ -12,7 +12,7 @@ from torch import Tensor
 from scaling.adaptation.batch_norm import estimate, normalises_batches
 from scaling.adaptation.module import Adapter
 from scaling.adaptation.predictions import prediction_measures
-from scaling.contracts.protocols import QueryData
+from scaling.contracts.protocols import Scorer
 
 AVERAGED = ("loss", "entropy", "diversity")  # over the updates of a pass
 
@@ -39,7 +39,7 @@ class Evaluation(L.Callback):
         data: scores the predictions.
     """
 
-    def __init__(self, adapter: Adapter, data: QueryData):
+    def __init__(self, adapter: Adapter, data: Scorer):
         self.adapter, self.data = adapter, data
         self.logits: dict[int, list[Tensor]] = {}  # by loader, in this validation
         self.updates: list[Float[Tensor, " averaged"]] = []  # of this pass, on their device

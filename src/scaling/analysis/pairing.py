@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.analysis.replicates import listed, outcomes
+from scaling.analysis.replicates import listed, outcomes, settings_table
 
 VALUE = "value of the measure"  # a column beside the settings, named like none of them
 

@@ -73,11 +73,25 @@ class RunData(DataSet, Protocol):
 
 
 @runtime_checkable
-class QueryData(Protocol):
-    """A data set whose query, windows without labels, a model is adapted to.
+class Scorer(Protocol):
+    """Data that compare predictions with labels, and keep the labels.
 
-    Its labels are never handed out: it compares predictions with them itself.
+    A split has the name of its validation loader. Predictions are in the order of that loader.
     """
+
+    def scores(self, split: str, logits: Any) -> dict[str, float]:
+        """Loss, accuracy and whatever else compares logits (n classes) with labels."""
+
+    def changes(self, split: str, before: Any, now: Any) -> dict[str, float]:
+        """How many predicted classes became right, `won`, and how many wrong, `lost`."""
+
+    def right(self, split: str, classes: Any) -> Any:
+        """Whether each predicted class is right; for records only, because it reveals labels."""
+
+
+@runtime_checkable
+class QueryData(Scorer, Protocol):
+    """A data set with a query, windows without labels, that a model is adapted to."""
 
     @property
     def query(self) -> Any:
@@ -93,15 +107,6 @@ class QueryData(Protocol):
 
     def check_growth(self, steps: int) -> None:
         """Refuse a batch that would not have grown to its end in so many optimizer steps."""
-
-    def scores(self, split: str, logits: Any) -> dict[str, float]:
-        """Loss, accuracy and whatever else compares the logits of a split with its labels."""
-
-    def changes(self, split: str, before: Any, now: Any) -> dict[str, float]:
-        """How many predicted classes became right, `won`, and how many wrong, `lost`."""
-
-    def right(self, split: str, classes: Any) -> Any:
-        """Whether each predicted class is right; for records only, because it reveals labels."""
 
 
 def required(part: object, contract: type, path: str, *, name: str | None = None) -> Any:
