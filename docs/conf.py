@@ -25,6 +25,7 @@ default_role = "code"  # docstrings write `name`, as Markdown does
 
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+autodoc_inherit_docstrings = False  # those of Lightning refer to its own pages
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # tests/test_notebooks.py executes them
 

@@ -107,7 +107,7 @@ def rounds(*folders: str | Path) -> pd.DataFrame:
 
 
 def provenance(*folders: str | Path) -> dict[str, str]:
-    """What the runs below some folders were made with: each key with its values, and their number.
+    """Count the values of each provenance key over the runs below some folders.
 
     Exported sweeps have none.
     """

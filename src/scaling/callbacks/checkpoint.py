@@ -1,4 +1,4 @@
-"""Save what a killed run needs to go on as if nothing had happened."""
+"""Checkpoints that a killed run resumes from with the same result."""
 
 import time
 from pathlib import Path
@@ -34,7 +34,7 @@ class Resumable(Checkpoint):
 
     @property
     def lasted(self) -> float:
-        """Seconds of training so far, those before a resumption included."""
+        """Seconds of training so far, including those before the run was resumed."""
         return self.before + time.monotonic() - self.started
 
     def state_dict(self) -> dict[str, Any]:

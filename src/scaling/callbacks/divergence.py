@@ -1,4 +1,4 @@
-"""Stop a run whose loss is no longer a number: there is nothing left to observe."""
+"""Stop a run whose loss is not finite."""
 
 from typing import Any
 

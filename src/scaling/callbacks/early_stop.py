@@ -1,4 +1,4 @@
-"""Stop an adaptation that collapses or no longer improves; or say when that would have been."""
+"""Stop an adaptation that collapses or no longer improves, or record when it would have."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every validation of a run, as a table."""
+"""Record every validation of a run in a table."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Say now and then how far a run is."""
+"""Write a heartbeat: how far a run is."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an optimizer step does to each tensor, measured once for all callbacks that ask."""
+"""Measurements of an optimizer step, taken once for all callbacks."""
 
 import math
 from collections.abc import Sequence
@@ -83,9 +83,9 @@ class Step:
 def begin(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Step | None:
     """The step that is about to be taken; None if there is nothing to move.
 
-    For `on_before_optimizer_step`, and under `torch.no_grad`. Whichever callback asks first has it
-    measured, the others share what it found. One copy of the parameters stays in memory as long as
-    the optimizer does.
+    For `on_before_optimizer_step`, and under `torch.no_grad`. The first callback that asks has it
+    measured, and the others share the result. One copy of the parameters stays in memory as long
+    as the optimizer does.
     """
     step = _LAST.get(optimizer)
     if step is not None and step.number == trainer.global_step and not step.taken:

@@ -9,7 +9,7 @@ NUMBERS = (signal.SIGTERM, signal.SIGUSR1)  # those that Lightning handles
 
 
 class OwnHandlers(L.Callback):
-    """Let signals do in a fit what they did before it.
+    """Keep the signal handlers from before the fit.
 
     Lightning adds to each handler one that stops the fit at the end of a batch, also where the
     program around it chose to ignore the signal.

@@ -43,7 +43,7 @@ CALLED = ("optimizer", "schedule")  # a run calls what these build: with paramet
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of a grid: a config, and all that follows from it before training."""
+    """One point of a grid: a config, and what follows from it before training."""
 
     config: dict[str, Any]  # resolved, as plain containers
     source: str  # the config as composed, in YAML
@@ -55,17 +55,17 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Where the run lives, below the current directory."""
+        """The run's folder, below the current directory."""
         return Path("multirun", self.config["study"], self.name)
 
 
 def make_cell(
     composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, str | None]
 ) -> Cell:
-    """Check a composed config and give it its identity. The data are looked at, not trained on.
+    """Check a composed config and give it its identity.
 
-    Numbers are rounded to 12 significant digits: those that a run is known by are those that it
-    is trained with.
+    Loads the data set for its fingerprint, and trains nothing. Numbers are rounded to 12
+    significant digits, in the digest and in training alike.
 
     Raises:
         ValueError: naming the key that is unknown, or whose value has the wrong type or no meaning.
@@ -95,7 +95,7 @@ def make_cell(
 
 
 def _check_parts(settings: Mapping[str, Any]) -> None:
-    """Stop groups that build nothing, or whose targets could not be called.
+    """Refuse groups without a target, and targets that could not be called.
 
     Raises:
         ValueError: naming the key and what may stand there.

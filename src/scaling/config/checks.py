@@ -1,4 +1,4 @@
-"""Stop configs that have the right types and no meaning, before anything is trained."""
+"""Refuse configs whose values have the right types but make no sense, before training."""
 
 import math
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ ADAPTS_IN = ("32", "32-true", "bf16", "bf16-mixed")
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Stop a run whose root keys have the right types but no meaning.
+    """Refuse root keys whose values make no sense.
 
     Raises:
         ValueError: naming the key, its value and the remedy.
@@ -94,7 +94,7 @@ def _check_names(folder: Path) -> None:
 
 
 def check_groups(config: Mapping[str, Any]) -> None:
-    """Stop a run whose groups do not go together, before a single one is looked at.
+    """Refuse groups that do not go together, before any of them is checked by itself.
 
     Raises:
         ValueError: naming the group and the remedy.
@@ -143,7 +143,7 @@ def check_groups(config: Mapping[str, Any]) -> None:
 
 
 def _check_trainer(trainer: Mapping[str, Any], optimizer: Mapping[str, Any], clip: float) -> None:
-    """Settings of Lightning's trainer that it would take, and that mean nothing here."""
+    """Refuse settings that Lightning's trainer accepts and that have no effect here."""
     devices = trainer.get("devices", 1)
     if devices not in (1, "1", [0]):
         raise ValueError(

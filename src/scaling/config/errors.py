@@ -1,4 +1,4 @@
-"""What is said to a user whose request cannot be met: the key, its value, and the remedy."""
+"""Error messages for configs: the key, its value, and the remedy."""
 
 import difflib
 import re
@@ -29,7 +29,7 @@ REFUSED = (ValueError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
 def message(error: Exception) -> str:
-    """One message for whatever Hydra, OmegaConf or this package refuses."""
+    """Turn an error of Hydra, OmegaConf or this package into one line."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MissingMandatoryValue):
@@ -55,7 +55,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _no_file(error: MissingConfigException) -> str:
-    """An option without a file, with those that have one and the user's folder."""
+    """Report an option without a file, the options that exist, and the user's folder."""
     group, _, option = str(error.missing_cfg_file).rpartition("/")
     text = _one_line(error)
     if "rimary config" in text:

@@ -1,4 +1,4 @@
-"""From what was typed to cells: each point of a grid, checked, once."""
+"""Expand a command into cells: each point of a grid, checked, once."""
 
 import itertools
 import json
@@ -26,10 +26,10 @@ PAIRS, EXCLUDE = "hydra.sweeper.pairs", "hydra.sweeper.exclude"
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """What an experiment sweeps; a typed override replaces its values of that key.
+    """The grid of an experiment; a typed override replaces the values of its key.
 
     Args:
-        params: key -> values, each with each.
+        params: key -> values; all combinations.
         pairs: mappings of key -> values that go together, the first with the first and so on.
         exclude: mappings of key -> value or list of values; a cell that agrees with one in all its
             keys is left out.
@@ -66,10 +66,10 @@ class Grid:
 def expand(
     loader: ConfigLoader, master: DictConfig, arguments: Sequence[str], grid: Grid
 ) -> list[Cell]:
-    """All cells of a grid in the order of its keys; cells that are the same run appear once.
+    """Expand a grid into cells, in the order of its keys; cells with one identity appear once.
 
-    Groups are composed once for each choice of options and values are set on a copy, as Hydra does
-    it for every cell anew: the same configs in a tenth of the time.
+    Hydra would compose every cell from scratch. Here groups are composed once per choice of
+    options, and values are set on a copy: the same configs in a tenth of the time.
 
     Args:
         loader: Hydra's.
@@ -210,7 +210,7 @@ _NOTHING = object()
 
 
 def _check_options(loader: ConfigLoader, rule: Mapping[str, Any]) -> None:
-    """Stop a rule that names an option which its config group does not have."""
+    """Refuse a rule that names an option which its config group does not have."""
     for key, wanted in rule.items():
         options = loader.get_group_options(key)
         for option in _listed(wanted) if options else ():
@@ -239,7 +239,7 @@ def _same(key: str, got: Any, wanted: Any) -> bool:
 
 
 def _points(override: Override) -> list[str]:
-    """The overrides that one with several values stands for."""
+    """The single overrides of an override with several values."""
     key = override.get_key_element()
     if not override.is_sweep_override():
         return [override.input_line or key]

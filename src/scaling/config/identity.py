@@ -17,7 +17,7 @@ PRECISIONS = {  # Lightning's other names
 
 
 def digest(canonical: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that two configs share only if they are the same.
+    """Hash a config to twelve hexadecimal digits.
 
     Args:
         canonical: config in canonical form (`canonical`).
@@ -27,18 +27,18 @@ def digest(canonical: Mapping[str, Any]) -> str:
 
 
 def run_name(canonical: Mapping[str, Any], digest: str) -> str:
-    """The run's folder name: what is typed all day, then the digest of everything."""
+    """Name a run's folder: batch, lr, clip and seed, then the digest."""
     return ",".join(f"{key}={canonical[key]}" for key in ROOT_KEYS) + f"-{digest}"
 
 
 def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
-    """The form in which two configs are equal exactly if they are the same run.
+    """Bring a config into the form in which two configs are equal if they are the same run.
 
     Null clip is inf, a whole float is an int, numbers have 12 significant digits, the duration is
     the one in force, and `data.path` is the fingerprint of the data, wherever they lie. A
     `_target_` of this package is its name alone, so that a module can move; others' keep their
-    full path. Left out is what is no setting (`scaling.contracts.settings`), and how a clip of inf
-    clips.
+    full path. Keys that are not settings (`scaling.contracts.settings`) are left out, and so is
+    the clipping algorithm of a clip of inf.
 
     Args:
         config: resolved, as plain containers.
@@ -60,7 +60,7 @@ def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
 
 
 def canonical_node(value: Any) -> Any:
-    """The same for a part of a config, which has no clip, duration or data of its own."""
+    """Bring a part of a config, without clip, duration or data, into canonical form."""
     if isinstance(value, Mapping):
         return {
             str(key): _name(value[key]) if key == "_target_" else canonical_node(value[key])
@@ -77,6 +77,6 @@ def canonical_node(value: Any) -> Any:
 
 
 def _name(target: Any) -> Any:
-    """What a `_target_` is known by: of this package, its name; of any other, its full path."""
+    """The identity of a `_target_`: the name for this package, the full path for others."""
     ours = isinstance(target, str) and target.startswith("scaling.")
     return target.rpartition(".")[2] if ours else target

@@ -1,4 +1,4 @@
-"""The root keys of a run: their types, units and limits, and when two configs are the same."""
+"""The root keys of a run: their types, units and limits."""
 
 import math
 import re

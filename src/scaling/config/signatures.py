@@ -1,4 +1,4 @@
-"""Config nodes against the signatures of what they build, before anything is built."""
+"""Check config nodes against the signatures of their targets, before anything is built."""
 
 import difflib
 import importlib
@@ -24,7 +24,7 @@ def check(
     reserved: Iterable[str] = (),
     called: bool = False,
 ) -> None:
-    """Stop a node, and all nodes inside it, that its `_target_` could not be called with.
+    """Refuse a node, or a node inside it, that its `_target_` could not be called with.
 
     Args:
         node: plain containers, as in a resolved config.

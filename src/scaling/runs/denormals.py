@@ -1,4 +1,4 @@
-"""Numbers too small for a normal float, which a processor takes many times as long over."""
+"""Flush denormal floats to zero: a processor takes many times as long for them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import torch
 
 @contextlib.contextmanager
 def flushed() -> Iterator[None]:
-    """Count denormal numbers (below 1.2e-38 in float32) as zero within, in this thread.
+    """Flush denormal numbers (below 1.2e-38 in float32) to zero in the block, in this thread.
 
     Adam's moments of units that get no gradient any more decay into them: on MNIST a step of an
     MLP then takes twice as long. Next to Adam's epsilon, or as a step of any weight, they are

@@ -1,4 +1,4 @@
-"""What lies in a run's folder beside its row and tables: its config, its checkpoint."""
+"""A run's folder: its config and its checkpoint."""
 
 import logging
 import shutil
@@ -19,7 +19,7 @@ CHECKPOINT = "checkpoint.ckpt"
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that a run goes on from."""
+    """A checkpoint that a run resumes from."""
 
     step: int  # optimizer steps
     threads: int | None  # None in those of an earlier version
@@ -46,7 +46,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def clear(folder: Path) -> None:
-    """Make the run's folder, free of what an unfinished attempt left, except for its row.
+    """Create the run's folder, or remove what an unfinished attempt left in it, except the row.
 
     The old row stays until the new one replaces it, so that there is never none.
     """
@@ -59,7 +59,7 @@ def clear(folder: Path) -> None:
 
 
 def keep_config(cell: Cell, folder: Path) -> None:
-    """Leave what Hydra users look for, in `.hydra`: the config as composed, and what was typed."""
+    """Write `.hydra`, as Hydra does: the composed config and the typed overrides."""
     place = folder / ".hydra"
     place.mkdir()
     (place / "config.yaml").write_text(cell.source)

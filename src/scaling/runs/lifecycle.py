@@ -1,4 +1,4 @@
-"""One attempt at a cell: under its lock, with whatever is left when its process dies."""
+"""Train a cell under its lock, and write the row of one whose process died."""
 
 import contextlib
 
@@ -34,7 +34,7 @@ def train(cell: Cell, *, bar: bool = False, wait: bool = False, fresh: bool = Fa
 
 
 def starts_fresh(cell: Cell) -> bool:
-    """Whether a cell starts from the beginning, whatever it left earlier."""
+    """Whether a cell starts from the beginning, even if it has a checkpoint."""
     return bool(cell.config["resume"] == "all")
 
 

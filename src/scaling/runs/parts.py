@@ -1,4 +1,4 @@
-"""Refuse parts that a run cannot use, whoever wrote them, before anything is trained."""
+"""Check the parts of a run, also a user's own, before anything is trained."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ IMPORT = "(import lightning, not pytorch_lightning)"
 
 
 def check_net(net: object) -> None:
-    """Refuse a model that torch could not train; what else a run asks of it, its `Learner` checks.
+    """Refuse a model that is not a module of torch; the `Learner` checks its methods.
 
     Raises:
         ValueError: naming its class.
@@ -56,7 +56,7 @@ def check_callbacks(callbacks: Iterable[object]) -> None:
 
 
 def columns(observer: Observer) -> dict[str, int | float]:
-    """What an observer adds to the row, as plain numbers; it may give tensors of one element."""
+    """An observer's columns as plain numbers; it may return tensors of one element."""
     return {
         name: value if isinstance(value, int | float) else float(value)
         for name, value in observer.columns().items()

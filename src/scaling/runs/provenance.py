@@ -1,4 +1,4 @@
-"""What a row says of its making: versions, machine, and the state of the source."""
+"""The provenance of a row: versions, machine, and the state of the source."""
 
 import functools
 import platform
@@ -15,7 +15,7 @@ from scaling.contracts.version import __version__
 
 @functools.lru_cache(maxsize=1)
 def here() -> dict[str, Any]:
-    """The same for every run of a process.
+    """Versions, machine and checkout of this process.
 
     `git` is the commit of the checkout that the package lies in, `dirty` whether that has changes
     that are not committed; both are missing where there is no checkout.

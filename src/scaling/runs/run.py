@@ -53,7 +53,7 @@ def rehearse(cell: Cell) -> None:
 
 
 def examples(cell: Cell) -> int:
-    """How many training examples a cell asks for."""
+    """Number of training examples of a cell."""
     with keys_of(cell.config["data"], "data"):
         data = build(cell.config["data"], "data")
         data.prepare()
@@ -64,13 +64,13 @@ def examples(cell: Cell) -> int:
 def run(cell: Cell, *, bar: bool, fresh: bool = False) -> Row:
     """Train a cell in its folder and write its row, whatever happens.
 
-    A run that was killed or interrupted goes on from its checkpoint and ends as if it had been left
-    alone. One that raised an error starts from the beginning.
+    A run that was killed or interrupted resumes from its checkpoint, with the same result as one
+    that was never interrupted. One that raised an error starts from the beginning.
 
     Args:
         cell: held by this process.
         bar: show a progress bar.
-        fresh: start anew in any case.
+        fresh: start from the beginning in any case.
 
     Raises:
         Interrupted: after the row is written, for Ctrl-C and SIGTERM.
@@ -145,7 +145,7 @@ def _fit(
         measured: column -> number, filled in here.
         where: gets the number of `threads`.
         bar: show a progress bar.
-        resumed: the checkpoint to go on from; None to start anew.
+        resumed: the checkpoint to resume from; None to start from the beginning.
 
     Returns:
         `done`, or `diverged` if a loss was not finite.
@@ -165,7 +165,7 @@ def _train(
     measured: dict[str, float],
     resumed: bool,
 ) -> Status:
-    """What `_fit` does with a run once it is built."""
+    """Train and validate a run that is built."""
     data, module, trainer = built
     datamodule: Any = data  # `parts.check_data` has seen that it is one of Lightning's
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -278,7 +278,7 @@ def _now() -> str:
 
 @contextlib.contextmanager
 def _known_warnings() -> Iterator[None]:
-    """Silence what Lightning warns of and this framework does on purpose."""
+    """Silence warnings of Lightning about what is done here on purpose."""
     with warnings.catch_warnings():
         for message in (
             "Detected call of `lr_scheduler.step",  # where a scaler skipped the first steps

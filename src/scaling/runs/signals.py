@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, raised once: what is put in order after the first is not cut short."""
+"""Ctrl-C and SIGTERM, raised once, so that cleaning up after the first is not interrupted."""
 
 import contextlib
 import signal
@@ -42,7 +42,7 @@ def listen() -> None:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """The handler that `listen` installs, to be called by others that decide more."""
+    """Raise `Interrupted`: the handler that `listen` installs, also called by other handlers."""
     now = time.monotonic()
     if _state.caught is None or now - _state.since > PATIENCE:
         _state.caught, _state.since = number, now
@@ -50,10 +50,10 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def listen_to_keys() -> None:
-    """Let Ctrl-C raise `Interrupted`, and be deaf to SIGTERM.
+    """Let Ctrl-C raise `Interrupted`, and ignore SIGTERM.
 
-    For jobs of a cluster, which sends SIGTERM long before it ends one, and another signal to those
-    who asked for it: a job that left at SIGTERM would not be requeued.
+    For jobs of a cluster: it sends SIGTERM long before it ends a job, and the signal that was asked
+    for. A job that left at SIGTERM would not be requeued.
     """
     _state.caught, _state.noted = None, False
     signal.signal(signal.SIGINT, interrupt)
@@ -61,14 +61,14 @@ def listen_to_keys() -> None:
 
 
 def note(number: int) -> None:
-    """Remember a signal that somebody else handles, by raising what he likes, right now."""
+    """Remember a signal that other code is handling, with an exception of its own."""
     _state.caught, _state.since, _state.noted = number, time.monotonic(), True
 
 
 def behind(error: BaseException) -> int | None:
     """The number of the signal behind an exception; None if no signal is.
 
-    Where nobody listens, as in processes of Hydra's launchers, Ctrl-C is a KeyboardInterrupt, which
+    Without `listen`, as in processes of Hydra's launchers, Ctrl-C is a KeyboardInterrupt, which
     Lightning turns into SystemExit inside `fit`.
     """
     if isinstance(error, Interrupted):
@@ -81,10 +81,10 @@ def behind(error: BaseException) -> int | None:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Let signals wait while the block runs, such as until a row is written.
+    """Delay signals until the end of the block, such as until a row is written.
 
-    Handlers are exchanged for it. A mask would be of no use, because it holds for one thread, and a
-    signal goes to any that takes it.
+    Replaces the handlers. A mask would not help: it holds for one thread, and a signal goes to any
+    thread that accepts it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are handled in the main thread alone

@@ -181,7 +181,7 @@ def _prepare(asked: Sequence[Cell], swept: bool) -> None:
 
 @contextlib.contextmanager
 def _any_reader() -> Iterator[None]:
-    """Print to a reader who may have left, as `head` does; the exit code is that of the work."""
+    """Ignore a closed pipe, as of `head`, so that the exit code is that of the sweep."""
     try:
         yield
         sys.stdout.flush()

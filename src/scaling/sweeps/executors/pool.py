@@ -53,7 +53,7 @@ def executor(workers: int | None, cells: int) -> Executor:
 
 
 def cores() -> int:
-    """How many cores this process may use, which on a shared machine are not all of them."""
+    """Number of cores that this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -122,7 +122,7 @@ class Pool:
 def _through_pool(
     todo: Sequence[Cell], workers: int, wait: bool
 ) -> Generator[tuple[Cell, RunState | BrokenProcessPool], None, None]:
-    """Each cell as it ends; broken, if processes die while none of them has begun a cell."""
+    """Yield each cell as it ends; broken if processes die before any of them began a cell."""
     threads = max(1, cores() // workers)
     slots = -(-workers // max(1, len(devices())))  # processes of each device
     pool = pebble.ProcessPool(
@@ -163,7 +163,7 @@ def _through_pool(
 
 
 def _task(cell: Cell, wait: bool) -> RunState:
-    """What a process of the pool does with a cell."""
+    """Train a cell in a process of the pool."""
     _state.busy = True
     try:
         return train(cell, wait=wait, fresh=starts_fresh(cell) and not wait)
@@ -174,7 +174,7 @@ def _task(cell: Cell, wait: bool) -> RunState:
 
 
 def _ended(cell: Cell, code: int) -> RunState:
-    """How a cell ended whose process left with a code; a negative one is the signal that did it."""
+    """State of a cell whose process ended; a negative code is the signal that killed it."""
     if code == STOPPED:
         return record_death(cell, None)
     why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -203,7 +203,7 @@ def _begin(parent: int, threads: int, gpus: list[str], slots: int) -> None:
 
 
 def _own(gpus: list[str], slots: int) -> str:
-    """A GPU that no more than `slots` processes of this machine have; free when this one ends."""
+    """Claim a GPU that at most `slots` processes of this machine share, until this one ends."""
     place = Path(tempfile.gettempdir(), f"scaling-{os.getuid()}")
     for slot, gpu in itertools.cycle(itertools.product(range(slots), gpus)):
         if locks.keep(place / f"gpu-{gpu}-{slot}.lock"):
@@ -219,7 +219,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """End this process when its parent has, however that ended."""
+    """End this process when its parent has ended, for whatever reason."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

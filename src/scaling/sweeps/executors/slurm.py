@@ -1,4 +1,4 @@
-"""Jobs on a cluster that train a cell each, and go on elsewhere when they are preempted."""
+"""Slurm jobs: one trains a cell, and resumes elsewhere when it is preempted."""
 
 import os
 import subprocess
@@ -122,10 +122,10 @@ def _submitter(
 
 
 class _Train:
-    """What a job does; `checkpoint` is called when it is about to be preempted or out of time.
+    """The task of a job; submitit calls `checkpoint` before preemption or a timeout.
 
     Args:
-        fresh: start the cell anew, unless this job has begun before.
+        fresh: start from the beginning, unless this job was requeued.
         threads: for torch; None is as many as the job has cores.
     """
 
@@ -149,7 +149,7 @@ class _Train:
 
 
 def _ended(cell: Cell, job: submitit.Job) -> RunState:
-    """How a cell ended whose job is over."""
+    """State of a cell whose job is over."""
     try:
         return job.result()
     except Exception:  # submitit raises plain ones for whatever became of a job
@@ -159,7 +159,7 @@ def _ended(cell: Cell, job: submitit.Job) -> RunState:
 
 
 def _cancel(running: Sequence[tuple[Cell, submitit.Job]], cluster: str) -> None:
-    """Let running jobs write their rows, keep waiting ones from starting, then end them all."""
+    """Cancel jobs: pending ones first, then running ones, which get time to write their rows."""
     if not running:
         return
     if cluster == "slurm":
