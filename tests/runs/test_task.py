@@ -80,7 +80,7 @@ def test_the_row_of_an_adaptation_has_what_it_was_and_what_it_came_to(command):
     [
         (["model=tcn"], "model=tcn takes windows of measurements; choose data of windows"),
         (["model=gru", "data=markov"], "model=gru takes windows of measurements"),
-        (["model=tcn", "data=flows", "federation.rounds=3"], "federation is null; give federation"),
+        (["model=tcn", "data=flows", "federation.rounds=3"], "federation is null; set federation"),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_anything_is_trained(command, typed, said):

@@ -10,14 +10,14 @@ from pathlib import Path
 def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a draft to write; it replaces `path` at the end of the block.
 
-    After an error the draft is removed and `path` stays as it was. Each process has a draft of its
-    own, so that several may write one path: the last one wins.
+    After an error the draft is removed and `path` stays as it was. A process that dies leaves its
+    draft, which the next write of `path` overwrites: one process at a time should write a path.
 
     Args:
         path: the file to write; its folder must exist.
         durable: flush to disk first, so that a power failure cannot leave an empty file.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    draft = path.with_name(f".{path.name}.draft")
     try:
         yield draft
         if durable:
