@@ -59,14 +59,20 @@ lock: ## write requirements.lock and requirements-dev.lock from the ranges in py
 	$(BIN)/pip install --quiet -e '.[dev]'
 	$(FREEZE) | grep -vxFf requirements.lock > requirements-dev.lock
 
+# Compiled on all cores, where pip takes one, and without the tests of the packages.
+INSTALL = $(BIN)/pip install --quiet --no-compile
+COMPILE = $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
+
 $(RUN): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -r requirements.lock
-	$(BIN)/pip install --quiet --no-deps -e .
+	$(INSTALL) -r requirements.lock
+	$(INSTALL) --no-deps -e .
+	@$(COMPILE)
 	@touch $@
 
 $(DEV): $(RUN) requirements-dev.lock
-	$(BIN)/pip install --quiet -r requirements.lock -r requirements-dev.lock
+	$(INSTALL) -r requirements.lock -r requirements-dev.lock
+	@$(COMPILE)
 	@touch $@
 
 .PHONY: help demo test check docs bench survive calibrate ray dashboard lock

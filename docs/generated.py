@@ -11,6 +11,7 @@ import yaml
 
 import scaling
 from scaling.config import schema
+from scaling.config.folder import FOLDER
 
 COMMENT = re.compile(r"# (\w+): +(.*)")  # `# Question: does ...` in an experiment's header
 FIELD = re.compile(  # name, type and comment of a dataclass's field
@@ -50,7 +51,7 @@ def runs(fields: dict[str, list[str]]) -> int:
 
 def root_keys() -> str:
     """List the root keys with their meaning, default and limits."""
-    defaults = yaml.safe_load((schema.FOLDER / "config.yaml").read_text())
+    defaults = yaml.safe_load((FOLDER / "config.yaml").read_text())
     lines = ["| key | meaning | default | limits |", "|---|---|---|---|"]
     for key, _, meaning in FIELD.findall(inspect.getsource(schema.Run)):
         if not meaning:  # a group
@@ -62,7 +63,7 @@ def root_keys() -> str:
 
 def groups() -> str:
     """Show the file of each option of each config group."""
-    folders = sorted(folder for folder in schema.FOLDER.iterdir() if folder.is_dir())
+    folders = sorted(folder for folder in FOLDER.iterdir() if folder.is_dir())
     parts = []
     for folder in (folder for folder in folders if folder.name not in UNLISTED):
         parts.append(f"## `{folder.name}`\n")
@@ -109,7 +110,7 @@ def fill(app: Any, page: str, source: list[str]) -> None:
 
 
 def _options(group: str) -> list[Path]:
-    return sorted((schema.FOLDER / group).glob("*.yaml"))
+    return sorted((FOLDER / group).glob("*.yaml"))
 
 
 def _directive(name: str) -> str:

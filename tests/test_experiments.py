@@ -6,14 +6,15 @@ import pytest
 
 from scaling import results
 from scaling.config import schema
+from scaling.config.folder import FOLDER
 
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
-    for folder in sorted(schema.FOLDER.iterdir())
+    for folder in sorted(FOLDER.iterdir())
     if folder.is_dir() and folder.name not in ("hydra", "experiment")
 }
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
-EXPERIMENTS = sorted(file.stem for file in (schema.FOLDER / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(file.stem for file in (FOLDER / "experiment").glob("*.yaml"))
 HEADER = ("Question:", "Data:", "Command:", "Cost:", "Expected:")
 ADAPTS = ("model=tcn", "data=flows", "adaptation=entropy")
 SIZES = {"phase_2": 49, "phase_2_5": 20, "phase_3a": 10, "phase_3b": 9, "joint": 180}
@@ -22,7 +23,7 @@ PARAMETERS = {"phase_2": 200e3, "phase_2_5": 800e3, "phase_3a": 800e3, "phase_3b
 
 
 def needs_files(name: str) -> bool:
-    text = (schema.FOLDER / "experiment" / f"{name}.yaml").read_text()
+    text = (FOLDER / "experiment" / f"{name}.yaml").read_text()
     return "/data: wikitext2" in text or "data: unsw_nb15" in text
 
 
@@ -41,7 +42,7 @@ def test_an_experiment_runs_at_scale_tiny_and_reports(command, name, request):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_says_what_it_asks_and_what_it_costs(name):
-    text = (schema.FOLDER / "experiment" / f"{name}.yaml").read_text()
+    text = (FOLDER / "experiment" / f"{name}.yaml").read_text()
     for line in HEADER:
         assert f"# {line}" in text
     assert f"experiment={name}" in text
@@ -63,7 +64,7 @@ def test_an_experiment_has_as_many_runs_as_its_header_says(command, monkeypatch,
     if needs_files(name):
         request.getfixturevalue("real_data")
     runs = len(cells_of(command, monkeypatch, f"experiment={name}"))
-    header = (schema.FOLDER / "experiment" / f"{name}.yaml").read_text()
+    header = (FOLDER / "experiment" / f"{name}.yaml").read_text()
     assert f"# Cost:     {runs} runs" in header
 
 

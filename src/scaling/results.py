@@ -32,11 +32,11 @@ def read(*folders: str | Path) -> pd.DataFrame:
         FileNotFoundError: if there is no row below a folder.
         ValueError: for a file that is no such table.
     """
-    files = {os.path.abspath(path): path for path in map(exports.rows_of, folders) if path}
+    exported, runs = _places(folders)
+    files = {os.path.abspath(path): path for path in exported.values()}
     parts = [exports.read(path, text=TEXT, known=FIXED) for path in files.values()]
-    runs = [folder for folder in folders if not exports.rows_of(folder)]
     if runs or not folders:
-        parts.append(_gathered(runs))
+        parts.append(_gathered(_runs(runs)))
     joined = pd.concat(parts, ignore_index=True)
     return joined.reindex(columns=[*FIXED, *(key for key in joined if key not in FIXED)])
 
@@ -54,9 +54,9 @@ def table(name: str, *folders: str | Path) -> pd.DataFrame:
         FileNotFoundError: if there is no row below a folder.
         ValueError: for a damaged table.
     """
-    parts = [exports.table(folder, name) for folder in folders if exports.rows_of(folder)]
-    parts = [part for part in parts if len(part)]
-    for run in _all_runs([folder for folder in folders if not exports.rows_of(folder)]):
+    exported, places = _places(folders)
+    parts = [part for folder in exported if len(part := exports.table(folder, name))]
+    for run in _runs(places):
         part = tables.read_parts(run / name)
         if len(part):
             part.insert(0, "study", run.absolute().parent.name)
@@ -70,10 +70,9 @@ def table(name: str, *folders: str | Path) -> pd.DataFrame:
 
 def table_names(*folders: str | Path) -> set[str]:
     """Names of the longer tables of all runs below `folders`; exported sweeps may have fewer."""
-    exported = [Path(folder) for folder in folders if exports.rows_of(folder)]
-    runs = _all_runs([folder for folder in folders if not exports.rows_of(folder)])
-    names = {file.stem for folder in exported for file in folder.glob("*.parquet")}
-    return names.union(*(tables.table_names(run) for run in runs))
+    exported, places = _places(folders)
+    names = {file.stem for folder in exported for file in Path(folder).glob("*.parquet")}
+    return names.union(*(tables.table_names(run) for run in _runs(places)))
 
 
 def steps(*folders: str | Path) -> pd.DataFrame:
@@ -112,7 +111,7 @@ def provenance(*folders: str | Path) -> dict[str, str]:
     Exported sweeps have none.
     """
     found: dict[str, Counter[str]] = {}
-    for run in _all_runs([folder for folder in folders if not exports.rows_of(folder)]):
+    for run in _runs(_places(folders)[1]):
         with contextlib.suppress(ValueError):  # damaged; `read` names it
             row = read_row(run)
             for key, value in (row.provenance if row else {}).items():
@@ -133,7 +132,16 @@ def provenance(*folders: str | Path) -> dict[str, str]:
 _UNSHOWN = ("config", "measured", "provenance", "schema")  # of a row, in a table
 
 
-def _all_runs(folders: Sequence[str | Path]) -> list[Path]:
+def _places(
+    folders: Sequence[str | Path],
+) -> tuple[dict[str | Path, Path], list[str | Path]]:
+    """Exported sweeps, each with its file of rows, and the other folders, which hold runs."""
+    files = {folder: exports.rows_of(folder) for folder in folders}
+    exported = {folder: file for folder, file in files.items() if file}
+    return exported, [folder for folder in folders if folder not in exported]
+
+
+def _runs(folders: Sequence[str | Path]) -> list[Path]:
     """The runs below some folders, each once, however many of the folders hold it."""
     found: dict[str, Path] = {}
     for folder in folders:
@@ -149,10 +157,10 @@ def _all_runs(folders: Sequence[str | Path]) -> list[Path]:
     return list(found.values())
 
 
-def _gathered(folders: Sequence[str | Path]) -> pd.DataFrame:
-    """The rows below some folders, each with its numbers and the config keys that vary."""
+def _gathered(runs: Sequence[Path]) -> pd.DataFrame:
+    """The rows of some runs, each with its numbers and the config keys that vary."""
     lines, configs = [], []
-    for run in _all_runs(folders):
+    for run in runs:
         line, config = _line(run)
         lines.append(line)
         configs.append(config)

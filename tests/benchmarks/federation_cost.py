@@ -16,8 +16,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
 
-from scaling.config import schema
 from scaling.config.cell import build
+from scaling.config.folder import FOLDER
 from scaling.federation import averaging, training
 from scaling.federation.client import Labeled, Work
 from scaling.federation.flower.settings import Federation
@@ -39,7 +39,7 @@ def plain(
 
 
 def main() -> int:
-    with initialize_config_dir(str(schema.FOLDER), version_base="1.3"):
+    with initialize_config_dir(str(FOLDER), version_base="1.3"):
         node = OmegaConf.to_container(compose("config", ["data=flows", "model=tcn"]), resolve=True)
         rounds = OmegaConf.to_container(compose("federation/default").federation)
     settings = build({**rounds, "rounds": ROUNDS}, "federation")

@@ -38,7 +38,7 @@ from torch import nn
 from scaling.callbacks.checkpoint import Resumable
 from scaling.callbacks.heartbeat import Heartbeat
 from scaling.callbacks.signal_handlers import OwnHandlers
-from scaling.config import schema
+from scaling.config.folder import FOLDER
 from scaling.datamodules.batches import Batches
 from scaling.models.learner import Learner
 from scaling.runs import run
@@ -125,7 +125,7 @@ class Turns:
 
 def callbacks(folder: Path, *choices: str, only: str | None) -> list[L.Callback]:
     """Those that a run of these settings would have, or only one of them."""
-    with initialize_config_dir(str(schema.FOLDER), version_base="1.3"):
+    with initialize_config_dir(str(FOLDER), version_base="1.3"):
         nodes = OmegaConf.to_container(compose("config", [*choices]).callbacks)
     chosen = [run._callback(name, node) for name, node in nodes.items() if only in (None, name)]
     house = [OwnHandlers(), Heartbeat(folder, seconds=run.BEAT)]

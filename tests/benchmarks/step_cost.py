@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from scaling.config import schema
 from scaling.config.cell import make_cell
+from scaling.config.folder import FOLDER
 from scaling.datamodules.batches import Batches
 from scaling.runs import run
 
@@ -72,7 +72,7 @@ class Turns:
 
 
 def composed(*overrides: str) -> cells.Cell:
-    with initialize_config_dir(str(schema.FOLDER), version_base="1.3"):
+    with initialize_config_dir(str(FOLDER), version_base="1.3"):
         cfg = compose("config", [*SETTINGS, *overrides])
     return make_cell(cfg, overrides, {})
 

@@ -1,6 +1,7 @@
 """A new statistic is a table's name and one `measure`; the base does the rest."""
 
 from functools import partial
+from pathlib import Path
 
 import lightning as L
 import numpy as np
@@ -18,6 +19,16 @@ from scaling.storage.tables import read_parts
 
 def learner():
     return module(partial(torch.optim.SGD, lr=0.5))
+
+
+def record_totals(command) -> None:
+    """Train a run that records the table `total`."""
+    conf = Path("conf", "callbacks")
+    conf.mkdir(parents=True)
+    (conf / "totals.yaml").write_text(
+        "total:\n  _target_: test_recording.Total\n  flush_every: 3\n"
+    )
+    assert command("--config-dir=conf", "callbacks=totals").code == 0
 
 
 class GradientMeans(Recording):
@@ -91,29 +102,33 @@ def test_its_cost_is_a_column(tmp_path):
     assert 0 < callback.columns()["total_percent"] < 100
 
 
-def test_any_table_of_runs_is_read_by_its_name(tmp_path, command):
-    conf = tmp_path / "conf" / "callbacks"
-    conf.mkdir(parents=True)
-    (conf / "totals.yaml").write_text(
-        "total:\n  _target_: test_recording.Total\n  flush_every: 3\n"
-    )
-    assert command("--config-dir=conf", "callbacks=totals").code == 0
+def test_any_table_of_runs_is_read_by_its_name(command):
+    record_totals(command)
     table = scaling.table("total", "multirun")
     assert table["step"].tolist() == list(range(6))
     assert list(table) == ["study", "run", "step", "epoch", "norm"]
 
 
-def test_a_statistic_without_measure_says_so(tmp_path):
+def test_a_statistic_without_measure_says_so():
     class Nothing(Recording):
         table = "nothing"
 
-    with pytest.raises(NotImplementedError, match="Nothing needs measure"):
-        fit(learner(), text(), tmp_path, [Nothing(flush_every=1)])
+    with pytest.raises(TypeError, match="abstract.* measure"):
+        Nothing(flush_every=1)
+
+
+def test_a_statistic_without_a_table_says_so():
+    class Nameless(Recording):
+        def measure(self, step):
+            return {"norm": step.norms}
+
+    with pytest.raises(ValueError, match="Nameless has no `table`"):
+        Nameless(flush_every=1)
 
 
 @pytest.mark.parametrize("bad", [{"flush_every": 0}, {"flush_every": 1, "every": 0}])
 def test_an_interval_below_one_step_is_refused(bad):
-    with pytest.raises(ValueError, match="=0 must be at least 1 step"):
+    with pytest.raises(ValueError, match="=0 must be at least 1"):
         Total(**bad)
 
 
@@ -140,12 +155,7 @@ def test_a_number_named_like_a_column_of_every_table_is_refused(tmp_path):
 
 
 def test_an_export_has_it(tmp_path, command):
-    conf = tmp_path / "conf" / "callbacks"
-    conf.mkdir(parents=True)
-    (conf / "totals.yaml").write_text(
-        "total:\n  _target_: test_recording.Total\n  flush_every: 3\n"
-    )
-    assert command("--config-dir=conf", "callbacks=totals").code == 0
+    record_totals(command)
     build.export([tmp_path / "multirun"], tmp_path / "exported")
     exported, table = (scaling.table("total", folder) for folder in ("exported", "multirun"))
     assert len(exported) == 6

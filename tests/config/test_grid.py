@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from scaling.config import cell as cells
 from scaling.config import grid as grids
-from scaling.config import schema
+from scaling.config.folder import FOLDER
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +21,8 @@ def own_hydra_config():
 
 
 def expand(*arguments: str, **grid) -> list[cells.Cell]:
-    loader = ConfigLoaderImpl(create_config_search_path(str(schema.FOLDER)))
-    with initialize_config_dir(str(schema.FOLDER), version_base="1.3"):
+    loader = ConfigLoaderImpl(create_config_search_path(str(FOLDER)))
+    with initialize_config_dir(str(FOLDER), version_base="1.3"):
         master = loader.load_configuration("config", list(arguments), RunMode.MULTIRUN)
         return grids.expand(loader, master, list(arguments), grids.Grid(**grid))
 
@@ -40,7 +40,7 @@ def test_a_grid_is_the_product_of_its_keys_in_their_order():
 def test_cells_are_composed_as_hydra_composes_them():
     arguments = ["model.dropout=0.1", "optimizer=adamw,sgd", "model.layers=1,2", "clip=null,1.0"]
     for cell in expand(*arguments):
-        with initialize_config_dir(str(schema.FOLDER), version_base="1.3"):
+        with initialize_config_dir(str(FOLDER), version_base="1.3"):
             alone = compose("config", list(cell.overrides))
         assert cell.config == OmegaConf.to_container(alone, resolve=True)
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from scaling import results
-from scaling.config import identity, schema
+from scaling.config import identity
+from scaling.config.folder import FOLDER
 from scaling.contracts.settings import by_setting
 from scaling.datamodules import digit_sources, nsl_kdd, text_sources, unsw_nb15
 from scaling.datamodules.text import Text
@@ -174,7 +175,7 @@ def test_a_component_of_ours_is_known_by_its_name_and_another_by_its_path():
 
 def test_no_two_components_of_a_group_have_one_name():
     named: dict[tuple[str, str], set[str]] = {}
-    for file in schema.FOLDER.glob("*/*.yaml"):
+    for file in FOLDER.glob("*/*.yaml"):
         for line in file.read_text().splitlines():
             key, _, target = line.strip().partition(": ")
             if key == "_target_" and target.startswith("scaling."):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scaling.config import identity, schema
+from scaling.config import identity
+from scaling.config.folder import FOLDER
 
 SCALES = ([], ["scale=small"], ["scale=tiny"])
 # Digests of the first and the last cell, when each scale had files of its own: at full size, small
@@ -60,8 +61,8 @@ def test_the_block_reaches_no_run_and_no_file_of_it(cells_of):
 
 
 def test_each_scale_stands_in_the_file_of_what_it_changes():
-    assert not (schema.FOLDER / "at_scale").exists()
-    for model in (schema.FOLDER / "model").glob("*.yaml"):
+    assert not (FOLDER / "at_scale").exists()
+    for model in (FOLDER / "model").glob("*.yaml"):
         assert "\nby_scale:" in model.read_text()
 
 
@@ -116,6 +117,13 @@ def test_a_block_without_meaning_is_one_message(command, own, block, said):
     assert ended.code == 2
     assert said in ended.err
     assert len(ended.err.strip().splitlines()) == 1
+
+
+def test_a_scale_that_does_not_exist_is_refused(command, own):
+    own.write_text(f"{MINE}by_scale: {{tinny: {{model: {{width: 6}}}}}}\n")
+    ended = command("--config-dir=conf", "model=mine", "data=flows", "scale=tiny", small=False)
+    assert ended.code == 2
+    assert "by_scale.tinny has no effect; there is no scale/tinny.yaml" in ended.err
 
 
 def test_a_block_where_nothing_asks_for_it_is_refused(command, folder):

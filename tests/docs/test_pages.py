@@ -10,6 +10,7 @@ import pytest
 
 import scaling
 from scaling.config import schema
+from scaling.config.folder import FOLDER
 from scaling.studies.study import all_studies
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +91,7 @@ def test_every_name_of_the_package_is_in_the_api_once(generated):
 
 def test_the_table_of_experiments_follows_from_the_headers(generated):
     page = generated.experiments()
-    for file in (schema.FOLDER / "experiment").glob("*.yaml"):
+    for file in (FOLDER / "experiment").glob("*.yaml"):
         (number,) = re.findall(r"^# Cost:     (\d+) runs", file.read_text(), re.MULTILINE)
         assert f"| [`{file.stem}`](#experiment-{file.stem}) | {number} |" in page
         assert f"\n## `{file.stem}`\n" in page
@@ -103,7 +104,7 @@ def test_a_new_experiment_appears_by_itself(generated, tmp_path, monkeypatch):
         "# Command:  python -m scaling.train experiment=widths\n# Cost:     6 runs, a minute.\n"
         "study: widths # not of the header\n"
     )
-    monkeypatch.setattr(schema, "FOLDER", tmp_path)
+    monkeypatch.setattr(generated, "FOLDER", tmp_path)
     assert "| [`widths`](#experiment-widths) | 6 | does width matter? |" in generated.experiments()
     assert "Does width matter?\n\n```bash\npython -m" in generated.experiments()
     assert "- Cost: 6 runs, a minute.\n" in generated.experiments()
@@ -111,13 +112,13 @@ def test_a_new_experiment_appears_by_itself(generated, tmp_path, monkeypatch):
 
 def test_every_root_key_and_option_is_in_the_reference(generated):
     keys, groups = generated.root_keys(), generated.groups()
-    defaults = (schema.FOLDER / "config.yaml").read_text().partition("\nhydra:")[0]
+    defaults = (FOLDER / "config.yaml").read_text().partition("\nhydra:")[0]
     typed = re.findall(r"^(\w+): ", defaults, re.MULTILINE)
     assert {"study", "batch", "threads_from"} <= set(typed)
     for key in typed:
         assert f"| `{key}` |" in keys
     for group in schema.GROUPS:
-        for file in (schema.FOLDER / group).glob("*.yaml"):
+        for file in (FOLDER / group).glob("*.yaml"):
             assert f"`{group}={file.stem}`" in groups
 
 

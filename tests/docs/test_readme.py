@@ -7,6 +7,7 @@ import pytest
 
 import scaling
 from scaling.config import schema
+from scaling.config.folder import FOLDER
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -25,7 +26,7 @@ def commands(page: Path) -> list[list[str]]:
 
 def options() -> set[str]:
     """The options of config groups, and those that the pages of docs/howto add."""
-    files = {(file.parent.name, file.stem) for file in schema.FOLDER.glob("*/*.yaml")}
+    files = {(file.parent.name, file.stem) for file in FOLDER.glob("*/*.yaml")}
     for page in (ROOT / "docs" / "howto").glob("*.md"):
         files |= set(re.findall(r"^`conf/(\w+)/(\w+)\.yaml`:", page.read_text(), re.MULTILINE))
     return {f"{group}={option}" for group, option in files}
@@ -62,7 +63,7 @@ def test_the_demo_prints_what_the_readme_shows():
 
 
 def test_the_keys_of_the_readme_have_the_defaults_of_the_config():
-    defaults = (schema.FOLDER / "config.yaml").read_text()
+    defaults = (FOLDER / "config.yaml").read_text()
     rows = re.findall(r"^\| `(\w+)` \| .* \| `?([\w.-]+)`? \|$", README, re.MULTILINE)
     assert [key for key, _ in rows] == ["study", "batch", "lr", "clip", "seed"]
     for key, default in rows:

@@ -16,7 +16,7 @@ import yaml
 from flocks import Softmax, clients, settings, tcn, windows
 from torch import nn
 
-from scaling.config import schema
+from scaling.config.folder import FOLDER
 from scaling.contracts.labeled import Labeled
 from scaling.federation import training
 from scaling.federation.averaging import average
@@ -348,15 +348,15 @@ def test_the_options_of_the_config_are_settings(choice):
 
     from scaling.config.cell import build
 
-    assert sorted(f.stem for f in (schema.FOLDER / "federation").glob("*.yaml")) == [
+    assert sorted(f.stem for f in (FOLDER / "federation").glob("*.yaml")) == [
         "default", "fedadam", "fedprox",
     ]  # fmt: skip
-    with initialize_config_dir(str(schema.FOLDER), version_base="1.3"):
+    with initialize_config_dir(str(FOLDER), version_base="1.3"):
         node = OmegaConf.to_container(compose(f"federation/{choice}").federation)
     made = build(node, "federation")
     assert isinstance(made, Federation)
     assert made.strategy == {"default": "fedavg"}.get(choice, choice)
-    stated = yaml.safe_load((schema.FOLDER / "federation" / "default.yaml").read_text())
+    stated = yaml.safe_load((FOLDER / "federation" / "default.yaml").read_text())
     assert stated.keys() == node.keys()
 
 

@@ -117,9 +117,9 @@ def test_norms_and_head_can_be_told_from_the_rest(model, normalisation):
 def test_the_sizes_of_the_config_are_those_of_a_small_model(model):
     import yaml
 
-    from scaling.config import schema
+    from scaling.config.folder import FOLDER
 
-    settings = yaml.safe_load((schema.FOLDER / "model" / f"{model}.yaml").read_text())
+    settings = yaml.safe_load((FOLDER / "model" / f"{model}.yaml").read_text())
     settings.pop("_target_")
     scales = settings.pop("by_scale")
     net = MODELS[model](inputs=23, outputs=10, length=30, **settings)

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:  # it imports torch
+    from scaling.sweeps.executors.executor import Executor
 
 
 @dataclass
@@ -59,7 +62,7 @@ class _Launcher(Launcher):
 class PoolLauncher(_Launcher):
     """A pool of processes, see `scaling.sweeps.executors.pool`."""
 
-    def executor(self, workers: int | None, cells: int) -> Any:
+    def executor(self, workers: int | None, cells: int) -> "Executor":
         """Give the executor of so many cells, on so many processes."""
         from scaling.sweeps.executors import pool  # imports torch; other Hydra apps need not wait
 
@@ -72,7 +75,7 @@ class SlurmLauncher(_Launcher):
     def __init__(self, cluster: str, **settings: Any):
         self.cluster, self.settings = cluster, settings
 
-    def executor(self, workers: int | None, cells: int) -> Any:
+    def executor(self, workers: int | None, cells: int) -> "Executor":
         """Give the executor of so many cells, in so many jobs at a time.
 
         Raises:

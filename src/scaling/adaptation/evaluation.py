@@ -93,8 +93,8 @@ class Evaluation(L.Callback):
 
         `before_*` is the source model; `statistics_*` the source model with batch-normalisation
         statistics of the query, and nothing else changed; `oracle_*` the evaluation with the
-        largest accuracy on the query, the first of several, after `oracle_passes`: without labels
-        nobody could choose it. `reset_passes` is when the adapter was last reset.
+        largest accuracy on the query, the first of several, after `oracle_passes`. It needs labels,
+        so it is no method. `reset_passes` is when the adapter was last reset.
         """
         return self.summary
 

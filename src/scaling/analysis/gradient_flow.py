@@ -69,7 +69,7 @@ class Collapse:
     onset: int | None  # epoch; None if there was no collapse
     layer: str | None  # the early layer that was lost first
     lowest: float  # smallest RMS of an early layer, over its start and what is left of the loss
-    reason: str  # why there is none; empty if there is one
+    reason: str  # why no collapse is reported; empty if one is
 
 
 def depth_ratios(layers: pd.DataFrame, *, measure: str = "rms") -> tuple[DepthRatio, ...]:

@@ -27,7 +27,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Law:
-    """A power law, or why there is none.
+    """A power law, or the reason why no law is reported.
 
     `low` and `high` are finite whenever it is identified, and nan otherwise. The exponent is then
     nan as well: a number that the data do not support is not given.

@@ -35,7 +35,7 @@ class Noise:
     high: float
     freedom: int  # degrees of freedom
     level: float
-    reason: str = ""  # why there is none; empty if there is
+    reason: str = ""  # why no noise is known; empty if it is
 
     @property
     def reach(self) -> float:

@@ -1,4 +1,4 @@
-"""Trends of the gradient norm over folds, some of which stop early.
+"""Trends of the gradient norm over folds, including folds that stop early.
 
 If the folds that stop are the highest ones, the mean over the others falls though no fold did. So a
 trend is first estimated within each fold, and folds are the replicates: steps of one fold are not

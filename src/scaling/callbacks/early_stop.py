@@ -32,7 +32,7 @@ class EarlyStop(L.Callback):
         observe_only: whether it only watches.
 
     Raises:
-        ValueError: for numbers of epochs that are not positive, a metric that nobody logs, or one
+        ValueError: for numbers of epochs that are not positive, a metric that is not logged, or one
             that takes labels.
     """
 

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 import numpy as np
@@ -25,6 +25,17 @@ MEASURED = (
     "param_norm",
 )
 AVERAGED = [name for name in MEASURED if "norm" in name]
+
+
+@runtime_checkable
+class ReportsSteps(Protocol):
+    """A module that reports numbers of each optimizer step.
+
+    Its own `on_before_optimizer_step` may change the gradient: a step that moves nothing has the
+    number `skipped`.
+    """
+
+    reported: Mapping[str, Tensor]  # name -> scalar of the step just taken; always the same names
 
 
 class GradientNorms(Recording):
@@ -51,8 +62,7 @@ class GradientNorms(Recording):
     or a callback that comes later, the gradient of some steps is looked at once more after the
     step, and a warning says if it is not the one that was measured.
 
-    A module may offer `reported`, scalar tensors of the step just taken by name, the same names at
-    every step: they become columns. One named `skipped` marks a step that moved nothing.
+    Numbers that a module reports (`ReportsSteps`) become columns, too.
 
     Read-only: training is bit-identical with or without it. Numbers stay on the device and are
     copied once every `flush_every` steps. Steps whose number `log_every_n_steps` divides go to the
@@ -95,9 +105,7 @@ class GradientNorms(Recording):
             )
 
     def start(self, state: Mapping[str, Any]) -> None:
-        self.others = _who_else(
-            self.trainer, self.module, self
-        )  # who may change gradients after us
+        self.others = _later_hooks(self)  # which may change gradients after they are measured
         self.clips: list[float] = []  # in force at each pending step; a callback may change it
         self.losses: list[Tensor] = []  # of the micro-batches since the last step
 
@@ -122,7 +130,8 @@ class GradientNorms(Recording):
         losses, self.losses = self.losses, []
         device = step.norms.device
         scalars = {"clamped": [] if self.clamped is None else [self.clamped], "losses": losses}
-        scalars |= {name: [x] for name, x in getattr(self.module, "reported", {}).items()}
+        if isinstance(self.module, ReportsSteps):
+            scalars |= {name: [x] for name, x in self.module.reported.items()}
         return {"norms": step.norms, "updates": step.updates, "weights": step.weights} | {
             name: torch.stack([x.float().reshape(()).to(device) for x in some])
             for name, some in scalars.items()
@@ -234,21 +243,18 @@ class GradientNorms(Recording):
         }
 
 
-def _who_else(trainer: L.Trainer, module: L.LightningModule, own: L.Callback) -> list[str]:
-    """Hooks between ours and the step, other than those of a module that reports its steps."""
-    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    later = callbacks[callbacks.index(own) + 1 :]
+def _later_hooks(recording: Recording) -> list[str]:
+    """Hooks of others that run between the measurement of a gradient and its step."""
+    callbacks: list[L.Callback] = recording.trainer.callbacks  # type: ignore[attr-defined]
+    later = callbacks[callbacks.index(recording) + 1 :]
+    parts = [part for part in later if not isinstance(part, Recording)]
     hook = "on_before_optimizer_step"
-    found = [
-        f"{type(part).__name__}.{hook}" for part in later
-        if getattr(type(part), hook) is not getattr(L.Callback, hook)
-        and not isinstance(part, Recording)
-    ]  # fmt: skip
-    if getattr(type(module), hook) is not getattr(L.LightningModule, hook) and not hasattr(
-        module, "reported"
-    ):
-        found.append(f"{type(module).__name__}.{hook}")
-    return found
+    hooks = [part for part in parts if getattr(type(part), hook) is not getattr(L.Callback, hook)]
+    module: Any = recording.module
+    own = getattr(type(module), hook) is not getattr(L.LightningModule, hook)
+    if own and not isinstance(module, ReportsSteps):
+        hooks.append(module)
+    return [f"{type(part).__name__}.{hook}" for part in hooks]
 
 
 def _total(norms: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from scaling.callbacks.optimizer_step import Step, begin
 from scaling.callbacks.parameter_tensors import layers
+from scaling.contracts.limits import check_least
 from scaling.storage.tables import Recorder
 
 OTHERS = ("epochs", "windows", "rounds")  # tables of a run that are no recordings
@@ -21,7 +23,7 @@ OTHERS = ("epochs", "windows", "rounds")  # tables of a run that are no recordin
 Layout = tuple[dict[str, int], tuple[int, ...]]  # name -> how many numbers; ids of the tensors
 
 
-class Recording(L.Callback):
+class Recording(L.Callback, ABC):
     """Record a statistic of optimizer steps in a table below the trainer's `log_dir`.
 
     A subclass names its table and defines `measure`. This one records the mean of every gradient:
@@ -47,9 +49,9 @@ class Recording(L.Callback):
         every: optimizer steps between two measured ones; the first step is one of them.
 
     Raises:
-        ValueError: at construction for `every` or `flush_every` below 1; at the start of `fit` for
-            several optimizers or devices, or a table that another callback writes; while it trains
-            for a number that is named like a column of every table.
+        ValueError: at construction for `every` or `flush_every` below 1, or without a table; at the
+            start of `fit` for several optimizers or devices, or a table that another callback
+            writes; while it trains for a number that is named like a column of every table.
     """
 
     table: ClassVar[str]  # of the run's folder
@@ -58,9 +60,9 @@ class Recording(L.Callback):
     cost: ClassVar[str] = ""  # the column of `columns`; the table's name and _percent by default
 
     def __init__(self, *, flush_every: int, every: int = 1):
-        for key, value in {"every": every, "flush_every": flush_every}.items():
-            if value < 1:
-                raise ValueError(f"{key}={value} must be at least 1 step")
+        check_least(1, every=every, flush_every=flush_every)
+        if not getattr(self, "table", ""):
+            raise ValueError(f"{type(self).__name__} has no `table`, the name of what it records")
         self.every, self.flush_every = every, flush_every
         self.recorder: Recorder | None = None  # from the start of `fit`
         self.resumed: dict[str, Any] = {}
@@ -72,13 +74,13 @@ class Recording(L.Callback):
     def before(self, step: Step) -> None:
         """Look at the gradient before its step is taken."""
 
+    @abstractmethod
     def measure(self, step: Step) -> Mapping[str, Tensor]:
         """Give the numbers of a step just taken, on any device.
 
         Returns:
             name -> a scalar, or a number for each of `step.tensors`.
         """
-        raise NotImplementedError(f"{type(self).__name__} needs measure(step)")
 
     def rows(
         self, measured: Mapping[str, np.ndarray], steps: Sequence[Step]

@@ -6,7 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from scaling.config.schema import DURATIONS, FOLDER, LIMITS, OPTIONAL, Run, clip
+from scaling.config.folder import FOLDER
+from scaling.config.schema import DURATIONS, LIMITS, OPTIONAL, Run, clip
 from scaling.contracts.protocols import howto
 
 # Keys that follow others by interpolation: a run has one value of each.

@@ -8,6 +8,8 @@ from hydra._internal.core_plugins import file_config_source
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 
+from scaling.config.folder import FOLDER
+
 BLOCK = "by_scale"
 GROUPS = ("model", "experiment", "match")  # whose blocks config.yaml asks for
 
@@ -29,13 +31,9 @@ class FileConfigSource(file_config_source.FileConfigSource):
         file = super().load_config(path)
         config: Any = file.config
         if scale is None:
-            if OmegaConf.is_dict(config) and config.pop(BLOCK, None) is not None:
-                group = path.partition("/")[0]
-                if group not in GROUPS:
-                    raise ValueError(
-                        f"{path}: {BLOCK} has no effect here; it belongs in the file of one of "
-                        f"{', '.join(GROUPS)}"
-                    )
+            block = config.pop(BLOCK, None) if OmegaConf.is_dict(config) else None
+            if block is not None:
+                self._check(path, block)
             return file
         values = OmegaConf.select(config, f"{BLOCK}.{scale}") or OmegaConf.create()
         if not OmegaConf.is_dict(values):
@@ -44,6 +42,20 @@ class FileConfigSource(file_config_source.FileConfigSource):
                 "{model: {width: 16}}"
             )
         return replace(file, config=OmegaConf.create(values), header={"package": "_global_"})
+
+    def _check(self, path: str, block: Any) -> None:
+        """Refuse a block where nothing asks for it, or of a scale that does not exist."""
+        if path.partition("/")[0] not in GROUPS:
+            raise ValueError(
+                f"{path}: {BLOCK} has no effect here; it belongs in the file of one of "
+                f"{', '.join(GROUPS)}"
+            )
+        for scale in block if OmegaConf.is_dict(block) else ():
+            packaged = FOLDER / "scale" / f"{scale}.yaml"
+            if not (packaged.exists() or self.is_config(f"scale/{scale}")):
+                raise ValueError(
+                    f"{path}: {BLOCK}.{scale} has no effect; there is no scale/{scale}.yaml"
+                )
 
 
 def _split(config_path: str) -> tuple[str, str | None]:

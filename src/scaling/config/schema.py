@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.sources_registry import SourcesRegistry
@@ -13,8 +12,6 @@ from omegaconf import MISSING
 
 from scaling.config.scales import FileConfigSource
 
-_HERE = Path(__file__).parents[1]  # the package
-FOLDER = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parents[1] / "conf"
 DURATIONS = ("steps", "epochs", "examples")
 GROUPS = ("model", "data", "optimizer", "schedule", "callbacks", "trainer", "logger")
 OPTIONAL = ("adaptation", "federation")  # groups that may be null

@@ -119,7 +119,7 @@ def _located(target: Any, path: str) -> Any:
 
 
 def _imported(name: str, path: str, key: str) -> Any:
-    """A module; None if there is none of this name.
+    """Import a module; None if no module has this name.
 
     Raises:
         ValueError: for whatever it raises while it is imported.

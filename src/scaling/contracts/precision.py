@@ -1,6 +1,6 @@
 """Numbers that agree in 12 significant digits are one number, wherever runs are told apart.
 
-A grid of `range(0.1,0.45,0.1)` holds 0.30000000000000004, and nobody who types 0.3 means another
+A grid of `range(0.1,0.45,0.1)` holds 0.30000000000000004, and who types 0.3 does not mean another
 learning rate.
 """
 

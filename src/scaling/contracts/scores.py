@@ -80,6 +80,6 @@ def _mcc(labels: Integer[Tensor, " n"], predicted: Integer[Tensor, " n"]) -> flo
     """By scikit-learn: torchmetrics gives values other than 0 for a constant prediction."""
     from sklearn.metrics import matthews_corrcoef  # imported here: it takes a second
 
-    if len(torch.cat([labels, predicted]).unique()) == 1:  # of which scikit-learn warns
+    if len(torch.cat([labels, predicted]).unique()) == 1:  # scikit-learn warns about a single class
         return 0.0
     return float(matthews_corrcoef(labels, predicted))

@@ -31,7 +31,7 @@ class Source(NamedTuple):
 
     state: dict[str, Tensor]  # state dict of the network
     history: pd.DataFrame  # round (0 is before training), train_loss, answered, source_loss and
-    # source_accuracy on windows that nobody trains on
+    # source_accuracy on windows that are not used for training
     failures: pd.DataFrame  # round, client, reason
 
 

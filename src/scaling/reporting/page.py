@@ -26,7 +26,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table on the page, closed until somebody opens it; its files lie beside it."""
+    """A table on the page, folded at first; its files are beside the page."""
 
     name: str
     frame: pd.DataFrame

@@ -34,7 +34,7 @@ MARKS = {
 }
 MEANING = {
     "silent": "held by a process that has given no sign of life for a while",
-    "stale": "begun, and nobody is training them; the command goes on from their checkpoints",
+    "stale": "begun, but no process trains them; the command resumes them from their checkpoints",
 }
 SILENT = 120  # seconds without a sign of life
 NAME = re.compile(r"batch=(\d+),lr=([^,]+),clip=([^,]+),seed=(\d+)-[0-9a-f]{12}")

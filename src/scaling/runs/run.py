@@ -29,6 +29,7 @@ from scaling.storage import heartbeats
 from scaling.storage.rows import Row, write_row
 
 log = logging.getLogger(__name__)
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips hide our lines
 
 TRACEBACK = "traceback.txt"
 BEAT = 5.0  # seconds between two signs of life of a run
@@ -245,7 +246,7 @@ def _build(
     )
     if trainer.log_dir is not None and Path(trainer.log_dir).resolve() != folder.resolve():
         raise ValueError(
-            f"logger writes into {trainer.log_dir}, where nobody looks for the tables of this run; "
+            f"logger writes into {trainer.log_dir}, where no reader finds the tables of this run; "
             "leave out name, version and sub_dir of the logger"
         )
     return data, module, trainer

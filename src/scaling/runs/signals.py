@@ -22,7 +22,7 @@ class Interrupted(BaseException):
 class _State:
     caught: int | None = None  # the first signal
     since = 0.0  # when it came
-    noted = False  # somebody else handled it
+    noted = False  # other code handled it
 
 
 _state = _State()

@@ -72,7 +72,7 @@ def _locked(file: IO[str]) -> bool:
     """Lock a file unless another process holds it.
 
     `is_held` takes a shared lock for a moment, which is no reason to give up: while a shared lock
-    is granted nobody holds the file.
+    is granted no process holds the file.
     """
     while not _granted(file, fcntl.LOCK_EX):
         if not _granted(file, fcntl.LOCK_SH):

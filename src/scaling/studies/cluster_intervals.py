@@ -102,7 +102,7 @@ def share_of_seeds(block: pd.DataFrame, happened: str, looked: str) -> Estimate:
     Args:
         block: runs that differ in their seed only.
         happened: column that is missing where it did not.
-        looked: column that is missing where nobody looked.
+        looked: column that is missing where this was not checked.
     """
     if looked not in block:
         return Estimate.missing(f"{looked} was not measured")

@@ -225,7 +225,7 @@ def _course(reached: steps_to_loss.Arrivals, hyperbola: critical_batch.Tradeoff)
 
 
 def _hyperbola(hyperbola: critical_batch.Tradeoff) -> str:
-    """The critical batch of a target with its interval, or why there is none."""
+    """The critical batch of a target with its interval, or why it is not reported."""
     if not hyperbola.identified:
         return f"cannot tell a critical batch: {hyperbola.reason}"
 

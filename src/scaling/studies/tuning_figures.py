@@ -48,7 +48,7 @@ def _sensitivity_panel(block: pd.DataFrame, axes: Axes) -> None:
         blank(axes, str(error))
         return
     if not costs:
-        blank(axes, "no batch size with several lr, of which one learns")
+        blank(axes, "no batch size has several lr with one that learns")
         return
     colors = sns.color_palette("colorblind", len(FACTORS))
     for i, factor in enumerate(FACTORS):

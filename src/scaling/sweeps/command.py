@@ -15,9 +15,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from scaling.config import checks, schema
+from scaling.config import checks
 from scaling.config.cell import make_cell
 from scaling.config.errors import REFUSED, message
+from scaling.config.folder import FOLDER
 from scaling.config.grid import Grid, expand
 from scaling.runs import signals
 from scaling.runs.signals import Interrupted
@@ -39,7 +40,7 @@ def main() -> None:
     sys.exit(0)
 
 
-@hydra.main(version_base="1.3", config_path=str(schema.FOLDER), config_name="config")
+@hydra.main(version_base="1.3", config_path=str(FOLDER), config_name="config")
 def _single(composed: DictConfig) -> None:
     """What Hydra calls for a single run; a sweep arrives in `multirun` instead."""
     from scaling.sweeps import sweep  # imports torch, which --help need not wait for

@@ -104,7 +104,7 @@ def figures(sweep: SweepTables) -> Mapping[str, Drawing]:
 
 
 def _shown(estimate: Estimate) -> str:
-    """A statistic with its interval as a sentence shows it, or why there is none."""
+    """A statistic with its interval as a sentence shows it, or why it is not reported."""
     if math.isnan(estimate.value):
         return estimate.shown
     return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"

@@ -7,7 +7,6 @@ row, the next cell gets a new process. Processes die with their parent.
 import concurrent.futures
 import contextlib
 import itertools
-import logging
 import multiprocessing
 import os
 import signal
@@ -88,7 +87,7 @@ class InProcess:
 
 
 class Pool:
-    """Train cells in processes that share the machine, of which there are no more than cells.
+    """Train cells in processes that share the machine, at most one per cell.
 
     Args:
         workers: processes.
@@ -198,7 +197,6 @@ def _begin(parent: int, threads: int, gpus: list[str], slots: int) -> None:
     if gpus:
         os.environ[DEVICE] = _own(gpus, slots)
     torch.set_num_threads(threads)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _interrupt)
 
 

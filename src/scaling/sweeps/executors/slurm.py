@@ -73,7 +73,7 @@ class Slurm:
                 room = self.at_a_time - len(running) if local else ARRAY * (not running)
                 some, waiting = waiting[:room], waiting[room:]
                 if some:
-                    with signals.held_back():  # no job may run that nobody knows to cancel
+                    with signals.held_back():  # every job that runs must be known, to be cancelled
                         with submitter.batch():
                             jobs = [
                                 submitter.submit(
