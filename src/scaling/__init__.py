@@ -1,6 +1,6 @@
 """How learning rate, batch size and gradient clipping move together.
 
-Every name below is imported when it is first asked for, so that `import scaling` takes no time.
+Every name below is imported on first access, so that `import scaling` takes no time.
 
 - Runs: `read` gives a row per run; `steps`, `epochs`, `layers`, `layer_epochs`, `windows` and
   `rounds` the longer tables; `table` any other that a callback recorded.
@@ -64,7 +64,7 @@ if TYPE_CHECKING:  # for type checkers and editors; must agree with _HOMES
     from scaling.studies.study import study as study
     from scaling.studies.sweep_tables import SweepTables as SweepTables
 
-_HOMES = {  # module -> what it offers here
+_HOMES = {  # module -> its names
     "scaling.analysis.clipping_regimes": ("clip_regimes", "update_response"),
     "scaling.analysis.critical_batch": ("tradeoff",),
     "scaling.analysis.effects": ("effect_of",),
@@ -115,7 +115,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"scaling has no {name}; it offers {', '.join(__all__)}")
     value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value  # so that it is looked up once
+    globals()[name] = value  # look it up once
     return value
 
 

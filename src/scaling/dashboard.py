@@ -1,4 +1,4 @@
-"""Open TensorBoard on sweeps, runs in the order of their numbers: `python -m scaling.dashboard`."""
+"""Open TensorBoard on sweeps, with runs in numerical order: `python -m scaling.dashboard`."""
 
 import argparse
 import signal
@@ -9,11 +9,11 @@ from scaling.reporting.tensorboard import serve
 
 
 def main() -> int:
-    """The command line; gives the exit code: 0 after Ctrl-C, 2 without a run to show."""
+    """Run the command line and return the exit code: 0 after Ctrl-C, 2 without a run to show."""
     parser = argparse.ArgumentParser(
         prog="python -m scaling.dashboard",
-        description="Open TensorBoard on sweeps, finished or not, runs in order of their numbers.",
-        epilog="What is not known here goes to TensorBoard, such as --port 6007.",
+        description="Open TensorBoard on sweeps, finished or not, with runs in numerical order.",
+        epilog="Other options, such as --port 6007, go to TensorBoard.",
     )
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="FOLDER", help="such as multirun/quickstart"

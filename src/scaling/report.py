@@ -10,12 +10,12 @@ from scaling.storage import exports
 
 
 def _place(first: Path) -> Path:
-    """Where a report goes if nothing is said: into the folder, or beside a table's file."""
+    """The default folder of a report: in the first folder, or beside a table's file."""
     return first.with_suffix("") / "report" if first.suffix == ".csv" else first / "report"
 
 
 def main() -> int:
-    """The command line; gives the exit code: 0 if the folders could be read, else 2."""
+    """Run the command line and return the exit code: 0 if the folders could be read, else 2."""
     parser = argparse.ArgumentParser(
         prog="python -m scaling.report",
         description="Write the page, tables and figures of a sweep, finished or not.",
@@ -29,10 +29,10 @@ def main() -> int:
     )
     out = "where the files go; report/ in the first folder by default"
     parser.add_argument("--out", type=Path, help=out)
-    export = "also write rows and longer tables there: a folder to share, read like the sweep"
+    export = "also write rows and longer tables to this folder, which can be read like the sweep"
     parser.add_argument("--export", type=Path, metavar="PLACE", help=export)
     given = parser.parse_args()
-    from scaling.reporting import build  # here, so that --help is quick
+    from scaling.reporting import build  # imported here to keep --help quick
 
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -49,10 +49,10 @@ def main() -> int:
     for message in {str(warning.message) for warning in caught}:
         print(message, file=sys.stderr)
     print(files[0].read_text())
-    print(f"wrote {files[-1]} and, beside it, {len(files) - 1} files of tables and figures")
+    print(f"wrote {files[-1]} and {len(files) - 1} files of tables and figures beside it")
     return 0
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads this may leave early
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may end first
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Random states that follow from what they are for, never from what was drawn before."""
+"""Random seeds derived from their purpose and index, independent of earlier draws."""
 
 from typing import Literal
 
@@ -20,15 +20,15 @@ def seed_for(purpose: Purpose, *index: int) -> int:
     """A 32-bit seed for one purpose and index, such as `seed_for("order", seed, epoch)`.
 
     Mixed by `numpy.random.SeedSequence`, so that neighbouring indices give unrelated streams;
-    32 bits, because torch's CPU generator ignores the others.
+    32 bits, because torch's CPU generator ignores the rest.
     """
     return int(np.random.SeedSequence([STREAMS[purpose], *index]).generate_state(1)[0])
 
 
 def reseed(seed: int, device: torch.device) -> None:
-    """Set the global random state of the CPU and of `device`, and of no other.
+    """Set the global random state of the CPU and of `device` only.
 
-    `torch.manual_seed` also queues the seed for devices that are not there, which costs 1 ms.
+    `torch.manual_seed` also queues the seed for absent devices, which costs 1 ms.
     """
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
@@ -36,5 +36,5 @@ def reseed(seed: int, device: torch.device) -> None:
 
 
 def generator_for(purpose: Purpose, *index: int) -> torch.Generator:
-    """A CPU generator of its own, seeded by `seed_for`."""
+    """A new CPU generator, seeded by `seed_for`."""
     return torch.Generator().manual_seed(seed_for(purpose, *index))

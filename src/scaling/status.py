@@ -1,4 +1,4 @@
-"""Say what is done, running, failed or missing in a sweep: `python -m scaling.status FOLDER`."""
+"""Show what is done, running, failed or missing in a sweep: `python -m scaling.status FOLDER`."""
 
 import argparse
 import signal
@@ -11,10 +11,10 @@ from scaling.reporting.status import look
 
 
 def main() -> int:
-    """The command line; gives the exit code: 0 if the folders could be read, else 2."""
+    """Run the command line and return the exit code: 0 if the folders could be read, else 2."""
     parser = argparse.ArgumentParser(
         prog="python -m scaling.status",
-        description="Say what is done, running, failed or missing in a sweep.",
+        description="Show what is done, running, failed or missing in a sweep.",
         epilog="Exit codes: 0 the folders could be read; 2 they could not.",
     )
     parser.add_argument(
@@ -23,21 +23,21 @@ def main() -> int:
     )  # fmt: skip
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument(
-        "--watch", action="store_true", help="look again until every cell is done or diverged"
+        "--watch", action="store_true", help="repeat until every cell is done or diverged"
     )
-    ways.add_argument("--json", action="store_true", help="for programs: counts, cells, commands")
+    ways.add_argument("--json", action="store_true", help="counts, cells and commands as JSON")
     parser.add_argument(
-        "--every", type=float, default=5.0, metavar="SECONDS", help="between two looks; 5"
+        "--every", type=float, default=5.0, metavar="SECONDS", help="between updates; 5 by default"
     )
     given = parser.parse_args()
     if not given.every > 0:
         parser.error(f"--every {given.every:g} must be a positive number of seconds")
     try:
         while True:
-            found, said = look(given.folders, as_json=given.json)
+            cells, text = look(given.folders, as_json=given.json)
             clear = "\033[2J\033[H" if given.watch and sys.stdout.isatty() else ""
-            print(f"{clear}{said}", flush=True)
-            if not given.watch or all(cell.state in FINISHED for cell in found):
+            print(f"{clear}{text}", flush=True)
+            if not given.watch or all(cell.state in FINISHED for cell in cells):
                 return 0
             time.sleep(given.every)
     except OSError as error:
@@ -48,5 +48,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads this may leave early
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may end first
     sys.exit(main())

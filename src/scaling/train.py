@@ -4,9 +4,9 @@ from scaling.runs import threads
 
 
 def main() -> None:
-    """The command line; leaves with the exit code of the command."""
+    """Run the command line and exit with its exit code."""
     threads.sleep_while_waiting()
-    from scaling.sweeps import command  # torch reads at import how its threads are to wait
+    from scaling.sweeps import command  # torch reads this setting when it is imported
 
     command.main()
 

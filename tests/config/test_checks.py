@@ -178,7 +178,7 @@ def test_what_changes_a_source_or_its_adaptation_changes_the_identity():
     ("changes", "said"),
     [
         ({"adaptation": None, "federation": None}, "data.train_on=query needs an adaptation"),
-        ({"adaptation": None}, "federation trains the source model of an adaptation, and there is"),
+        ({"adaptation": None}, "federation trains the source model of an adaptation, but adaptat"),
         ({"federation": None}, "adaptation needs a federation, such as federation=default"),
         ({"data": {"path": None}}, "adaptation needs data with a query"),
         ({"data": {"fold": 0, "train_on": "source"}}, "data.train_on=source must be query with"),

@@ -272,7 +272,7 @@ MISTAKES = {
     ),
     "a model without a size": (
         *("model", {"code": (", length", "")}),
-        "model._target_=mine.Net takes no length, which a run gives it; see docs/howto/model.md",
+        "model._target_=mine.Net has no parameter length, which a run sets; see docs/howto/model",
     ),
     "a model that is no module": (
         *("model", {"code": ("(nn.Module)", "")}),
@@ -337,7 +337,7 @@ MISTAKES = {
     ),
     "an optimizer too early": (
         *("optimizer", {"yaml": NO_PARTIAL}),
-        "optimizer._partial_ must be true; a run gives mine.sgd its params; see docs/howto/optim",
+        "optimizer._partial_ must be true; a run sets params of mine.sgd; see docs/howto/optim",
     ),
     "an optimizer without lr": (
         *("optimizer", {"yaml": ("lr: ${lr}\n", ""), "code": ("*, lr", "*, lr=0.1")}),
@@ -349,7 +349,7 @@ MISTAKES = {
     ),
     "a schedule too early": (
         *("schedule", {"yaml": NO_PARTIAL}),
-        "schedule._partial_ must be true; a run gives mine.flat its optimizer; see docs/howto/sch",
+        "schedule._partial_ must be true; a run sets optimizer of mine.flat; see docs/howto/sch",
     ),
     "a schedule that is none": (
         *("schedule", {"code": ("ConstantLR(optimizer)", "1.0")}),
@@ -361,7 +361,7 @@ MISTAKES = {
     ),
     "a schedule of torch as it is": (
         *("schedule", {"yaml": ("mine.flat", "torch.optim.lr_scheduler.ConstantLR")}),
-        "schedule._target_=torch.*ConstantLR takes no batch, which a run gives it; see docs/howto",
+        "schedule._target_=torch.*ConstantLR has no parameter batch, which a run sets; see docs/",
     ),
 }
 
@@ -401,7 +401,7 @@ def test_an_option_without_a_file_is_told_with_the_others_and_the_folder(write, 
     )
     refused(
         command("model=mine", small=False),
-        f"{options}a file of your own is found with --config-dir, see docs/howto/README.md",
+        f"{options}for a file of your own use --config-dir, see docs/howto/README.md",
     )
 
 
@@ -437,7 +437,7 @@ def test_a_folder_with_another_name_than_its_group_is_told(write, command):
 
 
 def test_an_option_of_hydras_own_groups_is_told_with_the_others(command, folder):
-    said = "hydra/launcher=slrum must be one of .*slurm; a file of your own is found with"
+    said = "hydra/launcher=slrum must be one of .*slurm; for a file of your own use --conf"
     refused(command("-m", "hydra/launcher=slrum", small=False), said)
 
 
@@ -446,13 +446,13 @@ def test_a_folder_that_is_not_there_or_in_place_of_the_packages_is_told(write, c
     write({"conf/model/mine.yaml": "_target_: mine.Net\n"})
     refused(
         command(f"--config-path={folder}/conf", "model=mine", small=False),
-        "--config-dir adds a folder of your own to that of this package, --config-path takes its",
+        "--config-dir adds your folder to that of this package, --config-path replaces it",
     )
 
 
 def test_a_file_that_would_not_be_read_is_refused(write, command, folder):
     write({"conf/model/mlp.yaml": "_target_: mine.Net\n", "mine.py": NET})
-    said = f"{folder}/conf/model/mlp.yaml would not be read, because this package has a model/mlp"
+    said = f"{folder}/conf/model/mlp.yaml would not be read, because this package also has a mod"
     refused(command(CONF, "model=mlp", small=False), said)
     refused(command("-m", CONF, "model=mlp", "lr=1e-3,1e-2", small=False), said)
 

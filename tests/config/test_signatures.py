@@ -24,8 +24,8 @@ def test_a_node_that_fits_passes():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"d_modl": 8}, "model.d_modl=8 is not known to .*; did you mean d_model?"),
-        ({"zzz": 8}, "model.zzz=8 is not known to .*; one of "),
+        ({"d_modl": 8}, "model.d_modl=8 is not a parameter of .*; did you mean d_model?"),
+        ({"zzz": 8}, "model.zzz=8 is not a parameter of .*; one of "),
         ({"d_model": "wide"}, "model.d_model=wide must be of type int"),
         ({"d_model": True}, "model.d_model=True must be of type int"),
         ({"d_model": 8.5}, "model.d_model=8.5 must be of type int"),

@@ -373,18 +373,18 @@ def test_a_dry_run_has_one_line_also_for_a_row_that_is_damaged(command):
 BAD = {
     "folder of a sweep": (
         ["-m", "lr=1,2", "hydra.sweep.dir=x"],
-        "hydra.sweep.dir=x has no meaning",
+        "hydra.sweep.dir=x has no effect",
     ),
     "folder of a run": (
         ["hydra.run.dir=x"],
-        "start the command in another one, and name the study",
+        "start the command in another directory, or set study=",
     ),
-    "folder of each run": (["-m", "lr=1,2", "hydra.run.dir=x"], "hydra.run.dir=x has no meaning"),
+    "folder of each run": (["-m", "lr=1,2", "hydra.run.dir=x"], "hydra.run.dir=x has no effect"),
     "folders of cells": (["-m", "lr=1,2", "hydra.sweep.subdir=x"], "hydra.sweep.subdir=x has no"),
-    "Hydra's own folder": (["hydra.output_subdir=x"], "hydra.output_subdir=x has no meaning"),
+    "Hydra's own folder": (["hydra.output_subdir=x"], "hydra.output_subdir=x has no effect"),
     "another folder while it runs": (
         ["hydra.job.chdir=true"],
-        "hydra.job.chdir=True has no meaning",
+        "hydra.job.chdir=True has no effect",
     ),
     "variables": (["+hydra.job.env_set.A=1"], "set variables in the shell, before the command"),
     "half precision alone": (
@@ -413,7 +413,7 @@ BAD = {
         ["model.d_modl=3"],
         "model.d_modl is an unknown key; did you mean d_model?",
     ),
-    "added unknown key of a group": (["+model.foo=3"], "model.foo=3 is not known to"),
+    "added unknown key of a group": (["+model.foo=3"], "model.foo=3 is not a parameter of"),
     "added known key with a typo": (["+trainer.profilr=simple"], "did you mean profiler?"),
     "key that the run fills in": (["+trainer.max_steps=3"], "trainer.max_steps=3 must be left out"),
     "removed key": (["~model.heads"], "model.heads is missing"),
@@ -440,7 +440,7 @@ BAD = {
     "no duration key": (["~steps"], "steps is missing; a run needs it"),
     "target that is none": (["trainer._target_=5"], "trainer._target_=5 must be the dotted name"),
     "fast_dev_run": (["+trainer.fast_dev_run=true"], "trainer.fast_dev_run=True must be left out"),
-    "empty grid": (["-m", "seed=range(3,3)"], "the grid has no cell"),
+    "empty grid": (["-m", "seed=range(3,3)"], "the grid is empty"),
     "fused and mixed": (["trainer.precision=bf16-mixed"], "needs optimizer.fused=false"),
     "unknown option": (["model=resnet"], "model=resnet must be one of gru, mlp, nano_transformer"),
     "bad study": (["study=a/b"], "study=a/b must be a folder name"),

@@ -1,1 +1,1 @@
-"""The door through which Hydra finds the sweeper of `scaling`; light at import."""
+"""Hydra plugins of `scaling`: its sweeper and launchers; light at import."""

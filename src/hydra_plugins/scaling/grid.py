@@ -1,4 +1,4 @@
-"""Hydra's `hydra/sweeper=grid`: hands a `--multirun` command to `scaling.sweeps.command`."""
+"""Hydra sweeper `grid`: passes a `--multirun` command to `scaling.sweeps.command`."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ class GridConf:
     params: dict[str, Any] | None = field(default_factory=dict)  # key -> values to sweep
     pairs: Any = None  # a list of key -> values that go together
     exclude: Any = None  # a list of key -> value of the cells to leave out
-    first: int | None = None  # keep this many values of each key that is not typed
+    first: int | None = None  # keep this many values of each key not in the command
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridConf, provider="scaling")

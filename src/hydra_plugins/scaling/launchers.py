@@ -1,4 +1,4 @@
-"""Hydra's `hydra/launcher=pool` and `=slurm`: where the cells of `hydra/sweeper=grid` train."""
+"""Hydra launchers `pool` and `slurm`, which train the cells of `hydra/sweeper=grid`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,29 +15,29 @@ if TYPE_CHECKING:  # it imports torch
 
 @dataclass
 class PoolConf:
-    """Processes on this machine; the root key `workers` says how many."""
+    """Processes on this machine; the root key `workers` sets their number."""
 
     _target_: str = "hydra_plugins.scaling.launchers.PoolLauncher"
 
 
 @dataclass
 class SlurmConf:
-    """Jobs on a cluster, in submitit's words; the root key `workers` limits how many run."""
+    """Jobs on a cluster, by submitit's parameters; the root key `workers` limits how many run."""
 
     _target_: str = "hydra_plugins.scaling.launchers.SlurmLauncher"
     cluster: str = "slurm"  # local runs the jobs on this machine, to try them out
     partition: str | None = None
-    timeout_min: int = 240  # a job that is out of time is requeued and goes on
-    max_num_timeout: int = 3  # so many times
-    signal_delay_s: int = 90  # seconds before the end at which a job is told
+    timeout_min: int = 240  # a job that runs out of time is requeued and resumes
+    max_num_timeout: int = 3  # how often it is requeued
+    signal_delay_s: int = 90  # seconds before the timeout at which a job is signaled
     cpus_per_task: int = 2
     gpus_per_node: int | None = None
     mem_gb: float | None = None
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
-    setup: list[str] | None = None  # shell commands that a job begins with
-    additional_parameters: dict[str, Any] = field(default_factory=dict)  # more flags of sbatch
+    setup: list[str] | None = None  # shell commands at the start of a job
+    additional_parameters: dict[str, Any] = field(default_factory=dict)  # other sbatch flags
 
 
 for name, node in {"pool": PoolConf, "slurm": SlurmConf}.items():
@@ -63,7 +63,7 @@ class PoolLauncher(_Launcher):
     """A pool of processes, see `scaling.sweeps.executors.pool`."""
 
     def executor(self, workers: int | None, cells: int) -> "Executor":
-        """Give the executor of so many cells, on so many processes."""
+        """Return the executor for a number of cells and processes."""
         from scaling.sweeps.executors import pool  # imports torch; other Hydra apps need not wait
 
         return pool.executor(workers, cells)
@@ -76,10 +76,10 @@ class SlurmLauncher(_Launcher):
         self.cluster, self.settings = cluster, settings
 
     def executor(self, workers: int | None, cells: int) -> "Executor":
-        """Give the executor of so many cells, in so many jobs at a time.
+        """Return the executor for a number of cells, with at most `workers` jobs at a time.
 
         Raises:
-            ValueError: for settings of `hydra.launcher` that cannot work here.
+            ValueError: for invalid settings of `hydra.launcher`, or without submitit.
         """
         try:
             from scaling.sweeps.executors import slurm

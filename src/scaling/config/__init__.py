@@ -1,1 +1,1 @@
-"""What a run is: schema, checks, identity, grid and errors."""
+"""Configs of runs: schema, checks, identity, grid and errors."""

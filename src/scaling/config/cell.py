@@ -15,14 +15,14 @@ from scaling.config import checks, identity, schema, signatures
 from scaling.contracts.precision import rounded
 from scaling.contracts.protocols import DataSet, howto, name_of, required
 
-# What a run gives to the parts that it builds, by group: each must take it.
+# Arguments that a run passes to the parts it builds, by group; each must accept them.
 GIVEN = {
     "model": ("inputs", "outputs", "length"),
     "schedule": ("steps", "batch"),
     "logger": ("save_dir",),
     "adaptation": ("net", "query", "sizes", "optimizer", "schedule"),
 }
-# What a run may decide beside that, and a config may not.
+# Other arguments that only a run may set, not a config.
 RESERVED = {
     "logger": ("purge_step",),
     "trainer": (
@@ -38,16 +38,16 @@ RESERVED = {
         ),
     ),
 }
-CALLED = ("optimizer", "schedule")  # a run calls what these build: with parameters, an optimizer
+CALLED = ("optimizer", "schedule")  # a run calls what these build, with parameters or an optimizer
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of a grid: a config, and what follows from it before training."""
+    """One point of a grid: a config, and what is known of its run before training."""
 
     config: dict[str, Any]  # resolved, as plain containers
     source: str  # the config as composed, in YAML
-    overrides: tuple[str, ...]  # what was typed
+    overrides: tuple[str, ...]  # as typed
     choices: dict[str, str]  # config group -> option
     fingerprint: str  # identity of the data's content
     digest: str
@@ -62,20 +62,20 @@ class Cell:
 def make_cell(
     composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, str | None]
 ) -> Cell:
-    """Check a composed config and give it its identity.
+    """Check a composed config and compute its identity.
 
-    Loads the data set for its fingerprint, and trains nothing. Numbers are rounded to 12
-    significant digits, in the digest and in training alike.
+    Loads the data set for its fingerprint, without training. Numbers are rounded to 12 significant
+    digits, both in the digest and in training.
 
     Raises:
-        ValueError: naming the key that is unknown, or whose value has the wrong type or no meaning.
-        omegaconf.errors.MissingMandatoryValue: for a key that must be given and was not.
+        ValueError: for an unknown key, or a value of the wrong type or without meaning.
+        omegaconf.errors.MissingMandatoryValue: for a missing key.
     """
     settings = rounded(OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
-    known = [field.name for field in fields(schema.Run)]
+    root_keys = [field.name for field in fields(schema.Run)]
     for key in settings:
-        if key not in known:
-            raise ValueError(f"{key} is an unknown key; the root keys are {', '.join(known)}")
+        if key not in root_keys:
+            raise ValueError(f"{key} is an unknown key; the root keys are {', '.join(root_keys)}")
     checks.check_groups(settings)
     _check_parts(settings)
     checks.check(settings)
@@ -95,10 +95,10 @@ def make_cell(
 
 
 def _check_parts(settings: Mapping[str, Any]) -> None:
-    """Refuse groups without a target, and targets that could not be called.
+    """Check that every group has a target that can be called.
 
     Raises:
-        ValueError: naming the key and what may stand there.
+        ValueError: naming the key and what is allowed.
     """
     for group in (*schema.GROUPS, *schema.OPTIONAL):
         node = settings.get(group)
@@ -128,14 +128,14 @@ def _fingerprint(data: object) -> str:
     """The identity of a data set.
 
     Raises:
-        ValueError: for a data set that lacks what a run needs, or that cannot be read.
+        ValueError: if a member is missing, or the data cannot be read.
     """
     data_set: DataSet = required(data, DataSet, "data")
     try:
         fingerprint: object = data_set.fingerprint
     except ValueError:
         raise
-    except Exception as error:  # whatever a data set raises while it is loaded
+    except Exception as error:  # loading may raise anything
         raise ValueError(f"{name_of(data)}: {type(error).__name__}: {error}") from error
     if not isinstance(fingerprint, str):
         raise ValueError(
@@ -146,7 +146,7 @@ def _fingerprint(data: object) -> str:
 
 
 def build(node: Mapping[str, Any], path: str, **given: Any) -> Any:
-    """Build what a config node describes.
+    """Build the object that a config node describes.
 
     Args:
         node: with a `_target_`, as plain containers.
@@ -154,7 +154,7 @@ def build(node: Mapping[str, Any], path: str, **given: Any) -> Any:
         given: arguments that the run fills in itself.
 
     Raises:
-        ValueError: as the target raises it, with its keys spelled in full.
+        ValueError: as the target raises it, with full key names.
         hydra.errors.InstantiationException: for any other error.
     """
     with keys_of(node, path):
@@ -173,20 +173,20 @@ _KEY = re.compile(r"(?:^|(?<=\s))\w+(?==)|^\w+(?=: | is )")
 
 @contextlib.contextmanager
 def keys_of(node: Mapping[str, Any], path: str) -> Iterator[None]:
-    """Spell a node's keys in full in the message of a `ValueError`.
+    """Replace a node's keys in the message of a `ValueError` by their full names.
 
-    Classes name their parameters and do not know a config: `depth=0 must be at least 1` becomes
-    `model.depth=0 must be at least 1`. A word is a key if the node, or a node inside it, has a key
-    of that name, and the word stands before `=`, or at the start of the message before `: ` or
-    ` is `. Keys that follow others by interpolation get the name of those: `batch`, not
-    `data.batch`. Keys already in full, such as `data.path=a`, stay as they are.
+    Classes know their parameters but not the config: `depth=0 must be at least 1` becomes
+    `model.depth=0 must be at least 1`. A word is a key if the node, or a nested node, has a key of
+    that name, and the word is followed by `=`, or starts the message and is followed by `: ` or
+    ` is `. Keys interpolated from another key get its name: `batch`, not `data.batch`. Keys that
+    are already full names, such as `data.path=a`, are unchanged.
 
     Args:
         node: as plain containers.
         path: the node's place in the config.
 
     Raises:
-        ValueError: in place of the one that the block raises.
+        ValueError: in place of that of the block.
     """
     try:
         yield
@@ -194,14 +194,14 @@ def keys_of(node: Mapping[str, Any], path: str) -> Iterator[None]:
         places = _places(node, path)
         message = _KEY.sub(lambda key: places.get(key[0], key[0]), str(error))
         if message == str(error) and path.startswith("callbacks.") and path not in message:
-            message = f"{path}: {message}"  # there are several, and it may name no key
+            message = f"{path}: {message}"  # of several, which may not name a key
         if message == str(error):
             raise
         raise ValueError(message) from error
 
 
 def _places(node: Mapping[str, Any], path: str) -> dict[str, str]:
-    """Key -> its name in full; the outer one of two keys of the same name."""
+    """Key -> its full name; of two keys of the same name, the outer one."""
     places: dict[str, str] = {}
     for key, value in node.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Refuse configs whose values have the right types but make no sense, before training."""
+"""Refuse configs whose values have the right types but make no sense."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from scaling.config.folder import FOLDER
 from scaling.config.schema import DURATIONS, LIMITS, OPTIONAL, Run, clip
 from scaling.contracts.protocols import howto
 
-# Keys that follow others by interpolation: a run has one value of each.
+# Keys interpolated from others; both must have the same value.
 WIRED = {
     "data.batch": "batch",
     "data.microbatches": "trainer.accumulate_grad_batches",
@@ -48,7 +48,7 @@ def check(config: Mapping[str, Any]) -> None:
             raise ValueError(f"{path}={got} must be {source}={want}; set {source} instead")
 
 
-# Keys of Hydra's that mean nothing here, with the only value that each may have.
+# Hydra keys that have no effect here, and the only value that each may have.
 UNUSED: dict[str, Any] = {
     "run.dir": ".",
     "sweep.dir": ".",
@@ -74,28 +74,28 @@ def check_hydra(node: Mapping[str, Any]) -> None:
             remedy = (
                 "set variables in the shell, before the command"
                 if path.startswith("job.env")
-                else "runs lie in multirun/<study> below the current directory, so start the "
-                "command in another one, and name the study with study=..."
+                else "runs are in multirun/<study> below the current directory; start the command "
+                "in another directory, or set study=..."
             )
-            raise ValueError(f"hydra.{path}={value} has no meaning here; {remedy}")
+            raise ValueError(f"hydra.{path}={value} has no effect here; {remedy}")
     for source in _at(node, "runtime.config_sources") or ():
         if source["schema"] == "file":
             _check_names(Path(source["path"]))
 
 
 def _check_names(folder: Path) -> None:
-    """Refuse a file of the user's that Hydra would never read, since ours has the same name."""
+    """Refuse a user's file that Hydra would not read because the package has one of that name."""
     for file in sorted(FOLDER.rglob("*.yaml")):
         name = file.relative_to(FOLDER)
         if (folder / name).is_file() and not (folder / name).samefile(file):
             raise ValueError(
-                f"{folder / name} would not be read, because this package has a {name} of its own; "
-                "give it another name"
+                f"{folder / name} would not be read, because this package also has a {name}; "
+                "rename it"
             )
 
 
 def check_groups(config: Mapping[str, Any]) -> None:
-    """Refuse groups that do not go together, before any of them is checked by itself.
+    """Refuse incompatible groups, before each is checked separately.
 
     Raises:
         ValueError: naming the group and the remedy.
@@ -105,8 +105,8 @@ def check_groups(config: Mapping[str, Any]) -> None:
     if not adapts:
         if federates:
             raise ValueError(
-                "federation trains the source model of an adaptation, and there is none; give one, "
-                "such as adaptation=entropy, or leave federation out"
+                "federation trains the source model of an adaptation, but adaptation is null; set "
+                "one, such as adaptation=entropy, or leave federation out"
             )
         if data.get("train_on") == "query":
             raise ValueError(
@@ -133,29 +133,29 @@ def check_groups(config: Mapping[str, Any]) -> None:
     if precision not in ADAPTS_IN:
         raise ValueError(
             f"trainer.precision={precision} must be 32-true or bf16-mixed with an adaptation, "
-            "whose gradients are taken apart without a scale"
+            "whose gradients are computed without a loss scale"
         )
     every = trainer.get("check_val_every_n_epoch", 1)
     if every != 1:
         raise ValueError(
             f"trainer.check_val_every_n_epoch={every} must be 1 with an adaptation, which is "
-            "measured and may stop after every pass"
+            "evaluated, and may stop, after every pass"
         )
 
 
 def _check_trainer(trainer: Mapping[str, Any], optimizer: Mapping[str, Any], clip: float) -> None:
-    """Refuse settings that Lightning's trainer accepts and that have no effect here."""
+    """Refuse trainer settings that Lightning accepts but that do not work here."""
     devices = trainer.get("devices", 1)
     if devices not in (1, "1", [0]):
         raise ValueError(
-            f"trainer.devices={devices} must be 1; norms are taken on one device, and a sweep uses "
-            "others for other cells"
+            f"trainer.devices={devices} must be 1; norms are computed on one device, and a sweep "
+            "trains other cells on the others"
         )
     nodes = trainer.get("num_nodes", 1)
     if nodes != 1:
         raise ValueError(
-            f"trainer.num_nodes={nodes} must be 1; hydra/launcher=slurm uses many machines, for "
-            "a cell each"
+            f"trainer.num_nodes={nodes} must be 1; hydra/launcher=slurm trains the cells on "
+            "several machines"
         )
     for key in ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps"):
         if trainer.get(key, 1) < 1:
@@ -163,8 +163,8 @@ def _check_trainer(trainer: Mapping[str, Any], optimizer: Mapping[str, Any], cli
     precision = str(trainer.get("precision", "32"))
     if precision == "16-true":
         raise ValueError(
-            "trainer.precision=16-true must be 16-mixed, bf16-mixed, bf16-true or 32-true; what an "
-            "optimizer divides by is 0 in 16 bits, and its updates are then of any size"
+            "trainer.precision=16-true must be 16-mixed, bf16-mixed, bf16-true or 32-true; in 16 "
+            "bits the divisor of an optimizer underflows to 0, and updates can be of any size"
         )
     if precision in MIXED and optimizer.get("fused") and math.isfinite(clip):
         raise ValueError(
@@ -174,7 +174,7 @@ def _check_trainer(trainer: Mapping[str, Any], optimizer: Mapping[str, Any], cli
 
 
 def _at(config: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path; None where there is none."""
+    """The value at a dotted path; None if absent."""
     for key in path.split("."):
         config = config.get(key) if isinstance(config, Mapping) else None  # type: ignore[assignment]
     return config

@@ -41,7 +41,7 @@ def message(error: Exception) -> str:
             return _unknown(cause)
         if isinstance(cause, ValidationError):
             return _mistyped(cause)
-        composing = isinstance(cause, ConfigCompositionException)  # Hydra names no cause there
+        composing = isinstance(cause, ConfigCompositionException)  # Hydra sets no cause there
         cause = cause.__cause__ or (cause.__context__ if composing else None)
     text = _one_line(error)
     if group := re.match(r"Could not override '([^'@]+)'", text):
@@ -60,8 +60,8 @@ def _no_file(error: MissingConfigException) -> str:
     text = _one_line(error)
     if "rimary config" in text:
         return (
-            f"{text}; --config-dir adds a folder of your own to that of this package, "
-            "--config-path takes its place"
+            f"{text}; --config-dir adds your folder to that of this package, --config-path "
+            "replaces it"
         )
     if inner := re.match(rf"In '(.+)': Could not find '.+/({'|'.join(GROUPS)})/(.+?)'", text):
         file, group, option = inner.groups()
@@ -72,7 +72,7 @@ def _no_file(error: MissingConfigException) -> str:
     where = (
         f"there is no {group}/{option}.yaml in {' or '.join(folders)}{howto(group)}"
         if folders
-        else "a file of your own is found with --config-dir, see docs/howto/README.md"
+        else "for a file of your own use --config-dir, see docs/howto/README.md"
     )
     return f"{group}={option} must be one of {', '.join(error.options)}; {where}"
 
@@ -94,8 +94,8 @@ def _unknown(cause: OmegaConfBaseException) -> str:
 
 
 def _mistyped(cause: ValidationError) -> str:
-    said = str(cause.msg or cause).splitlines()[0]
-    if found := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", said):
-        value, kind = found.groups()
+    line = str(cause.msg or cause).splitlines()[0]
+    if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", line):
+        value, kind = match.groups()
         return f"{cause.full_key}={value} must be of type {KINDS.get(kind, kind)}"
-    return f"{cause.full_key}: {said}"
+    return f"{cause.full_key}: {line}"

@@ -1,4 +1,4 @@
-"""Where the YAML files of this project are: in the package, or beside `src` in a checkout."""
+"""The folder of YAML files: in the package, or beside `src` in a checkout."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Expand a command into cells: each point of a grid, checked, once."""
+"""Expand a command into cells: the points of a grid, checked and without duplicates."""
 
 import itertools
 import json
@@ -26,15 +26,15 @@ PAIRS, EXCLUDE = "hydra.sweeper.pairs", "hydra.sweeper.exclude"
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """The grid of an experiment; a typed override replaces the values of its key.
+    """The grid of an experiment; an override in the command replaces the values of its key.
 
     Args:
         params: key -> values; all combinations.
         pairs: mappings of key -> values that go together, the first with the first and so on.
-        exclude: mappings of key -> value or list of values; a cell that agrees with one in all its
-            keys is left out.
-        first: keep this many values of every key, or pairs of them, that is not typed; None keeps
-            all.
+        exclude: mappings of key -> value or list of values; a cell that matches all keys of one
+            mapping is left out.
+        first: keep this many values, or pairs of values, of keys that are not in the command; None
+            keeps all.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -73,12 +73,12 @@ def expand(
 
     Args:
         loader: Hydra's.
-        master: the config as composed without what is swept.
+        master: the composed config, without swept keys.
         arguments: overrides, as typed.
-        grid: what the experiment sweeps.
+        grid: of the experiment.
 
     Raises:
-        ValueError: naming the key whose value has no meaning in any of the cells.
+        ValueError: naming a key whose value is invalid in one of the cells.
     """
     parser = OverridesParser.create(config_loader=loader)
     axes = _axes(parser, arguments, grid)
@@ -89,7 +89,7 @@ def expand(
         if loader.get_group_options(override.key_or_group)
     }
     if any(_keys(axis) == {"experiment"} and len(axis) > 1 for axis in axes):
-        raise ValueError("experiment can only be one in a command, because each brings its grid")
+        raise ValueError("a command can have only one experiment, because each sets the grid")
     composed = [axis for axis in axes if _keys(axis) & chosen or len(axis) == 1]
     varied = [axis for axis in axes if axis not in composed]
     for rule in grid.exclude:
@@ -116,25 +116,25 @@ def expand(
                 cell = make_cell(settings, [*options, *point], choices)
                 cells.setdefault(f"{cell.config['study']}/{cell.digest}", cell)
     if not points:
-        raise ValueError("the grid has no cell; give every swept key at least one value")
+        raise ValueError("the grid is empty; give every swept key at least one value")
     if not cells:
-        raise ValueError(f"{EXCLUDE} removes every one of the {points} cells; loosen it or null it")
+        raise ValueError(f"{EXCLUDE} removes all {points} cells; relax it, or set it to null")
     for i, count in excluded.items():
-        said = f"{count} of {points} cells are left out that have" if count else "no cell has"
-        log.info("%s: %s %s", EXCLUDE, said, dict(grid.exclude[i]))
+        effect = f"left out {count} of {points} cells with" if count else "no cell has"
+        log.info("%s: %s %s", EXCLUDE, effect, dict(grid.exclude[i]))
     return list(cells.values())
 
 
 def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list[list[Point]]:
     """The points along each axis of the grid; a point is one override, or several of a pair.
 
-    A typed key leaves its pair, and the others of the pair stay together. Typed values are all
-    kept; of the others, those that `grid.first` drops are counted in a line.
+    A typed key is removed from its pair, whose other keys stay together. Typed values are all
+    kept; a log line counts the other values that `grid.first` drops.
     """
     params = [f"{key}={_values(value)}" for key, value in grid.params.items()]
     single: dict[str, list[Point]] = {}
     for override in parser.parse_overrides([*params, *arguments]):
-        key = override.key_or_group  # without the plus that it may be typed with
+        key = override.key_or_group  # without a leading plus
         single[f"{key}@{override.package}"] = [(point,) for point in _points(override)]
         if key in SWITCHES and override.is_sweep_override():
             raise ValueError(f"{override.input_line} cannot be swept; give {key} one value")
@@ -158,7 +158,7 @@ def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list
         lengths = {key: len(values) for key, values in columns.items()}
         if len(set(lengths.values())) > 1:
             counted = ", ".join(f"{k.split('@')[0]} has {n}" for k, n in lengths.items())
-            raise ValueError(f"{PAIRS}: keys that go together need equally many values; {counted}")
+            raise ValueError(f"{PAIRS}: keys of a pair need the same number of values; {counted}")
         kept = [values for key, values in columns.items() if key not in single]
         if kept:
             axes.append(first(list(dict.fromkeys(zip(*kept, strict=True)))))
@@ -173,7 +173,7 @@ def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list
 
 
 def _joined(axes: Sequence[Sequence[Point]]) -> Iterator[Point]:
-    """The product of some axes, each of its points as one."""
+    """The Cartesian product of axes; each result joins one point of every axis."""
     for points in itertools.product(*axes):
         yield tuple(itertools.chain.from_iterable(points))
 
@@ -188,20 +188,20 @@ def _agrees(settings: DictConfig, choices: Mapping[str, Any], rule: Mapping[str,
     Raises:
         ValueError: for a key that the config does not have.
     """
-    for key, wanted in rule.items():
+    for key, ruled in rule.items():
         if key in choices:
             got = choices[key]
         elif (got := OmegaConf.select(settings, key, default=_NOTHING)) is _NOTHING:
             raise ValueError(f"{EXCLUDE}: {key} is an unknown key")
         if OmegaConf.is_list(got):
             got = OmegaConf.to_container(got)
-            inner = (
-                isinstance(wanted, list)
-                and wanted
-                and all(isinstance(value, list) for value in wanted)
+            nested = (
+                isinstance(ruled, list)
+                and ruled
+                and all(isinstance(value, list) for value in ruled)
             )
-            wanted = wanted if inner else [wanted]  # a list is one value here
-        if not any(_same(key, got, value) for value in _listed(wanted)):
+            ruled = ruled if nested else [ruled]  # a list is one value here
+        if not any(_same(key, got, value) for value in _listed(ruled)):
             return False
     return True
 
@@ -210,10 +210,10 @@ _NOTHING = object()
 
 
 def _check_options(loader: ConfigLoader, rule: Mapping[str, Any]) -> None:
-    """Refuse a rule that names an option which its config group does not have."""
-    for key, wanted in rule.items():
+    """Refuse a rule with an option that its config group does not have."""
+    for key, ruled in rule.items():
         options = loader.get_group_options(key)
-        for option in _listed(wanted) if options else ():
+        for option in _listed(ruled) if options else ():
             if option not in options:
                 raise ValueError(f"{EXCLUDE}: {key}={option} must be one of {', '.join(options)}")
 
@@ -222,24 +222,24 @@ def _listed(value: Any) -> Sequence[Any]:
     return value if OmegaConf.is_list(value) or isinstance(value, list) else [value]
 
 
-def _same(key: str, got: Any, wanted: Any) -> bool:
-    """Whether two values of a key mean the same: 1 and 1.0, 0.3 and 0.1 + 0.2, null and inf clip.
+def _same(key: str, got: Any, ruled: Any) -> bool:
+    """Whether two values of a key are equal, as 1 and 1.0, 0.3 and 0.1 + 0.2, null and inf clip.
 
     Raises:
-        ValueError: for a text where the config has a number.
+        ValueError: for text if the config has a number.
     """
     if key == "clip":
-        got, wanted = (math.inf if value is None else value for value in (got, wanted))
-    if isinstance(got, int | float) and not isinstance(got, bool) and isinstance(wanted, str):
+        got, ruled = (math.inf if value is None else value for value in (got, ruled))
+    if isinstance(got, int | float) and not isinstance(got, bool) and isinstance(ruled, str):
         try:
-            wanted = float(wanted)
+            ruled = float(ruled)
         except ValueError as error:
-            raise ValueError(f"{EXCLUDE}: {key}={wanted} must be a number") from error
-    return bool(rounded(got) == rounded(wanted))
+            raise ValueError(f"{EXCLUDE}: {key}={ruled} must be a number") from error
+    return bool(rounded(got) == rounded(ruled))
 
 
 def _points(override: Override) -> list[str]:
-    """The single overrides of an override with several values."""
+    """Split an override with several values into single ones."""
     key = override.get_key_element()
     if not override.is_sweep_override():
         return [override.input_line or key]
@@ -251,7 +251,7 @@ def _points(override: Override) -> list[str]:
 
 
 def _values(value: Any) -> str:
-    """Values of a swept key in Hydra's grammar, from a string of them or from a list."""
+    """Values of a swept key in Hydra's grammar, from a string or a list."""
     if isinstance(value, list | tuple) or OmegaConf.is_list(value):
         return ",".join(_value(entry) for entry in value)
     return _value(value) if not isinstance(value, str) else value

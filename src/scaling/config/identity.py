@@ -1,4 +1,4 @@
-"""When two configs are the same run: canonical form, digest and name."""
+"""The identity of a run: canonical form of its config, digest and name."""
 
 import hashlib
 import json
@@ -32,13 +32,13 @@ def run_name(canonical: Mapping[str, Any], digest: str) -> str:
 
 
 def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
-    """Bring a config into the form in which two configs are equal if they are the same run.
+    """Convert a config to its canonical form, which is equal for two configs of the same run.
 
-    Null clip is inf, a whole float is an int, numbers have 12 significant digits, the duration is
-    the one in force, and `data.path` is the fingerprint of the data, wherever they lie. A
-    `_target_` of this package is its name alone, so that a module can move; others' keep their
-    full path. Keys that are not settings (`scaling.contracts.settings`) are left out, and so is
-    the clipping algorithm of a clip of inf.
+    A null clip is inf, a whole float is an int, numbers have 12 significant digits, and only the
+    duration in force is set. `data.path` is the fingerprint of the data, independent of their
+    location. A `_target_` of this package is its bare name, so that a module can move; others keep
+    their full path. Left out are keys that are not settings (`scaling.contracts.settings`), and
+    the clipping algorithm if clip is inf.
 
     Args:
         config: resolved, as plain containers.
@@ -54,13 +54,13 @@ def canonical(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
     run["data"]["path"] = fingerprint
     precision = str(run["trainer"].get("precision", "32"))
     run["trainer"]["precision"] = PRECISIONS.get(precision, precision)
-    if math.isinf(run["clip"]):  # where it does not matter how
+    if math.isinf(run["clip"]):  # the algorithm has no effect
         run["trainer"].pop("gradient_clip_algorithm", None)
     return canonical_node(run)
 
 
 def canonical_node(value: Any) -> Any:
-    """Bring a part of a config, without clip, duration or data, into canonical form."""
+    """Convert a part of a config, without clip, duration or data, to canonical form."""
     if isinstance(value, Mapping):
         return {
             str(key): _name(value[key]) if key == "_target_" else canonical_node(value[key])
@@ -77,6 +77,6 @@ def canonical_node(value: Any) -> Any:
 
 
 def _name(target: Any) -> Any:
-    """The identity of a `_target_`: the name for this package, the full path for others."""
+    """The identity of a `_target_`: its bare name in this package, else its full path."""
     ours = isinstance(target, str) and target.startswith("scaling.")
     return target.rpartition(".")[2] if ours else target

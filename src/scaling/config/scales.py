@@ -1,4 +1,4 @@
-"""Config files that hold what each scale changes, beside what it changes."""
+"""Config files with a block `by_scale`: values that a scale changes."""
 
 import re
 from dataclasses import replace
@@ -11,16 +11,16 @@ from omegaconf import OmegaConf
 from scaling.config.folder import FOLDER
 
 BLOCK = "by_scale"
-GROUPS = ("model", "experiment", "match")  # whose blocks config.yaml asks for
+GROUPS = ("model", "experiment", "match")  # groups whose blocks config.yaml reads
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
-    """Hydra's source of YAML files, which here may have a block `by_scale`: scale -> root keys.
+    """Hydra's source of YAML files, with support for a block `by_scale`: scale -> root keys.
 
-    `model=gru` is `model/gru.yaml` without the block. What the block holds for `scale=small` is
-    another config, `at_scale/model/small/gru`, which is empty if the block has no such scale.
-    `config.yaml` lists it after the experiment, so that a scale wins over an experiment, and typed
-    values win over both.
+    `model=gru` is `model/gru.yaml` without the block. The values for `scale=small` are another
+    config, `at_scale/model/small/gru`, which is empty if the block has no such scale.
+    `config.yaml` lists it after the experiment, so a scale overrides an experiment, and the command
+    overrides both.
     """
 
     def is_config(self, config_path: str) -> bool:
@@ -44,7 +44,7 @@ class FileConfigSource(file_config_source.FileConfigSource):
         return replace(file, config=OmegaConf.create(values), header={"package": "_global_"})
 
     def _check(self, path: str, block: Any) -> None:
-        """Refuse a block where nothing asks for it, or of a scale that does not exist."""
+        """Refuse a block that is never read, or has a scale that does not exist."""
         if path.partition("/")[0] not in GROUPS:
             raise ValueError(
                 f"{path}: {BLOCK} has no effect here; it belongs in the file of one of "

@@ -19,25 +19,25 @@ OPTIONAL = ("adaptation", "federation")  # groups that may be null
 
 @dataclass
 class Run:
-    """The root of every config. Types live here, values in conf/, and nowhere else."""
+    """The root of every config. Types are defined here, values only in conf/."""
 
-    study: str = MISSING  # names the folder below multirun/ that the rows of a sweep share
+    study: str = MISSING  # folder below multirun/ for the runs of a sweep
     batch: int = MISSING  # examples per optimizer step
     lr: float = MISSING  # peak learning rate
-    clip: float | None = MISSING  # ceiling on the gradient's norm; inf and null are no clipping
+    clip: float | None = MISSING  # largest gradient norm; inf and null turn clipping off
     seed: int = MISSING  # weights, data order and every other draw
     steps: int | None = MISSING  # optimizer steps
     epochs: int | None = MISSING  # passes over the training data
     examples: int | None = MISSING  # training examples, rounded to whole steps
-    default_steps: int = MISSING  # optimizer steps where none of the three is given
+    default_steps: int = MISSING  # optimizer steps if none of the three is given
 
-    resume: str = MISSING  # which cells of a sweep are trained again: missing, failed or all
+    resume: str = MISSING  # which cells of a sweep to train: missing, failed or all
     fail_fast: bool = MISSING  # stop a sweep at the first cell that fails
-    dry_run: bool = MISSING  # say what would be trained, and train nothing
-    workers: int | None = MISSING  # cells trained at a time; null leaves it to the machine
+    dry_run: bool = MISSING  # list what would be trained, without training
+    workers: int | None = MISSING  # cells trained at a time; null chooses by the machine
     save_every: float = MISSING  # seconds between checkpoints of a run
-    threads: int | None = MISSING  # that a run computes on; null leaves it to threads_from
-    threads_from: float = MISSING  # weights x examples x positions from which more than one pays
+    threads: int | None = MISSING  # threads of a run; null leaves it to threads_from
+    threads_from: float = MISSING  # weights x examples x positions from which several pay off
 
     model: Any = MISSING
     data: Any = MISSING
@@ -51,8 +51,8 @@ class Run:
 
 
 ConfigStore.instance().store(name="schema", node=Run)
-# For every folder of YAML, that of --config-dir as well. Hydra keeps a source that is there when it
-# registers its own, because the classes have the same name.
+# For every YAML folder, including --config-dir. Hydra does not replace this source by its own,
+# because the classes have the same name.
 SourcesRegistry.instance().types["file"] = FileConfigSource
 
 RESUME = ("missing", "failed", "all")
@@ -73,7 +73,7 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "resume": (lambda resume: resume in RESUME, f"one of {', '.join(RESUME)}"),
     "workers": (
         lambda workers: workers >= 0,
-        "a number of processes; 0 is the command's own, null leaves it to the machine",
+        "a number of processes; 0 is the command's own, null is one per GPU or core",
     ),
     "save_every": (lambda seconds: seconds >= 0, "a number of seconds, at least 0"),
     "threads": (lambda threads: threads >= 1, "at least 1; null leaves it to threads_from"),
@@ -82,7 +82,7 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def protocol(config: Mapping[str, Any]) -> tuple[str, int]:
-    """Which duration is fixed, and how long it is: `("steps", 300)`."""
+    """The fixed duration and its length, such as `("steps", 300)`."""
     for key in DURATIONS:
         if config[key] is not None:
             return key, config[key]
@@ -90,5 +90,5 @@ def protocol(config: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def clip(config: Mapping[str, Any]) -> float:
-    """The ceiling on the gradient's norm; inf where there is none."""
+    """The largest gradient norm; inf without clipping."""
     return math.inf if config["clip"] is None else float(config["clip"])

@@ -24,19 +24,18 @@ def check(
     reserved: Iterable[str] = (),
     called: bool = False,
 ) -> None:
-    """Refuse a node, or a node inside it, that its `_target_` could not be called with.
+    """Check that `_target_` can be called with the keys of a node, and of nodes inside it.
 
     Args:
         node: plain containers, as in a resolved config.
         path: the node's place in the config, for messages.
-        given: parameters that a run fills in itself: the target must take them, and a config may
-            not set them.
+        given: parameters that a run fills in: the target must accept them, and a config may not
+            set them.
         reserved: other parameters that a config may not set.
-        called: a run calls what the node builds, with one argument, as it calls an optimizer with
-            parameters.
+        called: a run calls the built object with one argument, as an optimizer with parameters.
 
     Raises:
-        ValueError: naming the key, its value and what may stand there.
+        ValueError: naming the key, its value and what is allowed.
     """
     if isinstance(node, list):
         for i, entry in enumerate(node):
@@ -56,12 +55,12 @@ def _check_call(
     parameters = inspect.signature(callee := _located(target, path)).parameters
     hints = _hints(callee)
     anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    first = next(iter(parameters), "")  # what comes when it is called
+    first = next(iter(parameters), "")  # the argument of that call
     filled_in = given | ({first} if called and partial else set())
     for name in sorted(given):
         if name not in parameters and not anything:
             raise ValueError(
-                f"{path}.{TARGET}={target} takes no {name}, which a run gives it{howto(path)}"
+                f"{path}.{TARGET}={target} has no parameter {name}, which a run sets{howto(path)}"
             )
     for key, value in node.items():
         if key.startswith("_") and key.endswith("_"):
@@ -71,8 +70,8 @@ def _check_call(
         if key not in parameters and not anything:
             near = difflib.get_close_matches(key, parameters, n=1)
             hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(parameters)}"
-            raise ValueError(f"{path}.{key}={value} is not known to {target}; {hint}")
-        built = isinstance(value, Mapping) and TARGET in value  # what it builds is judged by itself
+            raise ValueError(f"{path}.{key}={value} is not a parameter of {target}; {hint}")
+        built = isinstance(value, Mapping) and TARGET in value  # checked separately
         if key in hints and not built and not _fits(value, hints[key]):
             raise ValueError(f"{path}.{key}={value} must be of type {_shown(hints[key])}")
     for key, parameter in parameters.items():
@@ -84,16 +83,16 @@ def _check_call(
             continue
         if called and not partial and key == first:
             raise ValueError(
-                f"{path}.{PARTIAL} must be true; a run gives {target} its {key}{howto(path)}"
+                f"{path}.{PARTIAL} must be true; a run sets {key} of {target}{howto(path)}"
             )
         raise ValueError(f"{path}.{key} is missing; {target} needs it{howto(path)}")
 
 
 def _located(target: Any, path: str) -> Any:
-    """Import what a `_target_` names.
+    """Import the object that a `_target_` names.
 
     Raises:
-        ValueError: saying which part of the name is wrong, or what the import raised.
+        ValueError: naming the wrong part of the name, or what the import raised.
     """
     key = f"{path}.{TARGET}={target}"
     if not isinstance(target, str):
@@ -122,7 +121,7 @@ def _imported(name: str, path: str, key: str) -> Any:
     """Import a module; None if no module has this name.
 
     Raises:
-        ValueError: for whatever it raises while it is imported.
+        ValueError: if its import raises an error.
     """
     try:
         return importlib.import_module(name)
@@ -134,7 +133,7 @@ def _imported(name: str, path: str, key: str) -> Any:
 
 
 def _hints(target: Any) -> dict[str, Any]:
-    """Type hints of a callable's parameters; none where a library's own cannot be evaluated."""
+    """Type hints of a callable's parameters; empty if they cannot be evaluated."""
     try:
         return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     except (NameError, TypeError, AttributeError):
@@ -142,7 +141,7 @@ def _hints(target: Any) -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a YAML value may stand for `hint`: an int for a float, a list for a tuple."""
+    """Whether a YAML value fits a type hint: an int fits a float, a list fits a tuple."""
     kinds = set(typing.get_args(hint)) if typing.get_origin(hint) in _UNIONS else {hint}
     if isinstance(value, bool) and kinds <= {int, float, NoneType}:
         return False

@@ -1,1 +1,1 @@
-"""What the parts promise each other: types, columns, and when two values are the same."""
+"""Interfaces between parts: types, columns, and equality of values."""

@@ -1,4 +1,4 @@
-"""Write files that are never seen half written, not even after a crash."""
+"""Write files atomically: even after a crash, no file is half written."""
 
 import contextlib
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Give a draft to write; it replaces `path` at the end of the block.
+    """Yield a draft to write, which replaces `path` at the end of the block.
 
-    After an error the draft is removed and `path` stays as it was. A process that dies leaves its
+    After an error the draft is removed and `path` is unchanged. A process that dies leaves its
     draft, which the next write of `path` overwrites: one process at a time should write a path.
 
     Args:

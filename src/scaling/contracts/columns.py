@@ -1,4 +1,4 @@
-"""The columns of tables, the words in them, and what a table must have to be judged."""
+"""Columns of tables, their statuses, and checks that a table can be analysed."""
 
 from typing import Literal
 
@@ -8,11 +8,11 @@ Status = Literal["done", "diverged", "failed", "interrupted", "corrupt"]
 FINISHED = ("done", "diverged")
 
 ROOT_KEYS = ("batch", "lr", "clip", "seed")
-SWITCHES = (  # change no result, but for what rounding does to it
+SWITCHES = (  # change no result, except by rounding
     *("resume", "fail_fast", "dry_run", "workers", "save_every", "threads", "threads_from"),
 )
-# Losses that need no learning: what counting reaches, by the length of what it counts, and what
-# nothing goes below. Columns `uniform_loss` and so on.
+# Losses that need no learning: of n-gram models by order, and the lowest possible loss. Columns
+# `uniform_loss` and so on.
 REFERENCES = ("uniform", "unigram", "bigram", "trigram", "fourgram", "fivegram", "floor")
 FIXED = (
     *("study", "run", "digest", "status", "error", "model", "data", "optimizer", "protocol"),
@@ -34,17 +34,17 @@ TEXT = ("study", "run", "digest", "status", "error", "model", "data", "optimizer
 
 
 def need(table: pd.DataFrame, *columns: str) -> None:
-    """Refuse a table that lacks columns.
+    """Check that a table has columns.
 
     Raises:
-        ValueError: naming them.
+        ValueError: naming the missing ones.
     """
     if absent := [column for column in columns if column not in table]:
         raise ValueError(f"no column {', '.join(absent)} in this table")
 
 
 def alike(table: pd.DataFrame, *settings: str) -> None:
-    """Refuse a table whose runs differ in a setting; one without the column passes.
+    """Check that the runs of a table have the same settings; a missing column passes.
 
     Raises:
         ValueError: naming the setting.

@@ -16,7 +16,7 @@ class Labeled(NamedTuple):
 
 
 def check(parts: Mapping[str, Labeled]) -> None:
-    """Check that windows can be learned from.
+    """Check that windows can be trained on.
 
     Args:
         parts: name -> windows and labels.
@@ -40,7 +40,7 @@ def check(parts: Mapping[str, Labeled]) -> None:
         if windows.shape[1:] != (length, features):
             raise ValueError(
                 f"data: {name} has windows of {windows.shape[1]} steps x {windows.shape[2]} "
-                f"features, and {first} of {length} x {features}; they must be alike"
+                f"features, but {first} of {length} x {features}; they must be equal"
             )
         if not windows.isfinite().all():
             window, step, feature = (~windows.isfinite()).nonzero()[0].tolist()

@@ -1,7 +1,6 @@
-"""Numbers that agree in 12 significant digits are one number, wherever runs are told apart.
+"""Numbers that agree in 12 significant digits are the same setting.
 
-A grid of `range(0.1,0.45,0.1)` holds 0.30000000000000004, and who types 0.3 does not mean another
-learning rate.
+A grid of `range(0.1,0.45,0.1)` holds 0.30000000000000004, which is the same learning rate as 0.3.
 """
 
 import math
@@ -14,9 +13,9 @@ DIGITS = 12  # of the 15 to 17 that a double has
 
 
 def rounded(value: Any) -> Any:
-    """A value, or all numbers in nested lists and mappings, to 12 significant digits.
+    """Round a value, or all numbers in nested lists and mappings, to 12 significant digits.
 
-    Only floats that are finite are rounded; everything else comes back as it is.
+    Only finite floats are rounded; everything else is unchanged.
     """
     if isinstance(value, Mapping):
         return {key: rounded(entry) for key, entry in value.items()}
@@ -28,7 +27,7 @@ def rounded(value: Any) -> Any:
 
 
 def rounded_column(column: pd.Series) -> pd.Series:
-    """A column with its floats to 12 significant digits; any other comes back as it is."""
+    """Round a column of floats to 12 significant digits; other columns are unchanged."""
     if not pd.api.types.is_float_dtype(column):
         return column
     values = {value: rounded(float(value)) for value in column.dropna().unique()}

@@ -1,6 +1,6 @@
-"""What a run asks of its parts, whoever wrote them, and how a part that lacks something is refused.
+"""Members that a run needs of its parts, and the check for missing ones.
 
-Networks have a module of their own (`contracts.net`), so that this one needs no torch.
+Networks are in `contracts.net`, so that this module does not import torch.
 """
 
 import inspect
@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, runtime_checkable
 
 from scaling.contracts.sizes import Sizes
 
-PAGES = {  # config group -> page of docs/howto about a part of one's own
+PAGES = {  # config group -> page of docs/howto on writing such a part
     "model": "model",
     "data": "data_set",
     "callbacks": "callback",
@@ -21,28 +21,28 @@ PAGES = {  # config group -> page of docs/howto about a part of one's own
 
 @runtime_checkable
 class Observer(Protocol):
-    """Whatever adds columns to a run's row: a callback, a data set, a module."""
+    """A part that adds columns to a run's row: a callback, a data set, a module."""
 
     def columns(self) -> Mapping[str, float]:
-        """Column -> number, asked for when the run ends, however it ends."""
+        """Column -> number; called when the run ends, also after an error."""
 
 
 @runtime_checkable
 class RunBatches(Protocol):
-    """The batches of a run: how long it is in epochs, examples and optimizer steps."""
+    """The batches of a run, which convert between epochs, examples and optimizer steps."""
 
     @property
     def smallest(self) -> int:
-        """Examples of the smallest part of a batch that a network sees at a time."""
+        """Examples of the smallest batch that a network sees at a time."""
 
     def updates(self, epochs: int) -> int:
-        """Optimizer steps of so many epochs."""
+        """Optimizer steps of a number of epochs."""
 
     def updates_for(self, examples: int) -> int:
-        """Optimizer steps in which about so many examples are seen; at least one."""
+        """Optimizer steps that see about this number of examples; at least one."""
 
     def examples(self, updates: int) -> int:
-        """Examples seen in so many optimizer steps."""
+        """Examples seen in a number of optimizer steps."""
 
 
 @runtime_checkable
@@ -53,40 +53,40 @@ class DataSet(Observer, Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the content, wherever its files lie."""
+        """Identity of the content, independent of the paths of files."""
 
     def prepare(self) -> Sizes:
-        """Load the data, once, and return what a model has to know of them."""
+        """Load the data once and return the sizes that a model needs."""
 
     def train_dataloader(self) -> Any:
-        """The training batches, in an order that follows from the seed and the epoch."""
+        """The training batches, in an order determined by the seed and the epoch."""
 
     def val_dataloader(self) -> Any:
-        """Batches to validate on, the same each time; or a mapping of split -> batches."""
+        """The validation batches, the same each time; or a mapping of split -> batches."""
 
 
 @runtime_checkable
 class RunData(DataSet, Protocol):
-    """A data set that `prepare()` was called on."""
+    """A data set after `prepare()`."""
 
     batches: RunBatches
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Data that compare predictions with labels, and keep the labels.
+    """Data that score predictions, so that others need no labels.
 
     A split has the name of its validation loader. Predictions are in the order of that loader.
     """
 
     def scores(self, split: str, logits: Any) -> dict[str, float]:
-        """Loss, accuracy and whatever else compares logits (n classes) with labels."""
+        """Loss, accuracy and other scores of logits (n classes)."""
 
     def changes(self, split: str, before: Any, now: Any) -> dict[str, float]:
-        """How many predicted classes became right, `won`, and how many wrong, `lost`."""
+        """Number of predicted classes that became right, `won`, and wrong, `lost`."""
 
     def right(self, split: str, classes: Any) -> Any:
-        """Whether each predicted class is right; for records only, because it reveals labels."""
+        """Whether each predicted class is right; for recording only, because it reveals labels."""
 
 
 @runtime_checkable
@@ -106,11 +106,11 @@ class QueryData(Scorer, Protocol):
         """Labeled windows from before the shift, which score the source model."""
 
     def check_growth(self, steps: int) -> None:
-        """Refuse a batch that would not have grown to its end in so many optimizer steps."""
+        """Check that growing batches reach their last size in this number of optimizer steps."""
 
 
 def required(part: object, contract: type, path: str, *, name: str | None = None) -> Any:
-    """Return a part that has all members of its contract.
+    """Check that a part has all members of its contract, and return it.
 
     Args:
         part: as its config built it.
@@ -119,9 +119,9 @@ def required(part: object, contract: type, path: str, *, name: str | None = None
         name: of the part in the message; its class by default.
 
     Raises:
-        ValueError: naming the members that it lacks.
+        ValueError: naming the missing members.
     """
-    # a property is found on the class, because asking the object for it may load the data
+    # look at the class first: a property of the object may load the data
     missing = [
         _shown(contract, member)
         for member in _members(contract)
@@ -140,20 +140,20 @@ def name_of(part: object) -> str:
 
 
 def howto(path: str) -> str:
-    """The end of a message: the page that shows how such a part is written; empty without one."""
+    """The end of a message: the page on writing such a part; empty without a page."""
     page = PAGES.get(path.partition(".")[0])
     return f"; see docs/howto/{page}.md" if page else ""
 
 
 def _members(contract: type) -> list[str]:
-    """Public names that a protocol and those it extends declare."""
+    """Public names that a protocol and its bases declare."""
     bases = [base for base in contract.__mro__ if base not in (Protocol, Generic, object)]
     names = [name for base in bases for name in (*inspect.get_annotations(base), *vars(base))]
     return [name for name in dict.fromkeys(names) if not name.startswith("_")]
 
 
 def _shown(contract: type, name: str) -> str:
-    """A member as it is written: `losses(batch)` for a method."""
+    """A member with its parameters, such as `losses(batch)`."""
     member = inspect.getattr_static(contract, name, None)
     if not inspect.isfunction(member):
         return name

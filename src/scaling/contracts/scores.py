@@ -1,4 +1,4 @@
-"""What an evaluation reports of a set of examples."""
+"""Scores of a set of examples."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 
 def loss_scores(losses: Float[Tensor, " examples"]) -> dict[str, Tensor]:
-    """Mean over examples, `loss`, and its standard error, `loss_se`; one example has no error."""
+    """Mean over examples, `loss`, and its standard error, `loss_se`, missing for one example."""
     scores = {"loss": losses.mean()}
     if len(losses) > 1:
         scores["loss_se"] = losses.std() / len(losses) ** 0.5
@@ -28,7 +28,7 @@ def accuracy_scores(
       memorised.
     - `accuracy_true`: of the corrupted ones, by the true label.
 
-    The last three are missing where no label is corrupted.
+    The last three are missing if no label is corrupted.
 
     Args:
         logits: of each class.
@@ -36,9 +36,9 @@ def accuracy_scores(
         truth: labels before any was corrupted.
     """
 
-    def share(among: Tensor, wanted: Tensor) -> Tensor:
+    def share(among: Tensor, targets: Tensor) -> Tensor:
         return multiclass_accuracy(
-            logits[among], wanted[among], num_classes=logits.shape[1], average="micro"
+            logits[among], targets[among], num_classes=logits.shape[1], average="micro"
         )
 
     corrupted = labels != truth
@@ -63,7 +63,7 @@ def window_scores(
       or all predictions are the same.
 
     Raises:
-        ValueError: if there are not as many logits as labels.
+        ValueError: if the numbers of logits and labels differ.
     """
     if len(logits) != len(labels):
         raise ValueError(f"{len(logits)} windows have logits and {len(labels)} have labels")
@@ -77,7 +77,7 @@ def window_scores(
 
 
 def _mcc(labels: Integer[Tensor, " n"], predicted: Integer[Tensor, " n"]) -> float:
-    """By scikit-learn: torchmetrics gives values other than 0 for a constant prediction."""
+    """MCC by scikit-learn; that of torchmetrics is not 0 for a constant prediction."""
     from sklearn.metrics import matthews_corrcoef  # imported here: it takes a second
 
     if len(torch.cat([labels, predicted]).unique()) == 1:  # scikit-learn warns about a single class

@@ -1,4 +1,4 @@
-"""What a setting is, asked by identity, tables, replicates and exports alike."""
+"""Settings: the config keys and columns that identify a run."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -8,8 +8,8 @@ import pandas as pd
 from scaling.contracts.columns import ROOT_KEYS, SWITCHES
 
 CHOICES = ("model", "data", "optimizer", "protocol", "duration")
-# Config keys, each with all that lies below it, that change no result but for rounding: they name
-# the study, say where a run is computed and how it is watched, or switch the command.
+# Config keys, with all keys below them, that change no result except by rounding: name of the
+# study, where a run is computed, how it is logged, and switches of the command.
 ELSEWHERE = (
     *SWITCHES,
     *("study", "logger", "hydra", "data.workers", "federation.backend"),
@@ -18,15 +18,15 @@ ELSEWHERE = (
 
 
 def elsewhere(key: str) -> bool:
-    """Whether a config key changes no result but for rounding."""
+    """Whether a config key changes no result except by rounding."""
     return any(f"{key}.".startswith(f"{place}.") for place in ELSEWHERE)
 
 
 def is_setting(key: str) -> bool:
-    """Whether a column of a table, or a dotted config key, is part of what a run is.
+    """Whether a column of a table, or a dotted config key, is a setting.
 
-    Of the columns without a dot these are the choices of options, the duration, batch, lr, clip,
-    seed and fold: the others are measurements. Of the dotted keys it is every one that can change a
+    Columns without a dot are settings if they are a choice of an option, the duration, batch, lr,
+    clip, seed or fold; the others are measurements. Dotted keys are settings if they can change a
     result.
     """
     if "." not in key:
@@ -44,12 +44,12 @@ def settings_of(columns: Iterable[object]) -> list[str]:
 def by_setting(
     rows: pd.DataFrame, *, together: Sequence[str] = ()
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Blocks of rows that differ only in batch, lr, seed and fold, each under what sets it apart.
+    """Yield blocks of rows that differ only in batch, lr, seed and fold, each with its title.
 
     Args:
-        rows: as `read` gives them; damaged ones belong to no block.
-        together: columns that may differ within a block, too, such as `clip`; with `optimizer`,
-            its own settings as well.
+        rows: from `read`; corrupt ones are left out.
+        together: other columns that may differ within a block, such as `clip`; `optimizer` includes
+            its settings.
     """
     rows = rows[rows["status"] != "corrupt"]
     within = {"batch", "lr", "seed", "fold", *together}

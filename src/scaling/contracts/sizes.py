@@ -1,11 +1,11 @@
-"""What a model has to know of the data, so that the two never meet."""
+"""The sizes of data that a model needs, so that neither depends on the other."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Handed by `prepare()` of a datamodule to the constructor of a model."""
+    """Sizes that a datamodule's `prepare()` returns, for the constructor of a model."""
 
     inputs: int  # tokens in the vocabulary, or features per example
     outputs: int  # tokens or classes to choose among
