@@ -156,7 +156,7 @@ def test_numbers_of_tables_are_grouped_by_twelve_digits(tmp_path):
     table = pd.DataFrame({"batch": [8, 8], "lr": [0.3, 0.1 + 0.2], "val_loss": [2.0, 2.1]})
     table["model.dropout"] = [3 * 0.1, 0.3]
     table.to_csv(tmp_path / "mine.csv", index=False)
-    with pytest.warns(UserWarning, match="taken for granted"):
+    with pytest.warns(UserWarning, match="assumed: "):
         rows = results.read(tmp_path / "mine.csv")
     assert rows["lr"].nunique() == rows["model.dropout"].nunique() == 1
     assert rows["seed"].tolist() == [0, 1]  # repeats of one cell
@@ -243,7 +243,7 @@ def test_a_file_that_changes_during_a_sweep_fails_what_is_left_of_it(command, fo
     assert ended.code == 1
     rows = results.read(STUDY).set_index("seed")
     assert rows["status"].to_dict() == {0: "done", 1: "failed"}
-    assert "its data have changed since the command was given; give it again" in rows["error"][1]
+    assert "its data have changed since the command started; run it again" in rows["error"][1]
 
 
 @pytest.mark.parametrize(

@@ -46,5 +46,5 @@ def test_a_missing_key_is_named():
 
 def test_nodes_inside_nodes_and_lists_are_checked_too():
     inner = {"_target_": "scaling.callbacks.divergence.Divergence", "evry": 1}
-    with pytest.raises(ValueError, match=r"callbacks\.a\.parts\[0\]\.evry=1 is not known"):
+    with pytest.raises(ValueError, match=r"callbacks\.a\.parts\[0\]\.evry=1 is not a par"):
         signatures.check({"a": {"parts": [inner]}}, "callbacks")

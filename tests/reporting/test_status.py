@@ -228,7 +228,7 @@ def test_an_edited_row_another_schema_and_a_damaged_plan_are_named(study, monkey
     code, out, err = look(monkeypatch, capsys, study)
     assert code == 0
     assert "its checksum differs" in out
-    assert "has schema 7, and this version reads 1" in out
+    assert "has schema 7, but this version reads 1" in out
     assert "bad.json cannot be read" in err
     assert {path: path.read_bytes() for path in study.rglob("*.json")} == before
 

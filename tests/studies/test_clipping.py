@@ -85,7 +85,7 @@ def test_a_ceiling_of_one_is_best_only_if_no_other_may_be_better(losses, word):
     assert clipping.CLAIMS[0].judge(rows).word == word
 
 
-@pytest.mark.filterwarnings("ignore:.*lacks columns")
+@pytest.mark.filterwarnings("ignore:.*has missing columns")
 def test_what_a_published_table_did_not_measure_is_said_and_never_nan():
     rows = results.read(KEPT / "published" / "phase_3b.csv")
     said = "\n".join(clipping.sentences(SweepTables(rows)))

@@ -547,7 +547,7 @@ def test_a_switch_cannot_be_swept(command, switch):
 def test_an_experiment_with_a_grid_is_no_single_run(command, monkeypatch):
     ended = command("experiment=quickstart", "hydra.mode=RUN", small=False)
     assert ended.code == 2
-    assert "hydra.sweeper.params is a grid, and this is a single run" in ended.err
+    assert "hydra.sweeper.params is a grid, but this is a single run" in ended.err
 
 
 def test_what_is_not_done_is_tried_again_without_the_resume_of_this_time(command, breaking):

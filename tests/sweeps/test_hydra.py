@@ -53,7 +53,7 @@ def test_joblib_trains_every_cell(folder):
 def test_a_number_of_workers_means_nothing_to_hydras_launchers(command):
     ended = command("-m", "seed=0,1", "workers=2", "hydra/launcher=basic")
     assert ended.code == 2
-    assert "workers=2 means nothing to BasicLauncher" in ended.err
+    assert "workers=2 has no effect with BasicLauncher" in ended.err
 
 
 def test_a_signal_ends_a_sweep_of_hydras_launcher_too(folder):

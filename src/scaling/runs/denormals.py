@@ -1,4 +1,4 @@
-"""Flush denormal floats to zero: a processor takes many times as long for them."""
+"""Flush denormal floats to zero, because processors compute with them many times slower."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ import torch
 def flushed() -> Iterator[None]:
     """Flush denormal numbers (below 1.2e-38 in float32) to zero in the block, in this thread.
 
-    Adam's moments of units that get no gradient any more decay into them: on MNIST a step of an
-    MLP then takes twice as long. Next to Adam's epsilon, or as a step of any weight, they are
-    nothing. Where the processor cannot do it, numbers stay as they are.
+    Adam's moments decay to denormals for units that get no more gradient: on MNIST a step of an MLP
+    then takes twice as long. They are negligible beside Adam's epsilon, and as a step of a weight.
+    Has no effect on processors that do not support it.
     """
-    before = bool(torch.tensor(1e-40) == 0)  # nothing else says how the mode is set
+    before = bool(torch.tensor(1e-40) == 0)  # torch cannot be asked for the mode
     torch.set_flush_denormal(True)
     try:
         yield

@@ -26,9 +26,9 @@ class Checkpoint(NamedTuple):
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """Read a run's checkpoint; None without one.
+    """Read a run's checkpoint; None if absent.
 
-    One that cannot be read is set aside, so that the run starts from the beginning.
+    An unreadable checkpoint is set aside, and the run starts from the beginning.
     """
     path = folder / CHECKPOINT
     if not path.exists():
@@ -37,7 +37,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         state = saved["callbacks"].get(Resumable.__qualname__, {})
         return Checkpoint(int(saved["global_step"]), state.get("threads"))
-    except Exception as error:  # a torn or foreign file raises whatever its bytes suggest
+    except Exception as error:  # a damaged or foreign file may raise anything
         aside = folder.with_name(f"{folder.name}.corrupt.ckpt")
         path.replace(aside)
         log.warning("%s cannot be read (%s); set aside as %s; the run starts again",
@@ -46,9 +46,9 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def clear(folder: Path) -> None:
-    """Create the run's folder, or remove what an unfinished attempt left in it, except the row.
+    """Create the run's folder, or remove everything in it but the row.
 
-    The old row stays until the new one replaces it, so that there is never none.
+    The old row stays until the new one replaces it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for entry in folder.iterdir():

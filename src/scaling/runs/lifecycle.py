@@ -10,16 +10,16 @@ from scaling.storage.run_state import RunState, read_state, state_of
 
 
 def train(cell: Cell, *, bar: bool = False, wait: bool = False, fresh: bool = False) -> RunState:
-    """Train a cell, unless it is finished by now, has a corrupt row, or another process holds it.
+    """Train a cell, unless it is finished, has a corrupt row, or is held by another process.
 
     Args:
         cell: to train.
         bar: show a progress bar.
-        wait: for a process that holds the cell, and then see what is left to do.
-        fresh: start from the beginning in any case.
+        wait: wait for a process that holds the cell, then train it unless it is finished.
+        fresh: start from the beginning, even if there is a checkpoint.
 
     Returns:
-        how it ended; `failed` without a row if that could not be written.
+        how it ended; `failed` without a row if the row could not be written.
     """
     try:
         with locks.hold(cell.folder, wait=wait) as held:
@@ -41,12 +41,12 @@ def starts_fresh(cell: Cell) -> bool:
 def record_death(cell: Cell, why: str | None) -> RunState:
     """Write a failed or interrupted row for a process that died before it wrote one.
 
-    A row that it did write, or a finished one that another process has written since, stays: a run
-    that has begun and not ended still has its heartbeat.
+    A row that it wrote, or a finished one that another process wrote since, is kept: a run that did
+    not end still has its heartbeat.
 
     Args:
         cell: that was trained.
-        why: it failed, for its row; None if it was interrupted.
+        why: reason of the failure, for the row; None if it was interrupted.
     """
     try:
         with locks.hold(cell.folder) as held:
@@ -69,7 +69,7 @@ def record_death(cell: Cell, why: str | None) -> RunState:
 
 
 def record_interrupted(cell: Cell) -> None:
-    """Write the row of a cell whose process was interrupted, and ended before it wrote one."""
+    """Write the row of a cell whose process was interrupted before it wrote one."""
     with contextlib.suppress(OSError):
         if heartbeats.read(cell.folder):
             record_death(cell, None)

@@ -1,4 +1,4 @@
-"""Check the parts of a run, also a user's own, before anything is trained."""
+"""Check the parts of a run, including a user's, before training."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from torch import nn
 from scaling.contracts.protocols import Observer, RunBatches, RunData, howto, name_of, required
 from scaling.contracts.sizes import Sizes
 
-# pytorch_lightning has classes of the same names, which are others to the trainer.
+# pytorch_lightning has classes of the same names, which the trainer does not accept.
 IMPORT = "(import lightning, not pytorch_lightning)"
 
 
@@ -30,7 +30,7 @@ def check_data(data: object, sizes: object) -> None:
         sizes: what its `prepare()` returned.
 
     Raises:
-        ValueError: naming its class and what it lacks.
+        ValueError: naming its class and what is missing.
     """
     name, page = name_of(data), howto("data")
     if not isinstance(data, L.LightningDataModule):
@@ -56,7 +56,7 @@ def check_callbacks(callbacks: Iterable[object]) -> None:
 
 
 def columns(observer: Observer) -> dict[str, int | float]:
-    """An observer's columns as plain numbers; it may return tensors of one element."""
+    """An observer's columns as plain numbers; tensors of one element are converted."""
     return {
         name: value if isinstance(value, int | float) else float(value)
         for name, value in observer.columns().items()

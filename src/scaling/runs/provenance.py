@@ -17,8 +17,8 @@ from scaling.contracts.version import __version__
 def here() -> dict[str, Any]:
     """Versions, machine and checkout of this process.
 
-    `git` is the commit of the checkout that the package lies in, `dirty` whether that has changes
-    that are not committed; both are missing where there is no checkout.
+    `git` is the commit of the package's checkout, `dirty` whether it has uncommitted changes; both
+    are missing without a checkout.
     """
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
@@ -34,7 +34,7 @@ def here() -> dict[str, Any]:
 
 def _checkout(folder: Path) -> dict[str, Any]:
     try:
-        _git(folder, "ls-files", "--error-unmatch", "__init__.py")  # not installed into another's
+        _git(folder, "ls-files", "--error-unmatch", "__init__.py")  # not inside another project's
         commit = _git(folder, "rev-parse", "HEAD")
         return {"git": commit, "dirty": bool(_git(folder, "status", "--porcelain", "."))}
     except (OSError, subprocess.CalledProcessError):  # no git, or no checkout

@@ -29,19 +29,19 @@ from scaling.storage import heartbeats
 from scaling.storage.rows import Row, write_row
 
 log = logging.getLogger(__name__)
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips hide our lines
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # without its tips
 
 TRACEBACK = "traceback.txt"
-BEAT = 5.0  # seconds between two signs of life of a run
+BEAT = 5.0  # seconds between heartbeats of a run
 LOGGED = ("val_", "test_", "train_accuracy", "query_", "source_")  # metrics that a row has
 
 
 def rehearse(cell: Cell) -> None:
-    """Build everything that `run` will build, and train nothing.
+    """Build everything that `run` will build, without training.
 
     Raises:
-        ValueError: for values that only the thing itself can judge, such as a batch larger than
-            the data.
+        ValueError: for values that only the built part can check, such as a batch larger than the
+            data.
     """
     try:
         with warnings.catch_warnings():
@@ -49,7 +49,7 @@ def rehearse(cell: Cell) -> None:
             _build(cell, Path("."), bar=False)
     except ValueError:
         raise
-    except Exception as error:  # whatever a library raises about the values it was given
+    except Exception as error:  # libraries raise various errors for bad values
         raise ValueError(f"{cell.name}: {type(error).__name__}: {error}") from error
 
 
@@ -63,7 +63,7 @@ def examples(cell: Cell) -> int:
 
 @denormals.flushed()
 def run(cell: Cell, *, bar: bool, fresh: bool = False) -> Row:
-    """Train a cell in its folder and write its row, whatever happens.
+    """Train a cell in its folder and write its row, also after an error.
 
     A run that was killed or interrupted resumes from its checkpoint, with the same result as one
     that was never interrupted. One that raised an error starts from the beginning.
@@ -71,7 +71,7 @@ def run(cell: Cell, *, bar: bool, fresh: bool = False) -> Row:
     Args:
         cell: held by this process.
         bar: show a progress bar.
-        fresh: start from the beginning in any case.
+        fresh: start from the beginning, even if there is a checkpoint.
 
     Raises:
         Interrupted: after the row is written, for Ctrl-C and SIGTERM.
@@ -110,7 +110,7 @@ def row_of(cell: Cell, where: Mapping[str, Any], *, status: Status, **parts: Any
 
     Args:
         cell: that was trained.
-        where: when it started, as `start`, and on how many `threads`, as far as that is known.
+        where: `start`, when it started, and number of `threads`, as far as known.
         status: how it ended.
         parts: `error`, `measured`.
     """
@@ -138,7 +138,7 @@ def _fit(
     bar: bool,
     resumed: Checkpoint | None,
 ) -> Status:
-    """Train and validate, and fill `measured` with what there is, also on the way out of an error.
+    """Train and validate, and fill `measured` with what was measured, also after an error.
 
     Args:
         cell: to be trained.
@@ -166,9 +166,9 @@ def _train(
     measured: dict[str, float],
     resumed: bool,
 ) -> Status:
-    """Train and validate a run that is built."""
+    """Train and validate a run after it is built."""
     data, module, trainer = built
-    datamodule: Any = data  # `parts.check_data` has seen that it is one of Lightning's
+    datamodule: Any = data  # `parts.check_data` checked its type
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     observers = [part for part in (data, module, *callbacks) if isinstance(part, Observer)]
     (saver,) = [callback for callback in callbacks if isinstance(callback, Resumable)]
@@ -182,7 +182,7 @@ def _train(
                 trainer.validate(module, datamodule=datamodule, verbose=False)
             trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
         measured["seconds"] = saver.lasted
-        with _known_warnings():  # Lightning does not validate where max_steps ends an epoch early
+        with _known_warnings():  # Lightning does not validate if max_steps ends an epoch early
             trainer.validate(module, datamodule=datamodule, verbose=False)
     finally:
         measured.setdefault("seconds", saver.lasted)
@@ -211,12 +211,12 @@ def _build(
     parts.check_data(data, sizes)
     if data.fingerprint != cell.fingerprint:
         raise ValueError(
-            f"{cell.name}: its data have changed since the command was given; give it again"
+            f"{cell.name}: its data have changed since the command started; run it again"
         )
     module = task.module(settings, data, sizes, steps=_steps(settings, data))
-    module.configure_optimizers()  # so that what it refuses is refused now
-    wanted = (settings["callbacks"] or {}).items()
-    callbacks = [build(node, f"callbacks.{name}") for name, node in wanted if node is not None]
+    module.configure_optimizers()  # raise its errors now
+    nodes = (settings["callbacks"] or {}).items()
+    callbacks = [build(node, f"callbacks.{name}") for name, node in nodes if node is not None]
     callbacks += [*task.observers(module, data), OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
     parts.check_callbacks(callbacks)
     number = resumed.threads if resumed and resumed.threads else _threads(settings, data, module)
@@ -227,7 +227,7 @@ def _build(
     clip, logger = schema.clip(settings), settings["logger"]
     place: dict[str, Any] = {"save_dir": str(folder)}
     if resumed is not None and "TensorBoard" in logger.get("_target_", ""):
-        place["purge_step"] = resumed.step  # what was logged after the checkpoint comes again
+        place["purge_step"] = resumed.step  # steps after the checkpoint are logged again
     trainer = build(
         settings["trainer"],
         "trainer",
@@ -237,7 +237,7 @@ def _build(
         callbacks=[*callbacks, Progress()] if bar else callbacks,
         logger=build(logger, "logger", **place) if logger else False,
         default_root_dir=str(folder),
-        # one process, whatever the variables of a job say; only submitit requeues
+        # one process, whatever a job's environment says; only submitit requeues
         plugins=settings["trainer"].get("plugins") or [LightningEnvironment()],
         num_sanity_val_steps=0,
         enable_checkpointing=True,  # with our own callback, see Resumable
@@ -246,14 +246,14 @@ def _build(
     )
     if trainer.log_dir is not None and Path(trainer.log_dir).resolve() != folder.resolve():
         raise ValueError(
-            f"logger writes into {trainer.log_dir}, where no reader finds the tables of this run; "
+            f"logger writes into {trainer.log_dir}, where the tables of this run are not read; "
             "leave out name, version and sub_dir of the logger"
         )
     return data, module, trainer
 
 
 def _steps(settings: Mapping[str, Any], data: RunData) -> int:
-    """Optimizer steps of a run, whichever duration it fixed."""
+    """Optimizer steps of a run, from its fixed duration."""
     protocol, count = schema.protocol(settings)
     if protocol == "epochs":
         return int(data.batches.updates(count))
@@ -279,10 +279,10 @@ def _now() -> str:
 
 @contextlib.contextmanager
 def _known_warnings() -> Iterator[None]:
-    """Silence warnings of Lightning about what is done here on purpose."""
+    """Silence Lightning's warnings about what is intended here."""
     with warnings.catch_warnings():
         for message in (
-            "Detected call of `lr_scheduler.step",  # where a scaler skipped the first steps
+            "Detected call of `lr_scheduler.step",  # if a scaler skipped the first steps
             "The number of training batches",  # is smaller than the logging interval
             ".*treespec, LeafSpec.* is deprecated",  # Lightning 2.6 with torch 2.13
         ):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, raised once, so that cleaning up after the first is not interrupted."""
+"""Raise Ctrl-C and SIGTERM once, so that cleanup after the first signal is not interrupted."""
 
 import contextlib
 import signal
@@ -12,7 +12,7 @@ PATIENCE = 10  # seconds in which later signals do nothing
 
 
 class Interrupted(BaseException):
-    """A run was stopped from outside; `signal` is the number of the signal that did it."""
+    """A run was stopped by a signal, whose number is `signal`."""
 
     def __init__(self, signal: int):
         super().__init__(signal)
@@ -31,10 +31,10 @@ _state = _State()
 def listen() -> None:
     """Let the first Ctrl-C or SIGTERM from now on raise `Interrupted`; later ones do nothing.
 
-    A flag, rather than another handler, remembers the first: Lightning puts back the handlers that
-    it found when a fit ends, and a second signal comes as a rule (from a pool, from an impatient
-    user) while the row of an interrupted run is being written. One that comes much later raises
-    again, because Python drops exceptions that are raised inside a finalizer.
+    A flag, not another handler, remembers the first: Lightning restores its handlers when a fit
+    ends, and a second signal often comes (from a pool, or a second Ctrl-C) while the row of an
+    interrupted run is being written. A signal after `PATIENCE` seconds raises again, because Python
+    drops exceptions raised inside a finalizer.
     """
     _state.caught, _state.noted = None, False
     for number in NUMBERS:
@@ -42,7 +42,7 @@ def listen() -> None:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise `Interrupted`: the handler that `listen` installs, also called by other handlers."""
+    """Raise `Interrupted`; the handler of `listen`, also called by other handlers."""
     now = time.monotonic()
     if _state.caught is None or now - _state.since > PATIENCE:
         _state.caught, _state.since = number, now
@@ -52,8 +52,8 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 def listen_to_keys() -> None:
     """Let Ctrl-C raise `Interrupted`, and ignore SIGTERM.
 
-    For jobs of a cluster: it sends SIGTERM long before it ends a job, and the signal that was asked
-    for. A job that left at SIGTERM would not be requeued.
+    For cluster jobs: they get SIGTERM long before they are ended, with the requested signal, and a
+    job that exits at SIGTERM would not be requeued.
     """
     _state.caught, _state.noted = None, False
     signal.signal(signal.SIGINT, interrupt)
@@ -61,14 +61,14 @@ def listen_to_keys() -> None:
 
 
 def note(number: int) -> None:
-    """Remember a signal that other code is handling, with an exception of its own."""
+    """Remember a signal that other code handles with its own exception."""
     _state.caught, _state.since, _state.noted = number, time.monotonic(), True
 
 
 def behind(error: BaseException) -> int | None:
     """The number of the signal behind an exception; None if no signal is.
 
-    Without `listen`, as in processes of Hydra's launchers, Ctrl-C is a KeyboardInterrupt, which
+    Without `listen`, as in processes of Hydra's launchers, Ctrl-C raises KeyboardInterrupt, which
     Lightning turns into SystemExit inside `fit`.
     """
     if isinstance(error, Interrupted):
@@ -83,11 +83,11 @@ def behind(error: BaseException) -> int | None:
 def held_back() -> Iterator[None]:
     """Delay signals until the end of the block, such as until a row is written.
 
-    Replaces the handlers. A mask would not help: it holds for one thread, and a signal goes to any
-    thread that accepts it.
+    Replaces the handlers. A signal mask would not work: it applies to one thread, and a signal goes
+    to any thread that accepts it.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are handled in the main thread alone
+        yield  # only the main thread handles signals
         return
     came: list[int] = []
     waiting = (*NUMBERS, signal.SIGUSR1, signal.SIGUSR2)

@@ -1,4 +1,4 @@
-"""What a run fits: a network on labeled examples, or its adaptation to a query without labels."""
+"""The task of a run: train a network on labels, or adapt it to a query without labels."""
 
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -44,11 +44,11 @@ def module(
     Args:
         settings: the run's config.
         data: the datamodule, prepared.
-        sizes: what the data say of a network's sizes.
+        sizes: of the data's examples.
         steps: optimizer steps of the run.
 
     Raises:
-        ValueError: for values that only the network, the optimizer or the schedule can judge.
+        ValueError: for values that only the network, the optimizer or the schedule can check.
     """
     torch.manual_seed(seed_for("weights", settings["seed"]))
     net = build(settings["model"], "model", **asdict(sizes))
@@ -61,30 +61,30 @@ def module(
     schedule = build(settings["schedule"], "schedule", steps=steps, batch=settings["batch"])
     if normalises_batches(net):
         _check_statistics(settings, data)
-    ways = {"optimizer": build(settings["optimizer"], "optimizer"), "schedule": schedule}
+    optimization = {"optimizer": build(settings["optimizer"], "optimizer"), "schedule": schedule}
     if settings["adaptation"] is None:
-        return Learner(net, seed=settings["seed"], **ways)
+        return Learner(net, seed=settings["seed"], **optimization)
     required(net, Classifier, "model")  # clients train it, and score it
     required(data, QueryData, "data")
-    federation = build(settings["federation"], "federation")  # refuses its values now
+    federation = build(settings["federation"], "federation")  # checks its values now
     _check_installed(federation.backend)
     with keys_of(settings["data"], "data"):
         data.check_growth(steps)
-    given = {"net": net, "query": data.query, "sizes": data.batches.size, **ways}
+    given = {"net": net, "query": data.query, "sizes": data.batches.size, **optimization}
     adapter: Adapter = build(settings["adaptation"], "adaptation", **given)
     return adapter
 
 
 def observers(module: L.LightningModule, data: Any) -> list[L.Callback]:
-    """Callbacks that a module needs, whatever the config lists: those that score it on the data."""
+    """Callbacks that a module needs beside those of the config, to score it on the data."""
     return [Evaluation(module, data)] if isinstance(module, Adapter) else []
 
 
 def _check_statistics(settings: Mapping[str, Any], data: Any) -> None:
-    """Refuse batch normalisation by the statistics of a single example.
+    """Refuse batch normalisation over a single example.
 
     Raises:
-        ValueError: naming the key that makes batches of one.
+        ValueError: naming the key that gives batches of one example.
     """
     batch, parts = settings["batch"], data.microbatches
     why = f"batch={batch} comes in {parts} parts" if parts > 1 else f"batch={batch}"
@@ -107,19 +107,19 @@ def _check_statistics(settings: Mapping[str, Any], data: Any) -> None:
 def begin(
     settings: Mapping[str, Any], data: Any, module: L.LightningModule, folder: Path
 ) -> dict[str, float]:
-    """Train what is adapted, unless it was trained before; gives columns of the row about it.
+    """Train the source model unless it is cached, and return columns of the row about it.
 
     Args:
         settings: the run's config.
         data: the datamodule.
         module: of the run, untrained.
-        folder: of the run, which gets a table `rounds` of the federation, a line for each: losses
-            and accuracy, how many clients `answered`, and in `failures` which did not, and why.
+        folder: of the run; gets a table `rounds` with a line per federated round: losses, accuracy,
+            number of clients that `answered`, and `failures` with their reasons.
     """
     if not isinstance(module, Adapter):
         return {}
     sizes = asdict(data.prepare())
-    found = model_cache.source(
+    source = model_cache.source(
         partial(build, settings["model"], "model", **sizes),
         clients=data.clients,
         scored=data.source,
@@ -128,25 +128,25 @@ def begin(
         model={**identity.canonical_node(settings["model"]), **sizes},
         cache=SOURCES,
     )
-    module.load_source(found.state)
+    module.load_source(source.state)
     drop_parts(folder / ROUNDS, 0)
-    table = found.history.assign(failures=found.history["round"].map(_failures(found)))
+    table = source.history.assign(failures=source.history["round"].map(_failures(source)))
     write_part(folder / ROUNDS, {str(name): column for name, column in table.items()}, first=0)
-    return {"federation_failures": float(len(found.failures))}
+    return {"federation_failures": float(len(source.failures))}
 
 
 def _failures(source: Source) -> Callable[[int], str]:
-    """Which clients failed in a round, and why; empty if none did."""
+    """A function of the round: its failed clients with their reasons, as text."""
 
-    def said(number: int) -> str:
+    def listed(number: int) -> str:
         lines = source.failures[source.failures["round"] == number]
         return "; ".join(f"client {line.client}: {line.reason}" for line in lines.itertuples())
 
-    return said
+    return listed
 
 
 def adapts(module: L.LightningModule) -> bool:
-    """Whether a run is of interest before its first update, too."""
+    """Whether a run adapts, and is also validated before its first update."""
     return isinstance(module, Adapter)
 
 

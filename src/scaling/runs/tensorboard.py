@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run beside its curves: settings, final numbers, panels."""
+"""Settings, final numbers and panels of a run for TensorBoard."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ FINAL = (
 
 
 def begin(loggers: Iterable[Logger], hyperparameters: Mapping[str, Any]) -> None:
-    """Log what a run is, and the panels that show several curves together (`Custom Scalars`)."""
+    """Log a run's settings, and panels with several curves each (`Custom Scalars`)."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(dict(hyperparameters))
@@ -35,16 +35,16 @@ def conclude(
     *,
     diverged: bool,
 ) -> None:
-    """Log where a run ended, for the tab `HParams`.
+    """Log the final numbers of a run, for the tab `HParams`.
 
     Args:
-        loggers: of the run; those that are not TensorBoard's are passed over.
+        loggers: of the run; those that are not TensorBoard's are skipped.
         hyperparameters: as `hyperparameters` gives them.
         measured: column -> number, at the end of the run.
         diverged: a loss was not finite.
     """
-    known = {f"final/{name}": measured[name] for name in FINAL if name in measured}
-    final = {name: value for name, value in known.items() if math.isfinite(value)}
+    values = {f"final/{name}": measured[name] for name in FINAL if name in measured}
+    final = {name: value for name, value in values.items() if math.isfinite(value)}
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(
@@ -56,29 +56,29 @@ def conclude(
 def hyperparameters(
     settings: Mapping[str, Any], choices: Mapping[str, str], clip: float
 ) -> dict[str, Any]:
-    """The settings of a run as HParams takes them: finite numbers, and text.
+    """The settings of a run for HParams: finite numbers, and text.
 
-    HParams drops what is not finite, so no clipping is `clip_on` 0 and, as Lightning has it, a
-    `clip` of 0. It shows the first five names of the alphabet, which are to be the root keys.
+    HParams drops numbers that are not finite, so no clipping is `clip_on` 0 and, as in Lightning, a
+    `clip` of 0. HParams shows the first five names in alphabetical order; these are the root keys.
 
     Args:
         settings: the whole config of a run.
-        choices: the option that each config group took.
-        clip: ceiling on the gradient's norm; infinite for none.
+        choices: config group -> option.
+        clip: largest gradient norm; infinite for no clipping.
     """
-    bites = math.isfinite(clip)
-    found: dict[str, Any] = {
+    clips = math.isfinite(clip)
+    shown: dict[str, Any] = {
         "batch": settings["batch"],
         "lr": settings["lr"],
-        "clip": clip if bites else 0.0,
-        "clip_on": int(bites),
+        "clip": clip if clips else 0.0,
+        "clip_on": int(clips),
         "seed": settings["seed"],
     }
     for group in ("model", "data", "optimizer", "schedule", "adaptation", "federation"):
         if settings.get(group) is None:
             continue
-        found[f"settings/{group}"] = choices[group]
+        shown[f"settings/{group}"] = choices[group]
         for key, value in settings[group].items():
-            if value is not None and not key.startswith("_") and key not in found:
-                found[f"settings/{group}/{key}"] = value
-    return found
+            if value is not None and not key.startswith("_") and key not in shown:
+                shown[f"settings/{group}/{key}"] = value
+    return shown

@@ -1,4 +1,4 @@
-"""How many threads a run computes on, and what they do while they wait for each other."""
+"""Number of threads of a run, and their behaviour while they wait for each other."""
 
 import contextlib
 import os
@@ -6,26 +6,26 @@ from collections.abc import Iterator
 
 
 def sleep_while_waiting() -> None:
-    """Let the threads of OpenMP sleep where they wait, unless the environment says otherwise.
+    """Let OpenMP threads sleep while they wait, unless the environment says otherwise.
 
-    By default they spin, so that a process beside another one, which slows one of its threads
-    down, burns the machine at every barrier. To be called before torch is imported, which is when
-    it is read; processes that are started later inherit it.
+    By default they spin, which wastes CPU time at every barrier if another process slows down one
+    of the threads. Call it before torch is imported, which reads the setting; child processes
+    inherit it.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def number(given: int | None, *, work: float, worth: float, most: int) -> int:
-    """Threads of a run; a function of its config, and of no measurement.
+    """Threads of a run; depends on its config only, not on measurements.
 
-    A step of a small model is over before threads have met at its barriers, and gains nothing by a
-    second one.
+    A step of a small model is shorter than the synchronisation of threads, and gains nothing from
+    a second one.
 
     Args:
-        given: what the config says; None leaves it to the work.
+        given: from the config; None chooses by the work.
         work: weights x examples x positions of a forward pass.
-        worth: work from which more than one thread pays.
-        most: threads that this process may have, where it pays.
+        worth: work from which a run uses more than one thread.
+        most: threads from there on.
     """
     if given is not None:
         return given
@@ -34,7 +34,7 @@ def number(given: int | None, *, work: float, worth: float, most: int) -> int:
 
 @contextlib.contextmanager
 def on(threads: int) -> Iterator[None]:
-    """Compute on so many threads within, in torch."""
+    """Set torch's number of threads for the block."""
     import torch
 
     before = torch.get_num_threads()

@@ -15,7 +15,7 @@ from scaling.contracts.settings import is_setting, settings_of
 from scaling.storage.rows import run_folders
 
 NEEDED = ("batch", "lr")
-# Columns that a table may lack, what is assumed then, and how the warning says it.
+# Optional columns: the value that is assumed for a missing one, and its text in the warning.
 ASSUMED: dict[str, tuple[float | str, str]] = {
     "val_loss": (np.nan, "each lr is the best one of its batch size, its loss is not known"),
     "clip": (np.inf, "no clipping"),
@@ -49,7 +49,7 @@ def check_place(folder: Path, option: str) -> None:
 def rows_of(folder: str | Path) -> Path | None:
     """The file with the rows of an exported sweep; None for a folder of runs.
 
-    It is a .csv file, or `rows.csv` in a folder without runs.
+    Either a .csv file, or `rows.csv` in a folder without runs.
     """
     path = Path(folder)
     if path.suffix == ".csv":
@@ -58,15 +58,14 @@ def rows_of(folder: str | Path) -> Path | None:
 
 
 def unrounded(table: pd.DataFrame, *, settings: bool) -> pd.DataFrame:
-    """A table for a text file, in which counts, seeds and checksums keep all their digits.
+    """Convert a table for a text file so that counts, seeds and checksums keep all digits.
 
-    A column of whole numbers with gaps is one of floats in pandas, and would be rounded like a
-    measurement.
+    Pandas stores whole numbers with gaps as floats, which would be rounded like measurements.
 
     Args:
         table: the table to write.
-        settings: keep all digits of settings, too. Rows need them, because a rounded setting would
-            be another one; the lr of a fit is a measurement.
+        settings: keep all digits of settings, too. Rows need them, because a rounded setting is
+            another setting; the lr of a fit is a measurement.
     """
     floats = _floats(table)
     whole = [
@@ -82,7 +81,7 @@ def unrounded(table: pd.DataFrame, *, settings: bool) -> pd.DataFrame:
 
 
 def table(folder: str | Path, name: str) -> pd.DataFrame:
-    """Read a longer table of an exported sweep, such as `layer_epochs`; empty if there is none.
+    """Read a longer table of an exported sweep, such as `layer_epochs`; empty if absent.
 
     Raises:
         ValueError: if its file is damaged.
@@ -97,7 +96,7 @@ def table(folder: str | Path, name: str) -> pd.DataFrame:
 
 
 def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Export a sweep, its rows and longer tables, into a folder that can be read like the sweep.
+    """Export the rows and longer tables of a sweep to a folder that can be read like the sweep.
 
     Measurements are rounded to six digits in rows and to five in longer tables.
 
@@ -119,14 +118,14 @@ def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) 
 def read(path: Path, *, text: Sequence[str], known: Sequence[str]) -> pd.DataFrame:
     """Read a table with a line per run, exported by a report or written by another program.
 
-    A warning says what is assumed for missing columns that could change a conclusion, and which
-    columns are not used.
+    Warns about unused columns, and about missing ones whose assumed values could change a
+    conclusion.
 
     Args:
-        path: a CSV file with at least the columns `batch`, `lr` and `val_loss`; without the last,
-            each batch size has one line, with its best lr.
+        path: a CSV file with at least the columns `batch`, `lr` and `val_loss`; without `val_loss`
+            it must have one line for each batch size, with the best lr.
         text: columns of text; their gaps become None.
-        known: columns with a meaning here; so have all whose names have a dot.
+        known: columns that are used; those with a dot in their names are used, too.
 
     Raises:
         ValueError: if a column is missing or not numeric, the table is empty, a line is longer than
@@ -142,12 +141,12 @@ def read(path: Path, *, text: Sequence[str], known: Sequence[str]) -> pd.DataFra
         raise ValueError(f"{path} is a table without a row")
     if "val_loss" not in table and table["batch"].duplicated().any():
         raise ValueError(
-            f"{path} is not a table of runs: it has neither a column val_loss nor one best lr for "
+            f"{path} is not a table of runs: it has neither a column val_loss nor a single lr for "
             "each batch"
         )
     for key in (*NEEDED, "val_loss", "clip", "seed"):
         if key in table and not pd.api.types.is_numeric_dtype(table[key]):
-            raise ValueError(f"{path} has something else than numbers in its column {key}")
+            raise ValueError(f"{path} has values that are not numbers in its column {key}")
     table = table.assign(**{key: rounded_column(table[key]) for key in settings_of(table)})
     if "status" in table:
         table["status"] = _statuses(table["status"], path)
@@ -161,7 +160,7 @@ def read(path: Path, *, text: Sequence[str], known: Sequence[str]) -> pd.DataFra
         _name_unused(table, path, known)
     if lacking:
         assumed = "; ".join(f"{key}: {ASSUMED[key][1]}" for key in lacking)
-        warnings.warn(f"{path} lacks columns; taken for granted: {assumed}", stacklevel=3)
+        warnings.warn(f"{path} has missing columns; assumed: {assumed}", stacklevel=3)
     bad = {key: ~((table[key] > 0) & np.isfinite(table[key])) for key in NEEDED}
     bad["clip"] = table["clip"] <= 0
     for key, which in bad.items():
@@ -182,7 +181,7 @@ def read(path: Path, *, text: Sequence[str], known: Sequence[str]) -> pd.DataFra
 
 
 def _table(path: Path, text: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV file literally: in columns of text `NA` is text, and no field is shifted."""
+    """Read a CSV file literally: in columns of text `NA` is text, and fields are not shifted."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # fields beyond the header
@@ -208,7 +207,7 @@ def _table(path: Path, text: Sequence[str]) -> pd.DataFrame:
 
 
 def _name_unused(table: pd.DataFrame, path: Path, known: Sequence[str]) -> None:
-    """Warn of columns that vary and have no meaning here."""
+    """Warn about columns that vary but are not used."""
     unused = [
         str(key) for key in table
         if key not in known and "." not in str(key) and table[key].nunique(dropna=False) > 1
@@ -226,8 +225,8 @@ def _statuses(column: pd.Series, path: Path) -> pd.Series:
     statuses = column.fillna("done").astype(str).str.strip().str.lower()
     if unknown := sorted(set(statuses) - set(STATUSES)):
         raise ValueError(
-            f"{path} has the status {', '.join(unknown)}, which means nothing here; it must be one "
-            f"of {', '.join(STATUSES)}, or leave out the column, and every run with a loss is done"
+            f"{path} has the unknown status {', '.join(unknown)}; it must be one of "
+            f"{', '.join(STATUSES)}; without the column, every run with a loss is done"
         )
     return statuses
 
@@ -240,7 +239,7 @@ def _repeats(table: pd.DataFrame, path: Path) -> pd.Series:
     """Number the runs of each cell, to stand for seeds.
 
     Raises:
-        ValueError: if another column, which may be a setting, tells the runs of a cell apart.
+        ValueError: if the runs of a cell differ in another column, which may be a setting.
     """
     cell = [key for key in settings_of(table) if key != "seed"]
     groups = table.groupby(cell, dropna=False)

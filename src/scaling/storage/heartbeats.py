@@ -1,4 +1,4 @@
-"""The heartbeat of a running run: how far it is, for display."""
+"""The heartbeat of a running run: its progress, for display."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ FILE = ".beat.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Beat:
-    """The progress of a run; it says nothing about the result."""
+    """The progress of a run, for display only."""
 
     time: float  # when it was written, in seconds since the epoch
     step: int  # optimizer steps taken
@@ -22,9 +22,9 @@ class Beat:
 
 
 def write(folder: Path, *, step: int, steps: int | None = None, speed: float | None = None) -> None:
-    """Write the heartbeat, whole or not at all; a full disk is no reason to end a run.
+    """Write the heartbeat atomically; errors such as a full disk are ignored.
 
-    Not durable: losing one in a crash is harmless.
+    Not fsynced: losing one in a crash is harmless.
     """
     beat = Beat(time=time.time(), step=step, steps=steps, speed=speed)
     with contextlib.suppress(OSError), atomic_write(folder / FILE, durable=False) as draft:
@@ -32,7 +32,7 @@ def write(folder: Path, *, step: int, steps: int | None = None, speed: float | N
 
 
 def read(folder: Path) -> Beat | None:
-    """The last heartbeat of a run that has not ended; None if there is none."""
+    """The last heartbeat of a run that has not ended; None if absent."""
     try:
         return Beat(**json.loads((folder / FILE).read_text()))
     except (OSError, ValueError, TypeError):
@@ -40,7 +40,7 @@ def read(folder: Path) -> Beat | None:
 
 
 def outlived(folder: Path, row: Path) -> bool:
-    """Whether a heartbeat is newer than the row, so that a later attempt was killed.
+    """Whether a heartbeat is newer than the row, which means that a later attempt was killed.
 
     Args:
         folder: folder of the run.

@@ -1,4 +1,4 @@
-"""Locks: one process trains a run. The system releases the lock of a process that dies."""
+"""Locks, so that only one process trains a run. The system releases them if the process dies."""
 
 import contextlib
 import fcntl
@@ -46,10 +46,10 @@ def holder(folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def hold(folder: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the lock of `folder` while the block runs; give False if another process holds it.
+    """Hold the lock of `folder` while the block runs; yield False if another process holds it.
 
-    The lock is a `flock` on a file that names its holder. The file stays, because removing it would
-    let two processes lock two files of one name.
+    The lock is a `flock` on a file that names its holder. The file is never removed, because two
+    processes could then lock two files of the same name.
 
     Args:
         folder: made if missing.
@@ -71,8 +71,8 @@ def hold(folder: Path, *, wait: bool = False) -> Iterator[bool]:
 def _locked(file: IO[str]) -> bool:
     """Lock a file unless another process holds it.
 
-    `is_held` takes a shared lock for a moment, which is no reason to give up: while a shared lock
-    is granted no process holds the file.
+    Retries while `is_held` has a shared lock for a moment: if a shared lock is granted, no process
+    holds the file.
     """
     while not _granted(file, fcntl.LOCK_EX):
         if not _granted(file, fcntl.LOCK_SH):

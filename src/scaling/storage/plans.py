@@ -1,4 +1,4 @@
-"""Plans: the cells that each sweep command asked for, so that missing ones can be listed."""
+"""Plans: the cells of each sweep command, so that missing ones can be listed."""
 
 import datetime
 import json
@@ -73,7 +73,7 @@ class Lack(NamedTuple):
 
     command: str
     cells: int  # cells without a finished row
-    total: int  # cells that it asks for
+    total: int  # cells of the command
 
 
 def missing(plans: Iterable[Mapping[str, Any]], settled: set[tuple[Path, str]]) -> list[Lack]:
@@ -83,8 +83,8 @@ def missing(plans: Iterable[Mapping[str, Any]], settled: set[tuple[Path, str]]) 
 
     Args:
         plans: the plans, from `read`.
-        settled: folder of the study and name of each run that no command would train, because its
-            row is finished or corrupt.
+        settled: folder of the study and name of each run whose row is finished or corrupt, so that
+            no command would train it.
     """
     lacking: dict[tuple[Path, str], tuple[set[str], int]] = {}
     for plan in plans:

@@ -1,4 +1,4 @@
-"""The row of a run: one file, written whole or not at all."""
+"""The row of a run: one file, written atomically."""
 
 import contextlib
 import hashlib
@@ -43,7 +43,7 @@ class Row:
 
 
 def write_row(row: Row, folder: Path) -> None:
-    """Write a row into its run's folder, whole or not at all, with a checksum.
+    """Write a row into its run's folder atomically, with a checksum.
 
     Strict JSON has neither nan nor inf: nan is left out, and infinite numbers become the strings
     "inf" and "-inf".
@@ -57,13 +57,13 @@ def write_row(row: Row, folder: Path) -> None:
 
 
 def write_json(record: Mapping[str, Any], path: Path) -> None:
-    """Write a file of strict JSON, whole or not at all."""
+    """Write a file of strict JSON atomically."""
     with atomic_write(path) as draft:
         draft.write_text(json.dumps(record, indent=1, allow_nan=False))
 
 
 def read_row(folder: Path) -> Row | None:
-    """Read the row of a run's folder; None if it has none.
+    """Read the row of a run's folder; None if absent.
 
     Raises:
         ValueError: if the row is damaged, was edited, or has an unknown schema.
@@ -78,11 +78,11 @@ def read_row(folder: Path) -> Row | None:
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema not in READ:
         raise ValueError(
-            f"{path} has schema {schema}, and this version reads {' and '.join(map(str, READ))}; "
+            f"{path} has schema {schema}, but this version reads {' and '.join(map(str, READ))}; "
             f"read it with the version that wrote it, or {_REMEDY}"
         )
     if record.pop("checksum", None) != _checksum(record):
-        raise ValueError(f"{path} is not what was written (its checksum differs); {_REMEDY}")
+        raise ValueError(f"{path} was changed (its checksum differs); {_REMEDY}")
     return Row(**record | {part: _loose(record[part]) for part in ("config", "measured")})
 
 
@@ -95,7 +95,7 @@ def _checksum(record: Mapping[str, Any]) -> str:
 
 
 def strict(value: Any) -> Any:
-    """A value in strict JSON; mappings lose entries that are nan."""
+    """Convert a value to strict JSON; nan entries of mappings are dropped."""
     if isinstance(value, Mapping):
         return {
             str(key): strict(entry)
@@ -121,7 +121,7 @@ def _loose(value: Any) -> Any:
 
 
 def run_folders(folder: Path) -> Iterator[Path]:
-    """Folders with a row, in order of their names; runs hold no other runs."""
+    """Folders with a row, sorted by name; folders inside a run are not searched."""
     if (folder / ROW_FILE).is_file():
         yield folder
         return

@@ -11,9 +11,9 @@ from scaling.storage.rows import ROW_FILE, Row, read_row
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is: the status of its row, `missing` without one, or `held` by another process.
+    """The state of a run: status of its row, `missing` without one, or `held` by another process.
 
-    A corrupt row is never overwritten, so that nothing is lost.
+    A corrupt row is never overwritten.
     """
 
     status: Status | Literal["missing", "held"]
@@ -31,15 +31,15 @@ class RunState:
 
 
 def state_of(row: Row) -> RunState:
-    """Give the state of a run from its row."""
+    """Return the state of a run from its row."""
     lines = (row.error or "").strip().splitlines()
     return RunState(row.status, lines[0] if lines else "", row)
 
 
 def read_state(folder: Path) -> RunState:
-    """Give the state of a run from its folder.
+    """Return the state of a run from its folder.
 
-    One that was begun again after its row was written, and then killed, is `interrupted`.
+    A run that was started again after its row was written, and then killed, is `interrupted`.
     """
     try:
         row = read_row(folder)

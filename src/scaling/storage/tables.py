@@ -12,7 +12,7 @@ from scaling.contracts.atomic_write import atomic_write
 
 
 def write_part(folder: Path, columns: Mapping[str, ArrayLike], first: int) -> None:
-    """Write one part of a table, whole or not at all.
+    """Write one part of a table atomically.
 
     Args:
         folder: folder of the table; made if missing.
@@ -25,7 +25,7 @@ def write_part(folder: Path, columns: Mapping[str, ArrayLike], first: int) -> No
 
 
 def read_parts(folder: Path) -> pd.DataFrame:
-    """Read a whole table in row order; empty if there is none.
+    """Read a whole table in row order; empty if absent.
 
     Raises:
         ValueError: if a part is damaged.
@@ -64,12 +64,12 @@ class Recorder:
     Args:
         folder: folder of the parts; rows of an earlier table beyond `keep` are removed.
         rows_per_part: rows after which a part is written; `flush` writes the rest.
-        keep: rows of an earlier table to continue; a part must end with them. If there is no part
-            at all, as in a new folder that a logger made for the resumed fit, the table begins with
-            the resumed rows, with a warning.
+        keep: rows of an earlier table to continue; a part must end with them. If there are no
+            parts, as in a new folder that a logger made for the resumed fit, warns and begins the
+            table with the resumed rows.
 
     Raises:
-        ValueError: if there are parts, and they do not hold exactly these rows.
+        ValueError: if there are parts, but not with exactly these rows.
     """
 
     def __init__(self, folder: Path, *, rows_per_part: int, keep: int = 0):
@@ -86,7 +86,7 @@ class Recorder:
             )
             keep = 0
         if len(earlier) != keep:
-            raise ValueError(f"{folder} has {len(earlier)} rows where {keep} are to be kept")
+            raise ValueError(f"{folder} has {len(earlier)} rows, but must have {keep} to continue")
         if keep:
             self._chunks = {str(name): [earlier[name].to_numpy()] for name in earlier}
             self.rows = self.written = keep

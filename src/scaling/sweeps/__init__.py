@@ -1,1 +1,1 @@
-"""Many runs: the command, what it says, and where its cells are trained."""
+"""Sweeps: the command, its output, and the executors that train its cells."""

@@ -1,4 +1,4 @@
-"""The command line of `python -m scaling.train`: what was typed, checked, as cells."""
+"""The command line of `python -m scaling.train`, which is checked and turned into cells."""
 
 import contextlib
 import logging
@@ -28,12 +28,12 @@ TRACEBACK_WANTED = os.environ.get(FULL_ERROR) == "1"
 
 
 def main() -> None:
-    """The command line of `python -m scaling.train`; leaves with the exit code of the command."""
+    """Run the command line of `python -m scaling.train` and exit with its exit code."""
     signals.listen()
     if {"-h", "--help"} & set(sys.argv):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads the help may leave early
-    logging.raiseExceptions = False  # who reads the lines may leave early
-    os.environ[FULL_ERROR] = "1"  # Hydra then raises, where it would leave with 1 by itself
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may end first
+    logging.raiseExceptions = False  # for the same reason
+    os.environ[FULL_ERROR] = "1"  # let Hydra raise instead of exiting with 1
     with _refusals():
         _check_typed(sys.argv[1:])
         _single()
@@ -42,8 +42,8 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(FOLDER), config_name="config")
 def _single(composed: DictConfig) -> None:
-    """What Hydra calls for a single run; a sweep arrives in `multirun` instead."""
-    from scaling.sweeps import sweep  # imports torch, which --help need not wait for
+    """Train a single run; Hydra calls `multirun` for a sweep."""
+    from scaling.sweeps import sweep  # imported here to keep --help quick
 
     with _refusals():
         full = HydraConfig.get()
@@ -53,12 +53,12 @@ def _single(composed: DictConfig) -> None:
         code = sweep.train_cells([cell], launcher=None, alone=alone)
     if alone:
         sys.exit(code)
-    if code > 128:  # else a sweeper or a launcher of Hydra's own goes on with the next
+    if code > 128:  # else Hydra's own sweeper or launcher continues with the next
         raise Interrupted(code - 128)
 
 
 def _check_typed(words: Sequence[str]) -> None:
-    """Stop before Hydra makes the folders that are typed, which nothing would be written to."""
+    """Refuse typed folders before Hydra creates them, because nothing would be written there."""
     keys = tuple(f"hydra.{path}" for path in checks.UNUSED)
     typed = [word for word in (word.lstrip("+") for word in words) if word.startswith(keys)]
     node: Any = OmegaConf.to_container(OmegaConf.from_dotlist(typed))
@@ -66,12 +66,12 @@ def _check_typed(words: Sequence[str]) -> None:
 
 
 def _check_mode(full: Any) -> None:
-    """Stop a command that would silently ignore what it sets: the grid of a single run, folders."""
+    """Refuse a command that sets what has no effect: folders, or the grid of a single run."""
     checks.check_hydra(OmegaConf.to_container(full, resolve=False))  # type: ignore[arg-type]
     grid = [key for key in ("params", "pairs", "exclude") if full.sweeper.get(key)]
     if full.mode == RunMode.RUN and grid:
         raise ValueError(
-            f"hydra.sweeper.{grid[0]} is a grid, and this is a single run; add -m, or "
+            f"hydra.sweeper.{grid[0]} is a grid, but this is a single run; add -m, or "
             "`hydra: {mode: MULTIRUN}` to the experiment"
         )
 
@@ -83,7 +83,7 @@ def multirun(
     grid: Mapping[str, Any],
     launcher: Launcher,
 ) -> None:
-    """What Hydra's sweeper calls for a grid; see `scaling.config.grid`."""
+    """Train a grid; called by Hydra's sweeper, see `scaling.config.grid`."""
     from scaling.sweeps import sweep
 
     checks.check_hydra(OmegaConf.to_container(master.hydra, resolve=False))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a sweep says of itself: before it trains, cell by cell, and at its end."""
+"""Console output of a sweep: before training, for each cell, and at the end."""
 
 import contextlib
 import shlex
@@ -27,15 +27,15 @@ def command() -> str:
 
 
 def labels(asked: Sequence[Cell]) -> dict[Path, str]:
-    """What sets each cell of a command apart: its root keys, and whatever else is swept."""
+    """Label each cell of a command by its root keys and other swept keys."""
     typed = {cell.folder: set(cell.overrides) for cell in asked}
     common = set.intersection(*typed.values())
-    found = {}
+    by_folder = {}
     for cell in asked:
         more = sorted(typed[cell.folder] - common)
         more = [word for word in more if word.partition("=")[0] not in ROOT_KEYS]
-        found[cell.folder] = ",".join([cell.name.rsplit("-", 1)[0], *more])
-    return found
+        by_folder[cell.folder] = ",".join([cell.name.rsplit("-", 1)[0], *more])
+    return by_folder
 
 
 def announce(
@@ -44,18 +44,18 @@ def announce(
     at_a_time: int | None,
     labels: Mapping[Path, str],
 ) -> None:
-    """Print what a command would train, and about how long that takes."""
+    """Print what a command would train, and about how long it takes."""
     chosen = {cell.folder for cell in todo}
     for folder, state in states.items():
         digest = folder.name.rsplit("-", 1)[1]
-        said = " ".join(str(state).split())  # a corrupt row may be reported in several lines
-        print(f"{'train' if folder in chosen else 'keep '}  {labels[folder]}-{digest}  ({said})")
-    said = f", {at_a_time} at a time" if at_a_time else ""
-    print(f"{len(todo)} of {len(states)} cells would be trained{said}")
+        status = " ".join(str(state).split())  # a corrupt row may be reported in several lines
+        print(f"{'train' if folder in chosen else 'keep '}  {labels[folder]}-{digest}  ({status})")
+    number = f", {at_a_time} at a time" if at_a_time else ""
+    print(f"{len(todo)} of {len(states)} cells would be trained{number}")
     studies = {folder.parent for folder in states if any(folder.parent.glob(f"*/{ROW_FILE}"))}
     if not studies:
         if todo:
-            print("how long is not known before a run of this study has ended")
+            print("the duration is not known before a run of this study has ended")
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # corrupt rows are named in the list
@@ -68,9 +68,9 @@ def announce(
 
 
 def superseded(todo: Sequence[Cell]) -> list[str]:
-    """Why cells that an earlier version finished are trained again, in a line for each study.
+    """One line for each study with cells that an earlier version finished, which train again.
 
-    The identity of such a row cannot be compared with that of a cell, so its settings are.
+    Compares settings, because the identities of such rows do not match those of cells.
     """
     lines = []
     for study in dict.fromkeys(cell.folder.parent for cell in todo):
@@ -83,26 +83,26 @@ def superseded(todo: Sequence[Cell]) -> list[str]:
         if again := sum(cell.digest in known for cell in members):
             lines.append(
                 f"{study}: {again} of {len(members)} cells to train have rows of an earlier "
-                "version of this program, which did not know runs by the content of their data; "
-                "they are trained again, and the old rows stay beside the new ones (another "
-                "study=... keeps them apart)"
+                "version of this program, which did not identify runs by the content of their "
+                "data; they are trained again, and the old rows are kept (use another study=... "
+                "to separate them)"
             )
     return lines
 
 
 def _old_rows(study: Path) -> Iterator[Row]:
-    """The finished rows of an earlier schema in a study; others are not read to their end."""
+    """The finished rows of an earlier schema in a study; other files are not read to the end."""
     for file in study.glob(f"*/{ROW_FILE}"):
-        with contextlib.suppress(OSError, ValueError):  # damaged; reading the study names it
+        with contextlib.suppress(OSError, ValueError):  # damaged rows are reported elsewhere
             with file.open() as beginning:
-                old = '"schema": 1' in beginning.read(30)  # which was its first key
+                old = '"schema": 1' in beginning.read(30)  # was its first key
             row = read_row(file.parent) if old else None
             if row and row.status in FINISHED:
                 yield row
 
 
 def _digest(settings: Mapping[str, Any], fingerprint: str) -> str | None:
-    """The digest that old settings would have today; None if they lack a key of today."""
+    """The digest of old settings in this version; None if they lack one of its keys."""
     try:
         return identity.digest(identity.canonical(settings, fingerprint))
     except (KeyError, TypeError, AttributeError):
@@ -110,7 +110,7 @@ def _digest(settings: Mapping[str, Any], fingerprint: str) -> str | None:
 
 
 class Pace:
-    """How fast a sweep goes, in training examples per second of the clock."""
+    """The speed of a sweep, in training examples per second of wall-clock time."""
 
     def __init__(self, todo: Sequence[Cell], labels: Mapping[Path, str]):
         self.labels = labels
@@ -119,11 +119,11 @@ class Pace:
         self.started = time.monotonic()
 
     def longest_first(self, todo: Sequence[Cell]) -> list[Cell]:
-        """Cells in an order that leaves no long one to the end, when the others have ended."""
+        """Sort cells by training examples, so that no long one runs alone at the end."""
         return sorted(todo, key=lambda cell: self.waiting[cell.folder], reverse=True)
 
     def line(self, cell: Cell, state: RunState) -> str:
-        """What is said of a cell when it ends, and the time left for the others."""
+        """The line for a cell that ended, with the time left for the others."""
         asked = self.waiting.pop(cell.folder)
         place = f"{self.total - len(self.waiting):{len(str(self.total))}d}/{self.total}"
         parts = [f"[{place}] {self.labels[cell.folder]}", str(state)]
@@ -157,8 +157,8 @@ def close(states: Mapping[Path, RunState], swept: bool) -> None:
         if (folder / run.TRACEBACK).exists() and state.status == "failed":
             print(f"  traceback in {folder / run.TRACEBACK}", file=sys.stderr)
     if again := sum(state.status != "corrupt" for state in undone.values()):
-        said = f"{again} of {len(states)} not done; to try again: {plans.again(command())}"
-        print(said, file=sys.stderr)
+        message = f"{again} of {len(states)} not done; to try again: {plans.again(command())}"
+        print(message, file=sys.stderr)
     for study in sorted({folder.parent for folder in states} if swept else ()):
         print(f"figures: python -m scaling.report {study}")
 

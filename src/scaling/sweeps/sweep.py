@@ -1,4 +1,4 @@
-"""A sweep: which cells of a command are to be trained, their training, how each ended."""
+"""A sweep: select the cells of a command to train, train them, and report how each ended."""
 
 import contextlib
 import json
@@ -29,15 +29,15 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
     """Train the cells of a command that are not finished, and print how each ended.
 
     Args:
-        asked: for by the command.
-        launcher: of a sweep; a single run has none and trains in this process.
-        alone: a single run is all that the command is for, and is shown with a bar.
+        asked: all cells of the command.
+        launcher: of a sweep; None for a single run, which trains in this process.
+        alone: the command is for this single run only, which gets a progress bar.
 
     Returns:
         the exit code of the command.
 
     Raises:
-        ValueError: if a cell could not be trained, before any is.
+        ValueError: if a cell cannot be trained; raised before any is trained.
     """
     switches, swept = asked[0].config, launcher is not None
     states = {cell.folder: read_state(cell.folder) for cell in asked}
@@ -54,8 +54,8 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
     _prepare(asked, swept)
     if swept:
         done = sum(state.finished for state in states.values())
-        said = f", {at_a_time} at a time" if at_a_time else ""
-        log.info("%d cells: %d done before, %d to train%s", len(asked), done, len(todo), said)
+        number = f", {at_a_time} at a time" if at_a_time else ""
+        log.info("%d cells: %d done before, %d to train%s", len(asked), done, len(todo), number)
     try:
         code = _train_all(todo, states, executor, console.Pace(todo, labels), not swept)
         if alone or swept:
@@ -69,11 +69,11 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
 def _executor(
     launcher: Launcher | None, workers: int | None, *, asked: int, alone: bool
 ) -> Executor:
-    """Give the executor of a launcher; without one, cells train in this process.
+    """Return the executor of a launcher; without one, cells train in this process.
 
     Raises:
-        ValueError: for a launcher that cannot work here, and for `workers` with one of Hydra's own,
-            which has its own keys for that.
+        ValueError: for a launcher that cannot be used here, and for `workers` with one of Hydra's
+            own launchers, which have their own keys.
     """
     if launcher is None:
         return InProcess(bar=alone)
@@ -81,8 +81,8 @@ def _executor(
         return launcher.executor(workers, asked)
     if workers is not None:
         raise ValueError(
-            f"workers={workers} means nothing to {type(launcher).__name__}; set the keys of "
-            "hydra.launcher, or leave hydra/launcher=pool"
+            f"workers={workers} has no effect with {type(launcher).__name__}; set the keys of "
+            "hydra.launcher, or use hydra/launcher=pool"
         )
     return HydraLauncher(launcher)
 
@@ -94,7 +94,7 @@ def _train_all(
     pace: console.Pace,
     alone: bool,
 ) -> int:
-    """Train cells and note their states; gives 128 + the signal that stopped it, or 0."""
+    """Train cells and update their states; return 128 + the signal that stopped it, or 0."""
     states |= dict.fromkeys((cell.folder for cell in todo), RunState("missing"))
     held: list[Cell] = []
     ordered = todo if executor.at_a_time == 1 else pace.longest_first(todo)
@@ -104,8 +104,8 @@ def _train_all(
                 break
             if wait:
                 log.info("waiting for %d cells that other processes hold", len(held))
-            some, held = (held, []) if wait else (ordered, [])
-            with contextlib.closing(executor.train(some, wait=wait)) as training:
+            cells, held = (held, []) if wait else (ordered, [])
+            with contextlib.closing(executor.train(cells, wait=wait)) as training:
                 for cell, state in training:
                     states[cell.folder] = state
                     if state.status == "held":
@@ -115,10 +115,10 @@ def _train_all(
                     if cell.config["fail_fast"] and state.status == "failed":
                         return 0
             if alone:
-                break  # who asked for this run alone is told who has it
+                break  # a single run is not waited for; `close` prints that it is held
     except Interrupted as error:
         return 128 + error.signal
-    finally:  # those that were being trained when it ended early
+    finally:  # of cells that were being trained when it ended early
         for cell in todo:
             if states[cell.folder].status == "missing":
                 states[cell.folder] = read_state(cell.folder)
@@ -135,11 +135,11 @@ def _wanted(state: RunState, resume: str) -> bool:
 
 
 def _rehearse(todo: Sequence[Cell]) -> None:
-    """Build what each cell will build, once for all that differ in learning rate, clip or seed.
+    """Build the parts of each cell, once for all that differ in learning rate, clip or seed.
 
     Raises:
-        ValueError: for values that only the thing itself can judge, such as a batch larger than
-            the data.
+        ValueError: for values that only the built part can check, such as a batch larger than the
+            data.
     """
     built = set()
     for cell in todo:
@@ -153,7 +153,7 @@ def _rehearse(todo: Sequence[Cell]) -> None:
 
 
 def _prepare(asked: Sequence[Cell], swept: bool) -> None:
-    """Make the study's folder and leave the plan of a sweep in it.
+    """Create the study's folder and write the plan of a sweep into it.
 
     Raises:
         ValueError: if the folder cannot be written to.
@@ -181,7 +181,7 @@ def _prepare(asked: Sequence[Cell], swept: bool) -> None:
 
 @contextlib.contextmanager
 def _any_reader() -> Iterator[None]:
-    """Ignore a closed pipe, as of `head`, so that the exit code is that of the sweep."""
+    """Ignore a pipe closed by its reader, such as `head`, to keep the exit code of the sweep."""
     try:
         yield
         sys.stdout.flush()

@@ -1,1 +1,1 @@
-"""Where the cells of a sweep are trained: a pool, Slurm, or a launcher of Hydra."""
+"""Executors, which train the cells of a sweep: a pool, Slurm, or a launcher of Hydra."""

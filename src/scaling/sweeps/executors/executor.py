@@ -1,4 +1,4 @@
-"""What an executor is: the way in which the cells of a command are trained."""
+"""The protocol of executors, which train the cells of a command."""
 
 from collections.abc import Generator, Sequence
 from typing import Protocol, runtime_checkable
@@ -11,38 +11,38 @@ from scaling.storage.run_state import RunState
 class Executor(Protocol):
     """Trains cells, in this process or in others.
 
-    A launcher of ours (`OffersExecutor`) gives one to a sweep.
+    Launchers of this package (`OffersExecutor`) return one.
     """
 
     @property
     def at_a_time(self) -> int | None:
-        """How many cells train at a time; None where only a launcher knows."""
+        """Number of cells trained at a time; None if only the launcher knows."""
 
     @property
     def reports(self) -> bool:
-        """Whether cells come as they end, so that a line can be printed for each."""
+        """Whether each cell is yielded when it ends, so that a line can be printed for it."""
 
     def train(
         self, cells: Sequence[Cell], *, wait: bool
     ) -> Generator[tuple[Cell, RunState], None, None]:
         """Yield each cell with its state as it ends.
 
-        Closing the generator early interrupts the cells that are being trained; they write rows.
+        Closing the generator early interrupts the running cells, which then write rows.
 
         Args:
             cells: to train.
-            wait: for other processes that hold a cell, and then train what they left undone.
+            wait: wait for other processes that hold a cell, then train it if it is not done.
         """
 
 
 @runtime_checkable
 class OffersExecutor(Protocol):
-    """A launcher of Hydra's that trains cells which are checked already."""
+    """A Hydra launcher that trains cells that were already checked."""
 
     def executor(self, workers: int | None, cells: int) -> Executor:
-        """Give the executor of a sweep.
+        """Return the executor of a sweep.
 
         Args:
             workers: the root key of that name.
-            cells: that the command asks for, finished or not.
+            cells: number of cells of the command, finished or not.
         """

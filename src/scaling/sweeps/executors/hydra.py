@@ -1,4 +1,4 @@
-"""Cells through one of Hydra's own launchers, with what it can give."""
+"""Train cells with one of Hydra's own launchers."""
 
 import logging
 import time
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 class HydraLauncher:
-    """Train cells with a launcher of Hydra's, which composes each of them again.
+    """Train cells with one of Hydra's launchers, which composes each of them again.
 
-    It reports nothing until its end; one whose processes are killed may take the cells with it that
-    were still to come.
+    It reports nothing until all have ended. If its processes are killed, the remaining cells may
+    not be trained.
 
     Args:
         launcher: set up by Hydra.
@@ -34,9 +34,9 @@ class HydraLauncher:
     def train(
         self, cells: Sequence[Cell], *, wait: bool
     ) -> Generator[tuple[Cell, RunState], None, None]:
-        """Yield each cell that was begun, when the launcher is through with all of them.
+        """Yield each cell that was begun, after the launcher has ended.
 
-        Nothing with `wait`, for which such launchers have no way.
+        Yields nothing with `wait`, which such launchers cannot do.
         """
         if wait:
             return

@@ -1,7 +1,7 @@
-"""Processes that train cells side by side, each with its share of the machine.
+"""A pool of processes that train cells in parallel, each with its share of the machine.
 
-A pool outlives the death of any of its processes: the cell that one was training becomes a `failed`
-row, the next cell gets a new process. Processes die with their parent.
+If a process dies, its cell gets a `failed` row and the next cell a new process. Processes end with
+their parent.
 """
 
 import concurrent.futures
@@ -36,15 +36,15 @@ DEVICE = "CUDA_VISIBLE_DEVICES"
 
 
 def executor(workers: int | None, cells: int) -> Executor:
-    """Give the executor for so many cells: a process per GPU, else one per core.
+    """Return the executor for a number of cells: a process per GPU, else one per core.
 
-    Each has one thread, because small models leave threads waiting for each other: on 2 cores, 1, 2
-    and 3 processes took 186, 154 and 166 s for the quickstart (tests/benchmarks/sweep_cost.py).
+    Each has one thread, because threads of small models wait for each other: on 2 cores, 1, 2 and 3
+    processes took 186, 154 and 166 s for the quickstart (tests/benchmarks/sweep_cost.py).
 
     Args:
-        workers: processes; 0 is this one, which suits a debugger; None leaves it to the machine.
-        cells: that a command asks for, finished or not: a sweep that goes on with its last cells
-            gives each no more threads than it had before.
+        workers: processes; 0 is this one, for a debugger; None is one per GPU, else per core.
+        cells: number of cells of a command, finished or not, so that a sweep resumed for its last
+            cells gives each no more threads than before.
     """
     if workers is None:
         workers = len(devices()) or cores()
@@ -52,12 +52,12 @@ def executor(workers: int | None, cells: int) -> Executor:
 
 
 def cores() -> int:
-    """Number of cores that this process may use, which may be fewer than the machine has."""
+    """Number of cores that this process may use, which may be fewer than those of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def devices() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES would name them."""
+    """The GPUs that this process may use, by their names in CUDA_VISIBLE_DEVICES."""
     import torch
 
     if DEVICE in os.environ:
@@ -133,7 +133,7 @@ def _through_pool(
     pebble.CONSTS.term_timeout = GRACE
     futures: dict[concurrent.futures.Future, Cell] = {}
     try:
-        with contextlib.suppress(BrokenProcessPool, RuntimeError):  # it may break meanwhile
+        with contextlib.suppress(BrokenProcessPool, RuntimeError):  # it may break in the meantime
             for cell in todo:
                 futures[pool.schedule(_task, args=[cell, wait])] = cell
         pending = set(futures)
@@ -148,7 +148,7 @@ def _through_pool(
                 except BrokenProcessPool as error:
                     yield cell, error
             if not done and not pool.active:
-                break  # a broken pool forgets the cells that it had not yet looked at
+                break  # a broken pool drops the cells that it had not started
         begun = {cell.folder for future, cell in futures.items() if future not in pending}
         for cell in todo:
             if cell.folder not in begun:
@@ -167,13 +167,13 @@ def _task(cell: Cell, wait: bool) -> RunState:
     try:
         return train(cell, wait=wait, fresh=starts_fresh(cell) and not wait)
     except Interrupted:
-        os._exit(STOPPED)  # its row is written; no other cell may begin before the pool ends
+        os._exit(STOPPED)  # its row is written; start no other cell before the pool ends
     finally:
         _state.busy = False
 
 
 def _ended(cell: Cell, code: int) -> RunState:
-    """State of a cell whose process ended; a negative code is the signal that killed it."""
+    """State of a cell whose process ended; a negative exit code is the signal that killed it."""
     if code == STOPPED:
         return record_death(cell, None)
     why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -190,18 +190,18 @@ _state = _State()
 
 
 def _begin(parent: int, threads: int, gpus: list[str], slots: int) -> None:
-    """Prepare a process of the pool: its end, its device and its threads."""
+    """Prepare a process of the pool: its exit, its device and its threads."""
     import torch
 
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     if gpus:
-        os.environ[DEVICE] = _own(gpus, slots)
+        os.environ[DEVICE] = _claimed(gpus, slots)
     torch.set_num_threads(threads)
     signal.signal(signal.SIGTERM, _interrupt)
 
 
-def _own(gpus: list[str], slots: int) -> str:
-    """Claim a GPU that at most `slots` processes of this machine share, until this one ends."""
+def _claimed(gpus: list[str], slots: int) -> str:
+    """Claim a GPU until this process ends; at most `slots` processes of this machine share it."""
     place = Path(tempfile.gettempdir(), f"scaling-{os.getuid()}")
     for slot, gpu in itertools.cycle(itertools.product(range(slots), gpus)):
         if locks.keep(place / f"gpu-{gpu}-{slot}.lock"):
@@ -217,7 +217,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """End this process when its parent has ended, for whatever reason."""
+    """End this process when its parent has ended."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

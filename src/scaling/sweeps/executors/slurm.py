@@ -1,4 +1,4 @@
-"""Slurm jobs: one trains a cell, and resumes elsewhere when it is preempted."""
+"""Slurm jobs, one for each cell, which resume on another node after preemption."""
 
 import os
 import subprocess
@@ -20,10 +20,10 @@ from scaling.storage import plans
 from scaling.storage.run_state import RunState
 from scaling.sweeps.executors.pool import GRACE, cores
 
-JOBS = "jobs"  # below the study's plans: what submitit and the jobs themselves write
-ARRAY = 1000  # jobs of one array; Slurm takes 1,001 unless it was told otherwise
+JOBS = "jobs"  # below the study's plans: files of submitit and of the jobs
+ARRAY = 1000  # jobs of one array; Slurm's default limit is 1,001
 CORES = "SLURM_CPUS_PER_TASK"
-EVERY = {"local": 0.2, "slurm": 5.0}  # seconds between two looks at the jobs
+EVERY = {"local": 0.2, "slurm": 5.0}  # seconds between two checks of the jobs
 
 
 class Slurm:
@@ -31,13 +31,13 @@ class Slurm:
 
     Args:
         workers: jobs at a time; None is 32 on a cluster and one per core on this machine.
-        cells: that a command asks for.
+        cells: number of cells of the command.
         cluster: `slurm`, or `local` for processes of this machine.
-        settings: what submitit is told of each job, in its own words.
+        settings: of each job, by submitit's parameters.
 
     Raises:
         ValueError: for 0 workers, which is the command's own process, for settings that submitit
-            refuses, or where there is no such cluster.
+            refuses, or if the cluster is not available.
     """
 
     reports = True
@@ -69,19 +69,19 @@ class Slurm:
         running: list[tuple[Cell, submitit.Job]] = []
         try:
             while waiting or running:
-                # an array limits by itself how many run, and two would run twice as many
+                # each array has its own limit, so two arrays would run twice as many jobs
                 room = self.at_a_time - len(running) if local else ARRAY * (not running)
-                some, waiting = waiting[:room], waiting[room:]
-                if some:
-                    with signals.held_back():  # every job that runs must be known, to be cancelled
+                submitted, waiting = waiting[:room], waiting[room:]
+                if submitted:
+                    with signals.held_back():  # running jobs must be known, to cancel them
                         with submitter.batch():
                             jobs = [
                                 submitter.submit(
                                     _Train(fresh=starts_fresh(cell), threads=threads), cell
                                 )
-                                for cell in some
+                                for cell in submitted
                             ]
-                        running += zip(some, jobs, strict=True)
+                        running += zip(submitted, jobs, strict=True)
                 time.sleep(EVERY[self.cluster])
                 for cell, job in [pair for pair in running if pair[1].done()]:
                     running.remove((cell, job))
@@ -126,7 +126,7 @@ class _Train:
 
     Args:
         fresh: start from the beginning, unless this job was requeued.
-        threads: for torch; None is as many as the job has cores.
+        threads: for torch; None is one per core of the job.
     """
 
     def __init__(self, *, fresh: bool, threads: int | None):
@@ -152,7 +152,7 @@ def _ended(cell: Cell, job: submitit.Job) -> RunState:
     """State of a cell whose job is over."""
     try:
         return job.result()
-    except Exception:  # submitit raises plain ones for whatever became of a job
+    except Exception:  # submitit raises various errors for a failed job
         return record_death(
             cell, f"its job {job.job_id} ended ({job.state}); log: {job.paths.stderr}"
         )
