@@ -194,7 +194,7 @@ def test_what_cannot_be_used_is_refused():
 
 
 def test_runs_of_tables_without_digests_are_told_by_their_settings():
-    with pytest.warns(UserWarning, match="assumed: "):
+    with pytest.warns(UserWarning, match="has missing columns"):
         both = results.read(PUBLISHED / "phase_3a.csv", PUBLISHED / "phase_3b.csv")
     pairs = {tuple(sorted(group.losses)) for group in replicates(both).groups}
     assert pairs == {(3.6625, 3.6934), (4.3904, 4.4777)}

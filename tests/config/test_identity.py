@@ -156,7 +156,7 @@ def test_numbers_of_tables_are_grouped_by_twelve_digits(tmp_path):
     table = pd.DataFrame({"batch": [8, 8], "lr": [0.3, 0.1 + 0.2], "val_loss": [2.0, 2.1]})
     table["model.dropout"] = [3 * 0.1, 0.3]
     table.to_csv(tmp_path / "mine.csv", index=False)
-    with pytest.warns(UserWarning, match="assumed: "):
+    with pytest.warns(UserWarning, match="has missing columns"):
         rows = results.read(tmp_path / "mine.csv")
     assert rows["lr"].nunique() == rows["model.dropout"].nunique() == 1
     assert rows["seed"].tolist() == [0, 1]  # repeats of one cell

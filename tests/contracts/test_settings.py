@@ -40,7 +40,7 @@ def test_a_kept_table_is_grouped_like_the_runs(tmp_path):
         }
     )  # fmt: skip
     table.to_csv(tmp_path / "theirs.csv", index=False)
-    with pytest.warns(UserWarning, match="assumed: "):
+    with pytest.warns(UserWarning, match="has missing columns"):
         rows = results.read(tmp_path / "theirs.csv")
     assert rows["seed"].tolist() == [0, 1]  # repeats of one cell
     assert [title for title, _ in by_setting(rows)] == [""]

@@ -33,7 +33,7 @@ def test_one_grid_in_two_folders_shows_its_noise(tmp_path):
 
 
 def test_the_published_pairs_are_found():
-    with pytest.warns(UserWarning, match="assumed: "):
+    with pytest.warns(UserWarning, match="has missing columns"):
         rows = results.read(
             KEPT / "published" / "phase_3a.csv", KEPT / "published" / "phase_3b.csv"
         )
