@@ -75,7 +75,7 @@ def test_the_distance_is_that_of_all_coordinates_in_a_row_and_pulls_back():
 
 def test_a_distance_to_nowhere_is_refused():
     found = adapted_parameters(network(), "head")
-    with pytest.raises(ValueError, match="the source lacks 3.bias, 3.weight"):
+    with pytest.raises(ValueError, match="the source has no 3.bias, 3.weight"):
         squared_distance(found, {})
     with pytest.raises(ValueError, match="no parameters"):
         squared_distance({}, found)

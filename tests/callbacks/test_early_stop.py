@@ -110,11 +110,11 @@ def test_a_metric_that_nobody_logs_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"guard": "query_accuracy"}, "guard=query_accuracy takes labels"),
-        ({"loss": "val_loss"}, "loss=val_loss takes labels"),
-        ({"loss": "query_loss_se"}, "loss=query_loss_se takes labels"),
-        ({"guard": "query_won"}, "guard=query_won takes labels"),
-        ({"guard": "source_lost"}, "guard=source_lost takes labels"),
+        ({"guard": "query_accuracy"}, "guard=query_accuracy uses labels"),
+        ({"loss": "val_loss"}, "loss=val_loss uses labels"),
+        ({"loss": "query_loss_se"}, "loss=query_loss_se uses labels"),
+        ({"guard": "query_won"}, "guard=query_won uses labels"),
+        ({"guard": "source_lost"}, "guard=source_lost uses labels"),
         ({"patience": 0}, "patience=0 must be at least 1 epoch"),
         ({"after": -1}, "after=-1 must be a number of epochs"),
         ({"least": float("nan")}, "least=nan must be finite"),

@@ -357,7 +357,7 @@ MISTAKES = {
     ),
     "a schedule that follows a loss": (
         *("schedule", {"code": ("ConstantLR\n", "ReduceLROnPlateau as ConstantLR\n")}),
-        "ReduceLROnPlateau must be an LRScheduler of torch that follows the step alone",
+        "ReduceLROnPlateau must be an LRScheduler of torch that depends on the step only",
     ),
     "a schedule of torch as it is": (
         *("schedule", {"yaml": ("mine.flat", "torch.optim.lr_scheduler.ConstantLR")}),

@@ -330,7 +330,7 @@ def test_windows_that_cannot_be_trained_on_are_refused(change, said):
         ({"strategy": "krum"}, "strategy=krum must be one of fedavg, fedprox, fedadam"),
         ({"backend": "dask"}, "backend=dask must be one of in_process, ray"),
         ({"strategy": "fedprox"}, "proximal_mu=null must be a number .* federation=fed"),
-        ({"proximal_mu": 0.1}, "proximal_mu=0.1 means nothing for strategy=fedavg; set it to null"),
+        ({"proximal_mu": 0.1}, "proximal_mu=0.1 has no effect with strategy=fedavg; set it to"),
         ({"strategy": "fedprox", "proximal_mu": -1.0}, "proximal_mu=-1.0 must be at least 0"),
         (flocks.ADAM | {"beta_2": 1.0}, r"beta_2=1.0 must be in \[0, 1\)"),
         (flocks.ADAM | {"tau": 0.0}, "tau=0.0 must be positive"),

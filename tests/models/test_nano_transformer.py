@@ -85,7 +85,7 @@ def test_the_output_shares_its_weights_with_the_embedding():
         ({"layers": 0}, "layers=0 must be at least 1"),
         ({"d_model": 0}, "d_model=0 must be at least 1"),
         ({"dropout": 1.0}, r"dropout=1.0 must lie in \[0, 1\)"),
-        ({"outputs": 10}, "needs as many outputs as inputs, got 10 and 11"),
+        ({"outputs": 10}, "needs equal inputs and outputs, got 11 and 10"),
     ],
 )
 def test_shapes_without_meaning_are_refused(changes, said):

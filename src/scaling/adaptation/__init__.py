@@ -1,1 +1,1 @@
-"""Test-time adaptation: losses, objective, module and its own callbacks."""
+"""Test-time adaptation: losses, objective, module and callbacks."""

@@ -35,7 +35,7 @@ class Costs(L.Callback):
         self._begin(module.device)
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.before = 0.0  # not called where a run is resumed within an epoch
+        self.before = 0.0  # not called if a run is resumed within an epoch
         self._begin(module.device)
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -51,7 +51,7 @@ class Costs(L.Callback):
             module.log("pass_memory_mib", self.peak / 2**20)
 
     def columns(self) -> dict[str, float]:
-        """Mean seconds and peak memory over the epochs; nothing that was not measured."""
+        """Mean seconds and peak memory over the epochs; missing if not measured."""
         seconds = {"pass_seconds": sum(self.epochs) / len(self.epochs)} if self.epochs else {}
         peak = self.most / 2**20
         return seconds | ({"pass_memory_mib": peak} if peak else {})

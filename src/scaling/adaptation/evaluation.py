@@ -25,14 +25,14 @@ class Evaluation(L.Callback):
     - `passes` over the query so far;
     - the scores of every split, such as `query_accuracy`;
     - `*_won` and `*_lost` of every split, in windows since the validation before the first pass;
-      missing if there was none;
-    - what the predictions of the query are like without labels (`prediction_measures`);
+      missing without that validation;
+    - measures of the query's predictions without labels (`prediction_measures`);
     - mean and standard deviation over the updates of the pass, such as `pass_loss` and
       `pass_loss_sd`; a single update has no standard deviation;
     - `resets` so far.
 
     An adapter that predicts one class for more than its `reset_above` of the query is reset after
-    the pass. This takes no labels.
+    the pass. This uses no labels.
 
     Args:
         adapter: the module that is trained.
@@ -89,12 +89,12 @@ class Evaluation(L.Callback):
         self.adapter.log_dict(measured)
 
     def columns(self) -> dict[str, int | float]:
-        """The evaluations that a row keeps beside the last one.
+        """The evaluations of the row beside the last one.
 
-        `before_*` is the source model; `statistics_*` the source model with batch-normalisation
-        statistics of the query, and nothing else changed; `oracle_*` the evaluation with the
-        largest accuracy on the query, the first of several, after `oracle_passes`. It needs labels,
-        so it is no method. `reset_passes` is when the adapter was last reset.
+        `before_*` is the source model; `statistics_*` the source model with only its
+        batch-normalisation statistics replaced by those of the query; `oracle_*` the evaluation
+        with the largest accuracy on the query, the first if several, after `oracle_passes`. It
+        uses labels, so it is not a method. `reset_passes` is when the adapter was last reset.
         """
         return self.summary
 
@@ -135,7 +135,7 @@ class Evaluation(L.Callback):
     def _statistics_scores(
         self, loaders: Mapping[str, Iterable[tuple[Tensor, ...]]]
     ) -> dict[str, float]:
-        """Scores of the network with the query's statistics; none without batch normalisation."""
+        """Scores of the network with the query's statistics; empty without batch normalisation."""
         if not normalises_batches(self.adapter.net):
             return {}
         net, device = copy.deepcopy(self.adapter.net), self.adapter.device

@@ -45,8 +45,8 @@ def normalised_diversity_loss(log_probs: Float[Tensor, "examples classes"]) -> F
 def class_weights(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor, " classes"]:
     """1 / pbar of each class, scaled to sum to K, so that rare predictions weigh more.
 
-    Gradients flow through the weights, as in the published study. A class that is hardly ever
-    predicted takes nearly all of the weight.
+    Gradients flow through the weights, as in the published study. A class that is almost never
+    predicted gets nearly all of the weight.
     """
     return log_probs.shape[1] * (-mean_log_probs(log_probs)).softmax(dim=0)
 
@@ -91,7 +91,7 @@ def below_margin(
         ValueError: for a margin that is not positive, or a single class, which has no entropy.
     """
     if not margin > 0:
-        raise ValueError(f"margin={margin} must be positive, or it keeps nothing; 0.4 is usual")
+        raise ValueError(f"margin={margin} must be positive to keep predictions; 0.4 is usual")
     return entropies(log_probs.detach()) < margin * _most(log_probs)
 
 

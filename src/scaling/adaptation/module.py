@@ -1,4 +1,4 @@
-"""What a step of adaptation without labels is."""
+"""The Lightning module of adaptation without labels."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
@@ -28,10 +28,9 @@ class Adapter(L.LightningModule):
     A batch is `(windows,)`, and an epoch is a pass over the query. Validation gives the logits of
     each batch; the callback `Evaluation` scores them, because no label reaches this module.
 
-    The gradients of the two terms of the objective are taken one by one, so that the cosine between
-    them can be reported. Their weighted sum, plus the gradient of the pull, is what callbacks and
-    the optimizer see. `reported` holds scalars of the last update. Dropout is off: nothing is
-    drawn.
+    The gradients of the two terms of the objective are computed separately, to report the cosine
+    between them. Callbacks and the optimizer see their weighted sum, plus the gradient of the pull.
+    `reported` holds scalars of the last update. Dropout is off: no random numbers are drawn.
 
     Args:
         net: the source model, which offers `logits(windows)`. It is changed in place.
@@ -43,7 +42,7 @@ class Adapter(L.LightningModule):
             with a running mean of the batches' statistics.
         pull: weight of the squared distance from the source in the loss; 0 for none.
         reset_above: return to the source, with a new optimizer, if a pass ends with more than this
-            share of the query predicted as one class; null never does. Takes no labels.
+            share of the query predicted as one class; null never does. Uses no labels.
         lr_rule: `fixed`, `linear` or `sqrt`: how the learning rate follows the batch of a pass.
         lr_reference: batch at which the learning rate is that of the run.
         sizes: gives the batch of a pass, counted from 0.
@@ -51,7 +50,7 @@ class Adapter(L.LightningModule):
         schedule: as for `Learner`; a function of the step alone.
 
     Raises:
-        ValueError: naming the parameter whose value is not allowed, or not for this network.
+        ValueError: naming the parameter whose value is invalid, or invalid for this network.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class Adapter(L.LightningModule):
         if reset_above is not None and not 0 < reset_above < 1:
             raise ValueError(f"reset_above={reset_above} must lie between 0 and 1")
         self.adapted = adapted_parameters(net, adapt)
-        scaled_lr(1.0, batch=sizes(0), reference=lr_reference, rule=lr_rule)  # refuses bad rules
+        scaled_lr(1.0, batch=sizes(0), reference=lr_reference, rule=lr_rule)  # checks the rule
         self.net: Any = net.requires_grad_(False)
         for parameter in self.adapted.values():
             parameter.requires_grad_(True)
@@ -99,12 +98,12 @@ class Adapter(L.LightningModule):
         self.lr_rule, self.lr_reference, self.sizes = lr_rule, lr_reference, sizes
         self.optimizer, self.schedule = optimizer, schedule
         self.source = copy.deepcopy(net.state_dict())
-        self.windows = self.taken = 0  # adapted on so far, and updates
+        self.windows = self.taken = 0  # windows used so far, and updates
         self.skipped = self.resets = 0
         self.reported: dict[str, Tensor] = {}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Adapter":
-        """Moves, such as that to a device, take the source along."""
+        """Move the source with the module, such as to a device."""
         self.source = {name: fn(tensor) for name, tensor in self.source.items()}
         super()._apply(fn, recurse)
         return self
@@ -129,7 +128,7 @@ class Adapter(L.LightningModule):
     def on_fit_start(self) -> None:
         if not self.windows:
             self._estimate_statistics()
-        self.net.train()  # until Lightning has looked for modules that were left in evaluation
+        self.net.train()  # Lightning warns about modules in eval mode
 
     def on_train_start(self) -> None:
         set_modes(self.net, batch_statistics=self.statistics == "batch")
@@ -160,7 +159,7 @@ class Adapter(L.LightningModule):
         return loss
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Set the gradient to the sum of those of the terms, and report how these relate."""
+        """Set the gradient to the sum of those of the terms; report their norms and cosine."""
         entropy, diversity = _gradients(self.terms, self.adapted)
         self.reported |= {
             "entropy_grad_norm": total_norm(list(entropy)),
@@ -186,7 +185,7 @@ class Adapter(L.LightningModule):
         """
         windows = self.query.to(self.device)
         with torch.inference_mode(False), torch.enable_grad():
-            net = copy.deepcopy(self.net)  # whose running statistics may move
+            net = copy.deepcopy(self.net)  # its running statistics may change
             if self.statistics == "query" and not self.windows:  # later the net has them
                 estimate(net, windows)
             set_modes(net, batch_statistics=self.statistics == "batch")
@@ -202,7 +201,7 @@ class Adapter(L.LightningModule):
         return logits
 
     def columns(self) -> dict[str, int | float]:
-        """Counts for the row; none before the first update."""
+        """Counts for the row; empty before the first update."""
         if not self.taken:
             return {}
         return {
@@ -225,7 +224,7 @@ class Adapter(L.LightningModule):
     def _total_gradient(
         self, terms: Terms, entropy: Iterable[Tensor], diversity: Iterable[Tensor], adapted: Named
     ) -> list[Tensor]:
-        """The gradient of the loss by `adapted` parameters, from the gradients of its terms."""
+        """The gradient of the loss for the `adapted` parameters, from those of its terms."""
         slope = self.objective.slope(terms)
         both = [slope * (a + terms.weight * b) for a, b in zip(entropy, diversity, strict=True)]
         if not self.pull:
@@ -243,7 +242,7 @@ class Adapter(L.LightningModule):
 
 
 def _gradients(terms: Terms, adapted: Named) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The gradients of the entropy and of the diversity term by `adapted` parameters."""
+    """The gradients of the entropy and the diversity term for the `adapted` parameters."""
     parameters = list(adapted.values())
     entropy = torch.autograd.grad(terms.entropy, parameters, retain_graph=True)
     return entropy, torch.autograd.grad(terms.diversity, parameters)

@@ -32,9 +32,9 @@ class Objective:
     - `entropy`: `mean`, or `class_weighted` as in `losses.class_weighted_entropy`, over the
       predictions that `margin` keeps.
     - `diversity`: `entropy` is -H(pbar), `normalised` is 1 - H(pbar) / log K, over all predictions.
-    - `weight` of the diversity loss. With `weight_ceiling` it grows where H(pbar) / log K falls
-      below `weight_threshold` (`losses.adaptive_weight`); null leaves it as it is.
-    - `floor`: a smaller sum is replaced by the floor and has no gradient; null for none.
+    - `weight` of the diversity loss. With `weight_ceiling` it grows if H(pbar) / log K falls below
+      `weight_threshold` (`losses.adaptive_weight`); null keeps it constant.
+    - `floor`: a smaller sum is replaced by the floor and has no gradient; null for no floor.
     - `margin`: learn only from predictions whose entropy is below this share of log K; null learns
       from all.
 
@@ -42,7 +42,7 @@ class Objective:
     mean H(p) - H(pbar) (SHOT, arXiv:2002.08546).
 
     Raises:
-        ValueError: naming the parameter whose value is not allowed.
+        ValueError: naming the parameter whose value is invalid.
     """
 
     entropy: str
@@ -65,8 +65,8 @@ class Objective:
         if given and given != adaptive:
             absent = sorted(adaptive - given)[0]
             raise ValueError(
-                f"{absent}=None must be a number where {sorted(given)[0]} is one; an "
-                "adaptive weight takes all three, or null for all"
+                f"{absent}=None must be a number if {sorted(given)[0]} is one; an "
+                "adaptive weight needs all three, or null for all"
             )
         if self.weight_threshold is not None and not 0 <= self.weight_threshold <= 1:
             raise ValueError(f"weight_threshold={self.weight_threshold} must lie between 0 and 1")
@@ -113,7 +113,7 @@ class Objective:
         )
 
     def loss(self, terms: Terms) -> Float[Tensor, ""]:
-        """What is minimised, the floor included."""
+        """The minimised loss, with the floor."""
         total = terms.entropy + terms.weight * terms.diversity
         return total if self.floor is None else total.clamp(min=self.floor)
 

@@ -1,4 +1,4 @@
-"""Which windows are predicted right, one by one."""
+"""Whether each window is predicted correctly."""
 
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ SPLITS = ("query", "val")  # the same windows for all runs of a fold and seed, s
 
 
 class Outcomes(L.Callback):
-    """Record at the end of a run which windows are predicted right, in the table `windows`.
+    """Record at the end of a run which windows are predicted correctly, in the table `windows`.
 
     One line per window of the query and of the held-out windows: its `split`, its number `window`,
-    and whether its predicted class was right `before` the first pass and `after` the last. Runs on
-    the same windows can then be compared window by window, as in McNemar's test.
+    and whether its prediction was correct `before` the first pass and `after` the last. Runs on the
+    same windows can then be compared window by window, as in McNemar's test.
 
     The predictions are those of the trainer's callback `Evaluation`.
     """

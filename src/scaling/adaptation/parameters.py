@@ -1,4 +1,4 @@
-"""Which parameters of a network are adapted, and their distance from the source."""
+"""Selection of the parameters to adapt, and their distance from the source."""
 
 from collections.abc import Mapping
 
@@ -64,12 +64,12 @@ def squared_distance(
         source: their values before adaptation, under the same names; other names are ignored.
 
     Raises:
-        ValueError: without parameters, or if the source lacks one of them.
+        ValueError: without parameters, or if one is missing in the source.
     """
     if not parameters:
         raise ValueError("a distance over no parameters is not defined")
     if absent := sorted(parameters.keys() - source.keys()):
-        raise ValueError(f"the source lacks {', '.join(absent)}; copy it from the same network")
+        raise ValueError(f"the source has no {', '.join(absent)}; copy it from the same network")
     moves = [value - source[name].detach() for name, value in parameters.items()]
     return torch.stack([move.square().sum() for move in moves]).sum()
 

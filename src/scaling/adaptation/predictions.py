@@ -1,4 +1,4 @@
-"""Measures of the predictions on a query that take no labels."""
+"""Measures of the predictions on a query, without labels."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -7,7 +7,7 @@ from scaling.adaptation import losses
 
 
 def prediction_measures(log_probs: Float[Tensor, "n classes"]) -> dict[str, float]:
-    """Confidence of the predictions on a whole query, and their spread over classes.
+    """Confidence of the predictions on a whole query, and their diversity over classes.
 
     - `entropy`: mean H(p), in nats.
     - `confidence`: mean of the largest probability.

@@ -1,4 +1,4 @@
-"""The gradient on a whole query, which mini-batches estimate with noise and bias."""
+"""The gradient norm on a whole query, which mini-batches estimate with noise and bias."""
 
 import math
 from typing import Any
@@ -11,11 +11,11 @@ class QueryGradient(L.Callback):
     """Log `query_grad_norm`, the L2 norm of the gradient on the whole query taken as one batch.
 
     It is measured before the first pass, after each pass that `every` divides, after the last
-    planned pass, and in the validation that ends a run; elsewhere it is nan. It costs as much as
-    an update on the whole query and changes nothing. Mini-batches have larger norms because they
-    hold few windows, and their diversity is another quantity: no formula removes both effects.
+    planned pass, and in the validation that ends a run; otherwise it is nan. It costs as much as an
+    update on the whole query and changes nothing. Mini-batches have larger norms because they hold
+    few windows, and their diversity is a different quantity: no formula corrects for both effects.
 
-    The module offers `query_gradient_norm()` and `passes`.
+    The module must have `query_gradient_norm()` and `passes`.
 
     Args:
         every: passes between measurements.

@@ -13,16 +13,15 @@ from scaling.contracts.atomic_write import atomic_write
 class Resumable(Checkpoint):
     """Save the whole state of a run every `seconds`, in one file that replaces the one before.
 
-    It saves after an optimizer step, when all other callbacks have seen it (Lightning calls
-    checkpoint callbacks last), and not between the last step of an epoch and its validation. So a
-    resumed run repeats nothing and skips nothing. The file is whole at any moment: it is written
-    under another name first.
+    It saves after an optimizer step, after all other callbacks (Lightning calls checkpoint
+    callbacks last), but not between the last step of an epoch and its validation. A resumed run
+    therefore repeats and skips nothing. The file is written atomically.
 
     Args:
         path: of the file.
-        seconds: least time between two saves; a killed run loses no more than that and a step.
-        threads: of the run, noted so that one that goes on elsewhere has as many, without which
-            sums would be rounded otherwise.
+        seconds: minimum time between two saves; a killed run loses at most that and a step.
+        threads: of the run; saved so that it resumes with the same number on any machine, because
+            sums are rounded differently otherwise.
     """
 
     def __init__(self, path: Path, *, seconds: float, threads: int):

@@ -9,13 +9,13 @@ from scaling.callbacks.optimizer_step import loss_of
 
 
 class Divergence(L.Callback):
-    """Stop training after a loss that is not finite; `step` then says which was the first.
+    """Stop training after a loss that is not finite; `step` is the first step with such a loss.
 
-    The losses are looked at after every step that `every` divides, in one copy from the device, so
-    that a resumed run looks, and stops, where one left alone would.
+    The losses are checked after every step that `every` divides, in one copy from the device, so
+    that a resumed run stops at the same step as an uninterrupted one.
 
     Args:
-        every: optimizer steps between looks.
+        every: optimizer steps between checks.
     """
 
     def __init__(self, *, every: int):

@@ -11,29 +11,29 @@ OF_PASS = "pass_"  # measured without labels
 
 
 class EarlyStop(L.Callback):
-    """Look at the validation after each epoch, and stop by one of two rules, or only watch.
+    """Stop by one of two rules on the validation after each epoch, or only record it.
 
-    - Collapse: the metric `guard` is below `least`, once more than `after` epochs are over. A
-      measure that collapses, such as the entropy of the mean prediction, falls below it for good.
+    - Collapse: the metric `guard` is below `least` after more than `after` epochs. A measure that
+      collapses, such as the entropy of the mean prediction, falls below it for good.
     - Patience: the metric `loss` has not been below its minimum for `patience` epochs.
 
-    After the last epoch that is planned there is nothing to stop, and no rule is asked.
+    The rules do not apply after the last planned epoch.
 
-    With `observe_only` training goes on; `columns` says all the same which rule would have stopped
-    it first, and when. A run that is stopped is as long as a rule that looks at it makes it: means
-    over runs then lack those that left.
+    With `observe_only` training continues; `columns` still has the rule that would have stopped it
+    first, and when. Without it the length of a run depends on its measurements, so means over runs
+    miss those that stopped.
 
     Args:
-        loss: name of a metric that is to fall.
+        loss: name of a metric that should decrease.
         patience: epochs without a new minimum.
         guard: name of a metric that must stay above `least`.
-        least: see there.
-        after: epochs that must be over before the guard counts.
-        observe_only: whether it only watches.
+        least: minimum of `guard`.
+        after: epochs before the guard applies.
+        observe_only: record without stopping.
 
     Raises:
         ValueError: for numbers of epochs that are not positive, a metric that is not logged, or one
-            that takes labels.
+            that uses labels.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class EarlyStop(L.Callback):
     ):
         for key, name in {"loss": loss, "guard": guard}.items():
             if name.endswith(LABELED) and not name.startswith(OF_PASS):
-                raise ValueError(f"{key}={name} takes labels, by which no adaptation may stop")
+                raise ValueError(f"{key}={name} uses labels, but adaptation must stop without them")
         if patience < 1:
             raise ValueError(f"patience={patience} must be at least 1 epoch")
         if after < 0:
@@ -69,7 +69,7 @@ class EarlyStop(L.Callback):
         self.best = min(loss, self.best)
         collapse = self.epochs > self.after and guard < self.least
         impatient = self.waited >= self.patience
-        over = trainer.global_step == trainer.max_steps  # as planned, whatever a rule says
+        over = trainer.global_step == trainer.max_steps  # as planned
         if (collapse or impatient) and not self.stopped and not over:
             self.stopped = {
                 "stopped_pass": float(self.epochs),
@@ -80,9 +80,9 @@ class EarlyStop(L.Callback):
             trainer.should_stop = True
 
     def columns(self) -> dict[str, float]:
-        """After which epoch, counted from 1, a rule stopped or would have, and which of them.
+        """The epoch, counted from 1, after which a rule stopped or would have, and which rule.
 
-        Without any, `stopped_pass` is missing and the others are 0.
+        If no rule applied, `stopped_pass` is missing and the others are 0.
         """
         return {"stopped_by_collapse": 0.0, "stopped_by_patience": 0.0} | self.stopped
 

@@ -15,10 +15,10 @@ MEASURES = ("val", "test", "train_accuracy", "query", "source", "pass", "resets"
 class Evaluations(L.Callback):
     """Record each validation in the table `epochs`, below the trainer's `log_dir`.
 
-    A row holds the epoch that was trained last, -1 before any, the optimizer steps taken so far,
-    and every metric of the module whose name begins as `MEASURES` do. A validation after the same
-    step says nothing new while it trains, and is left out; the one that ends a run replaces what it
-    measures again, because the module may have set its weights back since.
+    A row holds the epoch that was trained last (-1 before the first), the optimizer steps taken so
+    far, and every metric of the module whose name starts with one of `MEASURES`. A second
+    validation after the same step is skipped during training; at the end of a run it replaces the
+    metrics that it measures again, because the module may have reset its weights.
     """
 
     def __init__(self) -> None:
@@ -36,15 +36,15 @@ class Evaluations(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, module: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.epoch = trainer.current_epoch  # the trainer's own moves on before a last validation
+        self.epoch = trainer.current_epoch  # the trainer's is one higher in the last validation
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         again = trainer.global_step == self.step
         if trainer.sanity_checking or (again and trainer.state.fn == TrainerFn.FITTING):
             return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        found = {name: metrics[name] for name in metrics if name.startswith(MEASURES)}
-        if not found:
+        measured = {name: metrics[name] for name in metrics if name.startswith(MEASURES)}
+        if not measured:
             return
         self.rows -= again
         self.step = trainer.global_step
@@ -52,8 +52,8 @@ class Evaluations(L.Callback):
         before: dict[Any, Any] = {}
         if again:
             before = read_parts(_folder(trainer)).iloc[self.rows].to_dict()
-            found = {name: value for name, value in found.items() if not math.isnan(value)}
-        row = {name: [value] for name, value in (place | before | found | place).items()}
+            measured = {name: value for name, value in measured.items() if not math.isnan(value)}
+        row = {name: [value] for name, value in (place | before | measured | place).items()}
         write_part(_folder(trainer), row, first=self.rows)
         self.rows += 1
 

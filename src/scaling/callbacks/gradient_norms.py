@@ -31,8 +31,8 @@ AVERAGED = [name for name in MEASURED if "norm" in name]
 class ReportsSteps(Protocol):
     """A module that reports numbers of each optimizer step.
 
-    Its own `on_before_optimizer_step` may change the gradient: a step that moves nothing has the
-    number `skipped`.
+    Its `on_before_optimizer_step` may change the gradient; `skipped` marks steps that are not
+    taken.
     """
 
     reported: Mapping[str, Tensor]  # name -> scalar of the step just taken; always the same names
@@ -41,40 +41,40 @@ class ReportsSteps(Protocol):
 class GradientNorms(Recording):
     """Record each optimizer step in the table `steps`, below the trainer's `log_dir`.
 
-    Norms are L2 over all parameters of the optimizer that have a gradient. They are taken from the
-    accumulated, unscaled gradients, so accumulation and 16-bit precision do not change what they
-    mean. Post-clip is exact: for clipping by norm it is the pre-clip norm times the factor that
-    torch applies, for clipping by value it is measured on the clamped gradients.
+    Norms are L2 over all parameters of the optimizer that have a gradient. They are computed from
+    the accumulated, unscaled gradients, so they are comparable under accumulation and 16-bit
+    precision. Post-clip is exact: for clipping by norm it is the pre-clip norm times the factor
+    that torch applies, for clipping by value it is measured on the clamped gradients.
 
-    `update_norm` is the measured change of the parameters without the part that decoupled weight
-    decay (AdamW, or SGD without momentum) took, which is `decay_norm`; where decay runs through
-    the optimizer's state it cannot be told apart, so `update_norm` holds both and `decay_norm` is
-    missing. `lr` is that of the first parameter group. Steps that a gradient scaler skipped are
-    marked, not counted as clipped.
+    `update_norm` is the measured change of the parameters, without that by decoupled weight decay
+    (AdamW, or SGD without momentum), which is `decay_norm`. If decay goes through the optimizer's
+    state the two cannot be separated: `update_norm` then includes both and `decay_norm` is missing.
+    `lr` is that of the first parameter group. Steps that a gradient scaler skipped are marked, and
+    not counted as clipped.
 
-    `train_loss` is the mean loss of the step's micro-batches, each as `training_step` gave it; one
-    that gave none (None) does not count. With `accumulate_grad_batches=n` Lightning divides every
-    loss by n, also where an epoch, or `limit_train_batches`, ends within a group: such a step has a
-    gradient of m micro-batches divided by n, which is m / n times that of their mean loss. It is
-    that smaller gradient which is clipped and applied, and whose norms are recorded.
+    `train_loss` is the mean loss of the step's micro-batches, as returned by `training_step`; those
+    that return None are left out. With `accumulate_grad_batches=n` Lightning divides every loss by
+    n, even if an epoch, or `limit_train_batches`, ends within a group: the gradient of such a step,
+    with m micro-batches, is m / n times that of their mean loss. This smaller gradient is clipped
+    and applied, and its norms are recorded.
 
-    Norms are those at `on_before_optimizer_step` of this callback. Where the module has that hook,
-    or a callback that comes later, the gradient of some steps is looked at once more after the
-    step, and a warning says if it is not the one that was measured.
+    Norms are those at `on_before_optimizer_step` of this callback. If the module or a later
+    callback has that hook, the gradient of some steps is measured again after the step, and a
+    warning is given if it has changed.
 
     Numbers that a module reports (`ReportsSteps`) become columns, too.
 
     Read-only: training is bit-identical with or without it. Numbers stay on the device and are
-    copied once every `flush_every` steps. Steps whose number `log_every_n_steps` divides go to the
-    trainer's loggers as well; with 0 none does. It costs one copy of the parameters in memory and a
-    few passes over them, and measures what that takes.
+    copied once every `flush_every` steps. Steps that `log_every_n_steps` divides are also sent to
+    the trainer's loggers; 0 sends none. It costs one copy of the parameters in memory and a few
+    passes over them, whose time is recorded.
 
     Args:
         flush_every: optimizer steps between copies from the device.
 
     Raises:
-        ValueError: at the start of `fit`, for what it could not measure rightly: several
-            optimizers, manual optimization, or a module that clips in its own way.
+        ValueError: at the start of `fit`, for several optimizers, manual optimization, or a module
+            that overrides clipping, which it cannot measure correctly.
     """
 
     table = "steps"
@@ -105,7 +105,7 @@ class GradientNorms(Recording):
             )
 
     def start(self, state: Mapping[str, Any]) -> None:
-        self.others = _later_hooks(self)  # which may change gradients after they are measured
+        self.others = _later_hooks(self)  # that may change gradients after measurement
         self.clips: list[float] = []  # in force at each pending step; a callback may change it
         self.losses: list[Tensor] = []  # of the micro-batches since the last step
 
@@ -123,7 +123,7 @@ class GradientNorms(Recording):
         self.clamped = clamped_norm(step.gradients, self.clip) if by_value else None
 
     def measure(self, step: Step) -> Mapping[str, Tensor]:
-        """Give the step's numbers by tensor; totals are taken when they are copied."""
+        """Return the step's numbers by tensor; totals are computed when they are copied."""
         if self.others and step.number % (self.flush_every + 1) == 0 and step.scale == 1:
             self._look_again(step)  # about once a flush, and in even and odd steps
         self.clips.append(self.clip)
@@ -133,9 +133,9 @@ class GradientNorms(Recording):
         if isinstance(self.module, ReportsSteps):
             scalars |= {name: [x] for name, x in self.module.reported.items()}
         return {"norms": step.norms, "updates": step.updates, "weights": step.weights} | {
-            name: torch.stack([x.float().reshape(()).to(device) for x in some])
-            for name, some in scalars.items()
-            if some
+            name: torch.stack([x.float().reshape(()).to(device) for x in values])
+            for name, values in scalars.items()
+            if values
         }
 
     def rows(
@@ -160,12 +160,12 @@ class GradientNorms(Recording):
         return table
 
     def columns(self) -> dict[str, float]:
-        """This callback's part of the row: means over steps, and what it cost.
+        """This callback's columns of the row: means over steps, and its cost.
 
         `train_loss` is the mean over the last 5 % of steps, `clip_percent` the share of clipped
         steps among those that were not skipped, `clip_coefficient_cv` the coefficient's standard
         deviation over its mean, `statistics_percent` the share of the training time spent here
-        (on a GPU, of the time that the host spent here).
+        (on a GPU, the time of the host).
         """
         if self.recorder is None or not self.recorder.rows:
             return {}
@@ -185,7 +185,7 @@ class GradientNorms(Recording):
         return {name: float(value) for name, value in columns.items()}
 
     def _look_again(self, step: Step) -> None:
-        """Warn, once, if the gradient that a step was taken with is not the one measured before."""
+        """Warn, once, if the gradient of a step changed after it was measured."""
         if not step.gradients:
             return
         left = float(total_norm(step.gradients))
@@ -197,9 +197,9 @@ class GradientNorms(Recording):
         expected = float(measured)
         if not math.isclose(left, expected, rel_tol=1e-3, abs_tol=1e-12) and math.isfinite(left):
             warnings.warn(
-                f"the gradient of step {step.number} has norm {left:.4g}, and {expected:.4g} was "
+                f"the gradient of step {step.number} has norm {left:.4g}, but {expected:.4g} was "
                 f"measured before {' and '.join(self.others)} changed it: the columns of norms, "
-                "clipping and updates do not belong together; clip with "
+                "clipping and updates are inconsistent; clip with "
                 "Trainer(gradient_clip_val=...), or put GradientNorms last",
                 stacklevel=2,
             )
@@ -216,7 +216,7 @@ class GradientNorms(Recording):
     def _totals(
         self, measured: dict[str, np.ndarray], steps: Sequence[Step]
     ) -> dict[str, np.ndarray]:
-        """Give the columns `MEASURED` of some steps, then what the module reported of them."""
+        """Return the columns `MEASURED` of steps, then the numbers that the module reported."""
         clips, self.clips = np.array(self.clips[: len(steps)]), self.clips[len(steps) :]
         norms, updates, weights = (measured.pop(name) for name in ("norms", "updates", "weights"))
         clamped, losses = measured.pop("clamped", None), measured.pop("losses", None)
@@ -244,19 +244,19 @@ class GradientNorms(Recording):
 
 
 def _later_hooks(recording: Recording) -> list[str]:
-    """Hooks of others that run between the measurement of a gradient and its step."""
+    """Hooks of other parts that run between the measurement of a gradient and its step."""
     callbacks: list[L.Callback] = recording.trainer.callbacks  # type: ignore[attr-defined]
     later = callbacks[callbacks.index(recording) + 1 :]
     parts = [part for part in later if not isinstance(part, Recording)]
     hook = "on_before_optimizer_step"
     hooks = [part for part in parts if getattr(type(part), hook) is not getattr(L.Callback, hook)]
     module: Any = recording.module
-    own = getattr(type(module), hook) is not getattr(L.LightningModule, hook)
-    if own and not isinstance(module, ReportsSteps):
+    overridden = getattr(type(module), hook) is not getattr(L.LightningModule, hook)
+    if overridden and not isinstance(module, ReportsSteps):
         hooks.append(module)
     return [f"{type(part).__name__}.{hook}" for part in hooks]
 
 
 def _total(norms: np.ndarray) -> np.ndarray:
-    """Norm over all tensors of each step, from those of each tensor."""
+    """Norm over all tensors of each step, from the norms of the tensors."""
     return np.sqrt(np.square(norms, dtype=np.float64).sum(axis=1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Write a heartbeat: how far a run is."""
+"""Write a heartbeat: the progress of a run."""
 
 import time
 from pathlib import Path
@@ -14,7 +14,7 @@ class Heartbeat(L.Callback):
 
     Args:
         folder: of the run.
-        seconds: least time between two beats.
+        seconds: minimum time between two beats.
     """
 
     def __init__(self, folder: Path, *, seconds: float):

@@ -19,10 +19,10 @@ MEASURED = 4  # of a tensor in a step: gradient norm, its variance, norms of upd
 class LayerEpochs(Recording):
     """Record each epoch of every parameter tensor in the table `layer_epochs`.
 
-    Every optimizer step is measured, and an epoch's steps are summed up at its end; those of a
-    last, partial epoch at the end of `fit`. An interrupted fit leaves those of its open epoch to
-    its checkpoint. Gradients are accumulated, unscaled, and not yet clipped. There are two
-    variances, which do not compare:
+    Every optimizer step is measured, and the steps of an epoch are summarised at its end; those of
+    a last, partial epoch at the end of `fit`. If a fit is interrupted, the steps of its open epoch
+    are kept in the checkpoint. Gradients are accumulated, unscaled, and not yet clipped. There are
+    two variances, which are not comparable:
 
     - `mean`, `variance`, `q05`, `q50`, `q95`: over mini-batches, of the gradient's L2 norm. The
       variance is the unbiased one (n - 1), missing for a single mini-batch; quantiles are exact,
@@ -30,13 +30,13 @@ class LayerEpochs(Recording):
     - `coordinate_variance`: the mean over mini-batches of the variance over the tensor's
       coordinates.
 
-    `rms` is the mean over mini-batches of norm / sqrt(size), `update_to_weight` that of the
-    measured update, without what decoupled weight decay took, over the tensor before it, where the
-    tensor was not zero. `count` says how many mini-batches (optimizer steps) there were; those that
-    a gradient scaler skipped are none, and neither are steps in which the tensor had no gradient.
+    `rms` is the mean over mini-batches of norm / sqrt(size). `update_to_weight` is the mean ratio
+    of norms of the measured update, without decoupled weight decay, and of the tensor before it,
+    where that was not zero. `count` is the number of mini-batches (optimizer steps), without steps
+    that a gradient scaler skipped or in which the tensor had no gradient.
 
-    Read-only: training is bit-identical with or without it. Memory: four numbers of each tensor and
-    step of the open epoch, on the host, and in checkpoints.
+    Read-only: training is bit-identical with or without it. Memory: four numbers per tensor and
+    step of the open epoch, on the host and in checkpoints.
 
     Args:
         flush_every: optimizer steps between copies from the device.
@@ -56,7 +56,7 @@ class LayerEpochs(Recording):
     def start(self, state: Mapping[str, Any]) -> None:
         self.blocks = list(self.layers.values())
         self.numbers = {identity: number for number, identity in enumerate(self.layers)}
-        self.epoch = state.get("epoch", 0)  # that the steps below belong to
+        self.epoch = state.get("epoch", 0)  # of the steps below
         self.values = [state.get("values", torch.empty(MEASURED, 0)).numpy()]
         self.owners = [state.get("owners", torch.empty(0, dtype=torch.int64)).numpy()]
 
@@ -77,7 +77,7 @@ class LayerEpochs(Recording):
     def rows(
         self, measured: Mapping[str, np.ndarray], steps: Sequence[Step]
     ) -> Mapping[str, ArrayLike]:
-        """Keep the steps for the end of their epoch, less those that a gradient scaler skipped."""
+        """Keep the steps for the end of their epoch, without those that a scaler skipped."""
         values = np.stack(list(measured.values()))  # (measured, steps, tensors)
         if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
             values = values[:, np.isfinite(measured["norm"]).all(axis=1)]
@@ -95,7 +95,7 @@ class LayerEpochs(Recording):
         super().on_fit_end(trainer, module)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps, with the steps of the open epoch, which is no row yet."""
+        """Return the state for a checkpoint, with the steps of the open epoch."""
         if self.recorder is None:
             return self.resumed
         return super().state_dict() | {
@@ -105,7 +105,7 @@ class LayerEpochs(Recording):
         }
 
     def _close_epoch(self) -> None:
-        """Sum up the open epoch, if it has a step, and append its rows."""
+        """Summarise the open epoch, if it has a step, and append its rows."""
         self.flush()
         assert self.recorder is not None
         values, owners = np.concatenate(self.values, axis=1), np.concatenate(self.owners)
@@ -122,7 +122,7 @@ class LayerEpochs(Recording):
 
 
 def summary(layer: Layer, values: np.ndarray) -> dict[str, Any]:
-    """A tensor's row of an epoch, but for the epoch's number.
+    """A tensor's row of an epoch, without the epoch's number.
 
     Args:
         layer: the tensor.

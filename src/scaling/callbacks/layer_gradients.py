@@ -1,4 +1,4 @@
-"""Gradient and update statistics of every parameter tensor, every so many steps."""
+"""Gradient and update statistics of every parameter tensor at regular steps."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +14,11 @@ from scaling.callbacks.recording import Recording
 class LayerGradients(Recording):
     """Record every parameter tensor in the table `layers`, below the trainer's `log_dir`.
 
-    Statistics are those of the accumulated, unscaled gradient before clipping, over the coordinates
-    of each tensor: its L2 norm, the root of its mean square, its mean and its variance (over all
-    coordinates, hence not comparable with a variance over mini-batches). `update_to_weight` is the
-    norm of the measured update, without what decoupled weight decay took, over that of the tensor
-    before it; missing for a tensor of zeros. A parameter that two modules share appears once, under
-    its first name.
+    Statistics are of the accumulated, unscaled gradient before clipping, over the coordinates of
+    each tensor: L2 norm, root mean square, mean and variance (over coordinates, so not comparable
+    with a variance over mini-batches). `update_to_weight` is the norm of the measured update,
+    without decoupled weight decay, over that of the tensor before it; missing for a tensor of
+    zeros. A parameter shared by two modules appears once, under its first name.
 
     Read-only: training is bit-identical with or without it.
 

@@ -16,19 +16,19 @@ from scaling.gradients.norms import layer_norms, layer_spread
 
 
 class Step:
-    """An optimizer step, from just before it until just after, for every tensor that it moves.
+    """An optimizer step, from just before until just after it, for every tensor that it changes.
 
-    Everything is measured on the device when it is first asked for, and once. Gradients are the
-    accumulated ones before clipping, without the scale of 16-bit precision: `spread` must be asked
-    for in `on_before_optimizer_step`, `updates` after the step.
+    Everything is measured once, on the device, on first access. Gradients are accumulated, before
+    clipping, and without the scale of 16-bit precision. Access `spread` in
+    `on_before_optimizer_step`, and `updates` after the step.
 
     Args:
-        number: of the optimizer steps taken before.
-        epoch: in which it is taken.
+        number: of optimizer steps taken before.
+        epoch: of the step.
         lr: of the first parameter group.
-        tensors: that the step moves; there is at least one.
-        shares: what weight decay takes from each; nan where that cannot be told apart.
-        scale: that the gradients still carry.
+        tensors: that the step changes, at least one.
+        shares: share of each tensor that weight decay removes; nan if it cannot be separated.
+        scale: loss scale of the gradients.
         before: memory for a copy of the tensors.
     """
 
@@ -52,12 +52,12 @@ class Step:
         if scale != 1:
             self.norms = self.norms / scale
         kept = [1.0 if math.isnan(share) else 1 - share for share in shares]
-        if any(factor != 1 for factor in kept):  # where decay alone would lead
+        if any(factor != 1 for factor in kept):  # the result of decay alone
             torch._foreach_mul_(before, kept)
 
     @property
     def gradients(self) -> list[Tensor]:
-        """As they are now: before clipping, and with their scale, only until the step is taken."""
+        """The present gradients; until the step is taken, before clipping and with their scale."""
         return [tensor.grad for tensor in self.tensors if tensor.grad is not None]
 
     @cached_property
@@ -70,7 +70,7 @@ class Step:
 
     @cached_property
     def updates(self) -> Float[Tensor, " tensors"]:
-        """Norm of the measured change of each tensor, without what decoupled decay took."""
+        """Norm of the measured change of each tensor, without decoupled weight decay."""
         torch._foreach_sub_(self._before, self.tensors)
         return layer_norms(self._before)
 
@@ -81,11 +81,11 @@ class Step:
 
 
 def begin(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Step | None:
-    """The step that is about to be taken; None if there is nothing to move.
+    """The step that is about to be taken; None if no parameter has a gradient.
 
-    For `on_before_optimizer_step`, and under `torch.no_grad`. The first callback that asks has it
-    measured, and the others share the result. One copy of the parameters stays in memory as long
-    as the optimizer does.
+    Call it in `on_before_optimizer_step`, under `torch.no_grad`. The first callback that calls it
+    measures the step, and the others share the result. One copy of the parameters stays in memory
+    as long as the optimizer.
     """
     step = _LAST.get(optimizer)
     if step is not None and step.number == trainer.global_step and not step.taken:
@@ -110,9 +110,9 @@ def begin(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Step | None:
 
 
 def loss_of(trainer: L.Trainer, outputs: Any) -> Tensor | None:
-    """The loss of a batch as `training_step` gave it, from what `on_train_batch_end` is handed.
+    """The loss of a batch as returned by `training_step`, from outputs of `on_train_batch_end`.
 
-    Lightning has divided it by `accumulate_grad_batches`. None for a batch that had no loss.
+    Undoes Lightning's division by `accumulate_grad_batches`. None for a batch without a loss.
     """
     loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
     if loss is None:
@@ -122,9 +122,9 @@ def loss_of(trainer: L.Trainer, outputs: Any) -> Tensor | None:
 
 
 def decay_share(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> float:
-    """The share of its parameters that weight decay takes in a step of a parameter group.
+    """The share of its parameters that weight decay removes in a step of a parameter group.
 
-    nan where decay is not an exact factor on the parameters, apart from the gradient's part.
+    nan if decay is not a factor on the parameters, separate from the gradient's part.
     """
     share = float(group["lr"]) * group.get("weight_decay", 0.0)
     if isinstance(optimizer, torch.optim.SGD):
@@ -135,7 +135,7 @@ def decay_share(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> floa
 
 
 def remaining_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> float:
-    """The loss scale that gradients still carry, where the optimizer unscales them by itself."""
+    """The loss scale that gradients still have if the optimizer unscales them itself, else 1."""
     plugin = trainer.precision_plugin
     if not isinstance(plugin, MixedPrecision) or plugin.scaler is None:
         return 1.0
@@ -147,7 +147,7 @@ _LAST: WeakKeyDictionary[torch.optim.Optimizer, Step] = WeakKeyDictionary()
 
 
 def _memory(tensors: Sequence[Tensor], last: Step | None) -> list[Tensor]:
-    """Memory for a copy of tensors; that of the last step where it fits."""
+    """Memory for a copy of tensors; that of the last step if it had the same tensors."""
     if last is not None and [id(tensor) for tensor in last.tensors] == list(map(id, tensors)):
         return last._before
     return [torch.empty_like(tensor) for tensor in tensors]

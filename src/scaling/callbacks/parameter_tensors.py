@@ -1,4 +1,4 @@
-"""The parameter tensors of a module: what each is called, what it is, how large it is."""
+"""The parameter tensors of a module: name, kind and size of each."""
 
 from typing import NamedTuple
 
@@ -17,11 +17,11 @@ class Layer(NamedTuple):
 
 
 def kind(module: nn.Module, name: str) -> str:
-    """What a parameter is: weight, bias, norm or embedding.
+    """The kind of a parameter: weight, bias, norm or embedding.
 
     Args:
-        module: that owns the parameter.
-        name: of the parameter in it.
+        module: of the parameter.
+        name: of the parameter in the module.
     """
     if isinstance(module, NORMS):
         return "norm"
@@ -31,16 +31,16 @@ def kind(module: nn.Module, name: str) -> str:
 
 
 def layers(module: nn.Module) -> dict[int, Layer]:
-    """The parameters of a module by their identity; shared ones under their first name."""
-    found: dict[int, Layer] = {}
+    """The parameters of a module by their `id`; shared ones under their first name."""
+    by_id: dict[int, Layer] = {}
     for path, owner in module.named_modules():
         for name, parameter in owner.named_parameters(recurse=False):
             whole = f"{path}.{name}" if path else name
             layer = Layer(whole.removeprefix("net."), kind(owner, name), parameter.numel())
-            found.setdefault(id(parameter), layer)
-    return found
+            by_id.setdefault(id(parameter), layer)
+    return by_id
 
 
 def ratio(update: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Norm of an update over that of the tensor; nan for a tensor of zeros, as biases begin."""
+    """Norm of an update over that of the tensor; nan for a tensor of zeros, such as a new bias."""
     return np.divide(update, weight, out=np.full_like(update, np.nan), where=weight > 0)

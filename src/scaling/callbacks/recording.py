@@ -1,4 +1,4 @@
-"""The base of callbacks that record a statistic of optimizer steps in a table of the run."""
+"""Base class of callbacks that record a statistic of optimizer steps in a table of the run."""
 
 import contextlib
 import time
@@ -18,9 +18,9 @@ from scaling.callbacks.parameter_tensors import layers
 from scaling.contracts.limits import check_least
 from scaling.storage.tables import Recorder
 
-OTHERS = ("epochs", "windows", "rounds")  # tables of a run that are no recordings
+OTHERS = ("epochs", "windows", "rounds")  # tables of a run that are not recordings
 
-Layout = tuple[dict[str, int], tuple[int, ...]]  # name -> how many numbers; ids of the tensors
+Layout = tuple[dict[str, int], tuple[int, ...]]  # name -> count of numbers; ids of the tensors
 
 
 class Recording(L.Callback, ABC):
@@ -37,10 +37,9 @@ class Recording(L.Callback, ABC):
             def measure(self, step):
                 return {"mean": self.mean}
 
-    `scaling.table("gradient_means", "multirun/STUDY")` reads it. The base does the rest: it
-    measures each step once for all callbacks, keeps the numbers on the device and copies them every
-    `flush_every` steps, writes the table in parts, goes on with it when a run resumes, and measures
-    its own cost.
+    `scaling.table("gradient_means", "multirun/STUDY")` reads it. The base class measures each step
+    once for all callbacks, keeps the numbers on the device and copies them every `flush_every`
+    steps, writes the table in parts, continues it when a run resumes, and measures its own cost.
 
     Read-only: training is bit-identical with or without it.
 
@@ -51,7 +50,7 @@ class Recording(L.Callback, ABC):
     Raises:
         ValueError: at construction for `every` or `flush_every` below 1, or without a table; at the
             start of `fit` for several optimizers or devices, or a table that another callback
-            writes; while it trains for a number that is named like a column of every table.
+            writes; during training for a number with the name of a column of every table.
     """
 
     table: ClassVar[str]  # of the run's folder
@@ -66,17 +65,17 @@ class Recording(L.Callback, ABC):
         self.every, self.flush_every = every, flush_every
         self.recorder: Recorder | None = None  # from the start of `fit`
         self.resumed: dict[str, Any] = {}
-        self.step: Step | None = None  # one that has begun
+        self.step: Step | None = None  # that has begun
 
     def start(self, state: Mapping[str, Any]) -> None:
-        """Begin a fit, with what `state_dict` gave to its checkpoint; empty for a new one."""
+        """Begin a fit, with the state of `state_dict` from its checkpoint; empty for a new fit."""
 
     def before(self, step: Step) -> None:
-        """Look at the gradient before its step is taken."""
+        """Measure the gradient before its step is taken."""
 
     @abstractmethod
     def measure(self, step: Step) -> Mapping[str, Tensor]:
-        """Give the numbers of a step just taken, on any device.
+        """Return the numbers of a step just taken, on any device.
 
         Returns:
             name -> a scalar, or a number for each of `step.tensors`.
@@ -88,8 +87,8 @@ class Recording(L.Callback, ABC):
         """Turn measured numbers into rows of the table.
 
         Args:
-            measured: name -> numbers as `measure` gave them, of shape (steps, numbers).
-            steps: the steps; they all move the same tensors.
+            measured: name -> numbers from `measure`, of shape (steps, numbers).
+            steps: the steps; they all change the same tensors.
 
         Returns:
             column -> values; no column if there is nothing to append yet.
@@ -113,7 +112,7 @@ class Recording(L.Callback, ABC):
         }
 
     def check(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Refuse a fit that could be measured in part only.
+        """Refuse a fit that could be measured only in part.
 
         Raises:
             ValueError: for several optimizers or devices.
@@ -125,7 +124,7 @@ class Recording(L.Callback, ABC):
             )
 
     def columns(self) -> dict[str, float]:
-        """Give this callback's part of the row: its share of the training time, in percent."""
+        """This callback's columns of the row: its share of the training time, in percent."""
         if self.recorder is None:
             return {}
         return {self.cost or f"{self.table}_percent": 100 * self.seconds / self.lasted}
@@ -139,7 +138,7 @@ class Recording(L.Callback, ABC):
             rows_per_part=self.rows_per_part,
             keep=int(self.resumed.get("rows", 0)),
         )
-        self.pending: list[Tensor] = []  # numbers of a measured step each
+        self.pending: list[Tensor] = []  # numbers of each measured step
         self.steps: list[Step] = []  # of these numbers
         self.layout: Layout = ({}, ())
         self.step = None
@@ -183,7 +182,7 @@ class Recording(L.Callback, ABC):
         self._close()
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps; the rows that it counts are on disk before it is."""
+        """Return the state for a checkpoint, after writing the rows that it counts to disk."""
         if self.recorder is None:
             return self.resumed
         self._close()
@@ -210,7 +209,7 @@ class Recording(L.Callback, ABC):
             self.recorder.flush()
 
     def _check_table(self, trainer: L.Trainer) -> None:
-        """Refuse a table that another callback writes, too."""
+        """Refuse a table that another callback also writes."""
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         same = [c for c in callbacks if isinstance(c, Recording) and c.table == self.table]
         if len(same) > 1 or self.table in OTHERS:
@@ -220,7 +219,7 @@ class Recording(L.Callback, ABC):
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
-        """Add what a block takes to the cost of this callback."""
+        """Add the time of a block to the cost of this callback."""
         entered = time.perf_counter()
         yield
         self.seconds += time.perf_counter() - entered

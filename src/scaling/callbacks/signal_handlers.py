@@ -1,4 +1,4 @@
-"""Keep the signal handlers that were there before Lightning's."""
+"""Restore the signal handlers that Lightning replaces."""
 
 import signal
 import threading
@@ -11,8 +11,8 @@ NUMBERS = (signal.SIGTERM, signal.SIGUSR1)  # those that Lightning handles
 class OwnHandlers(L.Callback):
     """Keep the signal handlers from before the fit.
 
-    Lightning adds to each handler one that stops the fit at the end of a batch, also where the
-    program around it chose to ignore the signal.
+    Lightning adds a handler that stops the fit at the end of a batch, even if the program ignores
+    the signal.
     """
 
     def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
@@ -26,7 +26,7 @@ class OwnHandlers(L.Callback):
 
     def _restore(self) -> None:
         if threading.current_thread() is not threading.main_thread():
-            return  # where Lightning leaves them alone too
+            return  # Lightning does not set them there, either
         for number, handler in self.handlers.items():
             if handler is not None:
                 signal.signal(number, handler)

@@ -1,1 +1,1 @@
-"""Training by clients: what a client does, averaging, rounds, the cache of models."""
+"""Federated training: clients, averaging, rounds, and a cache of models."""

@@ -11,7 +11,7 @@ def average(
     """The mean of each array over clients, weighted by their numbers of examples.
 
     w = sum_k n_k w_k / sum_k n_k (McMahan et al., arXiv:1602.05629, algorithm 1), summed in double
-    precision. Arrays of integers or booleans are left out: the mean of a counter counts nothing.
+    precision. Arrays of integers or booleans are left out: the mean of a counter has no meaning.
 
     Args:
         clients: name -> array for each client, of the same names and shapes.

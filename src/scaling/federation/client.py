@@ -98,7 +98,7 @@ def train_locally(
         lr: learning rate.
         momentum: momentum of SGD; 0 for none.
         proximal_mu: weight mu of the proximal term; 0 for none.
-        draws: seed of the run, round and client, from which order and dropout follow.
+        draws: seed of the run, round and client, which determine order and dropout.
 
     Raises:
         FloatingPointError: if the loss or a weight is no longer finite.

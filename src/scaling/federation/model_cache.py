@@ -1,4 +1,4 @@
-"""A cache of federated models: each is trained once and shared by all runs that need it."""
+"""A cache of federated models, each trained once and shared by all runs that need it."""
 
 import contextlib
 import hashlib
@@ -39,15 +39,15 @@ def source(
     model: Mapping[str, Any],
     cache: Path,
 ) -> Source:
-    """A federated model from `cache`, trained first if it is not there.
+    """A federated model from `cache`; trained first if it is missing.
 
-    A process that needs a model which another one is training waits for it. The folder of a model
-    is named by a digest of all that can change it: windows, settings but `federation.backend`,
-    seed, `model`, and the versions of this package, torch and Flower. A damaged file is reported in
-    a warning, and the model is trained again.
+    If another process is training the model, waits for it. The folder of a model is named by a
+    digest of everything that can change it: windows, settings except `federation.backend`, seed,
+    `model`, and the versions of this package, torch and Flower. A damaged file is reported in a
+    warning, and the model is trained again.
 
     Args:
-        build: makes the network, whose weights follow from torch's global random state.
+        build: makes the network, with weights drawn from torch's global random state.
         clients: windows and labels of each client, for training.
         scored: source windows and labels, not trained on, for the history.
         federation: how to train.
@@ -110,7 +110,7 @@ def _hash(tensors: Mapping[str, Tensor], *texts: str) -> str:
 
 
 def _write(source: Source, identity: str, path: Path) -> None:
-    """Write a model with its checksum, whole or not at all."""
+    """Write a model with its checksum atomically."""
     tables = {
         "history": source.history.to_dict("list"),
         "failures": source.failures.to_dict("list"),
@@ -122,17 +122,17 @@ def _write(source: Source, identity: str, path: Path) -> None:
 
 
 def _read(path: Path) -> Source | None:
-    """Read a model; None if there is none or its file is damaged."""
+    """Read a model; None if its file is missing or damaged."""
     if not path.exists():
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         state, tables = content["state"], content["tables"]
         if content["checksum"] != _hash(state, content["identity"], json.dumps(tables)):
-            raise ValueError("its checksum does not fit")
+            raise ValueError("its checksum differs")
         failures = pd.DataFrame(tables["failures"]).astype(training.FAILURES)
         return Source(state, pd.DataFrame(tables["history"]), failures)
-    except Exception as error:  # a torn file raises whatever its bytes suggest
+    except Exception as error:  # a damaged file may raise anything
         warnings.warn(
             f"{path} is damaged ({type(error).__name__}); the model is trained again", stacklevel=3
         )

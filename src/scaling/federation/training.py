@@ -1,4 +1,4 @@
-"""Train one model by a federation of clients."""
+"""Train one model on the data of several clients."""
 
 import contextlib
 import multiprocessing
@@ -45,14 +45,14 @@ def train(
 ) -> Source:
     """Train a model by federated averaging, all clients in every round.
 
-    The result depends on the arguments alone: initial weights, orders and dropout follow from
+    The result depends on the arguments only: initial weights, orders and dropout are determined by
     `seed`, and torch computes on one thread, so that sums do not depend on the machine; small
     networks gain nothing from more threads.
 
-    Weights are averaged as the strategy says, by the clients' numbers of windows. Running means and
-    variances of BatchNorm are always averaged plainly, so the running variance does not include the
-    variance between the clients' means. Integers, such as its count of batches, keep their initial
-    values.
+    Weights are averaged by the strategy, weighted by the clients' numbers of windows. Running means
+    and variances of BatchNorm are always averaged plainly, so the running variance does not include
+    the variance between the clients' means. Integers, such as its count of batches, keep their
+    initial values.
 
     Args:
         build: makes the network, which offers `losses(batch)` and `losses_and_logits(batch)`.
@@ -100,14 +100,14 @@ def train(
 
 
 def _bar(rounds: int) -> "tqdm[Any]":
-    """A progress bar on a terminal; none in a worker, which shares its terminal with others."""
+    """A progress bar, hidden in worker processes, which share a terminal."""
     tqdm.set_lock(threading.RLock())  # the default is for several processes and outlives a worker
     hidden = True if multiprocessing.parent_process() else None
     return tqdm(total=rounds, unit="round", desc="source", disable=hidden)
 
 
 def warn(source: Source, clients: Sequence[Labeled], scored: Labeled) -> None:
-    """Warn of a model that learned nothing and of clients missing in the average of a round.
+    """Warn about a model that learned nothing, and about clients missing in a round's average.
 
     Args:
         source: a trained model.

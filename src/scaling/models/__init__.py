@@ -1,4 +1,4 @@
-"""Networks, each offering `losses(batch)`, and the Lightning module that says what a step is.
+"""Networks, which have `losses(batch)`, and the Lightning module that trains them.
 
-A network that classifies also offers `losses_and_logits(batch)`.
+A network that classifies also has `losses_and_logits(batch)`.
 """

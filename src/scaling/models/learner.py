@@ -1,4 +1,4 @@
-"""The Lightning module: what a step of training is."""
+"""The Lightning module that trains a network."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -20,9 +20,9 @@ from scaling.seeds import reseed, seed_for
 class Learner(L.LightningModule):
     """Minimise the mean of a network's losses.
 
-    The trainer clips and callbacks record statistics, so a new network repeats neither. The random
-    state of each batch (dropout) follows from the seed and its index: runs that differ only in
-    learning rate or clipping draw the same numbers, and so does a resumed run.
+    The trainer clips and callbacks record statistics, so a network needs neither. The random state
+    of each batch (dropout) is determined by the seed and the batch's index: runs that differ only
+    in learning rate or clipping draw the same numbers, and so does a resumed run.
 
     Args:
         net: must be a `Net`; a `Classifier` is scored by accuracy, too: its batches are inputs,
@@ -50,7 +50,7 @@ class Learner(L.LightningModule):
         self.validated: dict[int, list[tuple[Tensor, ...]]] = {}  # by loader
 
     def losses(self, batch: Any) -> Float[Tensor, " batch"]:
-        """One loss per example; training, validation and all statistics start from it."""
+        """One loss per example, for training, validation and all statistics."""
         losses = self.net.losses(batch)
         if losses.ndim != 1:
             raise ValueError(

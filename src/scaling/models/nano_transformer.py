@@ -44,7 +44,7 @@ class NanoTransformer(nn.Module):
         super().__init__()
         if inputs != outputs:
             raise ValueError(
-                f"a tied embedding needs as many outputs as inputs, got {outputs} and {inputs}; "
+                f"a tied embedding needs equal inputs and outputs, got {inputs} and {outputs}; "
                 "choose data of text or tokens; images take model=mlp, windows model=tcn or gru"
             )
         check_least(1, d_model=d_model, layers=layers, heads=heads)

@@ -73,7 +73,7 @@ class SequenceClassifier(nn.Module, ABC):
 
     @abstractmethod
     def layer(self, number: int, width: int, norm: nn.Module, dropout: nn.Module) -> nn.Module:
-        """Build layer `number`, from 0, with its own `norm` and `dropout`; it keeps the shape."""
+        """Build layer `number`, from 0, with its `norm` and `dropout`; it keeps the shape."""
 
     def features(
         self, windows: Float[Tensor, "batch length inputs"]
@@ -101,7 +101,7 @@ class SequenceClassifier(nn.Module, ABC):
         if windows.ndim != 3 or windows.shape[2] != self.inputs:
             raise ValueError(
                 f"windows of shape {tuple(windows.shape)} must be (examples, time steps, "
-                f"{self.inputs}): the model was made for {self.inputs} features"
+                f"{self.inputs}): the model has {self.inputs} input features"
             )
         return self(windows)
 

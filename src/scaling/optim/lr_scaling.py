@@ -11,7 +11,7 @@ def scaled_lr(lr: float, *, batch: int, reference: int, rule: str) -> float:
     Args:
         lr: learning rate of the reference batch size.
         batch: examples per update.
-        reference: batch size to which `lr` belongs.
+        reference: batch size of `lr`.
         rule: `fixed`, power 0; `linear`, 1 (Goyal et al., arXiv:1706.02677); or `sqrt`, 1/2
             (Hoffer et al., arXiv:1705.08741).
 

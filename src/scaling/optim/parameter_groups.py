@@ -1,4 +1,4 @@
-"""Parameters in groups: weight decay for matrices, none for vectors."""
+"""Parameter groups: weight decay for matrices, but not for vectors."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,10 +15,10 @@ def optimization(
     optimizer: Callable[[Iterable[Any]], Optimizer],
     schedule: Callable[[Optimizer], LRScheduler],
 ) -> dict[str, Any]:
-    """Optimizer and schedule in the form that Lightning asks for, without decay of vectors.
+    """Build optimizer and schedule for Lightning, without weight decay for vectors.
 
     Raises:
-        ValueError: for what is no optimizer, or no schedule, of torch.
+        ValueError: if the results are not an optimizer and a schedule of torch.
     """
     parameters = list(trained)
     matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
@@ -32,7 +32,7 @@ def optimization(
     scheduler = schedule(built)
     if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
         raise ValueError(
-            f"{name_of(scheduler)} must be an LRScheduler of torch that follows the step alone"
+            f"{name_of(scheduler)} must be an LRScheduler of torch that depends on the step only"
             f"{howto('schedule')}"
         )
     return {"optimizer": built, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

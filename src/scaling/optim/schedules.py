@@ -1,7 +1,7 @@
-"""Learning-rate schedules: factors on the peak, as functions of the step alone.
+"""Learning-rate schedules: factors on the peak, as functions of the step only.
 
 Each takes `steps`, the optimizer steps of the run, and `batch`, so that a warm-up can be given in
-steps or in training examples: the two differ when the batch size is swept.
+steps or in training examples, which differ when the batch size is swept.
 """
 
 import math
@@ -88,7 +88,7 @@ def warmup_stable_decay(
     falling = round(decay * steps)
     if warmup + falling > steps:
         raise ValueError(
-            f"decay={decay} takes {falling} of {steps} steps, which leaves too few for a "
+            f"decay={decay} takes {falling} of {steps} steps, too many for a "
             f"warm-up of {warmup}; choose a shorter one"
         )
 
@@ -104,7 +104,7 @@ def warmup_stable_decay(
 
 
 def _warmup(in_steps: int | None, in_examples: int | None, steps: int, batch: int) -> int:
-    """Steps of a warm-up that is given in steps or in examples."""
+    """Steps of a warm-up given in steps or in examples."""
     if (in_steps is None) == (in_examples is None):
         raise ValueError(
             f"warmup_steps={in_steps} and warmup_examples={in_examples}: give "

@@ -1,6 +1,6 @@
 """Federated rounds by Flower, without telemetry; in one process, without sockets or files.
 
-Only this package imports Flower, which reads the variable below when it is imported.
+Only this package imports Flower, which reads the variable below at import.
 """
 
 import os

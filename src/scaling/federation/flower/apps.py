@@ -18,7 +18,7 @@ Work = Callable[[Arrays, int, int, float], tuple[Arrays, int, float]]
 
 
 def client_app(work: Work) -> ClientApp:
-    """An app of clients that train and tell their numbers.
+    """An app of clients that train and report their numbers.
 
     Args:
         work: takes the arrays of a round, the round's number from 1, the client's number from 0 and

@@ -52,7 +52,7 @@ def run(
         watch: called with the number and the arrays of each round, and with 0 before the first.
 
     Raises:
-        ValueError: if Ray is asked for and not installed.
+        ValueError: if `backend` is `ray` and Ray is not installed.
         RuntimeError: if no client answers in a round.
     """
     with _quiet():
@@ -86,7 +86,7 @@ def _with_ray(serve: Callable[[Grid], Result], app: ClientApp, clients: int) -> 
             "backend=ray needs Ray, which is not installed; pip install "
             "'scaling[federated-ray]', or choose backend=in_process"
         )
-    from flwr.simulation import run_simulation  # which imports Ray
+    from flwr.simulation import run_simulation  # imports Ray
 
     results: list[Result] = []
     server = ServerApp()

@@ -1,4 +1,4 @@
-"""Settings of a federation; they do not need Flower."""
+"""Settings of a federation; does not import Flower."""
 
 import math
 from collections.abc import Callable
@@ -58,11 +58,11 @@ class Federation:
         value = getattr(self, key)
         if strategy == self.strategy and value is None:
             raise ValueError(
-                f"{key}=null must be a number for strategy={strategy}; give one, or "
-                f"choose federation={strategy}, which has one"
+                f"{key}=null must be a number for strategy={strategy}; set it, or "
+                f"choose federation={strategy}, which sets it"
             )
         if strategy != self.strategy and value is not None:
             raise ValueError(
-                f"{key}={value} means nothing for strategy={self.strategy}; set it to "
+                f"{key}={value} has no effect with strategy={self.strategy}; set it to "
                 f"null, or choose federation={strategy}"
             )

@@ -29,10 +29,10 @@ class Failure(NamedTuple):
 
 
 class RecordedFedAvg(FedAvg):
-    """Train every client in every round and record which do not answer.
+    """Train every client in every round and record those that do not answer.
 
-    Answers are summed in the order of the clients' numbers, not in that of their arrival, so that
-    sums are the same to the last bit.
+    Answers are summed in the order of the clients' numbers, not of their arrival, so that sums are
+    bit-identical.
 
     Args:
         clients: number of clients.
