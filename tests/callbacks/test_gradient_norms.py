@@ -472,7 +472,7 @@ class ClipsLater(L.Callback):
 )
 def test_a_gradient_that_others_change_before_the_step_is_warned_of(tmp_path, kind, later, named):
     norms = GradientNorms(flush_every=2)
-    with pytest.warns(UserWarning, match=f"has norm 0.5, and .* before {named} changed it") as said:
+    with pytest.warns(UserWarning, match=f"has norm 0.5, but .* before {named} changed it") as said:
         fit(kind(64, "scalar"), None, tmp_path, [norms, *later])
     assert len([one for one in said if "changed it" in str(one.message)]) == 1
 

@@ -81,7 +81,7 @@ def test_a_truncated_file_is_refused(mnist):
 
 def test_a_label_outside_the_digits_is_refused(mnist):
     rewrite(mnist, "test_labels", lambda raw: raw[:108] + b"\x0b" + raw[109:])
-    with pytest.raises(ValueError, match="has the label 11 at position 100, and MNIST's are 0 to"):
+    with pytest.raises(ValueError, match="has the label 11 at position 100, but MNIST's are 0 to"):
         digit_sources.load("mnist", str(mnist))
 
 
@@ -96,7 +96,7 @@ def test_files_that_are_swapped_are_refused(mnist):
     train.replace(mnist / "kept")
     test.replace(train)
     (mnist / "kept").replace(test)
-    with pytest.raises(ValueError, match=r"has the shape \(10000, 28, 28\), and MNIST's train-im"):
+    with pytest.raises(ValueError, match=r"has the shape \(10000, 28, 28\), but MNIST's train-im"):
         digit_sources.load("mnist", str(mnist))
 
 
@@ -106,7 +106,7 @@ def test_a_file_that_is_missing_or_small_is_refused_by_name(tmp_path):
     for part in MNIST.values():
         header = bytes([0, 0, 8, 1]) + struct.pack(">I", 3)
         (tmp_path / part.file).write_bytes(header + b"\0\1\2")
-    with pytest.raises(ValueError, match=r"has the shape \(3,\), and MNIST's train-images-idx3"):
+    with pytest.raises(ValueError, match=r"has the shape \(3,\), but MNIST's train-images-idx3"):
         digit_sources.load("mnist", str(tmp_path))
 
 
@@ -115,7 +115,7 @@ def test_labels_are_looked_at_before_their_checksum():
     with pytest.raises(ValueError, match="F has the size of MNIST's train-labels-idx1-ubyte but"):
         digit_sources._checked("train_labels", labels, "F")
     labels[7] = 10
-    with pytest.raises(ValueError, match="F has the label 10 at position 7, and MNIST's are 0 to"):
+    with pytest.raises(ValueError, match="F has the label 10 at position 7, but MNIST's are 0 to"):
         digit_sources._checked("train_labels", labels, "F")
 
 

@@ -27,9 +27,9 @@ def test_an_array_is_read_packed_or_not(tmp_path, pack):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (idx(ARRAY)[:-1], "has 1815 bytes unpacked, and its header says 1816; fetch it again"),
-        (idx(ARRAY) + b"\0", "has 1817 bytes unpacked, and its header says 1816"),
-        (idx(ARRAY)[:9], "has 9 bytes unpacked, and its header says"),
+        (idx(ARRAY)[:-1], "has 1815 bytes unpacked, but its header says 1816; fetch it again"),
+        (idx(ARRAY) + b"\0", "has 1817 bytes unpacked, but its header says 1816"),
+        (idx(ARRAY)[:9], "has 9 bytes unpacked, but its header says"),
         (gzip.compress(idx(ARRAY))[:-20], "is truncated or damaged"),
         (gzip.compress(idx(ARRAY))[:40] + b"x" * 400, "is truncated or damaged"),
         (b"<!DOCTYPE html>", "is not an idx file of bytes .it begins with 3c 21 44 4f, not with"),

@@ -57,7 +57,7 @@ def test_windows_that_overlap_are_found():
 
 def test_windows_in_the_order_of_their_labels_are_found():
     windows, labels = clean(seed=2)
-    with pytest.raises(ValueError, match="windows of query are in the order of their labels"):
+    with pytest.raises(ValueError, match="windows of query are sorted by their labels"):
         leaks(parts(query=Labeled(windows, labels.sort().values)))
 
 

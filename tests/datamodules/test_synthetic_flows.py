@@ -145,7 +145,7 @@ def test_drawn_data_have_no_path():
         ({"clients": 301}, "clients=301 must be at most client_windows=300"),
         ({"clients": 0}, "clients=0 must be at least 1"),
         ({"unseen_class": 5}, "unseen_class=5 must be null or 0 to 4"),
-        ({"unseen_class": 0, "classes": 2}, "unseen_class=0 leaves clients one class only"),
+        ({"unseen_class": 0, "classes": 2}, "unseen_class=0 leaves clients only one class"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_with_its_key(changes, said):

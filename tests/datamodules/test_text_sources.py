@@ -83,7 +83,7 @@ def test_a_path_for_the_documentation_is_refused():
 
 
 def test_a_folder_without_text_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds no .txt file; put train.txt and valid.txt there"):
+    with pytest.raises(ValueError, match="has no .txt file; put train.txt and valid.txt there"):
         text_sources.load("files", str(tmp_path), 0.1)
 
 

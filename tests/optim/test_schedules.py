@@ -79,7 +79,7 @@ def test_a_schedule_without_meaning_is_refused(schedule, settings, message):
 
 
 def test_warm_up_and_decay_must_fit_into_the_run():
-    with pytest.raises(ValueError, match="too few for a warm-up of 15"):
+    with pytest.raises(ValueError, match="too many for a warm-up of 15"):
         rates(stable, warmup_steps=15, warmup_examples=None)
     with pytest.raises(ValueError, match=r"decay=1.5 must lie"):
         rates(stable, **WARM, decay=1.5)

@@ -202,7 +202,7 @@ def test_watching_ends_when_everything_is_done(tmp_path, monkeypatch, capsys):
     ("made", "message"),
     [
         (None, "is not a folder"),
-        ("empty", "is not a sweep: it holds no runs and no plans"),
+        ("empty", "is not a sweep: it has no runs and no plans"),
         ("text", "is not a sweep"),
     ],
 )

@@ -222,7 +222,7 @@ def test_a_batch_that_would_not_grow_to_its_end_is_refused(command):
     grow = ("batch=8", "data.growth=32", "data.growth_passes=3", "adaptation=entropy")
     ended = command(*FEW, *grow, "steps=9")  # 6 updates of 8 windows, 3 of 16
     assert ended.code == 2
-    assert "data.growth=32 is reached after 9 updates, and the run has 9" in ended.err
+    assert "data.growth=32 is reached after 9 updates, but the run has 9" in ended.err
     assert command(*FEW, *grow, "steps=10").code == 0
 
 

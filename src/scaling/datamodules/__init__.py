@@ -1,1 +1,1 @@
-"""Datasets. Each batch follows from (data, seed, index) and from nothing that came before."""
+"""Data sets. Each batch depends on (data, seed, index) only, not on earlier batches."""

@@ -1,4 +1,4 @@
-"""Windows of records that are no time series; each record is in at most one window."""
+"""Windows of records that are not time series; each record is in at most one window."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ class Records(NamedTuple):
 
     features: Float32[np.ndarray, "records features"]
     kinds: Shaped[np.ndarray, " records"]  # name of the attack, or `normal`
-    normal: str  # the kind that is no attack
+    normal: str  # the kind that is not an attack
     later: Bool[np.ndarray, " records"] | None  # test data, if the file has a split
 
 
@@ -30,7 +30,7 @@ class Distinct(NamedTuple):
 
     rows: Integer[np.ndarray, " distinct"]  # the first of each group of duplicates, in file order
     duplicates: int  # records equal to an earlier one
-    ambiguous: int  # records with a duplicate of another kind; none of such a group is kept
+    ambiguous: int  # records with a duplicate of another kind, which are all dropped
 
 
 def contents(rows: Shaped[np.ndarray, "rows values"]) -> list[bytes]:

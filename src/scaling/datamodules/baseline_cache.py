@@ -26,7 +26,7 @@ def kept(
 ) -> Mapping[str, float]:
     """The result of `compute`, from disk if it was computed before.
 
-    If a file is damaged or cannot be written, the result is computed again, which costs seconds.
+    If a file is damaged or cannot be written, the result is computed again, which takes seconds.
 
     Args:
         key: everything that the result depends on, including the content of the data.

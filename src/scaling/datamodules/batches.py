@@ -8,7 +8,7 @@ SCORED_BATCH = 1_000  # examples at a time in evaluations; no number depends on 
 
 
 class Epochs:
-    """What Lightning asks of batches: the epoch, and the position in it for checkpoints.
+    """Batches with the state that Lightning needs: the epoch, and the position in it.
 
     Args:
         fetch: returns the batch of given rows.
@@ -134,5 +134,5 @@ def gather(*tensors: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
 
 
 def in_order(*tensors: Tensor, batch: int = SCORED_BATCH) -> InOrder:
-    """Batches of all rows of some tensors, in order."""
+    """Batches of all rows of tensors, in order."""
     return InOrder(gather(*tensors), arange(len(tensors[0])), batch=batch)

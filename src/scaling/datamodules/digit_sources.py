@@ -31,7 +31,7 @@ class Handwriting:
     test: UInt8[Tensor, "test pixels"]
     test_labels: Integer[Tensor, " test"]
     ink: int  # largest possible value of a pixel; 0 is the background
-    fingerprint: str  # identity of the content, not of its place
+    fingerprint: str  # identity of the content, independent of its path
 
 
 class Part(NamedTuple):
@@ -134,9 +134,9 @@ def _download() -> Handwriting:
 
     try:
         arrays = _unpacked(load_dataset("ylecun/mnist"))
-    except Exception as error:  # whatever the network raises, the remedy is the same
+    except Exception as error:  # the remedy is the same for every error
         raise ValueError(
-            f"MNIST is not here and could not be downloaded ({type(error).__name__}); put "
+            f"MNIST is missing and could not be downloaded ({type(error).__name__}); put "
             f"{', '.join(f'{part.file}.gz' for part in MNIST.values())} into a folder and give it "
             "as path=..., or into $SCALING_DATA/mnist"
         ) from error
@@ -163,17 +163,17 @@ def _checked(key: str, array: np.ndarray, where: str) -> np.ndarray:
     expected = MNIST[key]
     if array.shape != expected.shape:
         raise ValueError(
-            f"{where} has the shape {array.shape}, and MNIST's {expected.file} {expected.shape}; "
+            f"{where} has the shape {array.shape}, but MNIST's {expected.file} {expected.shape}; "
             "fetch it again"
         )
     if key.endswith("labels") and array.max() >= CLASSES:
         raise ValueError(
-            f"{where} has the label {array.max()} at position {array.argmax()}, and MNIST's are "
+            f"{where} has the label {array.max()} at position {array.argmax()}, but MNIST's are "
             f"0 to {CLASSES - 1}; fetch it again"
         )
     if hashlib.sha256(array.tobytes()).hexdigest() != expected.sha256:
         raise ValueError(
-            f"{where} has the size of MNIST's {expected.file} but another content (sha256); fetch "
+            f"{where} has the size of MNIST's {expected.file} but other content (sha256); fetch "
             "it again"
         )
     return array

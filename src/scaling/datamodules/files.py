@@ -1,4 +1,4 @@
-"""Files of data sets: where they are, and how to notice that one has changed."""
+"""Files of data sets: their location, and a key that changes with their content."""
 
 import os
 from pathlib import Path
@@ -19,17 +19,17 @@ class File(NamedTuple):
 
 
 def file_at(path: Path) -> File:
-    """Look at a file.
+    """Return the present state of a file.
 
     Raises:
-        OSError: if there is none, or its folder cannot be entered.
+        OSError: if it does not exist, or its folder cannot be entered.
     """
     stat = path.stat()
     return File(path.absolute(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def data_folder(path: str | None, name: str) -> Path | None:
-    """The folder of a data set: `path`, else `name` below $SCALING_DATA; None if there is none."""
+    """The folder of a data set: `path`, else `name` below $SCALING_DATA; None if absent."""
     if path:
         return Path(path)
     root = os.environ.get("SCALING_DATA")

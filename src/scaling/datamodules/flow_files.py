@@ -34,7 +34,7 @@ def existing(place: Path, names: Sequence[str]) -> tuple[File, ...]:
     """The files of these names that exist in a folder.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if none exists.
     """
     if files := tuple(file_at(place / name) for name in names if (place / name).exists()):
         return files
@@ -65,14 +65,14 @@ def content(file: File, sha256: str) -> bytes:
     """Read a file, unpacked if it is a zip archive.
 
     Raises:
-        ValueError: if it cannot be read, or its checksum is another one.
+        ValueError: if it cannot be read, or its checksum differs.
     """
     raw = _unpacked(file.path)
     actual = hashlib.sha256(raw).hexdigest()
     if actual != sha256:
         raise ValueError(
-            f"path: {file.path} has another content (sha256 {actual[:12]}) than the file that "
-            f"is known ({sha256[:12]}); fetch it again"
+            f"path: {file.path} has sha256 {actual[:12]}, but the expected file has "
+            f"{sha256[:12]}; fetch it again"
         )
     return raw
 
@@ -90,10 +90,10 @@ def _unpacked(file: Path) -> bytes:
 def numbers(
     table: pd.DataFrame, symbols: Sequence[object]
 ) -> Float32[np.ndarray, "records features"]:
-    """Turn records into numbers: log(1 + x) to four decimals, and symbols by alphabetical rank.
+    """Convert records to numbers: log(1 + x) to four decimals, and symbols by alphabetical rank.
 
-    The values are not negative and have heavy tails. Rounding makes records that differ by less
-    duplicates.
+    The values are not negative and have heavy tails. By rounding, records that differ by less
+    become duplicates.
 
     Args:
         table: a row for each record.

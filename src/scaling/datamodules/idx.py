@@ -40,7 +40,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     size = header + math.prod(shape)
     if len(raw) != size:
         raise ValueError(
-            f"path: {path} has {len(raw)} bytes unpacked, and its header says {size}; fetch "
+            f"path: {path} has {len(raw)} bytes unpacked, but its header says {size}; fetch "
             "it again"
         )
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)

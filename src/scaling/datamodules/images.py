@@ -22,8 +22,8 @@ from scaling.seeds import generator_for
 class Images(L.LightningDataModule):
     """Classify images of digits.
 
-    The source has its own test set. The last `val_examples` of its other examples are for
-    validation, the same for all runs; the rest is trained on. Pixels are in [0, 1]; 0 is the
+    The source has its own test set. The last `val_examples` of the other examples are for
+    validation, the same for all runs; the rest is for training. Pixels are in [0, 1]; 0 is the
     background.
 
     `labels` holds the given and the true labels of the training examples (`label_noise`);
@@ -37,7 +37,7 @@ class Images(L.LightningDataModule):
         source: `digits` or `mnist`.
         path: folder of MNIST's files; null looks into $SCALING_DATA/mnist, else downloads.
         label_noise: share of the training labels that are replaced by a wrong one, in [0, 1).
-        val_examples: number of training examples kept for validation.
+        val_examples: number of examples held out for validation.
         scored_examples: maximum number of training examples to measure accuracy on.
 
     Raises:
@@ -98,11 +98,11 @@ class Images(L.LightningDataModule):
         return self.sizes
 
     def columns(self) -> dict[str, float]:
-        """Trivial losses, in nats, and what the training labels are.
+        """Trivial losses, in nats, and properties of the training labels.
 
-        `unigram_loss` is that of the frequencies of the given training labels, on the validation
-        labels. `corrupted_examples` counts corrupted labels; runs with the same `labels_checksum`
-        (CRC-32 of one byte for each given label) have the same labels.
+        `unigram_loss` is the loss of predicting the validation labels by the frequencies of the
+        given training labels. `corrupted_examples` counts corrupted labels; runs with the same
+        `labels_checksum` (CRC-32 of one byte for each given label) have the same labels.
         """
         given, classes = self.labels.given, digit_sources.CLASSES
         return {
@@ -159,8 +159,8 @@ def _splits(images: digit_sources.Handwriting, val_examples: int) -> Splits:
     cut = len(images.train) - val_examples
     if cut < 1:
         raise ValueError(
-            f"val_examples={val_examples} leaves none of {len(images.train)} examples to "
-            "train on; choose fewer"
+            f"val_examples={val_examples} leaves none of {len(images.train)} examples for "
+            "training; choose fewer"
         )
     train, test = images.train / images.ink, images.test / images.ink
     labels = images.train_labels

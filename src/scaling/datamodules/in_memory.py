@@ -1,4 +1,4 @@
-"""A data set that fits into memory: what one of your own starts from."""
+"""Base class of data sets that fit into memory."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -24,9 +24,9 @@ class Examples(NamedTuple):
 
 
 class InMemory(L.LightningDataModule, ABC):
-    """A data set of a few tensors; a subclass says which, in `load`.
+    """A data set of a few tensors, which a subclass returns from `load`.
 
-    Every epoch visits the training examples once, in an order that follows from the seed and the
+    Every epoch visits the training examples once, in an order determined by the seed and the
     epoch. A batch holds rows of each training tensor.
 
     Args:
@@ -41,14 +41,14 @@ class InMemory(L.LightningDataModule, ABC):
 
     @abstractmethod
     def load(self) -> Examples:
-        """Tensors to train on and to validate on, and what a model has to know of them.
+        """Return the training and validation tensors and their sizes.
 
-        Called once for each run of a sweep, and again before it trains: cache what takes long.
+        Called once for each run of a sweep, and again before it trains: cache slow steps.
         """
 
     @cached_property
     def examples(self) -> Examples:
-        """What was loaded; it stays, whatever becomes of its files."""
+        """The loaded tensors; later changes of files have no effect."""
         return self.load()
 
     @property
@@ -73,7 +73,7 @@ class InMemory(L.LightningDataModule, ABC):
         )
 
     def prepare(self) -> Sizes:
-        """Load the tensors, once, and return what a model has to know of them.
+        """Load the tensors once and return the sizes that a model needs.
 
         Raises:
             ValueError: if the training examples do not fill one batch.
@@ -82,7 +82,7 @@ class InMemory(L.LightningDataModule, ABC):
         return self.examples.sizes
 
     def columns(self) -> dict[str, float]:
-        """Columns for the row, such as `uniform_loss`; none unless a subclass has some."""
+        """Columns for the row, such as `uniform_loss`; empty unless a subclass overrides it."""
         return {}
 
     def train_dataloader(self) -> Batches:

@@ -1,4 +1,4 @@
-"""Checks for leaks: records in two windows, labels or records in order."""
+"""Checks for leaks: repeated records, and windows sorted by label or file order."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def leaks(
     parts: Mapping[str, Labeled],
     positions: Mapping[str, Integer[np.ndarray, "windows length"]] | None = None,
 ) -> dict[str, int | float]:
-    """Check windows for leaks and return what was measured. Raises if a leak is found.
+    """Check windows for leaks and return the measurements. Raises if a leak is found.
 
     - `leak_windows`: windows that occur again, in the same part or in another; always 0.
     - `leak_records`: records (time steps) that occur again, in the same window or in another, as
@@ -49,8 +49,8 @@ def leaks(
     for name, order in orders.items():
         if order < SORTED:
             raise ValueError(
-                f"data: windows of {name} are in the order of their labels (runs of equal labels "
-                f"are {-order:.1f} standard deviations fewer than in a random order); shuffle them"
+                f"data: windows of {name} are sorted by their labels (runs of equal labels are "
+                f"{-order:.1f} standard deviations fewer than in a random order); shuffle them"
             )
     measured["leak_label_order"] = min(orders.values())
     shares = {name: _in_sequence(where) for name, where in (positions or {}).items()}
@@ -58,7 +58,7 @@ def leaks(
         if share > IN_SEQUENCE:
             raise ValueError(
                 f"data: windows of {name} follow the order of the file in {share:.1%} of their "
-                "steps, and that order gives labels away; draw their records at random"
+                "steps, which leaks labels; draw their records at random"
             )
     if shares:
         measured["leak_file_order"] = max(shares.values())
@@ -66,7 +66,7 @@ def leaks(
 
 
 def _check_repeated(parts: Mapping[str, list[bytes]], what: str) -> None:
-    """Raise if a content occurs twice, in one part or in two."""
+    """Raise if any content occurs twice, in one part or in two."""
     seen: dict[bytes, str] = {}
     for name, entries in parts.items():
         count = len(seen)
@@ -76,12 +76,12 @@ def _check_repeated(parts: Mapping[str, list[bytes]], what: str) -> None:
             other, shared = Counter(again.values()).most_common(1)[0]
             raise ValueError(
                 f"data: {other} and {name} share {shared} {what}s; keep duplicates together, and "
-                "divide before making windows"
+                "split before making windows"
             )
         if inside := len(entries) - (len(seen) - count):
             raise ValueError(
-                f"data: {name} has {inside} {what}s twice; keep one of each, and let windows not "
-                "overlap"
+                f"data: {name} has {inside} {what}s twice; keep one of each, without overlapping "
+                "windows"
             )
 
 

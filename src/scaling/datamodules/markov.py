@@ -27,8 +27,8 @@ class Markov(L.LightningDataModule):
     a training loss below ln V is memorisation. Sequences start in the stationary distribution, so
     the expected loss of the true source is its entropy rate at every position.
 
-    An epoch has `sequences` sequences: new ones each time in an endless stream, else the same ones
-    in a new order.
+    An epoch has `sequences` sequences: new ones in each epoch of an endless stream, else the same
+    ones in a new order.
 
     Args:
         batch: sequences per optimizer step.
@@ -37,8 +37,7 @@ class Markov(L.LightningDataModule):
         path: must be null; there are no files.
         vocabulary: number of different tokens V.
         context: tokens per sequence that are predicted.
-        concentration: concentration of the Dirichlet distribution; the smaller, the more can be
-            predicted.
+        concentration: concentration of the Dirichlet distribution; smaller is more predictable.
         sequences: sequences of an epoch.
         endless: whether each epoch has new sequences.
         val_windows: sequences to validate on, the same for all runs.
@@ -83,7 +82,7 @@ class Markov(L.LightningDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """Version of how sequences are drawn; the rest of the identity is in the config."""
+        """Version of the drawing of sequences; the rest of the identity is in the config."""
         return VERSION
 
     def prepare(self) -> Sizes:

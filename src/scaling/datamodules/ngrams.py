@@ -1,4 +1,4 @@
-"""Losses of n-gram models, which a network has to beat."""
+"""Losses of n-gram models, as baselines of a network."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def ngram_losses(
     vocabulary: int,
     orders: int = 5,
 ) -> Mapping[str, float]:
-    """Mean losses of n-gram models on some tokens of a text, in nats per token, by name.
+    """Mean losses of n-gram models on tokens of a text, in nats per token, by name.
 
     `uniform` is ln V; `unigram` uses the frequencies of the training text, each count plus one.
     Each higher order is smoothed with the one below (Witten-Bell),
@@ -38,7 +38,7 @@ def ngram_losses(
         orders: highest order, at most 5.
 
     Raises:
-        ValueError: if there are fewer tokens to count than `orders`, or none to predict.
+        ValueError: if there are fewer tokens to count than `orders`, or no token to predict.
     """
     if len(train) < orders or not len(targets):
         raise ValueError(f"cannot count {len(train)} tokens and score {len(targets)}")

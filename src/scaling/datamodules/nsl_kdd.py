@@ -1,4 +1,4 @@
-"""NSL-KDD: network connections with attacks, some kinds of which are only in the test data."""
+"""NSL-KDD: network connections with attacks; some kinds are only in the test data."""
 
 import hashlib
 import io

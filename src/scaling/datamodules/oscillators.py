@@ -39,7 +39,7 @@ class Oscillators(NamedTuple):
     def draw(
         self, labels: Integer[Tensor, " n"], length: int, draws: torch.Generator
     ) -> Float[Tensor, "n length features"]:
-        """Draw a series for each label, from the stationary distribution on."""
+        """Draw a series for each label, starting in the stationary distribution."""
         offset, *white = torch.randn(length + 1, *self.means[labels].shape, generator=draws)
         first, second, lag = self.first[labels], self.second[labels], self.lag[labels]
         scale = self.noise[labels].sqrt()
@@ -126,7 +126,7 @@ def best_accuracy(
     windows: int,
     draws: torch.Generator,
 ) -> tuple[float, float]:
-    """Estimate the Bayes accuracy, which no classifier exceeds; returns its standard error, too.
+    """Estimate the Bayes accuracy, which no classifier exceeds, and its standard error.
 
     It is E[max_c p(c | x)], estimated as a mean over windows drawn from the mixture. It is
     invariant under an invertible map of the features that all classes share.

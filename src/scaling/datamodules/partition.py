@@ -20,8 +20,8 @@ def dirichlet_partition(
     Args:
         labels: class of each example.
         clients: number of clients.
-        alpha: concentration; the smaller, the more skewed. With inf each client has the same share
-            of every class.
+        alpha: concentration; smaller is more skewed. With inf each client has the same share of
+            every class.
         rng: random number generator.
 
     Raises:
@@ -32,7 +32,7 @@ def dirichlet_partition(
     if not 1 <= clients <= len(labels):
         raise ValueError(
             f"clients={clients} must be from 1 to the number of examples, {len(labels)}; each "
-            "client needs an example of its own"
+            "client needs at least one"
         )
     parts: list[list[int]] = [[] for _ in range(clients)]
     even = np.full(clients, 1 / clients)
@@ -40,8 +40,8 @@ def dirichlet_partition(
         members = rng.permutation(np.flatnonzero(labels == label))
         shares = even if np.isinf(alpha) else rng.dirichlet(np.full(clients, alpha))
         cuts = np.rint(np.cumsum(shares)[:-1] * len(members)).astype(int)
-        for part, some in zip(parts, np.split(members, cuts), strict=True):
-            part.extend(some.tolist())
+        for part, assigned in zip(parts, np.split(members, cuts), strict=True):
+            part.extend(assigned.tolist())
     for part in parts:
         if not part:
             part.append(max(parts, key=len).pop())

@@ -72,9 +72,9 @@ class Passes(Epochs):
 
 
 def doubling(batch: int, growth: int, passes: int) -> tuple[int, ...]:
-    """The batch size of each pass, if it doubles from `batch` to `growth`.
+    """The batch size of each pass, doubling from `batch` to `growth`.
 
-    Each size has about the same number of passes: with d doublings pass p has a batch of
+    Each size has about the same number of passes: with d doublings pass p has a batch size of
     batch 2^floor(p (d + 1) / passes).
 
     Raises:

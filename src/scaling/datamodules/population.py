@@ -1,4 +1,4 @@
-"""Windows before a shift, of clients, and after it: the data of adaptation studies."""
+"""Windows of clients before a shift, and windows after it, for adaptation studies."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class Population:
             labels out of range; or if the clients or the query have one class only.
     """
 
-    clients: tuple[Labeled, ...]  # windows that each client trains the source model on
+    clients: tuple[Labeled, ...]  # training windows of each client
     source: Labeled  # of the same distribution, not trained on
     query: Labeled  # of this fold, after the shift; its labels are only for scoring
     heldout: Labeled  # after the same shift, not adapted to
@@ -36,8 +36,8 @@ class Population:
         for name, labels in (("clients", self.pooled.labels), ("query", self.query.labels)):
             if len(labels.unique()) < 2:
                 raise ValueError(
-                    f"data: all windows of the {name} are of class {int(labels[0])}, of "
-                    f"{self.classes} that there are; adaptation needs at least two classes"
+                    f"data: all windows of the {name} are of class {int(labels[0])}, one of "
+                    f"{self.classes}; adaptation needs at least two classes"
                 )
 
     def parts(self) -> dict[str, Labeled]:

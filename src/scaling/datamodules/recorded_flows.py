@@ -36,17 +36,17 @@ SOURCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """Populations of windows with an attack or without, made of the records of a file.
+    """Populations of windows with or without an attack, made of the records of a file.
 
-    Duplicates are dropped, then records are split into those before and after the shift, and only
-    then put into windows (`bags`), each into at most one. A window is a random sample of traffic,
-    not a stretch of time, because the files have no time.
+    Duplicates are dropped, records are split into those before and after the shift, and each is
+    then put into at most one window (`bags`). A window is a random sample of traffic, not a time
+    interval, because the files have no time.
 
     Before the shift, `source_windows` windows are the source, and the clients have all others. The
-    windows after it are a ring: fold f starts at the share f / folds of them, with its query and
-    then its held-out windows. Queries of neighbouring folds overlap if they are longer than
-    windows / folds: `query_overlap` is the share that a fold has in common with the next. The seed
-    draws all of this, so seeds are different divisions of the same records.
+    windows after it form a ring: fold f starts at the share f / folds of them, with its query
+    followed by its held-out windows. Queries of neighbouring folds overlap if they are longer than
+    windows / folds: `query_overlap` is the share that a fold has in common with the next. All of
+    this is drawn with the seed, so seeds are different splits of the same records.
 
     Features are standardised with the means and standard deviations of the clients' records.
 
@@ -94,8 +94,8 @@ class Recorded:
         """The population of a fold; cached until a file changes.
 
         Raises:
-            ValueError: if there is no such fold, there are too few windows, or a file is missing or
-                not as expected.
+            ValueError: if the fold does not exist, there are too few windows, or a file is missing
+                or not as expected.
         """
         if fold >= self.folds:
             raise ValueError(f"fold={fold} must be below folds={self.folds}")

@@ -1,4 +1,4 @@
-"""Synthetic windows of clients and after a drift; the best possible accuracy is known."""
+"""Synthetic windows of clients before and after a drift, with a known best accuracy."""
 
 import math
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ class Flows:
 
     After the drift, feature j is exp(drift drift_scales u_j) x_j + drift drift_means v_j, with u
     and v standard normal and the same for all classes. The map is invertible, so the best accuracy
-    on the query does not depend on it: adaptation could win back what a source model loses. With
+    on the query does not depend on it: adaptation could recover what a source model loses. With
     `drift=0`, `imbalance=1` and no unseen class the query has the distribution of the source.
 
     Raises:
@@ -45,7 +45,7 @@ class Flows:
     features: int  # features of a step
     separation: float  # standard deviation of a feature's mean, over classes
     detuning: float  # distance of the classes' frequencies in one channel, in radians per step
-    modulus: float  # modulus of all poles, below 1; the nearer to 1, the longer oscillations last
+    modulus: float  # modulus of all poles, below 1; oscillations last longer near 1
     offset: float  # standard deviation of a window's level
     clients: int
     alpha: float  # concentration of the clients' labels (Dirichlet); inf: no skew
@@ -68,7 +68,7 @@ class Flows:
             if not 0 <= getattr(self, key) < math.inf:
                 raise ValueError(f"{key}={getattr(self, key)} must be finite and not negative")
         if not 0 <= self.modulus < 1:
-            raise ValueError(f"modulus={self.modulus} must lie in [0, 1); else series explode")
+            raise ValueError(f"modulus={self.modulus} must lie in [0, 1); else series diverge")
         if self.detuning * (self.classes - 1) >= math.pi:
             raise ValueError(
                 f"detuning={self.detuning} must be below pi / {self.classes - 1}, so that all "
@@ -78,8 +78,8 @@ class Flows:
             raise ValueError(f"alpha={self.alpha} must be positive; inf divides labels evenly")
         if not 1 <= self.imbalance < math.inf:
             raise ValueError(
-                f"imbalance={self.imbalance} must be finite, and at least 1, where all classes are "
-                "as frequent as each other"
+                f"imbalance={self.imbalance} must be finite and at least 1; with 1 all classes are "
+                "equally frequent"
             )
         if self.clients > self.client_windows:
             raise ValueError(
@@ -92,15 +92,15 @@ class Flows:
             )
         if self.unseen_class is not None and self.classes < 3:
             raise ValueError(
-                f"unseen_class={self.unseen_class} leaves clients one class only; set classes=3 or "
+                f"unseen_class={self.unseen_class} leaves clients only one class; set classes=3 or "
                 "more"
             )
 
     def fingerprint(self, path: str | None) -> str:
-        """Version of how windows are drawn; the rest of the identity is in the config.
+        """Version of the drawing of windows; the rest of the identity is in the config.
 
         Raises:
-            ValueError: if there is a path.
+            ValueError: if `path` is not None.
         """
         if path is not None:
             raise ValueError(f"path={path} must be null; these data are drawn, not read")

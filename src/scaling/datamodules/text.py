@@ -103,7 +103,7 @@ class Text(L.LightningDataModule):
     def columns(self) -> dict[str, float]:
         """Losses of n-gram models on the validation windows, in nats per character, and text sizes.
 
-        N-grams have orders up to 5 and see characters before their window, which a model does not.
+        N-grams have orders up to 5 and, unlike a model, see characters before their window.
         `train_characters` and `val_characters` are the lengths of the texts, `unknown_train` and
         `unknown_val` the numbers of their characters outside the vocabulary.
         """

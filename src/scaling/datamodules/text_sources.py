@@ -22,7 +22,7 @@ class Corpus(NamedTuple):
 
 @lru_cache(maxsize=8)
 def fingerprint(corpus: Corpus) -> str:
-    """Identity of the content, not of its place."""
+    """Identity of the content, independent of its path."""
     parts = (hashlib.sha256(part.encode()).digest() for part in corpus)
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
@@ -55,7 +55,7 @@ def load(source: str, path: str | None, val_share: float) -> Corpus:
 
 @lru_cache(maxsize=1)
 def _pydoc(val_share: float) -> Corpus:
-    from pydoc_data.topics import topics  # English that every Python carries
+    from pydoc_data.topics import topics  # English text of every Python installation
 
     return _split("\n\n".join(topics[key] for key in sorted(topics)), val_share)
 
@@ -66,7 +66,7 @@ def _split(text: str, val_share: float) -> Corpus:
 
 
 def _files(path: Path, val_share: float) -> Corpus:
-    """Read train.txt and valid.txt, or any other files, which are joined and split."""
+    """Read train.txt and valid.txt, or join and split any other files."""
     if not path.exists():
         raise ValueError(f"path={path} does not exist; give a text file or a folder of them")
     if (path / TRAIN).exists() or (path / VALID).exists():
@@ -74,7 +74,7 @@ def _files(path: Path, val_share: float) -> Corpus:
     files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
     if not files:
         raise ValueError(
-            f"path={path} holds no .txt file; put {TRAIN} and {VALID} there, "
+            f"path={path} has no .txt file; put {TRAIN} and {VALID} there, "
             "or any .txt files to be split"
         )
     return _read(tuple(map(file_at, files)), val_share)
@@ -113,7 +113,7 @@ def _text(file: Path) -> str:
     if "\0" in text:
         raise ValueError(f"path: {file} holds NUL characters, so it is not text")
     if not text.strip():
-        raise ValueError(f"path: {file} is empty; give a file with text in it")
+        raise ValueError(f"path: {file} is empty; give a file with text")
     return text
 
 
@@ -125,9 +125,9 @@ def _download_wikitext2() -> Corpus:
     try:
         sets = load_dataset("Salesforce/wikitext", "wikitext-2-v1")
         return Corpus(*("".join(sets[split]["text"]) for split in ("train", "validation")))
-    except Exception as error:  # whatever the network raises, the remedy is the same
+    except Exception as error:  # the remedy is the same for every error
         raise ValueError(
-            "WikiText-2 is not here and could not be downloaded "
+            "WikiText-2 is missing and could not be downloaded "
             f"({type(error).__name__}); put its train.txt and valid.txt into a folder and give it "
             "as path=..., or into $SCALING_DATA/wikitext2"
         ) from error

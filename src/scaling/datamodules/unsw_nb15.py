@@ -32,12 +32,10 @@ NORMAL = "Normal"
 
 
 def files(path: str | None) -> tuple[File]:
-    """The file with the records: of the possible names, the one with the expected content.
-
-    If none has it, the first that exists.
+    """The file with the records: the one with the expected content, else the first that exists.
 
     Raises:
-        ValueError: if there is none, or it cannot be read.
+        ValueError: if none exists, or it cannot be read.
     """
     place = folder(path, "unsw_nb15")
     names = [place.name] if place.is_file() else NAMES
@@ -53,9 +51,9 @@ def fingerprint(files: tuple[File]) -> str:
 def read(files: tuple[File]) -> Records:
     """Read the 82,332 records of the smaller partition (Moustafa and Slay 2015), once per process.
 
-    Its file is called training or testing set, depending on its source, so it is told by its
-    content. 20 numbers and 3 symbols of each flow are used, a selection of the literature, but not
-    `id`: records are in the order of their labels, so it would leak them.
+    Its file is called training or testing set, depending on its source, so it is identified by its
+    content. 20 numbers and 3 symbols of each flow are used, a selection from the literature. `id`
+    is not used: records are sorted by their labels, so it would leak them.
 
     Raises:
         ValueError: if the content is not as expected.

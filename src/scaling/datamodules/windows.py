@@ -30,8 +30,8 @@ class Windows(L.LightningDataModule):
     source, windows of the same distribution; `test` is the held-out windows after the shift.
 
     With `train_on=query` a model is adapted to the query. Batches are `(windows,)`, without labels,
-    in training and in the evaluated splits: `val`, which is held-out windows after the same shift,
-    `query` and `source`. The labels stay here; `scores` compares logits with them. An epoch is a
+    in training and in the evaluated splits: `val`, the held-out windows after the same shift,
+    `query` and `source`. Labels are only used in `scores`, `changes` and `right`. An epoch is a
     pass over all windows of the query, whose last batch may be shorter.
 
     With `growth` the batch doubles from `batch` to `growth` within `growth_passes` (`doubling`).
@@ -117,14 +117,14 @@ class Windows(L.LightningDataModule):
         """Check that growing batches reach their last size.
 
         Raises:
-            ValueError: if a run of this number of updates ends before.
+            ValueError: if they do not in this number of updates.
         """
         if self.growing is None:
             return
         before = self.batches.updates(self.growing.index(self.growing[-1]))
         if updates <= before:
             raise ValueError(
-                f"growth={self.growing[-1]} is reached after {before} updates, and the run "
+                f"growth={self.growing[-1]} is reached after {before} updates, but the run "
                 f"has {updates}; choose fewer than growth_passes={self.growth_passes}, or a longer "
                 "run"
             )
@@ -148,7 +148,7 @@ class Windows(L.LightningDataModule):
         """Sizes, trivial losses and results of leak checks, which need no model.
 
         Losses are in nats: `uniform_loss`, and `unigram_loss` of the frequencies of the clients'
-        labels, on `val`; `source_unigram_loss` is the same on the source. `growth` and
+        labels on `val`; `source_unigram_loss` is the same on the source. `growth` and
         `growth_passes` are missing if the batch does not grow. `best_accuracy` is the best possible
         accuracy on the query's distribution, if known. Runs with the same `query_checksum` (CRC-32)
         adapt to the same windows.
@@ -180,7 +180,7 @@ class Windows(L.LightningDataModule):
         """How well logits predict the labels of a split (`window_scores`).
 
         Args:
-            split: `val`, `query` or `source`; `val` or `test` where the source is trained on.
+            split: `val`, `query` or `source`; `val` or `test` if `train_on=source`.
             logits: of all windows of the split, in the order of its loader.
         """
         return window_scores(logits, self._splits()[split].labels.to(logits.device))
@@ -220,7 +220,7 @@ class Windows(L.LightningDataModule):
         return self.batches
 
     def val_dataloader(self) -> dict[str, InOrder]:
-        """The windows of each split; with labels only where the source is trained on."""
+        """The windows of each split; with labels only if `train_on=source`."""
         labeled = self.train_on == "source"
         return {
             name: in_order(*(split if labeled else (split.windows,)))

@@ -1,1 +1,1 @@
-"""From rows to answers: the page, its text, its caveats, TensorBoard."""
+"""Reports of rows: the page, its text, its caveats, and TensorBoard."""

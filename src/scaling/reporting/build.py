@@ -24,13 +24,13 @@ def write(folders: list[Path], out: Path) -> list[Path]:
 
     Args:
         folders: of one sweep, or of several that are read as one.
-        out: where the files go; made if missing.
+        out: folder of the files; made if missing.
 
     Returns:
         the files written; the first holds the text, the last is the page.
 
     Raises:
-        FileNotFoundError: if a folder holds no row.
+        FileNotFoundError: if a folder has no row.
     """
     sweep = SweepTables.of(*folders)
     studies, rows = _applying(sweep), sweep.rows
@@ -83,10 +83,10 @@ def write(folders: list[Path], out: Path) -> list[Path]:
 def export(folders: list[Path], place: Path) -> None:
     """Export a sweep without its runs: rows with the measures of studies, and longer tables.
 
-    Tables of steps, and of layers at steps, are too long to share, and are left out.
+    The tables `steps` and `layers` are left out, because they are too long to share.
 
     Raises:
-        FileNotFoundError: if a folder holds no row.
+        FileNotFoundError: if a folder has no row.
     """
     sweep = SweepTables.of(*folders)
     studies = _applying(sweep)
@@ -98,12 +98,12 @@ def export(folders: list[Path], place: Path) -> None:
 
 
 def _applying(sweep: SweepTables) -> list[Study]:
-    """The studies whose question a sweep bears on."""
+    """The studies that apply to a sweep."""
     return [study for study in all_studies() if study.applies(sweep)]
 
 
 def _claims(studies: Sequence[Study], sweep: SweepTables) -> list[str]:
-    """A line for each claim and verdict with its numbers, and how many verdicts chance gives."""
+    """A line for each claim and verdict with its numbers, and one on multiple testing."""
     judged = [list(study.verdicts(sweep)) for study in studies]
     lines = [line for verdicts in judged for line in _lines(verdicts)]
     count = sum(map(len, judged))
@@ -116,7 +116,7 @@ def _claims(studies: Sequence[Study], sweep: SweepTables) -> list[str]:
 
 
 def _lines(judged: Iterable[tuple[str, Verdict]]) -> Iterator[str]:
-    """A line for each claim and word; numbers of an earlier line are not repeated."""
+    """A line for each claim and verdict; numbers of an earlier line are not repeated."""
     by_claim: dict[str, list[tuple[str, Verdict]]] = defaultdict(list)
     for title, verdict in judged:
         source = f" [{verdict.source}]" if verdict.source else ""
@@ -129,13 +129,13 @@ def _lines(judged: Iterable[tuple[str, Verdict]]) -> Iterator[str]:
             yield f"{claim} ({f'{titles}: ' if titles else ''}by the same numbers)"
             continue
         shown |= set(numbers)
-        wanted = dict.fromkeys(verdict.would_tell for _, verdict in verdicts if verdict.would_tell)
-        what = f"; what would tell: {' | '.join(wanted)}" if wanted else ""
+        needed = dict.fromkeys(verdict.would_tell for _, verdict in verdicts if verdict.would_tell)
+        what = f"; what would tell: {' | '.join(needed)}" if needed else ""
         yield f"{claim} ({' | '.join(numbers)}{what})"
 
 
 def _measured(studies: Sequence[Study], sweep: SweepTables) -> pd.DataFrame:
-    """The rows with the measures of studies, which find them there when they read exported rows."""
+    """The rows with the measures of studies, as columns that exported rows keep."""
     rows = sweep.rows
     for study in studies:
         if isinstance(study, MeasuresRuns):
@@ -146,25 +146,25 @@ def _measured(studies: Sequence[Study], sweep: SweepTables) -> pd.DataFrame:
 
 
 def _is_study(folder: Path) -> bool:
-    """Whether a folder is what one study's runs lie in, and not a run or a table."""
+    """Whether a folder holds the runs of a study, and is not a run or a table."""
     return any(folder.glob(f"*/{ROW_FILE}"))
 
 
 def _subtitle(rows: pd.DataFrame) -> str:
-    """How many runs there are, and how they ended."""
+    """The number of runs, and how they ended."""
     counts = rows["status"].value_counts()
     return f"{len(rows)} runs: " + ", ".join(f"{n} {status}" for status, n in counts.items())
 
 
 def _missing(folders: list[Path], rows: pd.DataFrame) -> list[plans.Lack]:
-    """What the commands of the sweeps would still train."""
+    """The commands of the sweeps with cells left to train."""
     settled = set(rows.loc[rows["status"].isin([*FINISHED, "corrupt"]), "run"])
     planned = [plan for folder in folders if folder.is_dir() for plan in plans.read(folder)]
     places = {plan["folder"].absolute() for plan in planned}
-    there = {
+    existing = {
         (place, run)
         for place in places
         for run in settled
-        if (place / run / ROW_FILE).exists()  # and not only in another study
+        if (place / run / ROW_FILE).exists()  # not only in another study
     }
-    return plans.missing(planned, there)
+    return plans.missing(planned, existing)

@@ -1,4 +1,4 @@
-"""The caveats of a sweep, in sentences."""
+"""Caveats of a sweep, as sentences."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from scaling.contracts.settings import by_setting
 from scaling.reporting.run_caveats import Caveat, caveats
 from scaling.studies.sweep_tables import where
 
-NOTHING = 0.02  # nats between a loss and its floor that leave nothing to learn
+NOTHING = 0.02  # nats between a loss and its floor below which nothing is left to learn
 NGRAMS = ("unigram", "bigram", "trigram", "fourgram", "fivegram")
 
 
@@ -20,7 +20,7 @@ def sweep_caveats(rows: pd.DataFrame) -> list[str]:
     """All caveats of the losses, optima and comparisons of a sweep.
 
     Args:
-        rows: as `scaling.results.read` gives them.
+        rows: from `scaling.results.read`.
     """
     readable = rows[rows["status"] != "corrupt"]
     levels = [f"{name} {value:.3f}" for name, value in trivial(readable).items()]
@@ -66,15 +66,15 @@ def trivial(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _mixed(rows: pd.DataFrame) -> Iterator[str]:
-    """Settings whose values must not be compared with each other."""
+    """Settings with several values, which must not be compared."""
     for key in ("protocol", "duration", "model", "data"):
         values = set(rows[key].dropna())
         if len(values) < 2 or (key == "duration" and rows["protocol"].nunique() > 1):
             continue
         names = ", ".join(sorted(f"{v:g}" if isinstance(v, float) else str(v) for v in values))
         yield (
-            f"Several values of {key} are mixed ({names}): each is shown apart, and a difference "
-            "between them is no effect of batch, lr or clip"
+            f"Several values of {key} are mixed ({names}): each is shown separately, and a "
+            "difference between them is not an effect of batch, lr or clip"
         )
 
 
@@ -107,7 +107,7 @@ def _beside_ngrams(blocks: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         if lowest < reachable.get("floor", -np.inf) - NOTHING:
             yield (
                 f"Below the floor{setting}: {lowest:.3f} is less than {reachable['floor']:.3f}, "
-                "which only memory of the validation data can give"
+                "which is possible only by memorising the validation data"
             )
     for model, losses in worse.items():
         suspect = ": too few steps, or data or evaluation are wrong" if "unigram" in model else ""
@@ -115,9 +115,9 @@ def _beside_ngrams(blocks: Mapping[str, pd.DataFrame]) -> Iterator[str]:
 
 
 def _uncertain_optima(block: pd.DataFrame, setting: str) -> Iterator[str]:
-    """The batch sizes whose best lr is not known, by the reason."""
+    """The batch sizes whose best lr is not known, grouped by the reason."""
     if block.groupby("batch")["lr"].nunique().max() < 2:
-        return  # the sweep does not ask for one
+        return  # the sweep has no lr to compare
     batches: dict[str, list[str]] = defaultdict(list)
     for optimum in optima.optimum(block):
         if optimum.status in ("low_edge", "high_edge"):
@@ -139,7 +139,7 @@ def _uncertain_optima(block: pd.DataFrame, setting: str) -> Iterator[str]:
 
 
 def _unasked(rows: pd.DataFrame) -> Iterator[str]:
-    """Questions that the sweep leaves open, because it varied too little."""
+    """Questions that the sweep cannot answer, because it varied too little."""
     blocks = [block for _, block in by_setting(rows)]
     if all(block.groupby("batch")["lr"].nunique().max() == 1 for block in blocks):
         yield "One learning rate at each batch size: whether another is better is not known"
@@ -148,7 +148,7 @@ def _unasked(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _repeated(rows: pd.DataFrame) -> Iterator[str]:
-    """Cells run more than once with one seed, with different losses; folds are no repeats."""
+    """Cells run more than once with one seed, with different losses; folds are not repeats."""
     spreads = []
     keys = ["batch", "lr", "seed", *(["fold"] if "fold" in rows else [])]
     for _, block in by_setting(rows[rows["status"] == "done"]):
@@ -157,12 +157,12 @@ def _repeated(rows: pd.DataFrame) -> Iterator[str]:
     if spreads:
         yield (
             f"Run more than once with one seed, {len(spreads)} times: losses differ by up to "
-            f"{max(spreads):.4f} nats, which is noise, or a setting without a column"
+            f"{max(spreads):.4f} nats, by noise or by a setting without a column"
         )
 
 
 def _seeds(rows: pd.DataFrame) -> Iterator[str]:
-    """Whether noise can be estimated, and every cell has the same seeds."""
+    """Whether noise can be estimated, and whether every cell has the same seeds."""
     finished = rows[rows["status"].isin(FINISHED)]
     if rows["seed"].nunique() == 1:
         yield "One seed: differences between cells include noise of unknown size"
@@ -171,7 +171,7 @@ def _seeds(rows: pd.DataFrame) -> Iterator[str]:
         counts = block.groupby(["batch", "lr"])["seed"].nunique()
         ragged, cells = ragged + int((counts < counts.max()).sum()), cells + len(counts)
     if ragged:
-        yield f"Seeds are missing in {ragged} of {cells} cells: means over seeds do not compare"
+        yield f"Seeds are missing in {ragged} of {cells} cells: means over seeds are not comparable"
 
 
 def _unfinished(rows: pd.DataFrame) -> Iterator[str]:

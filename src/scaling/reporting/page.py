@@ -1,4 +1,4 @@
-"""One self-contained page of a report: it opens from disk and needs no network."""
+"""The page of a report: one self-contained HTML file that needs no network."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on the page; its files lie beside it."""
+    """A figure on the page; its files are beside the page."""
 
     name: str
     caption: str
@@ -26,21 +26,21 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table on the page, folded at first; its files are beside the page."""
+    """A table on the page, collapsed at first; its files are beside the page."""
 
     name: str
     frame: pd.DataFrame
 
     @property
     def html(self) -> markupsafe.Markup:
-        """The table with four digits, escaped; what is missing is blank."""
+        """The table with four digits, escaped; missing values are blank."""
         text = self.frame.to_html(index=False, border=0, na_rep="", float_format="{:.4g}".format)
         return markupsafe.Markup(text)
 
 
 @dataclass(frozen=True)
 class Page:
-    """What stands on the page, in the order in which it stands there."""
+    """The contents of the page, in order."""
 
     title: str
     subtitle: str
@@ -53,7 +53,7 @@ class Page:
     provenance: Mapping[str, str]
 
     def html(self) -> str:
-        """The page; whatever comes from names and errors is escaped."""
+        """The page as HTML, with all texts escaped."""
         loader = jinja2.FileSystemLoader(Path(__file__).parent)
         environment = jinja2.Environment(
             loader=loader, autoescape=True, undefined=jinja2.StrictUndefined

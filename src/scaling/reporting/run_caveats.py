@@ -1,33 +1,33 @@
-"""What a reader must know before believing one run, from the numbers in its row."""
+"""Caveats of one run, from the numbers in its row."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-UNKNOWN = 0.01  # share of a text's characters that may lack a code of their own
-SKIPPED = 0.1  # share of the steps that may be skipped, as a scaler does while it finds its scale
-ONE_SIDED = 0.8  # of the mean prediction's entropy before adapting, what a sound run keeps
-LOST = 0.1  # of the query: windows that are wrong after adapting and were not before, net
+UNKNOWN = 0.01  # largest share of a text's characters outside the vocabulary
+SKIPPED = 0.1  # largest share of skipped steps, as by a scaler that searches its scale
+ONE_SIDED = 0.8  # least entropy of the mean prediction after adapting, relative to before
+LOST = 0.1  # largest loss of accuracy on the query by adapting
 
 
 class Caveat(NamedTuple):
-    """Something that a run's losses or accuracies do not say."""
+    """A problem that a run's losses or accuracies do not show."""
 
-    kind: str  # what runs with the same trouble have in common
-    size: float  # the larger, the worse, among those of one kind
+    kind: str  # of problem
+    size: float  # larger is worse, among those of one kind
     sentence: str
     remedy: str
 
 
 def caveats(run: Mapping[str, Any] | pd.Series) -> list[Caveat]:
-    """Everything that one run must be read with; empty for a sound one.
+    """All caveats of one run; empty if there is no problem.
 
     Args:
         run: column -> number, as in a row's `measured` or a line of `scaling.results.read`.
     """
-    known = {key: float(run[key]) for key in _READ if key in run and pd.notna(run[key])}
-    return [*_unknown_characters(known), *_still(known), *_collapse(known), *_clients(known)]
+    values = {key: float(run[key]) for key in _READ if key in run and pd.notna(run[key])}
+    return [*_unknown_characters(values), *_still(values), *_collapse(values), *_clients(values)]
 
 
 _READ = (
@@ -46,20 +46,20 @@ def _unknown_characters(run: Mapping[str, float]) -> Iterator[Caveat]:
     }
     if not shares or max(shares.values()) <= UNKNOWN:
         return
-    said = " and ".join(f"{_percent(share)} of the {named}" for named, share in shares.items())
+    texts = " and ".join(f"{_percent(share)} of the {named}" for named, share in shares.items())
     yield Caveat(
         "unknown characters",
         max(shares.values()),
-        f"{said} text have no code of their own and all count as one symbol, so losses do not "
-        "compare with those of other texts",
+        f"{texts} text are outside the vocabulary and count as one symbol, so losses are not "
+        "comparable with those of other texts",
         "set data.vocabulary=characters, or convert the text"
         if run.get("unknown_train")
-        else "validate on text in the alphabet of the training text",
+        else "validate on text with the characters of the training text",
     )
 
 
 def _still(run: Mapping[str, float]) -> Iterator[Caveat]:
-    """Steps that moved nothing, or were not taken."""
+    """Steps that changed no weight, or were skipped."""
     steps, skipped = run.get("steps", 0.0), run.get("skipped_steps", 0.0)
     if steps and skipped > SKIPPED * steps:
         yield Caveat(
@@ -70,7 +70,7 @@ def _still(run: Mapping[str, float]) -> Iterator[Caveat]:
         )
     if skipped < steps and run.get("update_norm") == 0:
         yield Caveat(
-            "weights that stayed as they were",
+            "unchanged weights",
             1.0,
             "no step changed a weight",
             "raise lr or clip, which are too small for the precision of the weights",
@@ -78,10 +78,10 @@ def _still(run: Mapping[str, float]) -> Iterator[Caveat]:
 
 
 def _collapse(run: Mapping[str, float]) -> Iterator[Caveat]:
-    """Adaptation that ends in few classes, or whose predictions have come apart from the labels.
+    """Adaptation that ends in few classes, or that loses accuracy on the query.
 
     The entropy of the mean prediction is compared with that of the source model on the same query,
-    so that a query of few classes is no collapse.
+    so that a query of few classes is not a collapse.
     """
     measures = ("query_accuracy", "query_diversity", "query_largest_share")
     if not all(key in run and f"before_{key}" in run for key in measures):
@@ -106,7 +106,7 @@ def _clients(run: Mapping[str, float]) -> Iterator[Caveat]:
             "clients missing in an average of the source model",
             failures,
             f"{failures:.0f} answers of clients are missing in the averages of the source model",
-            "scaling.results.rounds names each client and its reason",
+            "see scaling.results.rounds for each client and its reason",
         )
 
 

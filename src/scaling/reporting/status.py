@@ -20,7 +20,7 @@ from scaling.storage import heartbeats, locks, plans
 from scaling.storage.rows import ROW_FILE, strict
 from scaling.storage.run_state import read_state
 
-# In the order in which they are told; each with its mark in the grid.
+# State -> its mark in the grid, in the order of display.
 MARKS = {
     "done": "#",
     "diverged": "~",
@@ -33,21 +33,21 @@ MARKS = {
     "missing": ".",
 }
 MEANING = {
-    "silent": "held by a process that has given no sign of life for a while",
+    "silent": "held by a process without a heartbeat for 2 minutes",
     "stale": "begun, but no process trains them; the command resumes them from their checkpoints",
 }
-SILENT = 120  # seconds without a sign of life
+SILENT = 120  # seconds without a heartbeat
 NAME = re.compile(r"batch=(\d+),lr=([^,]+),clip=([^,]+),seed=(\d+)-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellProgress:
-    """A point of a sweep and how far it is. What is not known is None."""
+    """A point of a sweep and its progress; None for unknown values."""
 
     study: str  # its folder
     run: str
     state: str  # one of MARKS
-    settings: tuple[str, ...] = ()  # what was typed beside batch, lr, clip and seed
+    settings: tuple[str, ...] = ()  # typed, without batch, lr, clip and seed
     val_loss: float | None = None
     error: str | None = None
     step: int | None = None
@@ -55,19 +55,19 @@ class CellProgress:
     speed: float | None = None  # optimizer steps per second
     host: str | None = None
     pid: int | None = None
-    beat: float | None = None  # seconds since its last sign of life
+    beat: float | None = None  # seconds since its last heartbeat
 
     @property
     def place(self) -> Path:
-        """Its folder, the same however it was reached."""
+        """The absolute path of its folder."""
         return Path(self.study, self.run).absolute()
 
     @property
     def point(self) -> tuple[int, float, float, int]:
         """Batch, lr, clip and seed, from the run's name."""
-        found = NAME.fullmatch(self.run)
-        assert found is not None
-        batch, lr, clip, seed = found.groups()
+        match = NAME.fullmatch(self.run)
+        assert match is not None
+        batch, lr, clip, seed = match.groups()
         return int(batch), float(lr), float(clip), int(seed)
 
 
@@ -75,26 +75,26 @@ def cells(folder: str | Path) -> list[CellProgress]:
     """Every cell that was planned or begun in a study, or in all studies in a folder.
 
     Raises:
-        FileNotFoundError: if there is no such folder, or no sweep in it.
+        FileNotFoundError: if the folder does not exist, or has no sweep.
     """
     folder = Path(folder)
     if NAME.fullmatch(folder.absolute().name):
         raise FileNotFoundError(f"{folder} is one run; give its study, {folder.absolute().parent}")
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder; sweeps lie in multirun/<study>")
-    found = list(_study(folder))
-    if not found:
+        raise FileNotFoundError(f"{folder} is not a folder; sweeps are in multirun/<study>")
+    points = list(_study(folder))
+    if not points:
         for study in sorted(path for path in folder.iterdir() if path.is_dir()):
-            found += _study(study)
-    if not found:
+            points += _study(study)
+    if not points:
         raise FileNotFoundError(
-            f"{folder} is not a sweep: it holds no runs and no plans; give multirun/<study>"
+            f"{folder} is not a sweep: it has no runs and no plans; give multirun/<study>"
         )
-    return found
+    return points
 
 
 def _study(folder: Path) -> Iterator[CellProgress]:
-    """The cells of one study: those of all its plans, and runs that no plan has."""
+    """The cells of one study: those of all its plans, and runs without a plan."""
     planned = {
         cell["run"]: cell.get("overrides", ())
         for plan in plans.read(folder)
@@ -117,10 +117,10 @@ _SHOWN_BY_NAME = (*ROOT_KEYS, "experiment", "scale")
 
 
 def _cell(place: Path, begun: bool) -> CellProgress:
-    """How far one cell is."""
-    known: dict[str, Any] = {"study": str(place.parent), "run": place.name}
+    """The progress of one cell."""
+    name: dict[str, Any] = {"study": str(place.parent), "run": place.name}
     if not begun:
-        return CellProgress(**known, state="missing")
+        return CellProgress(**name, state="missing")
     beat, held = heartbeats.read(place), False
     if beat is not None and not (held := locks.is_held(place)):
         beat = heartbeats.read(place)  # it may have ended since
@@ -131,7 +131,7 @@ def _cell(place: Path, begun: bool) -> CellProgress:
         if held:
             state = "running" if age < SILENT else "silent"
         return CellProgress(
-            **known,
+            **name,
             state=state,
             step=beat.step,
             steps=beat.steps,
@@ -140,17 +140,17 @@ def _cell(place: Path, begun: bool) -> CellProgress:
             pid=holder.get("pid"),
             beat=max(0.0, age),
         )
-    found = read_state(place)
-    if found.row is None:
-        return CellProgress(**known, state=found.status, error=found.message or None)
-    row = found.row
+    ended = read_state(place)
+    if ended.row is None:
+        return CellProgress(**name, state=ended.status, error=ended.message or None)
+    row = ended.row
     return CellProgress(
-        **known, state=row.status, error=row.error, val_loss=row.measured.get("val_loss")
+        **name, state=row.status, error=row.error, val_loss=row.measured.get("val_loss")
     )
 
 
 def _typed(place: Path) -> list[str]:
-    """The overrides of a run that no plan has."""
+    """The overrides of a run without a plan."""
     try:
         typed = yaml.safe_load((place / ".hydra" / "overrides.yaml").read_text())
     except (OSError, yaml.YAMLError):
@@ -159,28 +159,29 @@ def _typed(place: Path) -> list[str]:
 
 
 def text(found: Sequence[CellProgress], commands: Sequence[str] = ()) -> str:
-    """Counts, a grid with a mark for each cell, and what a reader would act on.
+    """Counts, a grid with a mark for each cell, and the cells that may need attention.
 
     Args:
-        found: as `cells` gives them.
-        commands: that would train what is missing.
+        found: from `cells`.
+        commands: that would train missing cells.
     """
     parts = []
     for study in dict.fromkeys(cell.study for cell in found):
         members = [cell for cell in found if cell.study == study]
         counts = Counter(cell.state for cell in members)
-        said = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
-        parts += [f"{study}: {len(members)} cells, {said}", *_grids(members)]
+        states = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
+        parts += [f"{study}: {len(members)} cells, {states}", *_grids(members)]
         seeds = sorted({cell.point[3] for cell in members})
         if len(seeds) > 1:
             parts.append(f"a mark for each seed, in the order {', '.join(map(str, seeds))}")
     marks = [f"{mark} {state}" for state, mark in MARKS.items() if _among(found, state)]
     parts.append("  ".join(marks))
     for state in ("running", *MEANING, "failed", "corrupt"):
-        some = _among(found, state)
-        if some:
+        members = _among(found, state)
+        if members:
             meaning = f" ({MEANING[state]})" if state in MEANING else ""
-            parts.append("\n".join([f"{state}{meaning}:", *(f"  {_line(cell)}" for cell in some)]))
+            lines = [f"{state}{meaning}:", *(f"  {_line(cell)}" for cell in members)]
+            parts.append("\n".join(lines))
     return "\n\n".join([*parts, *commands])
 
 
@@ -201,7 +202,7 @@ def _grids(members: Sequence[CellProgress]) -> list[str]:
 
 
 def _grid(block: Sequence[CellProgress]) -> str:
-    """Batch down, lr across, a mark for each seed in the order of seeds."""
+    """A row per batch, a column per lr, and a mark for each seed in the order of seeds."""
     marks: dict[tuple[int, float], str] = {}
     for cell in sorted(block, key=lambda cell: cell.point):
         batch, lr, _, _ = cell.point
@@ -218,7 +219,7 @@ def _grid(block: Sequence[CellProgress]) -> str:
 
 
 def _line(cell: CellProgress) -> str:
-    """One cell that a reader may want to act on."""
+    """The line of a cell that may need attention."""
     if cell.state in ("failed", "corrupt"):
         return f"{cell.run}: {' '.join(str(cell.error).split())}"
     parts = [cell.run, f"step {cell.step} of {cell.steps}" if cell.steps else "preparing"]
@@ -231,25 +232,25 @@ def _line(cell: CellProgress) -> str:
 
 
 def look(folders: Sequence[Path], *, as_json: bool) -> tuple[list[CellProgress], str]:
-    """The cells of some folders, and what is said of them."""
+    """The cells of folders, and the text or JSON about them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = list({cell.place: cell for f in folders for cell in cells(f)}.values())
+        points = list({cell.place: cell for f in folders for cell in cells(f)}.values())
         planned = [plan for folder in folders for plan in plans.read(folder)]
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         print(message, file=sys.stderr)
     settled = {
-        (cell.place.parent, cell.run) for cell in found if cell.state in (*FINISHED, "corrupt")
+        (cell.place.parent, cell.run) for cell in points if cell.state in (*FINISHED, "corrupt")
     }
     lacking = plans.missing(planned, settled)
     if not as_json:
-        return found, text(found, plans.lines(lacking))
-    told = {
-        "counts": Counter(cell.state for cell in found),
+        return points, text(points, plans.lines(lacking))
+    record = {
+        "counts": Counter(cell.state for cell in points),
         "cells": [
             dict(zip(ROOT_KEYS, cell.point, strict=True)) | dataclasses.asdict(cell)
-            for cell in found
+            for cell in points
         ],
         "not_done": [lack._asdict() for lack in lacking],
     }
-    return found, json.dumps(strict(told), indent=1, allow_nan=False)
+    return points, json.dumps(strict(record), indent=1, allow_nan=False)

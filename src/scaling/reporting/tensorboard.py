@@ -1,7 +1,7 @@
-"""TensorBoard of a sweep, its runs in the order of their numbers.
+"""TensorBoard of a sweep, with runs in numerical order.
 
-TensorBoard orders runs by the letters of their folders' names, `batch=128` before `batch=8`. So it
-is shown links to the runs, whose names have numbers of equal length.
+TensorBoard sorts runs alphabetically by folder name, `batch=128` before `batch=8`. It is therefore
+run on links to the folders, whose names have numbers of equal length.
 """
 
 import os
@@ -20,16 +20,16 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 EVENTS = "events.out.tfevents."
-EVERY = 10.0  # seconds between two looks for new runs
-GLANCE = 0.5  # seconds in which Ctrl-C is noticed
-PATIENCE = 5.0  # seconds that TensorBoard has to end
+EVERY = 10.0  # seconds between searches for new runs
+GLANCE = 0.5  # seconds between checks for Ctrl-C
+PATIENCE = 5.0  # seconds for TensorBoard to end
 
 
 def sortable(names: Sequence[str]) -> list[str]:
-    """Names of runs in which every number has the digits of the longest, so that letters sort them.
+    """Pad the numbers in names of runs to equal length, so that they sort alphabetically.
 
-    `batch=8,lr=3e-05` beside `batch=128,lr=0.01` becomes `batch=008,lr=0.00003`. What has no end,
-    or sixteen digits before the point, stays as it is.
+    `batch=8,lr=3e-05` beside `batch=128,lr=0.01` becomes `batch=008,lr=0.00003`. Numbers that are
+    infinite, or have sixteen digits before the point, are unchanged.
     """
     widths: dict[str, int] = {}
     for key, value in (pair for name in names for pair in _NUMBER.findall(name)):
@@ -44,7 +44,7 @@ def sortable(names: Sequence[str]) -> list[str]:
 
 
 def link(folders: Sequence[Path], place: Path) -> int:
-    """Have a link below `place` for every run below some folders, and no other.
+    """Create a link below `place` for every run below `folders`, and remove all other links.
 
     A run is a folder with events of TensorBoard.
 
@@ -55,21 +55,21 @@ def link(folders: Sequence[Path], place: Path) -> int:
     shared = os.path.commonpath([run.parent for run in runs]) if runs else "."
     studies = [str(run.parent.relative_to(shared)) for run in runs]
     names = sortable([run.name for run in runs])
-    wanted = {
+    links = {
         place / study / name: run for study, name, run in zip(studies, names, runs, strict=True)
     }
     for old in place.rglob("*"):
-        if old.is_symlink() and (old not in wanted or not old.exists()):
+        if old.is_symlink() and (old not in links or not old.exists()):
             old.unlink()
-    for new, run in wanted.items():
+    for new, run in links.items():
         new.parent.mkdir(parents=True, exist_ok=True)
         if not new.is_symlink():
             new.symlink_to(run)
-    return len(wanted)
+    return len(links)
 
 
 def show(pictures: Mapping[str, bytes], folder: Path) -> None:
-    """Give TensorBoard the figures of a sweep as a run named `_sweep`, in place of older ones.
+    """Write the figures of a sweep for TensorBoard as a run named `_sweep`, replacing older ones.
 
     Args:
         pictures: name -> PNG.
@@ -104,11 +104,11 @@ def _runs(folder: Path) -> Iterator[Path]:
 
 
 def serve(folders: Sequence[Path], more: Sequence[str]) -> int:
-    """Run TensorBoard on sweeps until Ctrl-C; gives an exit code: 0 after that, 2 without a run.
+    """Run TensorBoard on sweeps until Ctrl-C; return the exit code: 0, or 2 without a run.
 
     Args:
         folders: of runs, studies, or all studies.
-        more: arguments of TensorBoard's own.
+        more: arguments of TensorBoard.
     """
     with tempfile.TemporaryDirectory(prefix="scaling-dashboard-") as place:
         number = link(folders, Path(place))
@@ -132,9 +132,9 @@ def serve(folders: Sequence[Path], more: Sequence[str]) -> int:
 
 
 def _follow(board: subprocess.Popen[bytes], folders: Sequence[Path], place: Path) -> int:
-    """Look for new runs until Ctrl-C or TensorBoard's end; gives its exit code, or 0.
+    """Link new runs until Ctrl-C or TensorBoard's end; return its exit code, or 0.
 
-    Ctrl-C sets a mark and raises nothing: an exception may come where Python drops it.
+    Ctrl-C sets a flag and raises nothing, because Python may drop an exception of a handler.
     """
     interrupts: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))

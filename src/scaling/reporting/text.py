@@ -13,13 +13,13 @@ LEGEND = "* best of its batch   ! significantly worse than unigram   (%) steps c
 
 
 def summary_table(rows: pd.DataFrame, *, with_caveats: bool = True) -> str:
-    """Validation loss with batch down and lr across, one block for each other setting.
+    """Validation loss with a row per batch and a column per lr, one block for each other setting.
 
-    Clips are across if only the clip varies at each batch size. Seeds are averaged. Caveats of the
+    Columns are clips if only the clip varies at each batch size. Seeds are averaged. Caveats of the
     sweep follow below.
 
     Args:
-        rows: as `scaling.results.read` gives them.
+        rows: from `scaling.results.read`.
         with_caveats: add those of `scaling.reporting.caveats`.
     """
     across = "clip" if clips_only(rows) else "lr"
@@ -31,7 +31,7 @@ def summary_table(rows: pd.DataFrame, *, with_caveats: bool = True) -> str:
 
 
 def line(rows: pd.DataFrame) -> str:
-    """One run in a few lines, with the losses that need no learning beside its own."""
+    """One run in a few lines, beside the losses that need no learning."""
     row = rows.iloc[0]
     if row.status not in FINISHED:
         return f"{row.status}  {row.run}"
@@ -112,9 +112,9 @@ def _cell(runs: pd.DataFrame, *, best: bool) -> str:
 
 
 def _means(block: pd.DataFrame, across: str) -> dict[int, pd.Series]:
-    """Mean loss of each lr or clip, in ascending order, by batch that has one.
+    """Mean loss of each lr or clip, in ascending order, by batch; without batches that have none.
 
-    A run that diverged counts as worse than any finite loss, and so does its cell.
+    The loss of a diverged run, and so the mean of its cell, is infinite.
     """
     ended = block[block["status"].isin(FINISHED)]
     losses = ended["val_loss"].where(ended["status"] == "done", math.inf)
