@@ -143,7 +143,7 @@ def test_unigram_loss_is_the_cross_entropy_of_counts():
     [
         ({"label_noise": 1.5}, r"label_noise=1.5 must lie in \[0, 1\)"),
         ({"val_examples": 0}, "val_examples=0 must be at least 1"),
-        ({"val_examples": 1400}, "val_examples=1400 leaves none of 1400 examples to train on"),
+        ({"val_examples": 1400}, "val_examples=1400 leaves none of 1400 examples for"),
         ({"scored_examples": 0}, "scored_examples=0 must be at least 1"),
         ({"batch": 1001}, "batch=1001 exceeds the 1000 training examples"),
         ({"source": "letters"}, "source=letters must be one of digits, mnist"),

@@ -39,10 +39,10 @@ def test_clients_are_pooled_one_after_another():
     [
         ({"query": spoiled(float("nan"))}, "is not finite at window 2, step 4, feature 1 .nan"),
         ({"query": spoiled(float("inf"))}, "query is not finite at .* .inf"),
-        ({"heldout": part(7, 4, features=4)}, "heldout has windows of 5 steps x 4 features, and c"),
+        ({"heldout": part(7, 4, features=4)}, "heldout has windows of 5 steps x 4 features, but c"),
         ({"clients": (part(4, 0), part(0, 1))}, "client 1 has no windows"),
         ({"query": part(0, 3)}, "query has no windows"),
-        ({"query": part(1, 3)}, "all windows of the query are of class 0, of 2 that there are"),
+        ({"query": part(1, 3)}, "all windows of the query are of class 0, one of 2; adaptation"),
         ({"clients": (part(1, 0),)}, "all windows of the clients are of class 0"),
         ({"classes": 1}, "labels from 0 to 1; they must be 0 to 0"),
         ({"query": Labeled(part(8, 3).windows, torch.arange(7))}, "has 8 windows and 7 labels"),

@@ -141,7 +141,7 @@ def test_drawn_data_have_no_path():
         ({"modulus": 1.0}, r"modulus=1.0 must lie in \[0, 1\)"),
         ({"detuning": 0.8}, "detuning=0.8 must be below pi / 4"),
         ({"alpha": 0.0}, "alpha=0.0 must be positive"),
-        ({"imbalance": 0.5}, "imbalance=0.5 must be finite, and at least 1"),
+        ({"imbalance": 0.5}, "imbalance=0.5 must be finite and at least 1"),
         ({"clients": 301}, "clients=301 must be at most client_windows=300"),
         ({"clients": 0}, "clients=0 must be at least 1"),
         ({"unseen_class": 5}, "unseen_class=5 must be null or 0 to 4"),

@@ -300,7 +300,7 @@ def test_it_opens_no_socket_and_leaves_no_file(tmp_path):
         ),
         (
             lambda parts: parts.append(blank(2, 6, 5)),
-            "client 3 has windows of 6 steps x 5 features, and client 0 of 6 x 4",
+            "client 3 has windows of 6 steps x 5 features, but client 0 of 6 x 4",
         ),
         (
             lambda parts: parts.append(Labeled(torch.zeros(2, 6, 4), torch.arange(3))),

@@ -78,8 +78,6 @@ def test_the_line_of_a_run_the_line_of_a_cell_and_the_report_say_it(command, fol
 
 def test_weights_that_no_step_moved_and_steps_that_were_not_taken_are_named():
     assert kinds(steps=10.0, update_norm=1e-9, skipped_steps=1.0) == []
-    assert kinds(steps=10.0, update_norm=0.0, skipped_steps=0.0) == [
-        "unchanged weights"
-    ]
+    assert kinds(steps=10.0, update_norm=0.0, skipped_steps=0.0) == ["unchanged weights"]
     assert kinds(steps=10.0, skipped_steps=4.0, update_norm=0.1) == ["skipped steps"]
     assert kinds(steps=4.0, skipped_steps=4.0) == ["skipped steps"]
