@@ -27,7 +27,7 @@ def main() -> int:
         metavar="FOLDER",
         help="such as multirun/quickstart, a rows.csv of an earlier report, or an exported sweep",
     )
-    out = "where the files go; report/ in the first folder by default"
+    out = "folder of the files; report/ in the first folder by default"
     parser.add_argument("--out", type=Path, help=out)
     export = "also write rows and longer tables to this folder, which can be read like the sweep"
     parser.add_argument("--export", type=Path, metavar="PLACE", help=export)

@@ -12,7 +12,7 @@ def normalises_batches(net: nn.Module) -> bool:
 
 
 def set_modes(net: nn.Module, *, batch_statistics: bool) -> None:
-    """Put a network into eval mode, without dropout, except where gradients need train mode.
+    """Set a network to eval mode, without dropout, except for modules that need train mode.
 
     Args:
         net: changed in place.

@@ -88,6 +88,6 @@ class EarlyStop(L.Callback):
 
     def _metric(self, trainer: L.Trainer, name: str) -> float:
         if name not in trainer.callback_metrics:
-            known = ", ".join(sorted(trainer.callback_metrics))
-            raise ValueError(f"no metric {name} to stop by; there are {known}")
+            names = ", ".join(sorted(trainer.callback_metrics))
+            raise ValueError(f"no metric {name} to stop by; there are {names}")
         return float(trainer.callback_metrics[name])

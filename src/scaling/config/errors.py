@@ -79,17 +79,17 @@ def _no_file(error: MissingConfigException) -> str:
 
 def _unknown(cause: OmegaConfBaseException) -> str:
     key = str(cause.key)
-    known = [str(k) for k in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []
-    if not known and cause.parent_node is not None:
-        known = [str(k) for k in cause.parent_node.keys()]  # noqa: SIM118 - a DictConfig
+    keys = [str(k) for k in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []
+    if not keys and cause.parent_node is not None:
+        keys = [str(k) for k in cause.parent_node.keys()]  # noqa: SIM118 - a DictConfig
     if key in PACKAGED and cause.full_key == key:
         return f"{key} is an unknown key; does conf/{key}/... begin with `# @package _global_`?"
-    if not known:
+    if not keys:
         path = cause.full_key or key
         group = path.rpartition(".")[0]
         return f"{path} cannot be set because {group} is null; set {group}=..., or leave {path} out"
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+    near = difflib.get_close_matches(key, keys, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(keys))}"
     return f"{cause.full_key or key} is an unknown key; {hint}"
 
 

@@ -26,14 +26,14 @@ class Learner(L.LightningModule):
 
     Args:
         net: must be a `Net`; a `Classifier` is scored by accuracy, too: its batches are inputs,
-            labels, and the true labels where labels may be corrupted.
+            labels, and the true labels if labels may be corrupted.
         optimizer: builds the optimizer, its hyperparameters already bound. Weight decay is off for
             vectors (biases and norms), as in GPT-2.
         schedule: builds the learning-rate schedule, which advances after every optimizer step.
         seed: seed of the run.
 
     Raises:
-        ValueError: for a network without losses.
+        ValueError: for a network without `losses`.
     """
 
     def __init__(

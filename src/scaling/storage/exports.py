@@ -150,16 +150,16 @@ def read(path: Path, *, text: Sequence[str], known: Sequence[str]) -> pd.DataFra
     table = table.assign(**{key: rounded_column(table[key]) for key in settings_of(table)})
     if "status" in table:
         table["status"] = _statuses(table["status"], path)
-    lacking = [key for key in ASSUMED if key not in table]
-    table = table.assign(**{key: ASSUMED[key][0] for key in lacking})
-    if "seed" in lacking:
+    missing = [key for key in ASSUMED if key not in table]
+    table = table.assign(**{key: ASSUMED[key][0] for key in missing})
+    if "seed" in missing:
         table["seed"] = _repeats(table, path)
-    if "status" in lacking and "val_loss" not in lacking:
+    if "status" in missing and "val_loss" not in missing:
         table.loc[~np.isfinite(table["val_loss"]), "status"] = "diverged"
     if "digest" not in table:
         _name_unused(table, path, known)
-    if lacking:
-        assumed = "; ".join(f"{key}: {ASSUMED[key][1]}" for key in lacking)
+    if missing:
+        assumed = "; ".join(f"{key}: {ASSUMED[key][1]}" for key in missing)
         warnings.warn(f"{path} has missing columns; assumed: {assumed}", stacklevel=3)
     bad = {key: ~((table[key] > 0) & np.isfinite(table[key])) for key in NEEDED}
     bad["clip"] = table["clip"] <= 0

@@ -86,19 +86,19 @@ def missing(plans: Iterable[Mapping[str, Any]], settled: set[tuple[Path, str]]) 
         settled: folder of the study and name of each run whose row is finished or corrupt, so that
             no command would train it.
     """
-    lacking: dict[tuple[Path, str], tuple[set[str], int]] = {}
+    unfinished: dict[tuple[Path, str], tuple[set[str], int]] = {}
     for plan in plans:
         folder = plan["folder"].absolute()
         cells = {cell["run"] for cell in plan["cells"]}
         left = {run for run in cells if (folder, run) not in settled}
         if left:
-            lacking[folder, again(plan["command"])] = (left, len(cells))
+            unfinished[folder, again(plan["command"])] = (left, len(cells))
     return [
         Lack(command, len(cells), total)
-        for (folder, command), (cells, total) in lacking.items()
+        for (folder, command), (cells, total) in unfinished.items()
         if not any(
             there == folder and (cells < others or (cells == others and command < other))
-            for (there, other), (others, _) in lacking.items()
+            for (there, other), (others, _) in unfinished.items()
         )
     ]
 

@@ -60,11 +60,11 @@ def announce(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # corrupt rows are named in the list
         rows = results.read(*studies)
-    known = rows[rows["status"].isin(FINISHED)]
-    rate = known["seconds"].sum() / max(1, known["examples"].sum())
-    if todo and len(known):
+    finished = rows[rows["status"].isin(FINISHED)]
+    rate = finished["seconds"].sum() / max(1, finished["examples"].sum())
+    if todo and len(finished):
         seconds = rate * sum(run.examples(cell) for cell in todo) / (at_a_time or 1)
-        print(f"about {duration(seconds)}, at the mean speed of {len(known)} rows of the study")
+        print(f"about {duration(seconds)}, at the mean speed of {len(finished)} rows of the study")
 
 
 def superseded(todo: Sequence[Cell]) -> list[str]:
@@ -76,11 +76,11 @@ def superseded(todo: Sequence[Cell]) -> list[str]:
     for study in dict.fromkeys(cell.folder.parent for cell in todo):
         members = [cell for cell in todo if cell.folder.parent == study]
         old = [row.config for row in _old_rows(study)]
-        known = {
+        digests = {
             _digest(config, fingerprint)
             for config in old for fingerprint in {cell.fingerprint for cell in members}
         }  # fmt: skip
-        if again := sum(cell.digest in known for cell in members):
+        if again := sum(cell.digest in digests for cell in members):
             lines.append(
                 f"{study}: {again} of {len(members)} cells to train have rows of an earlier "
                 "version of this program, which did not identify runs by the content of their "
@@ -102,7 +102,7 @@ def _old_rows(study: Path) -> Iterator[Row]:
 
 
 def _digest(settings: Mapping[str, Any], fingerprint: str) -> str | None:
-    """The digest of old settings in this version; None if they lack one of its keys."""
+    """The digest of old settings in this version; None if one of its keys is missing."""
     try:
         return identity.digest(identity.canonical(settings, fingerprint))
     except (KeyError, TypeError, AttributeError):

@@ -49,7 +49,7 @@ class Slurm:
             _submitter(Path(folder), 1, cluster, settings)
         if workers == 0:
             raise ValueError(
-                "workers=0 is the command's own process; drop hydra/launcher=slurm, or it"
+                "workers=0 is the command's own process; drop it, or hydra/launcher=slurm"
             )
         usual = cores() if cluster == "local" else 32
         self.at_a_time = max(1, min(workers or usual, cells))
