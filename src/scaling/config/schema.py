@@ -34,7 +34,7 @@ class Run:
     resume: str = MISSING  # which cells of a sweep to train: missing, failed or all
     fail_fast: bool = MISSING  # stop a sweep at the first cell that fails
     dry_run: bool = MISSING  # list what would be trained, without training
-    workers: int | None = MISSING  # cells trained at a time; null chooses by the machine
+    workers: int | None = MISSING  # cells trained at a time; null leaves it to the launcher
     save_every: float = MISSING  # seconds between checkpoints of a run
     threads: int | None = MISSING  # threads of a run; null leaves it to threads_from
     threads_from: float = MISSING  # weights x examples x positions from which several pay off
@@ -73,7 +73,7 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "resume": (lambda resume: resume in RESUME, f"one of {', '.join(RESUME)}"),
     "workers": (
         lambda workers: workers >= 0,
-        "a number of processes; 0 is the command's own, null is one per GPU or core",
+        "a number of processes; 0 is the command's own, null leaves it to the launcher",
     ),
     "save_every": (lambda seconds: seconds >= 0, "a number of seconds, at least 0"),
     "threads": (lambda threads: threads >= 1, "at least 1; null leaves it to threads_from"),

@@ -46,7 +46,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def clear(folder: Path) -> None:
-    """Create the run's folder, or remove everything in it but the row.
+    """Create the run's folder, or remove the files of an unfinished attempt, except the row.
 
     The old row stays until the new one replaces it.
     """

@@ -31,7 +31,7 @@ _state = _State()
 def listen() -> None:
     """Let the first Ctrl-C or SIGTERM from now on raise `Interrupted`; later ones do nothing.
 
-    A flag, not another handler, remembers the first: Lightning restores its handlers when a fit
+    A flag, not another handler, remembers the first: Lightning restores earlier handlers when a fit
     ends, and a second signal often comes (from a pool, or a second Ctrl-C) while the row of an
     interrupted run is being written. A signal after `PATIENCE` seconds raises again, because Python
     drops exceptions raised inside a finalizer.
