@@ -69,7 +69,7 @@ def test_a_study_by_its_name():
 
 
 def test_notebooks_and_pages_use_nothing_else():
-    """What a reader copies imports `scaling` alone; pages on parts of one's own may say more."""
+    """Examples import only `scaling`; pages on a user's own parts may import more."""
     root = Path(__file__).parents[1]
     books = [*root.glob("notebooks/*.ipynb"), root / "README.md", *root.glob("docs/**/*.md")]
     books.remove(root / "docs" / "howto" / "study.md")  # a file of the package itself

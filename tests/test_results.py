@@ -1,4 +1,4 @@
-"""Rows: written whole or not at all, read as they were, and never believed when damaged."""
+"""Rows: written completely or not at all, read unchanged, and refused if damaged."""
 
 import json
 import math
@@ -75,7 +75,7 @@ def test_reading_gives_fixed_columns_first_and_the_keys_that_vary(tmp_path):
     table = results.read(written(tmp_path, narrow, wide))
     assert list(table.columns[: len(FIXED)]) == list(FIXED)
     assert table["model.d_model"].tolist() == [64, 128]
-    assert "optimizer.lr" not in table  # says what lr says
+    assert "optimizer.lr" not in table  # the same as lr
     assert table["clip"].tolist() == [math.inf, math.inf]
     assert table["val_loss"].tolist() == [2.5, 2.5]
     assert table["test_accuracy"].isna().all()

@@ -1,4 +1,4 @@
-"""Scores of an adaptation against a forward pass of its nets, and whom they ask for them."""
+"""Scores of an adaptation against a forward pass of its nets, and where they come from."""
 
 import copy
 
@@ -19,7 +19,7 @@ from scaling.storage.tables import read_parts
 
 
 class Fake:
-    """Scores whatever it is asked for, and notes that it was."""
+    """A scorer that records its calls."""
 
     def __init__(self):
         self.asked = []

@@ -1,4 +1,4 @@
-"""Losses of adaptation: identities, limits of collapse, slow twins and numerical gradients."""
+"""Losses of adaptation: identities, limits of collapse, slow references, numerical gradients."""
 
 import math
 
@@ -27,7 +27,7 @@ STUDY = {"base": 0.1, "threshold": 0.85, "gain": 0.5, "ceiling": 0.3}
 
 
 def information_maximisation(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor, ""]:
-    """The objective of that name, from -log K, sure and balanced, to 0, all alike."""
+    """The objective of that name: -log K if confident and balanced, 0 if all are alike."""
     objective = Objective(**MAXIMISATION)
     return objective.loss(objective.terms(log_probs))
 
@@ -50,7 +50,7 @@ def drawn(examples: int = 12, classes: int = 4, *, seed: int = 0, scale: float =
 
 
 def sure(*labels: int, classes: int = 3, by: float = 50.0):
-    """Predictions that are all but certain."""
+    """Predictions that are almost certain."""
     return (by * torch.eye(classes, dtype=torch.float64)[list(labels)]).log_softmax(dim=1)
 
 
@@ -148,7 +148,7 @@ def test_diversity_comes_out_smaller_over_small_batches_and_the_entropy_does_not
 
 
 def test_the_share_of_uniform_classes_in_a_batch_is_as_expected():
-    """Sure predictions of K balanced classes lack (K - 1) / 2B nats (Miller, 1955), in mean."""
+    """It is too small by (K - 1) / 2B nats in the mean, for K balanced classes (Miller, 1955)."""
     draws = torch.Generator().manual_seed(0)
     batches = [
         sure(*torch.randint(3, (64,), generator=draws).tolist(), by=99.0) for _ in range(400)

@@ -1,4 +1,4 @@
-"""Updates against a loop written by hand, what they leave as it was, and what is refused."""
+"""Updates against a loop written by hand, what they leave unchanged, and what is refused."""
 
 import copy
 import math

@@ -24,7 +24,7 @@ def test_information_maximisation_is_the_one_of_the_literature():
 
 
 def by_the_study(found: torch.Tensor, base: float) -> float:
-    """As the published code has it, constants and all."""
+    """The objective of the published code, with its constants."""
     p = found.exp()
     mean = p.mean(dim=0)
     entropies = -(p * (p + 1e-8).log()).sum(dim=1)

@@ -1,4 +1,4 @@
-"""Windows that were right, one by one, against a forward pass of the nets themselves."""
+"""Correctness of single windows, against a forward pass of the nets."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Which runs stand for a setting: those at the best learning rate tried."""
+"""Which runs represent a setting: those at the best learning rate tried."""
 
 import numpy as np
 import pandas as pd

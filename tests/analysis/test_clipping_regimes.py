@@ -1,4 +1,4 @@
-"""Regimes of clipping: closed forms, slow twins, known distributions, and runs of this project."""
+"""Regimes of clipping: closed forms, slow references, known distributions, own runs."""
 
 import math
 from itertools import pairwise

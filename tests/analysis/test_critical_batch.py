@@ -1,4 +1,4 @@
-"""The step-examples hyperbola: closed forms, slow twins, planted parameters."""
+"""The step-examples hyperbola: closed forms, slow references, planted parameters."""
 
 import math
 
@@ -58,7 +58,7 @@ def test_the_hyperbola_is_what_a_general_fit_to_each_seed_finds():
 def test_the_intervals_of_the_hyperbola_cover_at_their_rate():
     found = [tradeoff(planted(0.05, draw)) for draw in range(60)]
     kept = [one for one in found if one.identified]
-    assert len(kept) >= 57  # the rest is thought to be no hyperbola, 1 in 100 by chance
+    assert len(kept) >= 57  # the others are rejected as hyperbolas, 1 in 100 by chance
     truths = {"steps_min": 100, "examples_min": 6_000, "critical_batch": 60}
     for name, truth in truths.items():
         ends = [getattr(one, name) for one in kept]

@@ -15,9 +15,9 @@ from scaling.analysis.significance import detectable, holm
 
 
 def drawn(draws, effect: float, *, blocks: int, seeds: int) -> pd.DataFrame:
-    """A sweep in which each batch size is a draw of its own; sd 0.1 of a seed's mean difference.
+    """A sweep in which each batch size is a separate draw; sd 0.1 of a seed's mean difference.
 
-    Cells lie far apart and seeds are lucky or not; both are shared by the two levels of clip.
+    Cells and seeds have large effects, which the two levels of clip share.
     """
     shape = (seeds, blocks, 2)
     level = 5 * draws.normal(size=shape) + draws.normal(size=(seeds, 1, 1))
@@ -34,7 +34,7 @@ def drawn(draws, effect: float, *, blocks: int, seeds: int) -> pd.DataFrame:
 
 
 def slow_effect(rows: pd.DataFrame, a: float, b: float) -> tuple[list[float], int, int, int]:
-    """Means of seeds, pairs, and how often a run diverged at a and at b, all by loops."""
+    """Means of seeds, pairs, and how often a run diverged at a and at b, by loops."""
     runs = {Cell(*run[:4]): run for run in rows.itertuples(index=False)}
     found: dict[int, dict[tuple, float]] = {}
     lost = [0, 0]

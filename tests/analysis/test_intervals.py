@@ -1,4 +1,4 @@
-"""Intervals against their formulas, other programs, slow twins, and their rates."""
+"""Intervals against their formulas, other programs, slow references, and their rates."""
 
 import math
 
@@ -51,7 +51,7 @@ def slow_cr2(values: np.ndarray, weights: np.ndarray, level: float) -> tuple[flo
     n, one, w = len(values), np.ones((len(values), 1)), np.diag(weights)
     bread = np.linalg.inv(one.T @ w @ one)
     left = np.eye(n) - one @ bread @ one.T @ w
-    covariance = left @ np.linalg.inv(w) @ left.T  # of residuals, were the weights right
+    covariance = left @ np.linalg.inv(w) @ left.T  # of residuals, if the weights are right
     adjusted = np.diag(1 / np.sqrt(np.diag(covariance) * weights))
     rows = (bread @ one.T @ w @ adjusted).ravel()  # what each residual adds to the estimate
     residuals = left @ values
@@ -114,7 +114,7 @@ def test_the_wilson_interval_solves_its_equation():
 
 
 def test_the_wilson_interval_holds_a_proportion_at_about_its_level():
-    """By sums over the binomial, the mean over proportions of the chance to hold them."""
+    """Its coverage, in the mean over proportions, by sums over the binomial."""
     shares = np.linspace(0.05, 0.95, 181)
     found = [wilson_interval(right, 40, level=0.9) for right in range(41)]
     held = np.array([[one.low <= share <= one.high for one in found] for share in shares])

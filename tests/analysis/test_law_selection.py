@@ -1,4 +1,4 @@
-"""Four laws compete, and where the optima cannot tell them apart, that is said."""
+"""Four laws are compared, and a tie is reported if the optima cannot distinguish them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One surface for all losses: what it recovers exactly, and what it makes of noise."""
+"""One surface for all losses: what it recovers exactly, and its estimates under noise."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Optima of single batch sizes: planted bowls, what no bowl is, and what cannot be told."""
+"""Optima of single batch sizes: planted bowls, other shapes, and undecided cases."""
 
 import math
 from pathlib import Path
@@ -45,7 +45,7 @@ def parabola(losses, **columns):
 
 
 def diverged(rows, *steps):
-    """The same, with the runs of seed 0 lost at these places of the grid."""
+    """The same, with the runs of seed 0 diverged at these places of the grid."""
     lost = rows["lr"].isin(np.unique(rows["lr"])[list(steps)]) & (rows["seed"] == 0)
     return rows.assign(
         status=rows["status"].where(~lost, "diverged"), val_loss=rows["val_loss"].where(~lost)
@@ -58,7 +58,7 @@ def only(rows, **settings):
 
 
 def at_least(share, draws):
-    """The least count of successes that 99 % of experiments of this rate reach."""
+    """The number of successes that 99 % of experiments with this rate reach."""
     return stats.binom.ppf(0.01, draws, share)
 
 
@@ -88,7 +88,7 @@ def test_three_learning_rates_give_the_parabola_through_them_but_no_shape():
     assert got.status == "interior"
     assert got.lr == pytest.approx(1e-3 * math.exp(1 + 0.1 / 1.8))
     assert got.curvature == pytest.approx(0.9)
-    assert got.high / got.low > 1.2  # though nothing is noise here
+    assert got.high / got.low > 1.2  # although there is no noise here
 
 
 def test_the_optimum_and_its_ends_are_those_of_a_slow_search():

@@ -1,4 +1,4 @@
-"""Runs lie side by side where a loop over them finds them."""
+"""Runs are paired as by a loop over them."""
 
 import math
 

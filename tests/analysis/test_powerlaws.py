@@ -1,4 +1,4 @@
-"""A law is given with an interval, or the reason why there is none."""
+"""A law has an interval, or there is a reason why no law is reported."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The noise that replicates show, against the published tables, slow twins and planted noise."""
+"""The noise that replicates show, against the published tables, slow references, planted noise."""
 
 import math
 from itertools import combinations, pairwise
@@ -16,7 +16,7 @@ PUBLISHED = Path(__file__).parents[2] / "notebooks" / "data" / "published"
 
 
 def runs(**columns) -> pd.DataFrame:
-    """Finished runs of one cell, unless `columns` say otherwise."""
+    """Finished runs of one cell, with these values in `columns`."""
     fixed = {"study": "a", "batch": 32, "lr": 1e-3, "clip": 1.0, "seed": 0, "status": "done"}
     return pd.DataFrame(fixed | {"clip_percent": 50.0} | columns)
 
@@ -41,7 +41,7 @@ def planted(draws, cells: int, runs_each: int) -> pd.DataFrame:
 
 
 def slow_pairs(rows: pd.DataFrame) -> set[tuple[int, int]]:
-    """Replicates, by comparing each run with each other one."""
+    """Replicates, by comparing each run with every other."""
 
     def algorithm(run):
         clip = math.inf if run.clip_percent == 0 else run.clip

@@ -1,4 +1,4 @@
-"""P-values, power and seeds against other programs, slow twins, and the rates that they promise."""
+"""P-values, power and seeds against other programs, slow references, and nominal rates."""
 
 import math
 
@@ -46,7 +46,7 @@ def test_what_is_no_test_does_not_count_in_holm():
 
 
 def slow_holm(p: list[float]) -> list[float]:
-    """The least level at which the step-down procedure would reject each."""
+    """The smallest level at which the step-down procedure would reject each."""
     ordered = sorted(p)
     return [
         min(1.0, max((len(p) - i) * ordered[i] for i in range(ordered.index(one) + 1))) for one in p

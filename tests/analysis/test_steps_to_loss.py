@@ -1,4 +1,4 @@
-"""When a loss is reached: closed forms, a slow twin, and the target that all batch sizes reach."""
+"""When a loss is reached: closed forms, a slow reference, and the target of all batch sizes."""
 
 import math
 
@@ -44,7 +44,7 @@ def test_steps_are_those_of_the_slow_fit_that_never_rises():
 
 
 def test_noise_makes_no_run_early_as_it_does_a_first_time():
-    draws, true = np.random.default_rng(0), 80 * math.log(2)  # steps to half of what is to fall
+    draws, true = np.random.default_rng(0), 80 * math.log(2)  # steps to half of the fall
     noisy = [exponential("a", 2.0, 80.0)["train_loss"] for _ in range(200)]
     noisy = [losses + 0.2 * draws.normal(size=200) for losses in noisy]
     found = np.array([steps_to_loss(curve(losses), 3.0)[0].steps for losses in noisy])

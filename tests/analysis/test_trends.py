@@ -1,4 +1,4 @@
-"""Trends over folds: a published table, closed forms, slow twins, and folds that leave early."""
+"""Trends over folds: a published table, closed forms, slow references, folds that stop."""
 
 import math
 from itertools import combinations

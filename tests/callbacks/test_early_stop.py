@@ -1,4 +1,4 @@
-"""When an adaptation is stopped, by which rule, and when it would have been."""
+"""When an adaptation stops or would have stopped, and by which rule."""
 
 import lightning as L
 import pytest
@@ -13,7 +13,7 @@ SETTINGS = {
 
 
 class Planned(L.LightningModule):
-    """Logs what was planned for each epoch."""
+    """Logs given values for each epoch."""
 
     def __init__(self, losses, guards):
         super().__init__()

@@ -101,7 +101,7 @@ def test_accumulated_gradients_measure_like_one_large_batch(tmp_path):
 
 
 class Losses(L.Callback):
-    """What `loss_of` makes of each batch's outputs."""
+    """The results of `loss_of` for each batch."""
 
     def __init__(self):
         self.seen = []
@@ -112,7 +112,7 @@ class Losses(L.Callback):
 
 
 class Groups(L.LightningModule):
-    """Anybody's module, whose losses are noted as it gives them, in one of several forms."""
+    """A foreign module that returns its losses in one of several forms, and records them."""
 
     def __init__(self, examples: int, form: str):
         super().__init__()
@@ -135,7 +135,7 @@ class Groups(L.LightningModule):
         return torch.utils.data.DataLoader(self.data, batch_size=8)
 
 
-@pytest.mark.filterwarnings("ignore:.*returned `None`")  # which is what is tried
+@pytest.mark.filterwarnings("ignore:.*returned `None`")  # which is tested here
 @pytest.mark.parametrize("form", ["scalar", "dict", "vector", "none"])
 @pytest.mark.parametrize(
     ("examples", "settings", "groups"),
@@ -159,7 +159,7 @@ def test_the_loss_of_a_step_is_the_mean_of_those_that_its_parts_gave(
 
 
 def test_the_gradient_of_a_short_group_is_smaller_by_what_it_lacks(tmp_path):
-    """As Lightning divides every loss by `accumulate_grad_batches`."""
+    """Because Lightning divides every loss by `accumulate_grad_batches`."""
     norms = {}
     for parts in (1, 4):
         learner = Groups(8, "scalar")  # one batch an epoch
@@ -321,7 +321,7 @@ def test_a_run_ends_at_the_same_weights_with_and_without_an_observer(tmp_path, o
 
 
 class Foreign(L.LightningModule):
-    """Anybody's module: two layers, of which one is frozen, and none of our config."""
+    """A foreign module: two layers, one of them frozen, and none of our config."""
 
     def __init__(self):
         super().__init__()
@@ -418,7 +418,7 @@ def test_every_validation_is_a_line_and_none_is_doubled(tmp_path):
 
 
 class Reporting(Foreign):
-    """Says more of each step, and calls every third one skipped."""
+    """Reports more columns of each step, and every third step as skipped."""
 
     def training_step(self, batch, batch_idx):
         loss = super().training_step(batch, batch_idx)["loss"]
@@ -447,12 +447,12 @@ class Clips(Groups):
     """A module that clips before its step, by a hook of its own."""
 
     def on_before_optimizer_step(self, optimizer):
-        if self.trainer.global_step % 2:  # in a rhythm that must not hide it
+        if self.trainer.global_step % 2:  # only at odd steps, which must not hide it
             nn.utils.clip_grad_norm_(self.parameters(), 0.5)
 
 
 class Logs(Groups):
-    """A module whose hook looks at the gradient, and leaves it."""
+    """A module whose hook reads the gradient and does not change it."""
 
     def on_before_optimizer_step(self, optimizer):
         self.looked = sum(p.grad.square().sum() for p in self.parameters())

@@ -1,4 +1,4 @@
-"""Signs of life: how far a run is, at most so often."""
+"""Heartbeats: the progress of a run, written at a limited rate."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Statistics over the mini-batches of an epoch against a slow and obvious twin."""
+"""Statistics over the mini-batches of an epoch against a slow and obvious reference."""
 
 from functools import partial
 
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 class Slow(L.Callback):
-    """Every tensor at every step, one at a time, in double precision, with everything kept."""
+    """Every tensor at every step, one at a time, in double precision, keeping everything."""
 
     def __init__(self):
         self.rows, self.seen = [], {}
@@ -160,7 +160,7 @@ def test_norms_agree_with_the_tables_of_the_other_callbacks(tmp_path):
         mine = epochs.set_index("layer")[["mean", "rms", "coordinate_variance"]]
         np.testing.assert_allclose(mine.loc[mean.index], mean, rtol=1e-5)
     for first, second in zip(*tables, strict=True):
-        pd.testing.assert_frame_equal(first, second)  # who asks first makes no difference
+        pd.testing.assert_frame_equal(first, second)  # in either order of the callbacks
 
 
 @pytest.mark.parametrize("which", ["steps", "layers"])
@@ -184,7 +184,7 @@ def test_it_watches_and_never_steers(tmp_path):
 
 
 class Foreign(L.LightningModule):
-    """Anybody's module, in which a layer is used now and then, and some micro-batches not at all.
+    """A foreign module that uses one layer only now and then, and skips some micro-batches.
 
     Args:
         skipped: numbers of the micro-batches that give no loss.
@@ -296,7 +296,7 @@ def test_a_summary_of_known_numbers():
     assert row["variance"] == pytest.approx(5 / 3)
     assert (row["q05"], row["q50"], row["q95"]) == pytest.approx((1.15, 2.5, 3.85))
     assert row["coordinate_variance"] == pytest.approx(0.25)
-    assert row["update_to_weight"] == pytest.approx((0.5 + 0.5 + 2.0) / 3)  # but for the zero
+    assert row["update_to_weight"] == pytest.approx((0.5 + 0.5 + 2.0) / 3)  # except for the zero
 
 
 def test_the_variance_of_known_norms_is_unbiased():

@@ -1,4 +1,4 @@
-"""A new statistic is a table's name and one `measure`; the base does the rest."""
+"""A new statistic is a table's name and a method `measure`; the base class does the rest."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A fit leaves signals to the program around it."""
+"""A fit does not handle signals of the program that calls it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A grid becomes the cells that Hydra itself would compose, each once."""
+"""A grid becomes the cells that Hydra would compose, without duplicates."""
 
 import pytest
 from hydra import compose, initialize_config_dir

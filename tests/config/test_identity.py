@@ -1,4 +1,4 @@
-"""A run is known by what it was trained with: contents, names and numbers, and not by paths."""
+"""A run is identified by what it was trained with: contents, names and numbers, not paths."""
 
 import dataclasses
 import importlib
@@ -36,7 +36,7 @@ def flipped(path: Path, position: int = 100) -> None:
 
 
 def texts(folder: Path) -> dict[str, list[str]]:
-    """Kinds of text, each with its files and what is typed for it."""
+    """Kinds of text, each with its files and typed keys."""
     (folder / "one.txt").write_text(WORDS * 40)
     for place in ("pair", "wikitext2", "many"):
         (folder / place).mkdir()
@@ -148,7 +148,7 @@ def test_a_number_that_a_grid_makes_is_the_one_that_is_typed(command):
     rows = results.read(STUDY)
     assert sorted(rows["lr"]) == [0.1, 0.2, 0.3, 0.4]
     (row,) = [run for run in rows["run"] if run.startswith("batch=32,lr=0.3,")]
-    assert read_row(STUDY / row).config["lr"] == 0.3  # what it was trained with
+    assert read_row(STUDY / row).config["lr"] == 0.3  # the value that it was trained with
     assert results.steps(STUDY / row)["lr"].iloc[0] == pytest.approx(0.3, rel=1e-7)
 
 
@@ -198,7 +198,7 @@ def test_a_module_that_moves_retrains_nothing(command, monkeypatch):
 
 
 def as_if_written_by_an_earlier_version(folder: Path) -> None:
-    """Give a row the schema of before, in a folder with the digest, and the number, of before."""
+    """Give a row the earlier schema, digest and numbers, in a folder with the earlier name."""
     row = read_row(folder)
     number = {0.3: 0.1 + 0.2}.get(row.config["lr"], row.config["lr"])
     settings = row.config | {"lr": number, "optimizer": row.config["optimizer"] | {"lr": number}}
@@ -257,7 +257,7 @@ def test_a_file_that_changes_during_a_run_leaves_it_as_it_is(
     begin = getattr(place, hook)
 
     def changing(*arguments, **more):
-        if list(STUDY.glob("*/.beat.json")):  # while it runs, and not while it is rehearsed
+        if list(STUDY.glob("*/.beat.json")):  # while it runs, not while it is checked
             file.write_text("another text altogether " * 100)
         return begin(*arguments, **more)
 

@@ -1,4 +1,4 @@
-"""Classes name their own keys in refusals; where a key stands in the config is added once."""
+"""Classes name their own keys in errors; the path of a key in the config is added once."""
 
 import ast
 import re
@@ -147,7 +147,7 @@ NODE = {
         ("path: a.txt is empty", "data.path: a.txt is empty"),
         ("path is missing; give path=...", "data.path is missing; give data.path=..."),
         ("too few for fold=7", "too few for data.fold=7"),
-        # no keys of this node: spelled in full, of another group, in a file's name, in a sentence
+        # not keys of this node: spelled in full, of another group, in a file's name, in a sentence
         ("data.fold=7 must be 0", "data.fold=7 must be 0"),
         ("choose model=tcn", "choose model=tcn"),
         ("cannot read a/fold=7,path=b", "cannot read a/fold=7,path=b"),

@@ -1,4 +1,4 @@
-"""Parts of a user's own, outside the package: the pages of docs/howto, and mistakes."""
+"""A user's own parts, outside the package: the pages of docs/howto, and mistakes."""
 
 import os
 import re
@@ -19,7 +19,7 @@ CONF = "--config-dir=conf"
 
 @pytest.fixture
 def write(folder, monkeypatch) -> Iterator[Callable[[Mapping[str, str]], None]]:
-    """Write files into the current folder, which Python looks for modules in as under `-m`."""
+    """Write files into the current folder, in which Python looks for modules as with `-m`."""
     monkeypatch.syspath_prepend(folder)
 
     def write(files: Mapping[str, str]) -> None:
@@ -35,7 +35,7 @@ def write(folder, monkeypatch) -> Iterator[Callable[[Mapping[str, str]], None]]:
 
 
 def page(name: str) -> tuple[dict[str, str], list[list[str]]]:
-    """The files of a page, and what follows `python -m scaling.train` in its commands."""
+    """The files of a page, and the arguments of `python -m scaling.train` in its commands."""
     text = (HOWTO / f"{name}.md").read_text()
     files = re.findall(r"^`(\S+)`:\n\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     commands = re.findall(r"^\$ python -m scaling\.train (.*)$", text, re.MULTILINE)
@@ -43,7 +43,7 @@ def page(name: str) -> tuple[dict[str, str], list[list[str]]]:
 
 
 def follow(name: str, write, command) -> dict:
-    """Do what a page says, in this process; gives the row of its run."""
+    """Do what a page says, in this process; return the row of its run."""
     files, (arguments,) = page(name)
     write(files)
     ended = command(*arguments, small=False)
@@ -67,13 +67,13 @@ def test_a_data_set_of_ones_own_is_trained_on_as_its_page_says(write, command):
     assert row["uniform_loss"] == pytest.approx(0.6931472)
     again = command(*page("data_set")[1][0], small=False)
     assert "done" in again.out
-    assert len(results.read(STUDY)) == 1  # known by its content
+    assert len(results.read(STUDY)) == 1  # identified by its content
 
 
 def test_columns_of_a_callback_of_ones_own_reach_the_row_as_its_page_says(write, command):
     row = follow("callback", write, command)
     assert row["largest_weight"] > 0
-    assert row["grad_norm_pre_clip"] > 0  # what is measured anyway still is
+    assert row["grad_norm_pre_clip"] > 0  # the default callbacks still measure
 
 
 def test_a_statistic_of_ones_own_is_a_table_as_its_page_says(write, command):
@@ -89,7 +89,7 @@ def test_an_optimizer_of_ones_own_trains_as_its_page_says(write, command):
     row = follow("optimizer", write, command)
     assert row["optimizer"] == "sign"
     assert row["val_loss"] < row["unigram_loss"]
-    # every weight moves by lr, but for those of pixels that are always 0
+    # every weight moves by lr, except those of pixels that are always 0
     assert 0.9 < row["update_norm"] / (1e-3 * row["parameters"] ** 0.5) <= 1
 
 
@@ -204,7 +204,7 @@ PYTHON = {
 
 
 def attempt(group: str, write, command, *, code: tuple[str, str] = ("", ""), yaml=("", "")):
-    """Train with a part of one's own, after one replacement in its file or in its YAML."""
+    """Train with a user's part, after one replacement in its Python or YAML file."""
     assert code[0] in PYTHON[group]
     assert yaml[0] in YAML[group]
     write({

@@ -1,4 +1,4 @@
-"""What a scale changes stands beside what it changes, and is no part of a run."""
+"""`by_scale` is in the file that it changes, and is not part of a run's config."""
 
 from pathlib import Path
 

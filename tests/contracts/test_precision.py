@@ -1,4 +1,4 @@
-"""Numbers that agree in 12 digits are one, and others stay what they are."""
+"""Numbers that agree in 12 digits are the same, and others stay unchanged."""
 
 import math
 

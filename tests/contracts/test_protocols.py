@@ -1,4 +1,4 @@
-"""What a run asks of its parts is met by all parts of the package, and is told where it is not."""
+"""All parts of the package have what a run needs, and missing members are reported."""
 
 import importlib
 import inspect

@@ -1,4 +1,4 @@
-"""One answer to what a setting is, whoever asks: identity, blocks, replicates, exports."""
+"""One definition of a setting for identity, blocks, replicates and exports."""
 
 import pandas as pd
 import pytest
@@ -22,7 +22,7 @@ def test_columns_and_keys():
 
 @pytest.mark.parametrize("elsewhere", WHERE)
 def test_where_a_run_was_computed_makes_no_second_law(command, elsewhere):
-    """Two runs with one digest are one cell to everybody."""
+    """Two runs with one digest are one cell everywhere."""
     assert command("study=a").code == 0
     assert command("study=b", elsewhere).code == 0
     rows = results.read("multirun")

@@ -1,4 +1,4 @@
-"""Windows of records: each record once, in no order, and what they hold as stated."""
+"""Windows of records: each record once, in random order, with the stated content."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Digits are those they are said to be, or refused with the file's name and the remedy."""
+"""Digits are the expected ones, or refused with the file's name and the remedy."""
 
 import gzip
 import shutil

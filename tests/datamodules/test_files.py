@@ -1,4 +1,4 @@
-"""Files in the state in which they are found."""
+"""Files are identified by their current state."""
 
 import os
 from pathlib import Path

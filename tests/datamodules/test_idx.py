@@ -1,4 +1,4 @@
-"""The idx format: what it holds, and what is not it."""
+"""The idx format: valid files, and others."""
 
 import gzip
 import struct

@@ -1,4 +1,4 @@
-"""Images of digits: which are trained on, in which order, with which labels."""
+"""Images of digits: which are used for training, in which order, with which labels."""
 
 import math
 

@@ -9,7 +9,7 @@ from scaling.datamodules.in_memory import Examples, InMemory
 
 
 class Numbers(InMemory):
-    """The numbers from 0, to train on and, negative, to validate on."""
+    """The numbers from 0 for training, and their negatives for validation."""
 
     def __init__(self, *, batch=4, microbatches=1, seed=0, dtype=torch.float32, examples=10):
         super().__init__(batch=batch, microbatches=microbatches, seed=seed)

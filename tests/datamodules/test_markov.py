@@ -1,4 +1,4 @@
-"""A source whose entropy is known, and batches that follow from their number alone."""
+"""A source with known entropy, and batches that follow only from their number."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Gaussian time series: drawn as their densities say, and told apart as well as can be."""
+"""Gaussian time series: draws that fit their densities, and the best possible classifier."""
 
 import math
 

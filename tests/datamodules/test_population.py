@@ -1,4 +1,4 @@
-"""What a population must be made of."""
+"""Requirements of a population."""
 
 import pytest
 import torch

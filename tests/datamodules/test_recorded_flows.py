@@ -1,4 +1,4 @@
-"""Populations of recorded flows: nothing of one part in another, and features of the source."""
+"""Populations of recorded flows: disjoint parts, standardised by the source."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Synthetic windows before and after a drift, of which the best accuracy is known."""
+"""Synthetic windows before and after a drift, with a known best accuracy."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Windows of characters: which, in which order, and what is known of them."""
+"""Windows of characters: which, in which order, and their known losses."""
 
 import math
 from itertools import pairwise
@@ -27,7 +27,7 @@ def text(path=None, **changes) -> Text:
 
 @pytest.fixture
 def letters(tmp_path):
-    """400 characters in which each names its place, as far as 26 letters can."""
+    """400 characters, each naming its position as far as 26 letters can."""
     file = tmp_path / "letters.txt"
     file.write_text("".join(chr(97 + i % 26) for i in range(400)))
     return file

@@ -1,4 +1,4 @@
-"""Text is read as it is, or refused with the file's name and the remedy."""
+"""Text is read unchanged, or refused with the file's name and the remedy."""
 
 import pytest
 

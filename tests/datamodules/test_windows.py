@@ -1,4 +1,4 @@
-"""Windows to train a source on and to adapt on, with labels and without."""
+"""Windows to train a source on, with labels, and to adapt on, without."""
 
 import ast
 import inspect
@@ -31,7 +31,7 @@ ENDS = {None: (47,), 64: (47, 71)}  # steps after the first passes, by growth
 
 
 class Mean(L.LightningModule):
-    """Remembers what it was shown, and has weights that depend on it."""
+    """Records its inputs, and has weights that depend on them."""
 
     def __init__(self):
         super().__init__()
@@ -83,7 +83,7 @@ def test_no_public_name_gives_the_labels_of_the_query_away():
 
 
 def test_adaptation_asks_for_scores_and_counts_alone():
-    """What tells labels one by one is there for what records a run, and not for what adapts."""
+    """Single labels can be read by callbacks that record a run, not by the adaptation."""
     trees = [ast.parse(inspect.getsource(module)) for module in (adapter, evaluation)]
     asked = {
         node.attr

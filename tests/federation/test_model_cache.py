@@ -1,4 +1,4 @@
-"""Sources are trained once, kept whole, and shared."""
+"""Sources are trained once, cached completely, and shared."""
 
 import subprocess
 import sys
@@ -76,7 +76,7 @@ def test_a_source_is_trained_once_and_is_the_same_ever_after(tmp_path, built):
 
 def test_where_clients_are_trained_changes_nothing(tmp_path, built):
     get(tmp_path, built)
-    get(tmp_path, built, backend="ray")  # not even Ray is needed now
+    get(tmp_path, built, backend="ray")  # Ray is not needed now
     assert len(built) == 1
 
 

@@ -1,4 +1,4 @@
-"""A report says first what the rows support, and is one page that needs nothing else."""
+"""A report begins with what the rows support, and is one self-contained page."""
 
 import re
 import sys

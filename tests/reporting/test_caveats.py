@@ -1,4 +1,4 @@
-"""What speaks against a sweep is said, and nothing that does not."""
+"""Caveats of a sweep are reported, and only those that apply."""
 
 import dataclasses
 import math

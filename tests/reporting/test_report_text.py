@@ -1,4 +1,4 @@
-"""The table says what the rows say, and what they cannot."""
+"""The table shows the rows and the limits of what they support."""
 
 import dataclasses
 import re

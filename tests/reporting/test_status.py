@@ -1,4 +1,4 @@
-"""What is done, running, failed or missing is told as it is."""
+"""Done, running, failed and missing cells are reported correctly."""
 
 import json
 import os

@@ -152,7 +152,7 @@ def browser():
 
 @contextlib.contextmanager
 def board(*folders: str) -> Iterator[str]:
-    """The command on some folders; gives the address that it names."""
+    """Run the command on folders; return the address that it prints."""
     process = subprocess.Popen(
         [sys.executable, "-m", "scaling.dashboard", *folders, "--port", "0"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,

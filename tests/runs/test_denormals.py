@@ -1,4 +1,4 @@
-"""Denormal numbers count as zero where a run trains, and nowhere else."""
+"""Denormal numbers are flushed to zero while a run trains, and at no other time."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""What is written in the place of a process that ended without a row, and what never is."""
+"""Rows of processes that ended without one, and rows that are never replaced."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""A run that was killed goes on and ends bit-identical to one that was left alone."""
+"""A killed run resumes and ends bit-identical to one that was not interrupted."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ ALWAYS_ADAPTING = (
 
 
 class Killed(BaseException):
-    """What a test throws where the system would kill the process."""
+    """Raised by a test in place of a kill by the system."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The first signal ends a run; those that follow do not spoil what it leaves behind."""
+"""The first signal ends a run; later ones do not damage what it writes."""
 
 import os
 import signal

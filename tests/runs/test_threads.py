@@ -1,4 +1,4 @@
-"""How many threads a run has follows from its config, and from where it was begun."""
+"""The number of threads of a run follows from its config, and from where it was begun."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def made_with() -> list[int]:
 
 
 def test_the_row_says_how_many_threads_a_run_had_and_its_digest_does_not(command):
-    torch.set_num_threads(3)  # those of this process, which a large run may have
+    torch.set_num_threads(3)  # of this process, for a large run
     try:
         for typed, number in {"threads=2": 2, "threads_from=1": 3, "threads_from=1e12": 1}.items():
             assert command(typed, "resume=all").code == 0

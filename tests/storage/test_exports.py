@@ -1,4 +1,4 @@
-"""A table from anywhere is read as rows, and what it lacks is not assumed in silence."""
+"""Any table is read as rows, and a warning says what is assumed for missing columns."""
 
 import math
 

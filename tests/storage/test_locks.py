@@ -1,4 +1,4 @@
-"""A folder has one holder at a time, and a dead one never blocks."""
+"""A folder has one holder at a time, and a dead process does not hold it."""
 
 import os
 import signal

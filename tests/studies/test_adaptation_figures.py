@@ -1,4 +1,4 @@
-"""Figures of adaptation show every query, who left, and intervals beside what needs no adapting."""
+"""Figures of adaptation show every query, early stops, intervals and baselines."""
 
 import numpy as np
 import pandas as pd

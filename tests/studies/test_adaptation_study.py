@@ -1,4 +1,4 @@
-"""The published statements on adaptation hold, fail, or stay open where runs are made so."""
+"""The published statements on adaptation hold, fail or stay open as the runs are planted."""
 
 import math
 
@@ -128,7 +128,7 @@ def test_both_batches_must_turn_for_the_trend_to_be_reversed():
 
 
 def test_the_same_after_as_many_updates_need_not_hold():
-    """Each update moves as much: what small batches win by is their number of updates."""
+    """All updates move equally far: small batches gain only from their number of updates."""
     given = made_up(entropy=lambda run: 1 - 0.5 * 16 / run["batch"])
     judged = words(given)
     assert judged["Larger batches end at a lower entropy of the query"] == "fails"
@@ -245,7 +245,7 @@ def test_a_run_in_two_studies_counts_once():
 
 
 def test_a_measure_that_an_arm_lacks_is_left_out_of_its_table():
-    """As the spread over the updates of a pass where the whole query is one batch."""
+    """Such as the spread over the updates of a pass if the whole query is one batch."""
     table = study.measures(given := made_up(batches=(32, 64, WINDOWS)))
     assert table.loc[table["arm"] == str(WINDOWS), "norm_scatter"].isna().all()
     against = batch_against_batch(table, study.passes(given))
@@ -258,7 +258,7 @@ def test_a_measure_that_an_arm_lacks_is_left_out_of_its_table():
 
 
 def test_rates_of_runs_that_stop_early_are_over_passes_that_all_have():
-    """Entropy falls fast at first: a run that stops early is no faster for that."""
+    """Entropy falls fast at first, but a run that stops early is not faster."""
     given = made_up(
         seeds=3, folds=1, batches=(16, 32), passes=10,
         stop=lambda run: 2 if run["batch"] == 16 else None,
@@ -298,7 +298,7 @@ def test_what_replicates_share_is_said():
 
 
 def test_folds_of_a_seed_are_no_further_replicates():
-    """What a seed's source gains, all its folds gain: the interval is that of the seeds' means."""
+    """All folds of a seed share the gain of its source, so the interval is over seeds' means."""
     given = made_up(seeds=4, folds=3, batches=(16,), gain=lambda run: 0.02 * run["seed"])
     table = study.measures(given)
     one = gains(table, "query")["16"]
@@ -337,7 +337,7 @@ def test_the_trend_of_lone_folds_is_that_of_the_trends_module():
 
 
 def test_a_conflict_is_warned_of():
-    """The highest folds leave: the mean of those there falls, and no fold does."""
+    """The highest folds stop: the mean of the remaining folds falls, but no fold does."""
     given = made_up(
         batches=(64,), slope=lambda run: 0.3, level=lambda run: 3.0 if run["fold"] == 0 else 1.0,
         stop=lambda run: 3 if run["fold"] == 0 else None, spread=lambda run: 0.02,

@@ -1,4 +1,4 @@
-"""What clipping does is told by the update that was measured, not by clip over norm."""
+"""The effect of clipping is read from the measured update, not from clip / norm."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The published notes on layers, each statement judged by what runs measured."""
+"""Each statement of the published notes on layers is tested on measured runs."""
 
 import itertools
 
@@ -21,8 +21,8 @@ def made_up(
     """Runs of a net whose first layer's gradient has this RMS, decay and scatter.
 
     A setting is a list of values; `first`, `decay`, `scatter` are numbers or functions of a run,
-    `peak` how much the test accuracy of the middle is above the last, `ended` functions of a run
-    for what its row has at the end.
+    `peak` is the test accuracy in the middle minus that at the end, `ended` are functions of a run
+    for the values at the end of its row.
     """
     rng = np.random.default_rng(0)
     rows, layers, epochs, steps = [], [], [], []
@@ -62,7 +62,7 @@ def made_up(
             steps += [run | {"step": 10 * epoch + i, "train_loss": 1.0} for i in range(10)]
     found = SweepTables(pd.DataFrame(rows))
     for name, lines in {"layer_epochs": layers, "epochs": epochs, "steps": steps}.items():
-        vars(found)[name] = pd.DataFrame(lines)  # what it would read from folders
+        vars(found)[name] = pd.DataFrame(lines)  # read from folders otherwise
     return found
 
 
@@ -110,7 +110,7 @@ def test_depths_are_compared_over_paired_seeds():
 
 
 FIRST, SCATTER, DECAY = "first", "scatter", "decay"
-PLANTED = [  # claim, key, value that is compared and with what, what is planted, how it must be
+PLANTED = [  # claim, key, compared values, planted measure, required direction
     ("Early gradients are smaller in the deepest", "model.depth", 8, 2, FIRST, "smaller"),
     ("They decay faster over the epochs", "model.depth", 8, 2, DECAY, "smaller"),
     ("They scatter more in the first epoch", "model.depth", 8, 2, SCATTER, "larger"),
@@ -232,7 +232,7 @@ def test_optimizers_are_compared_at_one_rate_and_each_at_its_best():
 
 
 def test_seeds_that_compare_choose_no_rate():
-    """The last three seeds would choose lr 0.001 for SGD, and the first two decide for 0.1."""
+    """The last three seeds would choose lr 0.001 for SGD, but the first two choose 0.1."""
     given = at_rates({"sgd": {1e-3: 0.5, 1e-1: 0.6}, "adam": {1e-3: 0.97}})
     rows = given.rows
     rows.loc[(rows["seed"] > 1) & (rows["lr"] == 1e-3), "val_loss"] = 0.01

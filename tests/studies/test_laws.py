@@ -1,4 +1,4 @@
-"""What a sweep says of the law, in sentences that its rows support."""
+"""Sentences on the law that the rows of a sweep support."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The figure of the law shows its optima, what is censored, and the law itself."""
+"""The figure of the law shows the optima, censored ones, and the law."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Charts are drawn of what varies and was measured."""
+"""Charts show whatever varies and was measured."""
 
 from collections.abc import Callable, Iterable
 

@@ -1,4 +1,4 @@
-"""Runs of one algorithm are named wherever they are, and so is how far they lie apart."""
+"""Runs of one algorithm are listed, with the differences between them."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_the_published_pairs_are_found():
         )
     said = "\n".join(replicates.sentences(SweepTables(rows)))
     assert "3.6625 and 3.6934, 0.0309 apart" in said
-    assert "0.282 nats apart" in said  # more than none less clip 1, which is 0.034
+    assert "0.282 nats apart" in said  # more than no clipping minus clip 1, which is 0.034
 
 
 def test_a_sweep_without_replicates_is_not_asked():

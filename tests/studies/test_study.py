@@ -1,4 +1,4 @@
-"""Studies are found in their folder: one more file is one more study; half of one is refused."""
+"""Studies are found in their folder: a new file is a new study; an incomplete one is refused."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""What a wrong lr costs and what a larger batch saves, in sentences that the rows support."""
+"""Sentences on the cost of a wrong lr and the gain from a larger batch."""
 
 import math
 import re

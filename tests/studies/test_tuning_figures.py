@@ -1,4 +1,4 @@
-"""Figures of a wrong lr's cost and of steps against batch show the numbers of their maths."""
+"""Figures of the cost of a wrong lr and of steps against batch show the computed numbers."""
 
 import numpy as np
 import pandas as pd

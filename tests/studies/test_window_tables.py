@@ -1,4 +1,4 @@
-"""Batch sizes set side by side on the same windows, with counts that are planted."""
+"""Batch sizes compared on the same windows, with planted counts."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ RUNS = [("16", 0, "r0"), ("16", 1, "r1"), ("32", 0, "r2"), ("32", 1, "r3")]
 
 
 def tables(right: dict[str, np.ndarray]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two queries of 100 windows under two batch sizes; `right` says which windows of a run are."""
+    """Two queries of 100 windows under two batch sizes; `right` gives the correct ones of a run."""
     block = pd.DataFrame(
         {"study": "s", "run": [run for *_, run in RUNS], "arm": [arm for arm, *_ in RUNS],
          "unit": [f"fold {fold}" for _, fold, _ in RUNS], "grows": False,

@@ -1,4 +1,4 @@
-"""Commands as they are typed: what they train, what they say, and how they end."""
+"""Commands as typed: what they train, what they print, and how they end."""
 
 import json
 import logging
@@ -166,7 +166,7 @@ def test_a_cell_that_raises_becomes_a_failed_row_and_the_next_one_runs(command, 
     assert "Traceback" not in ended.out + ended.err
     assert table.loc[1, "run"] in ended.err
     assert "to try again: python -m scaling.train" in ended.err
-    assert len(results.steps(STUDY / table.loc[1, "run"])) == 1  # what there was is kept
+    assert len(results.steps(STUDY / table.loc[1, "run"])) == 1  # steps before the error
 
     breaking.clear()
     again = command("-m", "seed=0,1,2")
@@ -250,7 +250,7 @@ def test_a_row_that_becomes_corrupt_during_a_sweep_does_not_end_it(command, monk
                 (other / ROW_FILE).write_text("rubbish")
         return row
 
-    command("seed=1", "steps=3")  # a folder of another digest stays out of it
+    command("seed=1", "steps=3")  # a folder with another digest has no part in it
     monkeypatch.setattr(lifecycle, "run", spoil)
     (target,) = [cell["run"] for cell in _planned(command) if "seed=1" in cell["run"]]
     (STUDY / target).mkdir()
@@ -261,7 +261,7 @@ def test_a_row_that_becomes_corrupt_during_a_sweep_does_not_end_it(command, monk
 
 
 def _planned(command) -> list[dict]:
-    """What `seed=0,1,2` would train, from a command that fails before its first cell."""
+    """The cells of `seed=0,1,2`, from a command that fails before its first cell."""
     from scaling.sweeps.executors.pool import InProcess
 
     with pytest.MonkeyPatch.context() as patch:
@@ -280,13 +280,13 @@ def test_a_corrupt_row_is_named_left_untouched_and_keeps_its_cell_from_training(
     assert f"{file} cannot be read" in ended.err
     assert "delete it to train this run again" in ended.err
     assert before.items() <= mtimes().items()
-    assert len(mtimes()) == 3  # the new cell was trained all the same
+    assert len(mtimes()) == 3  # the new cell was still trained
 
 
 class LetGo(logging.Filter):
     """Closes a lock's file as soon as a sweep says that it waits.
 
-    No handler, because Hydra takes away those that a logger has when it configures logging.
+    Not a handler, because Hydra removes those of a logger when it configures logging.
     """
 
     def __init__(self, file):

@@ -1,4 +1,4 @@
-"""Hydra's own launchers train the cells too."""
+"""Hydra's own launchers train the cells, too."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Jobs of a cluster, tried with the local executor of submitit."""
+"""Jobs of a cluster, tested with the local executor of submitit."""
 
 import contextlib
 import os
@@ -68,7 +68,7 @@ def test_a_killed_job_fails_its_cell_and_no_other(folder):
 
 @pytest.fixture
 def programs(tmp_path, monkeypatch):
-    """Stand-ins for the programs of Slurm; what they were called with."""
+    """Fakes of the programs of Slurm; gives the arguments of their calls."""
     log = tmp_path / "calls.txt"
     for program in ("srun", "sbatch", "scancel", "sacct"):
         says = "Submitted batch job 42" if program == "sbatch" else ""
@@ -79,7 +79,7 @@ def programs(tmp_path, monkeypatch):
 
 
 class Job(submitit.Job):
-    """A job that runs for ever."""
+    """A job that never ends."""
 
     def __init__(self, number):
         self._number = number
@@ -107,7 +107,7 @@ def test_a_cancelled_array_is_told_first_to_write_its_rows(programs, monkeypatch
 
 @pytest.fixture
 def cell_of_nothing(folder):
-    """As much of a cell as a job needs that never begins."""
+    """The parts of a cell that a job needs before it begins."""
     return Cell(
         config={"study": "scratch", "resume": "all"}, source="", overrides=(), choices={},
         fingerprint="", digest="", name="a",
