@@ -65,7 +65,7 @@ def test_of_uniform_predictions_every_entropy_is_log_k(classes):
     assert class_weighted_entropy(log_probs).item() == pytest.approx(math.log(classes))
 
 
-def test_confident_and_balanced_is_the_least_and_one_class_is_zero():
+def test_confident_and_balanced_is_the_minimum_and_one_class_is_zero():
     balanced, one = sure(0, 1, 2, 0, 1, 2), sure(1, 1, 1)
     assert information_maximisation(balanced).item() == pytest.approx(-math.log(3))
     assert diversity_share(balanced).item() == pytest.approx(1)
@@ -138,7 +138,7 @@ def test_the_order_of_examples_and_of_classes_does_not_matter(loss):
     torch.testing.assert_close(loss(log_probs[:, [2, 0, 3, 1]]), loss(log_probs))
 
 
-def test_diversity_comes_out_smaller_over_small_batches_and_the_entropy_does_not():
+def test_diversity_is_smaller_over_small_batches_and_the_entropy_is_not():
     log_probs = drawn(512, 5)
     parts = log_probs.split(16)
     small = torch.stack([diversity_share(part) for part in parts]).mean()
@@ -171,7 +171,7 @@ def test_the_weight_of_diversity_is_that_of_the_study(share):
     assert slow == pytest.approx(min(0.1 + 0.5 * max(0, 0.85 - share), 0.3), abs=1e-6)
 
 
-def test_the_margin_keeps_what_is_sure():
+def test_the_margin_keeps_confident_predictions():
     p = torch.tensor([[0.98, 0.01, 0.01], [0.34, 0.33, 0.33], [0.6, 0.39, 0.01]])
     kept = below_margin(p.log(), 0.4)
     slow = [-sum(x * math.log(x) for x in line) < 0.4 * math.log(3) for line in p.tolist()]

@@ -85,7 +85,7 @@ def test_the_interval_covers_the_line_through_the_optima_of_the_noisy_quadratic_
 
 
 @pytest.mark.parametrize("family", planted.NULLS)
-def test_no_law_is_read_from_a_sweep_that_has_none(family):
+def test_a_sweep_without_a_law_gives_none(family):
     found = [powerlaws.learning_rate_law(planted.null(rng, family)) for rng in generators(family)]
     wrong = sum(law.identified for law in found)
     print(f"{family:<20} identified {wrong / DRAWS:.3f}")

@@ -73,7 +73,7 @@ def test_layers_keep_the_order_of_the_module_and_not_of_the_letters():
     assert depth_ratios(table)[0].ratio == pytest.approx(1 / 12)
 
 
-def test_another_measure_is_taken_where_it_is_named():
+def test_another_measure_can_be_chosen():
     table = geometric(2.0, 1.0)
     table.loc[table["layer"] == "layers.0.weight", "mean"] *= 8
     assert depth_ratios(table, measure="mean")[0].ratio == pytest.approx(0.5)
@@ -192,7 +192,7 @@ def planted(draws: np.random.Generator, kind: str, epochs: int = 20, depth: int 
 
 
 @pytest.mark.parametrize("kind", ["collapsed", "converged", "stuck", "slow", "learning"])
-def test_the_detector_agrees_with_a_slow_twin(kind):
+def test_the_detector_agrees_with_a_slow_reference(kind):
     draws = np.random.default_rng(2)
     asked = {key: value for key, value in ASKED.items() if key != "loss"}
     for _ in range(50):
@@ -216,7 +216,7 @@ def test_planted_collapses_are_found_in_their_epoch():
 
 
 @pytest.mark.parametrize("kind", ["converged", "stuck", "slow", "learning"])
-def test_no_collapse_is_seen_where_there_was_none(kind):
+def test_no_collapse_is_found_without_one(kind):
     draws = np.random.default_rng(4)
     alarms = 0
     for _ in range(300):
@@ -225,7 +225,7 @@ def test_no_collapse_is_seen_where_there_was_none(kind):
     assert alarms <= 3  # 1 %
 
 
-def test_convergence_would_be_called_collapse_if_the_loss_were_not_looked_at():
+def test_convergence_would_be_called_collapse_if_the_loss_were_ignored():
     draws = np.random.default_rng(5)
     low = 0
     for _ in range(100):
@@ -234,7 +234,7 @@ def test_convergence_would_be_called_collapse_if_the_loss_were_not_looked_at():
     assert low > 30  # so the test above could fail
 
 
-def test_a_collapse_of_later_layers_only_is_none_of_early_ones():
+def test_a_collapse_of_later_layers_only_is_not_one_of_early_layers():
     rms = np.ones((10, 6))
     rms[4:, 3] = 1e-6
     table, loss = layers(rms), losses(np.full(10, 2.3))
@@ -244,7 +244,7 @@ def test_a_collapse_of_later_layers_only_is_none_of_early_ones():
     assert found.lowest == pytest.approx(1e-6)
 
 
-def test_too_few_epochs_say_so():
+def test_too_few_epochs_are_reported():
     found = collapse(layers(np.ones((3, 4))), losses([1.0, 1.0, 1.0]), **ASKED)
     assert (found.onset, found.reason) == (None, "3 epochs; it takes 4")
 
@@ -266,7 +266,7 @@ def test_a_diverged_run_has_not_collapsed():
         ({"loss": "val_loss"}, r"no column val_loss"),
     ],
 )
-def test_arguments_without_meaning_are_refused(changed, message):
+def test_invalid_arguments_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         collapse(layers(np.ones((6, 4))), losses(np.ones(6)), **ASKED | changed)
 

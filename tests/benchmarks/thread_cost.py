@@ -7,9 +7,10 @@ is shown with the shortest of all. With `--busy`, that many other processes keep
 
 `threads_from` in conf/config.yaml comes from this table: it is the work from which all cores pay.
 Exit code 1 if the number of threads that a run chooses takes more than 1.3 times the time of the
-best number on an idle machine, or, next to a busy core, more than 1.6 times that of one thread on an
-idle one. Spinning threads are shown but have no limit: on an idle machine they gain up to 1.7 times
-at a work of 1e8 to 1e9, and next to a busy core they lose up to 8 times (OMP_WAIT_POLICY=ACTIVE).
+best number on an idle machine, or, next to a busy core, more than 1.6 times that of one thread on
+an idle one. Spinning threads are shown but have no limit: on an idle machine they gain up to 1.7
+times at a work of 1e8 to 1e9, and next to a busy core they lose up to 8 times
+(OMP_WAIT_POLICY=ACTIVE).
 
     python tests/benchmarks/thread_cost.py [--busy 1] [--turns 3] [--only "mlp 4 x 256"]
 """

@@ -31,7 +31,7 @@ def test_an_error_leaves_nothing_behind():
     assert not vanishes()
 
 
-def test_who_flushed_before_still_does():
+def test_a_process_that_flushed_before_still_does():
     with flushed():
         with flushed():
             pass

@@ -137,7 +137,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_killed_run_ends_as_if_left_alone(command, deaths, case, tmp_path, monkeypatch):
+def test_a_killed_run_ends_as_if_it_had_not_been_interrupted(
+    command, deaths, case, tmp_path, monkeypatch
+):
     alone = outcome(command, deaths, [], *CASES[case])
     total = len(alone[1])
     deadly = [[1], [3], [total - 1], [1, -total]]

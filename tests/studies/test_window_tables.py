@@ -38,7 +38,7 @@ def test_windows_are_counted_query_by_query():
     assert line["differ"] == 1
 
 
-def test_runs_that_are_right_alike_do_not_differ():
+def test_runs_with_the_same_correct_windows_do_not_differ():
     same = dict.fromkeys(("r0", "r1", "r2", "r3"), first(70))
     (line,) = window_by_window(*tables(same), "32").to_dict("records")
     assert (line["won"], line["lost"], line["mcnemar_p_median"], line["differ"]) == (0, 0, 1, 0)

@@ -20,7 +20,7 @@ STUDY = Path("multirun", "scratch")
 LOCAL = ("hydra/launcher=slurm", "hydra.launcher.cluster=local")
 
 
-def test_a_preempted_job_goes_on_from_its_checkpoint_and_ends_as_if_left_alone(folder):
+def test_a_preempted_job_continues_from_its_checkpoint_and_ends_as_if_uninterrupted(folder):
     process = sweep("seed=0,1", "steps=150", *LOCAL)
     victim = wait_for(lambda: list(STUDY.glob("*/checkpoint.ckpt")))[0].parent
     first = holder(victim)
@@ -41,7 +41,7 @@ def test_a_preempted_job_goes_on_from_its_checkpoint_and_ends_as_if_left_alone(f
     pd.testing.assert_frame_equal(*tables)
 
 
-def test_no_more_jobs_run_at_a_time_than_wanted_and_ctrl_c_ends_them_all(folder):
+def test_no_more_jobs_run_at_a_time_than_requested_and_ctrl_c_ends_them_all(folder):
     process = sweep("seed=0,1,2,3", "steps=100000", "workers=2", *LOCAL)
     wait_for(lambda: len(list(STUDY.glob("*/checkpoint.ckpt"))) == 2)
     held = [path.parent for path in STUDY.glob("*/.lock") if locks.is_held(path.parent)]
@@ -188,7 +188,7 @@ def test_how_many_jobs_run_at_a_time(monkeypatch, wanted, cells, cluster, number
     assert slurm.Slurm(wanted, cells, cluster=cluster, settings={}).at_a_time == number
 
 
-def test_what_slurm_is_told(tmp_path, programs):
+def test_the_script_for_slurm_has_the_keys_of_the_launcher(tmp_path, programs):
     """The script that would be submitted."""
     settings = {
         "partition": "gpu", "timeout_min": 90, "cpus_per_task": 4, "gpus_per_node": 1,

@@ -64,7 +64,7 @@ def mine() -> list[psutil.Process]:
 
 
 @pytest.mark.skipif(KILLS < 1, reason="SCALING_KILLS=0")
-def test_a_sweep_that_is_killed_at_random_ends_as_if_it_were_left_alone(folder):
+def test_a_sweep_that_is_killed_at_random_ends_as_if_uninterrupted(folder):
     log, more = Path("log.txt"), f"steps={STEPS}"
     seed = int(os.environ.get("SCALING_KILL_SEED", time.time_ns() % 10**6))
     chance = random.Random(seed)
