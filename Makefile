@@ -1,5 +1,5 @@
-# `make` lists the targets. What the package needs is installed into .venv from requirements.lock,
-# what tests, types and docs add from requirements-dev.lock.
+# `make` lists the targets. The package's requirements are installed into .venv from requirements.lock,
+# those of tests, types and docs from requirements-dev.lock.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ DEV := .venv/installed-dev
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(RUN) ## set up, sweep a small transformer over Python's documentation, show what it found
+demo: $(RUN) ## set up, sweep a small transformer over Python's documentation, show the results
 	$(BIN)/python -m scaling.train experiment=quickstart
 	$(BIN)/python -m scaling.report multirun/quickstart
 
@@ -26,7 +26,7 @@ docs: $(DEV) ## build the documentation in docs/_build/html, and run the example
 	$(BIN)/sphinx-build -q -W --keep-going -E -c docs . docs/_build/html
 	$(BIN)/python -m pytest -q tests/docs
 
-bench: $(DEV) ## what a step, a sweep, a report, layer statistics and a federation cost (minutes)
+bench: $(DEV) ## measure what a step, a sweep, a report, layer statistics and a federation cost (minutes)
 	$(BIN)/python tests/benchmarks/step_cost.py
 	$(BIN)/python tests/benchmarks/sweep_cost.py finished
 	$(BIN)/python tests/benchmarks/sweep_cost.py cell
@@ -39,10 +39,10 @@ bench: $(DEV) ## what a step, a sweep, a report, layer statistics and a federati
 survive: $(DEV) ## kill a sweep ten times at random moments and compare its table (minutes)
 	SCALING_KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_survival.py
 
-calibrate: $(DEV) ## how often intervals hold a planted law, 1,000 sweeps of each family (minutes)
+calibrate: $(DEV) ## count how often intervals contain a known law, 1,000 sweeps of each family (minutes)
 	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/analysis/test_calibration.py
 
-ray: ## train a federation on Ray, in an environment of its own, and compare it with that in one process (minutes)
+ray: ## train a federation on Ray, in a separate environment, and compare it with one in a single process (minutes)
 	$(PYTHON) -m venv .venv-ray
 	.venv-ray/bin/pip install --quiet -r requirements.lock -r requirements-dev.lock -e '.[federated-ray]'
 	.venv-ray/bin/python -m pytest -q -n 0 tests/federation/test_training.py -k ray
@@ -59,7 +59,7 @@ lock: ## write requirements.lock and requirements-dev.lock from the ranges in py
 	$(BIN)/pip install --quiet -e '.[dev]'
 	$(FREEZE) | grep -vxFf requirements.lock > requirements-dev.lock
 
-# Compiled on all cores, where pip takes one, and without the tests of the packages.
+# Compile on all cores (pip uses one), without the tests of the packages.
 INSTALL = $(BIN)/pip install --quiet --no-compile
 COMPILE = $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 

@@ -1,4 +1,4 @@
-"""Made-up runs of adaptation, with gains, norms and stops that are known."""
+"""Simulated runs of adaptation with known gains, norms and stops."""
 
 import itertools
 import math
@@ -29,9 +29,9 @@ def made_up(
     observe_only: bool = False,
     level: Callable[[dict], float] = lambda run: 1.0,
 ) -> SweepTables:
-    """Runs of batch sizes, and of one that grows, over folds of seeds.
+    """Runs of several batch sizes, and of one that grows, over folds and seeds.
 
-    What a run has is a function of it: `gain` in accuracy, `slope` of the log norm over all passes,
+    Each is a function of the run: `gain` in accuracy, `slope` of the log norm over all passes,
     `spread` of norms, entropies and diversities over mini-batches and passes, `seconds` of a pass,
     `entropy` of the query at the end (1 at the start), `stop` after a pass, `level` of the norm.
     With `shared` a fold has the same windows for all seeds.

@@ -31,7 +31,7 @@ SGD = partial(torch.optim.SGD, lr=0.1)
 
 
 def data(*, query: int = 60, batch: int = 16, growth: int | None = None, **changes: Any) -> Windows:
-    """A query and few windows besides."""
+    """A query and a few other windows."""
     fewer = {"query_windows": query, "heldout_windows": 40, "source_windows": 30} | changes
     return Windows(
         batch=batch, microbatches=1, seed=0, path=None, train_on="query", fold=0, growth=growth,
@@ -40,7 +40,7 @@ def data(*, query: int = 60, batch: int = 16, growth: int | None = None, **chang
 
 
 def net(normalisation: str = "group", dropout: float = 0.5) -> TCN:
-    """A network whose weights are always the same, and whose predictions are not all alike."""
+    """A network with fixed weights, whose predictions differ."""
     torch.manual_seed(0)
     made = TCN(
         inputs=23, outputs=5, length=30, width=8, layers=2, normalisation=normalisation, groups=2,
@@ -76,7 +76,7 @@ def fit(
     module: Adapter, windows: Windows, folder: Path, callbacks: Sequence[L.Callback] = (),
     *, before: bool = False, **settings: Any,
 ) -> L.Trainer:  # fmt: skip
-    """Adapt for two passes, unless told otherwise; evaluate `before`, too."""
+    """Adapt, for two passes by default; with `before`, evaluate before the first pass, too."""
     trainer = L.Trainer(
         **{"max_epochs": 2} | settings, accelerator="cpu", logger=False,
         callbacks=[*callbacks, Evaluation(module, windows)],

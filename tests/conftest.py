@@ -38,7 +38,7 @@ SMALL_MLP = ("steps=6", "model.depth=2", "model.width=8", "data.scored_examples=
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """No test reads or writes the cache of whoever runs it."""
+    """No test reads or writes the cache of the user who runs it."""
     before = os.environ.get("XDG_CACHE_HOME")
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
     yield
@@ -64,7 +64,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def command(folder, monkeypatch, capfd) -> Callable[..., Ended]:
-    """Run `python -m scaling.train ARGUMENTS` in `folder`, small unless told otherwise."""
+    """Run `python -m scaling.train ARGUMENTS` in `folder`, with a small model by default."""
     from scaling.sweeps import command as entry
 
     def run(*arguments: str, small: bool = True) -> Ended:
@@ -92,7 +92,7 @@ def command(folder, monkeypatch, capfd) -> Callable[..., Ended]:
 
 @pytest.fixture
 def real_data() -> Path:
-    """The folder of real data sets; the test is skipped, by name, where there is none."""
+    """The folder of real data sets; the test is skipped if SCALING_DATA is not set."""
     root = os.environ.get("SCALING_DATA")
     if not root:
         pytest.skip("needs real data: SCALING_DATA is not set")

@@ -1,4 +1,4 @@
-"""Made-up finished runs of a whole grid."""
+"""Simulated finished runs of a whole grid."""
 
 import math
 from itertools import product

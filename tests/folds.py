@@ -1,4 +1,4 @@
-"""Gradient norms of folds that leave early, with a trend that is known."""
+"""Gradient norms of folds that stop early, with a known trend."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Sweeps whose law is known: bowls in log lr, and the noisy quadratic model of SGD."""
+"""Sweeps with a known law: bowls in log lr, and the noisy quadratic model of SGD."""
 
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ class Draw:
     moves: str = ""  # which optima share a shift: those of a `seed`, or each `curve` its own
 
     def oracle_width(self) -> float:
-        """Width of the 95 % interval that knows the shape of the bowl and all variances.
+        """Width of the 95 % interval for a known shape of the bowl and known variances.
 
         Generalised least squares for intercept and slope of the law, an offset of each batch size
         and each seed, where shifts of the optimum are random effects of known variance.
@@ -57,7 +57,7 @@ def bowl(
     """A sweep whose losses are parabolas in log lr, or skewed (LINEX).
 
     Args:
-        rng: of everything.
+        rng: of all draws.
         family: one of `BOWLS`.
         noise: standard deviation of a loss over the bowl's depth, which is the mean rise of a
             parabola over the grid that it is centred in; 0.02 to 0.30 if not given.
@@ -110,7 +110,7 @@ def bowl(
 
 
 def null(rng: np.random.Generator, family: str) -> pd.DataFrame:
-    """A sweep from which no exponent follows; `family` is one of `NULLS`."""
+    """A sweep without an exponent; `family` is one of `NULLS`."""
     nb, nl, ns = int(rng.integers(5, 9)), int(rng.integers(7, 10)), int(rng.integers(3, 6))
     x = (np.arange(nl) - (nl - 1) / 2) * HALF_DECADE
     losses = 3 + 0.1 * rng.standard_normal((nb, nl, ns)) + 0.05 * rng.standard_normal(ns)

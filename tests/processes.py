@@ -1,4 +1,4 @@
-"""Sweeps in processes of their own, and what they do meanwhile."""
+"""Sweeps in separate processes, and what they do meanwhile."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scaling.storage import locks
 
-HANG = 600  # seconds after which something is taken to hang; no test passes or fails by less
+HANG = 600  # seconds after which a process counts as hanging; no test depends on shorter times
 
 SMALL = (
     *("model.d_model=16", "model.layers=2", "model.heads=2", "data.context=16"),

@@ -1,11 +1,11 @@
-"""Made-up losses of steps, of runs that are the faster the larger their batch."""
+"""Simulated losses of steps; the larger the batch of a run, the faster it is."""
 
 import math
 
 import numpy as np
 import pandas as pd
 
-LEAST, CRITICAL = 20.0, 16.0  # decay time of an endless batch, and the batch that takes twice that
+LEAST, CRITICAL = 20.0, 16.0  # decay time of an infinite batch, and the batch with twice that
 
 
 def curve(losses, run: str = "a", **columns) -> pd.DataFrame:
@@ -23,7 +23,7 @@ def race(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows and losses of runs whose time goes as 1 + CRITICAL / batch, shortest at lr 1e-2.
 
-    Times scatter by `jitter` in log, and losses by `noise` over the root of the batch.
+    Times vary by `jitter` in log, and losses by `noise` over the root of the batch.
     """
     draws = np.random.default_rng(draw)
     rows, curves = [], []

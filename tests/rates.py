@@ -1,4 +1,4 @@
-"""Counts that are drawn, against the rate that they should have."""
+"""Random counts against their expected rate."""
 
 from scipy import stats
 

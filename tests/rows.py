@@ -1,4 +1,4 @@
-"""Made-up sweeps, written as runs would write them."""
+"""Simulated sweeps, written as runs would write them."""
 
 import math
 from pathlib import Path
@@ -42,7 +42,7 @@ def write_sweep(
 
 
 def published(name: str) -> pd.DataFrame:
-    """A published table; an empty clip is none."""
+    """A published table; an empty clip is no clipping."""
     folder = Path(__file__).parents[1] / "notebooks" / "data" / "published"
     table = pd.read_csv(folder / f"{name}.csv")
     return table.fillna({"clip": math.inf}) if "clip" in table else table

@@ -206,7 +206,7 @@ def test_an_option_composes_and_runs(command, folder, request, group, option):
         ),
     ],
 )
-def test_what_no_experiment_can_mean_is_one_message(command, folder, typed, said):
+def test_an_invalid_combination_of_keys_is_one_message(command, folder, typed, said):
     ended = command(*typed)
     assert ended.code == 2
     assert said in ended.err

@@ -1,4 +1,4 @@
-"""What the lock files hold: the runtime in one, in the other what the extras add, nothing twice."""
+"""The lock files: one has the runtime, the other what the extras add, without duplicates."""
 
 import re
 import tomllib
@@ -20,7 +20,7 @@ def locked(file: str) -> set[str]:
 
 
 def needed(requirements: list[str]) -> set[str]:
-    """Names of all installed packages that some requirements bring, directly or not."""
+    """Names of all installed packages that requirements need, directly or not."""
     seen: set[tuple[str, frozenset[str]]] = set()
     left = [Requirement(text) for text in requirements]
     while left:

@@ -1,4 +1,4 @@
-"""Notebooks read and show: no functions of their own, no stored output, and they run."""
+"""Notebooks run, define no functions and store no output."""
 
 import ast
 import os

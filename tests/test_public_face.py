@@ -20,7 +20,7 @@ HEAVY = {"torch", "pandas", "numpy", "scipy", "matplotlib", "lightning", "hydra"
 
 
 @pytest.mark.parametrize("name", PROMISED)
-def test_every_promised_name_is_there_with_its_docs(name):
+def test_every_public_name_exists_with_its_docs(name):
     assert name in scaling.__all__
     assert getattr(scaling, name).__doc__
 
@@ -39,7 +39,7 @@ def test_reading_rows_imports_no_torch():
     assert out.stdout == "False\n"
 
 
-def test_what_a_type_checker_sees_is_what_there_is():
+def test_a_type_checker_sees_the_names_that_exist():
     tree = ast.parse(Path(scaling.__file__).read_text())
     (checked,) = (node for node in tree.body if isinstance(node, ast.If))
     seen = {
@@ -50,7 +50,7 @@ def test_what_a_type_checker_sees_is_what_there_is():
     assert seen == scaling._HOME | {"figures": "scaling"}
 
 
-def test_a_name_that_is_not_there_says_what_is():
+def test_a_missing_name_lists_the_existing_ones():
     with pytest.raises(AttributeError, match=r"scaling has no optima; it offers .*optimum"):
         scaling.optima  # noqa: B018
 
@@ -69,7 +69,7 @@ def test_a_study_by_its_name():
 
 
 def test_notebooks_and_pages_use_nothing_else():
-    """What a reader copies imports `scaling` alone; pages on parts of one's own may say more."""
+    """Examples import only `scaling`; pages on a user's own parts may import more."""
     root = Path(__file__).parents[1]
     books = [*root.glob("notebooks/*.ipynb"), root / "README.md", *root.glob("docs/**/*.md")]
     books.remove(root / "docs" / "howto" / "study.md")  # a file of the package itself

@@ -1,4 +1,4 @@
-"""Rows: written whole or not at all, read as they were, and never believed when damaged."""
+"""Rows: written completely or not at all, read unchanged, and refused if damaged."""
 
 import json
 import math
@@ -75,7 +75,7 @@ def test_reading_gives_fixed_columns_first_and_the_keys_that_vary(tmp_path):
     table = results.read(written(tmp_path, narrow, wide))
     assert list(table.columns[: len(FIXED)]) == list(FIXED)
     assert table["model.d_model"].tolist() == [64, 128]
-    assert "optimizer.lr" not in table  # says what lr says
+    assert "optimizer.lr" not in table  # the same as lr
     assert table["clip"].tolist() == [math.inf, math.inf]
     assert table["val_loss"].tolist() == [2.5, 2.5]
     assert table["test_accuracy"].isna().all()
@@ -101,7 +101,7 @@ def test_folders_are_merged_and_searched_at_any_depth(tmp_path):
     ],
     ids=["cut", "edited", "other schema", "empty", "no record"],
 )
-def test_a_damaged_row_is_named_and_left_untouched(tmp_path, damage, said):
+def test_a_damaged_row_is_reported_and_kept(tmp_path, damage, said):
     written(tmp_path, row("a"), row("b"))
     file = tmp_path / "a" / ROW_FILE
     damaged = damage(file.read_text())
@@ -151,7 +151,7 @@ def test_reading_warns_of_nothing_when_nothing_is_wrong(tmp_path):
         assert results.read(tmp_path)["status"].tolist() == ["done", "failed"]
 
 
-def test_switches_of_the_command_are_no_columns(tmp_path):
+def test_switches_of_the_command_are_not_columns(tmp_path):
     one = row("a", config={"workers": 2, "fail_fast": True, "save_every": 0.0})
     other = row("b", config={"workers": None, "fail_fast": False, "save_every": 30.0, "lr": 0.1})
     table = results.read(written(tmp_path, one, other))
@@ -159,7 +159,7 @@ def test_switches_of_the_command_are_no_columns(tmp_path):
     assert sorted(table["lr"]) == [0.001, 0.1]
 
 
-def test_settings_keep_together_what_they_are_told_to(tmp_path):
+def test_settings_keep_the_given_keys_together(tmp_path):
     rows = results.read(write_sweep(tmp_path / "sweep", clips=(0.5, 1.0)))
     assert [title for title, _ in by_setting(rows)] == ["clip=0.5", "clip=1"]
     ((title, block),) = by_setting(rows, together=("clip",))

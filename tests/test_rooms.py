@@ -1,4 +1,4 @@
-"""What `make check` cannot see of who imports whom: the rest stands in pyproject.toml."""
+"""Rules on imports that `make check` cannot test; the others are in pyproject.toml."""
 
 import ast
 import subprocess

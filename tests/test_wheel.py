@@ -1,4 +1,4 @@
-"""A plain wheel carries all that a run needs, its config included."""
+"""A wheel has all that a run needs, including the config."""
 
 import os
 import subprocess

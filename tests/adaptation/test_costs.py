@@ -21,7 +21,7 @@ class Greedy(type(adapter())):
             time.sleep(0.2)
 
 
-def test_a_pass_that_costs_more_is_seen_and_those_after_it_are_not_blamed(tmp_path):
+def test_a_costly_pass_is_measured_and_later_ones_are_not_affected(tmp_path):
     module, costs = adapter(), Costs()
     module.__class__ = Greedy
     fit(module, data(), tmp_path, [costs, Evaluations()], before=True, max_epochs=3)

@@ -1,4 +1,4 @@
-"""Scores of an adaptation against a forward pass of its nets, and whom they ask for them."""
+"""Scores of an adaptation against a forward pass of its nets, and where they come from."""
 
 import copy
 
@@ -19,7 +19,7 @@ from scaling.storage.tables import read_parts
 
 
 class Fake:
-    """Scores whatever it is asked for, and notes that it was."""
+    """A scorer that records its calls."""
 
     def __init__(self):
         self.asked = []
@@ -36,7 +36,7 @@ class Fake:
         raise AssertionError("which windows are right is for records, not for evaluation")
 
 
-def test_it_asks_what_it_was_handed_and_needs_no_datamodule(tmp_path):
+def test_it_uses_the_scorer_it_was_given_and_needs_no_datamodule(tmp_path):
     windows, fake = data(), Fake()
     module = adapter(windows=windows)
     assert isinstance(fake, Scorer)
@@ -64,7 +64,7 @@ def test_it_asks_what_it_was_handed_and_needs_no_datamodule(tmp_path):
     assert summary(trainer)["before_query_accuracy"] == 0.5
 
 
-def test_a_checkpoint_has_what_the_passes_came_to_so_far(tmp_path):
+def test_a_checkpoint_has_the_results_of_the_passes_so_far(tmp_path):
     windows, module = data(), adapter()
     trainer = fit(module, windows, tmp_path, before=True, max_epochs=-1, max_steps=6)
     (first,) = [part for part in trainer.callbacks if isinstance(part, Evaluation)]
@@ -161,7 +161,7 @@ def test_a_collapse_starts_again_from_the_source_and_is_recorded(tmp_path):
     assert summary(trainer)["reset_passes"] == 2
 
 
-def test_statistics_alone_are_scored_where_there_are_any(tmp_path):
+def test_statistics_alone_are_scored_if_there_are_any(tmp_path):
     windows = data()
     module = adapter(normalisation="batch", statistics="source")
     columns = summary(fit(module, windows, tmp_path, before=True))

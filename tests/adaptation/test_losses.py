@@ -1,4 +1,4 @@
-"""Losses of adaptation: identities, limits of collapse, slow twins and numerical gradients."""
+"""Losses of adaptation: identities, limits of collapse, slow references, numerical gradients."""
 
 import math
 
@@ -27,7 +27,7 @@ STUDY = {"base": 0.1, "threshold": 0.85, "gain": 0.5, "ceiling": 0.3}
 
 
 def information_maximisation(log_probs: Float[Tensor, "examples classes"]) -> Float[Tensor, ""]:
-    """The objective of that name, from -log K, sure and balanced, to 0, all alike."""
+    """The objective of that name: -log K if confident and balanced, 0 if all are alike."""
     objective = Objective(**MAXIMISATION)
     return objective.loss(objective.terms(log_probs))
 
@@ -50,7 +50,7 @@ def drawn(examples: int = 12, classes: int = 4, *, seed: int = 0, scale: float =
 
 
 def sure(*labels: int, classes: int = 3, by: float = 50.0):
-    """Predictions that are all but certain."""
+    """Predictions that are almost certain."""
     return (by * torch.eye(classes, dtype=torch.float64)[list(labels)]).log_softmax(dim=1)
 
 
@@ -65,7 +65,7 @@ def test_of_uniform_predictions_every_entropy_is_log_k(classes):
     assert class_weighted_entropy(log_probs).item() == pytest.approx(math.log(classes))
 
 
-def test_confident_and_balanced_is_the_least_and_one_class_is_zero():
+def test_confident_and_balanced_is_the_minimum_and_one_class_is_zero():
     balanced, one = sure(0, 1, 2, 0, 1, 2), sure(1, 1, 1)
     assert information_maximisation(balanced).item() == pytest.approx(-math.log(3))
     assert diversity_share(balanced).item() == pytest.approx(1)
@@ -138,7 +138,7 @@ def test_the_order_of_examples_and_of_classes_does_not_matter(loss):
     torch.testing.assert_close(loss(log_probs[:, [2, 0, 3, 1]]), loss(log_probs))
 
 
-def test_diversity_comes_out_smaller_over_small_batches_and_the_entropy_does_not():
+def test_diversity_is_smaller_over_small_batches_and_the_entropy_is_not():
     log_probs = drawn(512, 5)
     parts = log_probs.split(16)
     small = torch.stack([diversity_share(part) for part in parts]).mean()
@@ -148,7 +148,7 @@ def test_diversity_comes_out_smaller_over_small_batches_and_the_entropy_does_not
 
 
 def test_the_share_of_uniform_classes_in_a_batch_is_as_expected():
-    """Sure predictions of K balanced classes lack (K - 1) / 2B nats (Miller, 1955), in mean."""
+    """It is too small by (K - 1) / 2B nats in the mean, for K balanced classes (Miller, 1955)."""
     draws = torch.Generator().manual_seed(0)
     batches = [
         sure(*torch.randint(3, (64,), generator=draws).tolist(), by=99.0) for _ in range(400)
@@ -171,7 +171,7 @@ def test_the_weight_of_diversity_is_that_of_the_study(share):
     assert slow == pytest.approx(min(0.1 + 0.5 * max(0, 0.85 - share), 0.3), abs=1e-6)
 
 
-def test_the_margin_keeps_what_is_sure():
+def test_the_margin_keeps_confident_predictions():
     p = torch.tensor([[0.98, 0.01, 0.01], [0.34, 0.33, 0.33], [0.6, 0.39, 0.01]])
     kept = below_margin(p.log(), 0.4)
     slow = [-sum(x * math.log(x) for x in line) < 0.4 * math.log(3) for line in p.tolist()]

@@ -1,4 +1,4 @@
-"""Updates against a loop written by hand, what they leave as it was, and what is refused."""
+"""Updates against a loop written by hand, what they leave unchanged, and what is refused."""
 
 import copy
 import math
@@ -154,7 +154,7 @@ def test_a_reset_restores_the_source_to_the_last_bit(tmp_path):
     assert not trainer.optimizers[0].state
 
 
-def test_an_update_that_no_prediction_is_sure_enough_for_is_skipped_and_recorded(tmp_path):
+def test_an_update_without_confident_predictions_is_skipped_and_recorded(tmp_path):
     module, norms = adapter(objective=STUDY | {"margin": 1e-9}), GradientNorms(flush_every=3)
     fit(module, data(), tmp_path, [norms], gradient_clip_val=1.0)
     steps = read_parts(tmp_path / "steps")
@@ -235,7 +235,7 @@ def test_statistics_of_batch_normalisation_are_those_that_were_asked_for(tmp_pat
         ({"lr_rule": "cubic"}, "lr_rule=cubic must be one of"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_its_key(changes, said):
+def test_an_invalid_setting_is_refused_by_its_key(changes, said):
     with pytest.raises(ValueError, match=f"^{said}"):
         adapter(**changes)
 

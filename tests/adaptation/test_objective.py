@@ -24,7 +24,7 @@ def test_information_maximisation_is_the_one_of_the_literature():
 
 
 def by_the_study(found: torch.Tensor, base: float) -> float:
-    """As the published code has it, constants and all."""
+    """The objective of the published code, with its constants."""
     p = found.exp()
     mean = p.mean(dim=0)
     entropies = -(p * (p + 1e-8).log()).sum(dim=1)
@@ -57,7 +57,7 @@ def test_without_a_margin_all_predictions_are_kept():
     assert Objective(**ENTROPY).terms(log_probs()).kept == 1
 
 
-def test_a_margin_learns_from_sure_predictions_only():
+def test_a_margin_learns_from_confident_predictions_only():
     found = log_probs(scale=3.0)
     sure = found[losses.entropies(found) < 0.4 * math.log(4)]
     assert 0 < len(sure) < len(found)
@@ -69,7 +69,7 @@ def test_a_margin_learns_from_sure_predictions_only():
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_where_none_is_sure_the_entropy_is_zero_and_has_no_gradient(name):
+def test_without_confident_predictions_the_entropy_is_zero_and_has_no_gradient(name):
     logits = torch.zeros(6, 4, requires_grad=True)
     terms = Objective(**OBJECTIVES[name] | {"margin": 0.4}).terms(logits.log_softmax(dim=1))
     assert terms.kept == 0
@@ -78,7 +78,7 @@ def test_where_none_is_sure_the_entropy_is_zero_and_has_no_gradient(name):
     assert (gradient == 0).all()
 
 
-def test_below_the_floor_there_is_no_slope():
+def test_below_the_floor_there_is_no_gradient():
     sure = torch.eye(4, dtype=torch.float64).mul(60).log_softmax(dim=1)
     for floor, loss, slope in ((None, 0.0, 1.0), (1e-6, 1e-6, 0.0)):
         objective = Objective(**STUDY | {"floor": floor})
@@ -103,6 +103,6 @@ def test_below_the_floor_there_is_no_slope():
         ({"margin": 2.0}, "margin=2.0 must lie between 0 and 1"),
     ],
 )
-def test_what_means_nothing_is_refused_by_its_key(changes, said):
+def test_an_invalid_setting_is_refused_by_its_key(changes, said):
     with pytest.raises(ValueError, match=f"^{said}"):
         Objective(**STUDY | changes)

@@ -1,4 +1,4 @@
-"""Windows that were right, one by one, against a forward pass of the nets themselves."""
+"""Correctness of single windows, against a forward pass of the nets."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ def right(model, part) -> np.ndarray:
         return (model.eval().logits(part.windows).argmax(dim=1) == part.labels).numpy()
 
 
-def test_each_window_is_told_before_and_after(tmp_path):
+def test_each_window_is_recorded_before_and_after(tmp_path):
     windows, module = data(), adapter()
     trainer = fit(module, windows, tmp_path, [Outcomes(), Evaluations()], before=True)
     assert read_parts(tmp_path / "windows").empty  # the run is not over
@@ -32,7 +32,7 @@ def test_each_window_is_told_before_and_after(tmp_path):
     assert (query["before"] & ~query["after"]).sum() == last["query_lost"]
 
 
-def test_a_run_that_was_not_evaluated_before_says_nothing(tmp_path):
+def test_a_run_that_was_not_evaluated_before_records_nothing(tmp_path):
     windows, module = data(), adapter()
     trainer = fit(module, windows, tmp_path, [Outcomes()])
     trainer.validate(module, datamodule=windows, verbose=False)

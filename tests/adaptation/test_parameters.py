@@ -23,12 +23,12 @@ def test_norm_is_the_scale_and_shift_of_every_normalisation(norm):
     assert all(name.startswith("0.1.") for name in found)
 
 
-def test_all_is_all_in_their_order():
+def test_all_is_every_parameter_in_order():
     whole = network(nn.GroupNorm(2, 4))
     assert list(adapted_parameters(whole, "all").items()) == list(whole.named_parameters())
 
 
-def test_the_head_is_what_is_called_so_else_the_last_linear_layer():
+def test_the_head_is_the_layer_of_that_name_or_the_last_linear_layer():
     whole = network()
     assert list(adapted_parameters(whole, "head")) == ["3.weight", "3.bias"]
 
@@ -58,7 +58,7 @@ def test_a_network_without_a_head_and_unknown_choices_are_refused():
         adapted_parameters(network(), "bias")
 
 
-def test_the_distance_is_that_of_all_coordinates_in_a_row_and_pulls_back():
+def test_the_distance_is_that_of_all_coordinates_together_and_pulls_back():
     whole = network().double()
     source = {name: value.clone() for name, value in copy.deepcopy(whole).named_parameters()}
     found = adapted_parameters(whole, "head")
@@ -73,7 +73,7 @@ def test_the_distance_is_that_of_all_coordinates_in_a_row_and_pulls_back():
     torch.testing.assert_close(torch.cat([g.flatten() for g in gradients]), 2 * torch.cat(ways))
 
 
-def test_a_distance_to_nowhere_is_refused():
+def test_a_distance_without_an_origin_is_refused():
     found = adapted_parameters(network(), "head")
     with pytest.raises(ValueError, match="the source has no 3.bias, 3.weight"):
         squared_distance(found, {})

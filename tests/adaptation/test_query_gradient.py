@@ -53,7 +53,7 @@ def test_weights_and_statistics_are_the_same_with_and_without_it(tmp_path):
     assert all(torch.equal(ended[0][name], ended[1][name]) for name in ended[0])
 
 
-def test_a_measurement_at_no_pass_is_refused():
+def test_an_interval_below_one_pass_is_refused():
     with pytest.raises(ValueError, match="every=0 must be at least 1 pass"):
         QueryGradient(every=0)
 
@@ -87,7 +87,7 @@ def test_an_early_stop_has_the_norm_of_its_last_pass(tmp_path):
     assert table["query_grad_norm"].iloc[-1] == pytest.approx(module.query_gradient_norm())
 
 
-def test_a_model_that_went_back_after_its_last_pass_is_shown_as_it_is(tmp_path):
+def test_a_model_that_was_reset_after_its_last_pass_is_scored_after_the_reset(tmp_path):
     windows, module = data(), adapter(reset_above=0.01)
     trainer = fit(module, windows, tmp_path, [Evaluations()], before=True)
     trainer.validate(module, datamodule=windows, verbose=False)

@@ -1,4 +1,4 @@
-"""Which runs stand for a setting: those at the best learning rate tried."""
+"""Which runs represent a setting: those at the best learning rate tried."""
 
 import numpy as np
 import pandas as pd
@@ -23,10 +23,10 @@ def test_each_batch_size_and_setting_has_its_own_best():
     assert list(at_best(table).index) == [1, 5, 6]
 
 
-def test_where_one_was_tried_no_loss_is_asked_for():
+def test_a_single_learning_rate_needs_no_loss():
     table = rows(lr=[1e-3, 1e-3], seed=[0, 1]).drop(columns="val_loss")
     assert at_best(table).equals(table)
 
 
-def test_damaged_rows_stand_for_nothing():
+def test_damaged_rows_are_ignored():
     assert at_best(rows(status=["corrupt"])).empty

@@ -1,6 +1,6 @@
-"""Intervals cover at their nominal rate, and nothing is concluded where nothing follows.
+"""Intervals cover at their nominal rate, and a sweep without a law gives none.
 
-60 draws of each family; `make calibrate` takes 1,000 and prints what it finds.
+60 draws of each family; `make calibrate` takes 1,000 and prints the rates.
 """
 
 import os
@@ -34,12 +34,12 @@ WIDTH = {
 
 
 def at_least(share: float) -> int:
-    """The fewest successes of a true share that 99 of 100 sets of draws reach."""
+    """The number of successes that 99 % of sets of draws with this share reach."""
     return int(stats.binom.ppf(0.01, DRAWS, share))
 
 
 def covers(inside: np.ndarray) -> bool:
-    """Whether so many intervals hold the truth as 95 % intervals do, within a 99 % band."""
+    """Whether the share of intervals that hold the truth fits 95 %, within a 99 % band."""
     low, high = stats.binom.interval(0.99, len(inside), 0.95)
     return bool(low <= inside.sum() <= high)
 
@@ -85,7 +85,7 @@ def test_the_interval_covers_the_line_through_the_optima_of_the_noisy_quadratic_
 
 
 @pytest.mark.parametrize("family", planted.NULLS)
-def test_no_law_is_read_from_a_sweep_that_has_none(family):
+def test_a_sweep_without_a_law_gives_none(family):
     found = [powerlaws.learning_rate_law(planted.null(rng, family)) for rng in generators(family)]
     wrong = sum(law.identified for law in found)
     print(f"{family:<20} identified {wrong / DRAWS:.3f}")

@@ -1,4 +1,4 @@
-"""Regimes of clipping: closed forms, slow twins, known distributions, and runs of this project."""
+"""Regimes of clipping: closed forms, slow references, known distributions, own runs."""
 
 import math
 from itertools import pairwise
@@ -37,7 +37,7 @@ def regime(*records: dict, **keywords):
     return found
 
 
-def test_a_constant_neither_drifts_nor_seems_to():
+def test_a_constant_has_no_drift_not_even_by_chance():
     assert drift(np.full(100, 0.37), 20) == pytest.approx((0, 0), abs=1e-12)
 
 
@@ -97,7 +97,7 @@ def test_seeds_weigh_equally_however_many_runs_they_have():
     assert (found.clip_percent, found.seeds, found.regime) == (97.0, 2, "transition")
 
 
-def test_runs_that_are_not_done_count_only_where_none_is():
+def test_runs_that_are_not_done_count_only_if_none_is_done():
     diverged = {"seed": 1, "status": "diverged", "clip_percent": 0.0}
     assert regime({}, diverged).clip_percent == 100.0
     assert regime({"status": "failed"}, diverged).regime == "free"
@@ -112,7 +112,7 @@ def test_cells_are_kept_apart_and_ordered():
     assert cells == sorted(cells)
 
 
-def test_steps_say_what_the_row_says_and_how_it_drifts():
+def test_steps_agree_with_the_row_and_add_the_drift():
     series = np.exp(-np.arange(100) / 50)
     found = regime({"clip_percent": math.nan}, steps=steps(series, update_norm=2.0))
     assert found.clip_percent == 99.0  # the first coefficient is 1
@@ -237,7 +237,7 @@ def test_one_clip_or_two_seeds_have_no_slope():
     assert math.isnan(two.slope)
 
 
-def test_nothing_saturated_has_no_slope():
+def test_without_saturated_runs_there_is_no_slope():
     (found,) = update_response(rows({"clip": math.inf}, {"clip_percent": 50.0}))
     assert found.reason == "0 saturated clips; a slope needs 2"
 

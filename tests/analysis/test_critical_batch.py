@@ -1,4 +1,4 @@
-"""The step-examples hyperbola: closed forms, slow twins, planted parameters."""
+"""The step-examples hyperbola: closed forms, slow references, planted parameters."""
 
 import math
 
@@ -58,7 +58,7 @@ def test_the_hyperbola_is_what_a_general_fit_to_each_seed_finds():
 def test_the_intervals_of_the_hyperbola_cover_at_their_rate():
     found = [tradeoff(planted(0.05, draw)) for draw in range(60)]
     kept = [one for one in found if one.identified]
-    assert len(kept) >= 57  # the rest is thought to be no hyperbola, 1 in 100 by chance
+    assert len(kept) >= 57  # the others are rejected as hyperbolas, 1 in 100 by chance
     truths = {"steps_min": 100, "examples_min": 6_000, "critical_batch": 60}
     for name, truth in truths.items():
         ends = [getattr(one, name) for one in kept]
@@ -66,7 +66,7 @@ def test_the_intervals_of_the_hyperbola_cover_at_their_rate():
         assert LEAST - 60 + len(kept) <= covered <= MOST
 
 
-def test_censored_points_never_are_the_best_and_missed_batches_are_told():
+def test_censored_points_are_never_the_best_and_missing_batches_are_reported():
     points = planted()
     points.loc[(points["lr"] == 1e-1) & (points["seed"] == 0), "steps"] = 1.0
     points.loc[(points["lr"] == 1e-1) & (points["seed"] == 0), "reached"] = False
@@ -77,7 +77,7 @@ def test_censored_points_never_are_the_best_and_missed_batches_are_told():
     assert found.critical_batch.value == pytest.approx(60, rel=1e-6)
 
 
-def test_fewer_than_four_batch_sizes_or_three_seeds_say_so():
+def test_fewer_than_four_batch_sizes_or_three_seeds_are_reported():
     few = tradeoff(planted(batches=BATCHES[:3]))
     assert few.reason == "3 batch sizes reach the target with all seeds; it takes 4"
     assert math.isnan(few.critical_batch.value)
@@ -117,11 +117,11 @@ def test_a_critical_batch_beyond_those_tried_is_not_identified(critical, said):
     assert said in found.reason
 
 
-def test_a_vague_interval_is_not_identified():
+def test_a_wide_interval_is_not_identified():
     assert "may be 0" in tradeoff(planted(0.5, seeds=3)).reason
 
 
-def test_steps_that_bend_otherwise_are_no_hyperbola():
+def test_steps_with_another_curvature_are_not_a_hyperbola():
     found = tradeoff(planted(0.01, bend=0.6))
     assert not found.identified
     assert "the steps lie on no hyperbola" in found.reason

@@ -15,9 +15,9 @@ from scaling.analysis.significance import detectable, holm
 
 
 def drawn(draws, effect: float, *, blocks: int, seeds: int) -> pd.DataFrame:
-    """A sweep in which each batch size is a draw of its own; sd 0.1 of a seed's mean difference.
+    """A sweep in which each batch size is a separate draw; sd 0.1 of a seed's mean difference.
 
-    Cells lie far apart and seeds are lucky or not; both are shared by the two levels of clip.
+    Cells and seeds have large effects, which the two levels of clip share.
     """
     shape = (seeds, blocks, 2)
     level = 5 * draws.normal(size=shape) + draws.normal(size=(seeds, 1, 1))
@@ -34,7 +34,7 @@ def drawn(draws, effect: float, *, blocks: int, seeds: int) -> pd.DataFrame:
 
 
 def slow_effect(rows: pd.DataFrame, a: float, b: float) -> tuple[list[float], int, int, int]:
-    """Means of seeds, pairs, and how often a run diverged at a and at b, all by loops."""
+    """Means of seeds, pairs, and how often a run diverged at a and at b, by loops."""
     runs = {Cell(*run[:4]): run for run in rows.itertuples(index=False)}
     found: dict[int, dict[tuple, float]] = {}
     lost = [0, 0]
@@ -132,7 +132,7 @@ def test_each_level_is_compared_with_the_first_or_with_the_reference():
     ]  # fmt: skip
 
 
-def test_what_shares_a_cell_cancels():
+def test_effects_of_a_cell_cancel():
     draws = np.random.default_rng(0)
     noise = dict(zip(range(3), draws.normal(size=3), strict=True))
     (calm,) = effect_of(
@@ -199,7 +199,7 @@ def test_seeds_average_the_cells_that_all_of_them_have():
     )
 
 
-def test_seeds_without_a_common_cell_average_their_own_and_that_is_said():
+def test_seeds_without_a_common_cell_average_their_own_and_this_is_reported():
     rows = sweep(lambda cell: math.isinf(cell.clip) * float(cell.batch), seeds=[0, 1])
     effect = effect_of(rows[rows["batch"] == rows["seed"].map({0: 32, 1: 64})], "clip")
     assert (effect.contrasts[0].difference, effect.contrasts[0].pairs) == (48.0, 4)
@@ -214,14 +214,14 @@ def test_runs_that_did_not_end_are_left_out_and_counted():
     assert effect.contrasts[0].diverged_a == 0
 
 
-def test_a_cell_run_twice_is_averaged_and_that_is_said():
+def test_a_cell_run_twice_is_averaged_and_this_is_reported():
     rows = sweep(lambda cell: cell.seed * math.isinf(cell.clip))
     effect = effect_of(pd.concat([rows, rows]), "clip")
     assert effect.contrasts == effect_of(rows, "clip").contrasts
     assert effect.notes == ("runs of one cell and seed are averaged, 24 times",)
 
 
-def test_what_belongs_to_an_optimizer_is_part_of_it():
+def test_settings_of_an_optimizer_are_part_of_it():
     rows = sweep(lambda cell: cell.seed + cell.clip, clips=(0.0, 1.0))
     rows["optimizer"] = rows.pop("clip").map({0.0: "adamw", 1.0: "sgd"})
     rows["optimizer.momentum"] = rows["optimizer"].map({"sgd": 0.9})
@@ -230,7 +230,7 @@ def test_what_belongs_to_an_optimizer_is_part_of_it():
     assert effect.notes == ("confounded with optimizer: optimizer.momentum",)
 
 
-def test_a_setting_that_always_moves_along_leaves_no_pairs():
+def test_a_confounded_setting_leaves_no_pairs():
     rows = sweep(lambda cell: cell.seed, batches=[32], lrs=[1e-3])
     effect = effect_of(rows.assign(lr=rows["clip"].map({1.0: 1e-3, math.inf: 1e-2})), "clip")
     assert effect.notes == ("confounded with clip: lr",)
@@ -239,7 +239,7 @@ def test_a_setting_that_always_moves_along_leaves_no_pairs():
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_without_an_effect_the_interval_holds_0_at_its_rate(seeds):
+def test_without_an_effect_the_interval_contains_0_at_its_rate(seeds):
     rows = drawn(np.random.default_rng(seeds), 0.0, blocks=400, seeds=seeds)
     cells = effect_of(rows, "clip", by=("batch",)).cells
     assert within(sum(one.low <= 0 <= one.high for one in cells), 400, 0.95)
@@ -255,7 +255,7 @@ def test_an_effect_of_the_smallest_detectable_size_is_found_four_times_in_five()
     )
 
 
-def test_more_than_a_thousand_seeds_are_said_to_be_that():
+def test_more_than_a_thousand_seeds_are_reported_as_such():
     rows = sweep(lambda cell: math.isinf(cell.clip) * (cell.seed - 0.999))
     assert effect_of(rows, "clip").contrasts[0].reason.endswith("0.001 would take over 1000")
 

@@ -1,4 +1,4 @@
-"""Derived layer statistics: known geometry, a slow twin, and runs whose fate was planted."""
+"""Derived layer statistics: known geometry, a slow reference, and planted collapses."""
 
 import itertools
 import math
@@ -27,7 +27,7 @@ ASKED = {"loss": "train_loss", "early": 2, "share": 0.1, "still": 0.02, "stretch
 
 
 def layers(rms: np.ndarray) -> pd.DataFrame:
-    """Rows of a run: weights of `rms` (epochs x layers), and beside each a bias that differs."""
+    """Rows of a run: weights of `rms` (epochs x layers), and a different bias for each."""
     rows = [
         {
             "epoch": epoch,
@@ -73,7 +73,7 @@ def test_layers_keep_the_order_of_the_module_and_not_of_the_letters():
     assert depth_ratios(table)[0].ratio == pytest.approx(1 / 12)
 
 
-def test_another_measure_is_taken_where_it_is_named():
+def test_another_measure_can_be_chosen():
     table = geometric(2.0, 1.0)
     table.loc[table["layer"] == "layers.0.weight", "mean"] *= 8
     assert depth_ratios(table, measure="mean")[0].ratio == pytest.approx(0.5)
@@ -137,7 +137,7 @@ def test_losses_of_epochs_are_means_over_their_steps():
 
 
 def slow_collapse(rms, loss, *, early, share, still, stretch):
-    """The same sentence, epoch by epoch and layer by layer."""
+    """The definition of a collapse, epoch by epoch and layer by layer."""
     for begin in range(1, len(rms)):
         if begin + stretch > len(rms):
             return None
@@ -156,11 +156,11 @@ def slow_collapse(rms, loss, *, early, share, still, stretch):
 def planted(draws: np.random.Generator, kind: str, epochs: int = 20, depth: int = 8):
     """RMS and training loss of a run, and the epoch in which its early layers were lost.
 
-    `collapsed`: they fall by 30 to 1,000 times within two epochs, and the loss stands still from
+    `collapsed`: they fall by 30 to 1,000 times within two epochs, and the loss is constant from
     there. `converged`: the loss falls exponentially or as a power of the epoch, perhaps to a floor,
-    and all gradients with it, as the loss or as its square root. `stuck`: nothing is learned,
-    nothing is lost. `slow`: gradients halve while the loss still falls. `learning`: early layers
-    are lost and the later ones go on learning.
+    and all gradients with it, as the loss or as its square root. `stuck`: neither the loss nor
+    gradients fall. `slow`: gradients halve while the loss still falls. `learning`: early layers are
+    lost and the later ones continue to learn.
     """
     t = np.arange(epochs)
     start = np.exp(draws.normal(0, 1, depth))
@@ -168,7 +168,7 @@ def planted(draws: np.random.Generator, kind: str, epochs: int = 20, depth: int 
     if draws.random() < 0.5:
         fall = (1 + t) ** -draws.uniform(0.5, 2)
     if draws.random() < 0.5:
-        fall = np.maximum(fall, draws.uniform(0.001, 0.3))  # a schedule ends, and all stands still
+        fall = np.maximum(fall, draws.uniform(0.001, 0.3))  # a schedule ends, and nothing changes
     onset = None
     rms = np.ones((epochs, depth))
     if kind == "collapsed":
@@ -192,7 +192,7 @@ def planted(draws: np.random.Generator, kind: str, epochs: int = 20, depth: int 
 
 
 @pytest.mark.parametrize("kind", ["collapsed", "converged", "stuck", "slow", "learning"])
-def test_the_detector_agrees_with_a_slow_twin(kind):
+def test_the_detector_agrees_with_a_slow_reference(kind):
     draws = np.random.default_rng(2)
     asked = {key: value for key, value in ASKED.items() if key != "loss"}
     for _ in range(50):
@@ -216,7 +216,7 @@ def test_planted_collapses_are_found_in_their_epoch():
 
 
 @pytest.mark.parametrize("kind", ["converged", "stuck", "slow", "learning"])
-def test_no_collapse_is_seen_where_there_was_none(kind):
+def test_no_collapse_is_found_without_one(kind):
     draws = np.random.default_rng(4)
     alarms = 0
     for _ in range(300):
@@ -225,16 +225,16 @@ def test_no_collapse_is_seen_where_there_was_none(kind):
     assert alarms <= 3  # 1 %
 
 
-def test_convergence_would_be_called_collapse_if_the_loss_were_not_looked_at():
+def test_convergence_would_be_called_collapse_if_the_loss_were_ignored():
     draws = np.random.default_rng(5)
     low = 0
     for _ in range(100):
         rms, _, _ = planted(draws, "converged")
         low += (rms[:, 0] < ASKED["share"] * rms[0, 0]).any()
-    assert low > 30  # the test above is no empty promise
+    assert low > 30  # so the test above could fail
 
 
-def test_a_collapse_of_later_layers_only_is_none_of_early_ones():
+def test_a_collapse_of_later_layers_only_is_not_one_of_early_layers():
     rms = np.ones((10, 6))
     rms[4:, 3] = 1e-6
     table, loss = layers(rms), losses(np.full(10, 2.3))
@@ -244,7 +244,7 @@ def test_a_collapse_of_later_layers_only_is_none_of_early_ones():
     assert found.lowest == pytest.approx(1e-6)
 
 
-def test_too_few_epochs_say_so():
+def test_too_few_epochs_are_reported():
     found = collapse(layers(np.ones((3, 4))), losses([1.0, 1.0, 1.0]), **ASKED)
     assert (found.onset, found.reason) == (None, "3 epochs; it takes 4")
 
@@ -266,7 +266,7 @@ def test_a_diverged_run_has_not_collapsed():
         ({"loss": "val_loss"}, r"no column val_loss"),
     ],
 )
-def test_arguments_without_meaning_are_refused(changed, message):
+def test_invalid_arguments_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         collapse(layers(np.ones((6, 4))), losses(np.ones(6)), **ASKED | changed)
 
@@ -285,7 +285,7 @@ def test_tables_that_cannot_be_judged_are_refused():
 
 
 class Blobs(L.LightningModule):
-    """Four clouds of points and a deep ReLU net, of which all units die before epoch `death`."""
+    """Four clouds of points and a deep ReLU net, whose units all die before epoch `death`."""
 
     def __init__(self, death: int | None):
         super().__init__()
@@ -328,8 +328,8 @@ def test_a_net_whose_units_die_has_collapsed_and_one_that_learns_has_not(tmp_pat
         assert found.onset is None
         last = table[(table["epoch"] == 11) & (table["kind"] == "weight")]["rms"].to_numpy()
         first = table[(table["epoch"] == 0) & (table["kind"] == "weight")]["rms"].to_numpy()
-        assert (last[:2] < 0.1 * first[:2]).all()  # gradients vanish there, too, for being learned
+        assert (last[:2] < 0.1 * first[:2]).all()  # they also vanish once all is learned
         assert means["train_loss"].iloc[-1] < 0.05
-    else:  # the last bias takes a while to unlearn, and the loss stands still after that
+    else:  # the last bias takes a while to unlearn; then the loss is constant
         assert found.onset in (death, death + 1)
         assert found.lowest == 0

@@ -1,4 +1,4 @@
-"""Intervals against their formulas, other programs, slow twins, and their rates."""
+"""Intervals against their formulas, other programs, slow references, and their rates."""
 
 import math
 
@@ -30,13 +30,13 @@ def test_the_interval_is_that_of_scipy(level):
     assert (found.low, found.high) == pytest.approx(tuple(ends))
 
 
-def test_it_holds_the_truth_at_its_level():
+def test_it_covers_the_truth_at_its_level():
     draws = np.random.default_rng(0).normal(size=(400, 3))
     found = [t_interval(values, level=0.9, fewest=3) for values in draws]
     assert within(sum(one.low <= 0 <= one.high for one in found), 400, 0.9)
 
 
-def test_too_few_values_have_a_mean_and_no_ends():
+def test_too_few_values_have_a_mean_and_no_interval():
     two = np.array([1.0, 3.0])
     found = t_interval(two, level=0.95, fewest=3)
     assert found.value == 2.0
@@ -51,7 +51,7 @@ def slow_cr2(values: np.ndarray, weights: np.ndarray, level: float) -> tuple[flo
     n, one, w = len(values), np.ones((len(values), 1)), np.diag(weights)
     bread = np.linalg.inv(one.T @ w @ one)
     left = np.eye(n) - one @ bread @ one.T @ w
-    covariance = left @ np.linalg.inv(w) @ left.T  # of residuals, were the weights right
+    covariance = left @ np.linalg.inv(w) @ left.T  # of residuals, if the weights are right
     adjusted = np.diag(1 / np.sqrt(np.diag(covariance) * weights))
     rows = (bread @ one.T @ w @ adjusted).ravel()  # what each residual adds to the estimate
     residuals = left @ values
@@ -63,7 +63,7 @@ def slow_cr2(values: np.ndarray, weights: np.ndarray, level: float) -> tuple[flo
     return mean - reach, mean + reach
 
 
-def test_the_weighted_interval_equals_its_slow_twin():
+def test_the_weighted_interval_equals_its_slow_reference():
     draws = np.random.default_rng(0)
     values, weights = draws.normal(size=6), draws.uniform(0.1, 5, 6)
     found = weighted_t_interval(values, weights, level=0.9)
@@ -71,7 +71,7 @@ def test_the_weighted_interval_equals_its_slow_twin():
     assert found.value == pytest.approx(np.average(values, weights=weights))
 
 
-def test_equal_weights_are_no_weights_and_what_weighs_nothing_is_not_there():
+def test_equal_weights_change_nothing_and_zero_weights_are_left_out():
     values = np.array([1.0, 4.0, 2.0, 100.0])
     plain = t_interval(values, level=0.95, fewest=2)
     found = weighted_t_interval(values, np.full(4, 7.0), level=0.95)
@@ -86,7 +86,7 @@ def test_equal_weights_are_no_weights_and_what_weighs_nothing_is_not_there():
 
 
 @pytest.mark.parametrize("sd", [(1, 1, 1, 1, 5, 5), (1, 1, 1, 1, 1, 1)])
-def test_the_weighted_interval_holds_the_truth_whether_or_not_weights_are_right(sd):
+def test_the_weighted_interval_covers_the_truth_whether_or_not_weights_are_right(sd):
     draws = np.random.default_rng(1).normal(size=(1000, 6)) * sd
     weights = np.array([1, 1, 1, 1, 1 / 25, 1 / 25])
     found = [weighted_t_interval(values, weights, level=0.9) for values in draws]
@@ -101,7 +101,7 @@ def test_the_weighted_interval_holds_the_truth_whether_or_not_weights_are_right(
         ([1.0, 2.0], [1.0, 0.0], "must be positive"),
     ],
 )
-def test_weights_without_meaning_are_refused(values, weights, message):
+def test_invalid_weights_are_refused(values, weights, message):
     with pytest.raises(ValueError, match=message):
         weighted_t_interval(np.array(values), np.array(weights), level=0.95)
 
@@ -114,7 +114,7 @@ def test_the_wilson_interval_solves_its_equation():
 
 
 def test_the_wilson_interval_holds_a_proportion_at_about_its_level():
-    """By sums over the binomial, the mean over proportions of the chance to hold them."""
+    """Its coverage, in the mean over proportions, by sums over the binomial."""
     shares = np.linspace(0.05, 0.95, 181)
     found = [wilson_interval(right, 40, level=0.9) for right in range(41)]
     held = np.array([[one.low <= share <= one.high for one in found] for share in shares])
@@ -122,7 +122,7 @@ def test_the_wilson_interval_holds_a_proportion_at_about_its_level():
     assert (held * chance).sum(axis=1).mean() == pytest.approx(0.9, abs=0.01)
 
 
-def test_counts_that_are_none_are_refused():
+def test_invalid_counts_are_refused():
     for right, of in ((3, 2), (-1, 2), (0, 0)):
         with pytest.raises(ValueError, match=f"right={right} must lie between"):
             wilson_interval(right, of, level=0.95)
@@ -136,6 +136,6 @@ def test_slopes_are_those_of_least_squares_for_each_line():
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 95.0, math.nan])
-def test_a_level_that_is_no_probability_is_refused(level):
+def test_a_level_that_is_not_a_probability_is_refused(level):
     with pytest.raises(ValueError, match=f"level={level} must lie between 0 and 1"):
         check_level(level)

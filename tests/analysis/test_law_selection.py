@@ -1,4 +1,4 @@
-"""Four laws compete, and where the optima cannot tell them apart, that is said."""
+"""Four laws are compared, and a tie is reported if the optima cannot distinguish them."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def test_few_batch_sizes_in_much_noise_are_a_tie():
     assert len(tied) > 1
 
 
-def test_leaving_a_batch_size_out_is_what_a_loop_finds_where_precisions_are_equal():
+def test_leaving_a_batch_size_out_agrees_with_a_loop_if_precisions_are_equal():
     logs = np.log(BATCHES.astype(float))
     optima = np.log(TRUE["power"](BATCHES)) + np.random.default_rng(0).normal(0, 0.1, 7)
     found = law_selection._candidate("power", logs, optima, np.eye(7) / 0.01)

@@ -1,4 +1,4 @@
-"""One surface for all losses: what it recovers exactly, and what it makes of noise."""
+"""One surface for all losses: what it recovers exactly, and its estimates under noise."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ def planted_losses(
 
 
 @pytest.mark.parametrize("skew", [-0.4, 0.0, 0.4])
-def test_losses_without_noise_give_the_surface_back(skew):
+def test_losses_without_noise_give_the_exact_surface(skew):
     draw, losses = planted_losses(noise=1e-9, skew=skew)
     surface = loss_surface.fit(losses)
     assert surface.parameters[1] == pytest.approx(draw.exponent, abs=1e-5)
@@ -28,7 +28,7 @@ def test_losses_without_noise_give_the_surface_back(skew):
     assert np.abs(surface.distances() - (losses.x - surface.optima[losses.batch])).max() < 1e-5
 
 
-def test_a_free_optimum_of_each_batch_size_lies_on_the_law_where_there_is_one():
+def test_a_free_optimum_of_each_batch_size_lies_on_the_law_if_there_is_one():
     _, losses = planted_losses(noise=1e-9)
     surface = loss_surface.fit(losses)
     np.testing.assert_allclose(loss_surface.free(surface).optima, surface.optima, atol=1e-5)
@@ -99,7 +99,7 @@ def test_its_standard_error_is_the_spread_of_the_estimates():
     assert np.mean(variances) == pytest.approx(np.var(slopes, ddof=1), rel=0.5)
 
 
-def test_a_shape_that_is_no_bowl_is_noticed():
+def test_a_shape_that_is_not_a_bowl_is_detected():
     _, losses = planted_losses(5, noise=0.02)
     assert surface_inference.lack_of_fit(loss_surface.fit(losses)) > 0.001
     bent = np.where(losses.x > losses.x.mean() + 1, 0.5 * losses.y.max(), losses.y)
@@ -108,7 +108,7 @@ def test_a_shape_that_is_no_bowl_is_noticed():
     )
 
 
-def test_each_arm_of_a_bowl_is_judged_on_its_own():
+def test_each_side_of_a_bowl_is_judged_separately():
     _, losses = planted_losses(6, noise=0.05)
     surface = loss_surface.fit(losses)
     assert min(surface_inference.side_t_values(surface)) > 5
@@ -116,7 +116,7 @@ def test_each_arm_of_a_bowl_is_judged_on_its_own():
     assert surface_inference.side_t_values(loss_surface.fit(left))[1] < 2
 
 
-def test_noise_that_grows_to_the_right_is_weighed_and_equal_noise_is_not():
+def test_noise_that_grows_to_the_right_is_weighted_and_equal_noise_is_not():
     grows = [
         np.ptp(loss_surface.fit(planted_losses(i, "curved")[1]).weights) > 0 for i in range(20)
     ]
@@ -125,7 +125,7 @@ def test_noise_that_grows_to_the_right_is_weighed_and_equal_noise_is_not():
     assert sum(equal) <= 5
 
 
-def test_seeds_that_share_an_optimum_are_told_from_those_that_do_not():
+def test_seeds_that_share_an_optimum_are_distinguished_from_those_that_do_not():
     def share(family: str, moves: str) -> float:
         draws = [planted_losses(seed, family, seeds=4) for seed in range(60)]
         kept = [losses for draw, losses in draws if draw.moves == moves]

@@ -118,7 +118,7 @@ def test_losses_that_the_mean_does_not_go_through_are_not_counted_as_capped():
     assert (far.capped, far.caveat) == (8, "8 losses count as the ceiling")
 
 
-def test_where_no_lr_ends_below_the_ceiling_nothing_is_known():
+def test_if_no_lr_ends_below_the_ceiling_nothing_is_known():
     (found,) = sensitivity(sweep(bowl), factors=(2.0,), ceiling=1.0)
     assert found.caveat == "no lr ends below the ceiling"
     assert math.isnan(found.lost)
@@ -134,7 +134,7 @@ def test_divergence_without_a_ceiling_is_refused():
         sensitivity(table)
 
 
-def test_one_lr_only_is_said():
+def test_a_single_lr_is_reported():
     (found,) = sensitivity(sweep(bowl, lrs=[1e-3]), factors=(2.0,))
     assert (found.covered, found.caveat) == (0.0, "the best lr is the only one")
     assert math.isnan(found.lost)
@@ -155,7 +155,7 @@ def test_seeds_that_lack_an_lr_are_left_out_and_fewer_than_three_have_no_interva
     assert math.isnan(none.lost)
 
 
-def test_each_batch_clip_and_factor_is_told_apart():
+def test_each_batch_clip_and_factor_is_separate():
     table = pd.concat([sweep(bowl), sweep(bowl, batch=64), sweep(bowl, clip=math.nan)])
     found = sensitivity(table)
     assert [(one.batch, one.clip) for one in found[::3]] == [(32, 1), (32, math.inf), (64, 1)]

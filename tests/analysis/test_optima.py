@@ -1,4 +1,4 @@
-"""Optima of single batch sizes: planted bowls, what no bowl is, and what cannot be told."""
+"""Optima of single batch sizes: planted bowls, other shapes, and undecided cases."""
 
 import math
 from pathlib import Path
@@ -45,7 +45,7 @@ def parabola(losses, **columns):
 
 
 def diverged(rows, *steps):
-    """The same, with the runs of seed 0 lost at these places of the grid."""
+    """The same, with the runs of seed 0 diverged at these places of the grid."""
     lost = rows["lr"].isin(np.unique(rows["lr"])[list(steps)]) & (rows["seed"] == 0)
     return rows.assign(
         status=rows["status"].where(~lost, "diverged"), val_loss=rows["val_loss"].where(~lost)
@@ -58,7 +58,7 @@ def only(rows, **settings):
 
 
 def at_least(share, draws):
-    """The least count of successes that 99 % of experiments of this rate reach."""
+    """The number of successes that 99 % of experiments with this rate reach."""
     return stats.binom.ppf(0.01, draws, share)
 
 
@@ -76,7 +76,7 @@ def test_a_parabola_without_noise_is_recovered_exactly(count, seeds):
     assert got.seeds == seeds
 
 
-def test_a_skewed_bowl_without_noise_is_recovered_and_no_parabola_is_asked():
+def test_a_skewed_bowl_without_noise_is_recovered_without_a_parabola():
     got = only(sweep(skew=0.7, at=-0.4))
     assert got.lr == pytest.approx(1e-3 * math.exp(-0.4), rel=1e-3)
     assert got.low <= 1e-3 * math.exp(-0.4) <= got.high
@@ -88,7 +88,7 @@ def test_three_learning_rates_give_the_parabola_through_them_but_no_shape():
     assert got.status == "interior"
     assert got.lr == pytest.approx(1e-3 * math.exp(1 + 0.1 / 1.8))
     assert got.curvature == pytest.approx(0.9)
-    assert got.high / got.low > 1.2  # though nothing is noise here
+    assert got.high / got.low > 1.2  # although there is no noise here
 
 
 def test_the_optimum_and_its_ends_are_those_of_a_slow_search():
@@ -115,7 +115,7 @@ def test_the_optimum_and_its_ends_are_those_of_a_slow_search():
         assert least(math.log(end)) == pytest.approx(limit, rel=5e-3)
 
 
-def test_the_interval_holds_what_other_shapes_would_say():
+def test_the_interval_contains_the_optima_of_other_shapes():
     rng = np.random.default_rng(0)
     for _ in range(20):
         rows = sweep(at=rng.uniform(-1, 1), skew=1.2, noise=0.01, rng=rng)
@@ -134,7 +134,7 @@ def test_the_depth_is_the_worst_pair_and_its_one_sided_error():
     assert only(rows).depth == pytest.approx(bound)
 
 
-def test_offsets_of_seeds_are_no_noise():
+def test_offsets_of_seeds_are_not_noise():
     rows = sweep(noise=0.03)
     moved = rows.assign(val_loss=rows["val_loss"] + 5.0 * rows["seed"])
     before, after = only(rows), only(moved)
@@ -205,13 +205,13 @@ def test_a_flat_landscape_with_much_noise_is_unresolved():
     assert all(got.depth > 0.02 for got in answers)
 
 
-def test_a_bowl_that_is_there_but_shallow_is_flat():
+def test_a_shallow_bowl_is_flat():
     rows = sweep(depth=0.015, noise=0.01)
     assert only(rows).status == "flat"
     assert only(rows, flat=0.01).status == "interior"
 
 
-def test_two_sure_dips_are_irregular():
+def test_two_significant_dips_are_irregular():
     rows = sweep(noise=0.01)
     middle = np.unique(rows["lr"])[3]
     bumped = rows.assign(val_loss=rows["val_loss"] + 0.5 * (rows["lr"] == middle))
@@ -221,7 +221,7 @@ def test_two_sure_dips_are_irregular():
     assert "surely worse than one below it and one above it" in got.reason
 
 
-def test_a_bottom_that_is_no_bowl_still_has_an_interval():
+def test_a_bottom_that_is_not_a_bowl_still_has_an_interval():
     walls = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     rng = np.random.default_rng(0)
     rows = sweep()
@@ -244,7 +244,7 @@ def test_diverged_runs_bound_the_optimum():
     assert only(falling).status == "high_edge"
 
 
-def test_an_infinite_loss_is_a_divergence_and_a_missing_one_is_no_run():
+def test_an_infinite_loss_is_a_divergence_and_a_missing_one_is_not_a_run():
     rows = sweep(noise=0.01)
     last = rows["lr"] == rows["lr"].max()
     assert only(rows.assign(val_loss=rows["val_loss"].where(~last, math.inf))).depth == math.inf
@@ -288,7 +288,7 @@ def test_one_run_in_two_folders_counts_once():
     assert only(pd.concat([rows, rows])) == only(rows)
 
 
-def test_each_batch_and_clip_is_answered_on_its_own_and_in_order():
+def test_each_batch_and_clip_has_its_own_optimum_in_order():
     blocks = [
         sweep(at=at, noise=0.01, batch=batch, clip=clip)
         for batch, clip, at in [(64, math.inf, 0.5), (8, 1.0, -0.5), (8, math.inf, 1.0)]
@@ -304,7 +304,7 @@ def test_a_missing_clip_is_no_clipping():
     assert only(sweep(clip=None)) == only(sweep(clip=math.inf))
 
 
-def test_little_to_go_by_borrows_the_noise_of_other_batch_sizes():
+def test_few_runs_borrow_the_noise_of_other_batch_sizes():
     rng = np.random.default_rng(4)
     few = sweep(seeds=2, count=5, noise=0.02, rng=rng)
     others = [sweep(batch=b, seeds=2, count=5, noise=0.02, rng=rng) for b in (64, 128, 256)]
@@ -313,7 +313,7 @@ def test_little_to_go_by_borrows_the_noise_of_other_batch_sizes():
     assert got.high / got.low < only(few).high / only(few).low
 
 
-def test_one_seed_takes_its_noise_from_what_cubics_leave():
+def test_one_seed_takes_its_noise_from_the_residuals_of_cubics():
     rng = np.random.default_rng(1)
     blocks = [sweep(seeds=1, noise=0.005, batch=8 * 2**i, rng=rng) for i in range(6)]
     answers = optimum(pd.concat(blocks))
@@ -322,7 +322,7 @@ def test_one_seed_takes_its_noise_from_what_cubics_leave():
     assert sum(got.low <= 1e-3 * math.exp(0.3) <= got.high for got in answers) >= 5
 
 
-def test_nothing_to_tell_noise_by_leaves_the_grid():
+def test_if_the_noise_is_unknown_the_interval_follows_the_grid():
     got = only(parabola([2.3, 2.0, 2.1, 2.6]))
     assert got.status == "interior"
     assert (got.low, got.high) == pytest.approx((1e-3, 1e-3 * math.e**2), rel=1e-9)
@@ -354,7 +354,7 @@ def test_an_absent_column_is_named(column):
             function(sweep().drop(columns=column))
 
 
-def test_what_is_read_off_the_published_table_depends_on_the_shape():
+def test_the_optimum_of_the_published_table_depends_on_the_shape():
     rows = pd.read_csv(PUBLISHED).assign(seed=0, status="done")
     small, large = naive_optima(rows)
     assert (small.batch, large.batch) == (128, 256)
@@ -364,7 +364,7 @@ def test_what_is_read_off_the_published_table_depends_on_the_shape():
     assert [got.status for got in optimum(rows)] == ["unresolved", "unresolved"]  # single seeds
 
 
-def test_plain_optima_at_an_edge_or_on_a_hill_are_none():
+def test_plain_optima_at_an_edge_or_on_a_hill_are_missing():
     (falling,) = naive_optima(parabola([3.0, 2.5, 2.2]))
     assert falling.argmin == pytest.approx(1e-3 * math.e**2)
     assert math.isnan(falling.three)

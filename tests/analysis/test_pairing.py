@@ -1,4 +1,4 @@
-"""Runs lie side by side where a loop over them finds them."""
+"""Runs are paired as by a loop over them."""
 
 import math
 
@@ -10,7 +10,7 @@ from factorial import sweep
 from scaling.analysis.pairing import pairing
 
 
-def test_each_run_lies_at_its_seed_cell_and_level():
+def test_each_run_is_at_its_seed_cell_and_level():
     draws = np.random.default_rng(0)
     rows = sweep(lambda _: float(draws.normal()), seeds=(3, 5), clips=(0.1, 1.0, math.inf))
     found = pairing(rows, "clip", "val_loss")
@@ -42,7 +42,7 @@ def test_runs_of_one_cell_and_seed_are_averaged():
 
 
 @pytest.mark.parametrize("key", ["colour", "model", "seed", "val_loss"])
-def test_a_key_that_is_no_setting_or_does_not_vary_is_refused(key):
+def test_a_key_that_is_not_a_setting_or_does_not_vary_is_refused(key):
     rows = sweep(lambda cell: cell.seed).assign(model="m")
     with pytest.raises(ValueError, match=f"key={key} must .*what varies: batch, lr, clip"):
         pairing(rows, key, "val_loss")

@@ -1,4 +1,4 @@
-"""A law is given with an interval, or the reason why there is none."""
+"""A law has an interval, or there is a reason why no law is reported."""
 
 import math
 import re
@@ -15,7 +15,7 @@ def wide(seed: int = 0, **settings) -> planted.Draw:
     return planted.bowl(np.random.default_rng(seed), "wide", **settings)
 
 
-def test_losses_without_noise_give_the_law_back():
+def test_losses_without_noise_give_the_exact_law():
     draw = wide(noise=1e-9)
     law = powerlaws.learning_rate_law(draw.rows)
     assert law.identified
@@ -46,7 +46,7 @@ def test_scaling_all_losses_or_all_rates_changes_no_exponent():
     assert again.constant == pytest.approx(law.constant / 50, rel=1e-3)
 
 
-def test_where_one_surface_does_not_fit_minima_are_found_one_by_one():
+def test_if_one_surface_does_not_fit_minima_are_found_separately():
     rows, _ = planted.noisy_quadratic(np.random.default_rng(0))
     law = powerlaws.learning_rate_law(rows)
     assert law.identified
@@ -67,7 +67,7 @@ def test_where_one_surface_does_not_fit_minima_are_found_one_by_one():
         (lambda r: r.assign(val_loss=2.0), "equal"),
     ],
 )
-def test_what_tells_no_law_is_refused_with_the_reason(rows, reason):
+def test_rows_without_a_law_are_refused_with_the_reason(rows, reason):
     law = powerlaws.learning_rate_law(rows(wide(3, seeds=3).rows))
     assert not law.identified
     assert re.search(reason, law.reason)
@@ -83,7 +83,7 @@ def test_the_plain_fit_in_closed_form():
     assert fit.high - fit.low == pytest.approx(0, abs=1e-6)
 
 
-def test_the_published_fits_come_back_with_the_t_interval_that_few_points_call_for():
+def test_the_published_fits_are_reproduced_with_the_t_interval_of_few_points():
     first = published("phase_2_optimal_lr")
     fit = powerlaws.plain_fit(first["batch"].to_numpy(), first["lr"].to_numpy())
     assert fit.exponent == pytest.approx(-0.356, abs=5e-4)
@@ -100,7 +100,7 @@ def test_the_published_fits_come_back_with_the_t_interval_that_few_points_call_f
     assert 2 * fit.error == pytest.approx(0.568, abs=1e-3)
 
 
-def test_a_table_of_optima_alone_is_no_surface():
+def test_a_table_of_optima_alone_gives_no_surface():
     rows = published("phase_2_optimal_lr").assign(seed=0, status="done")
     law = powerlaws.learning_rate_law(rows)
     assert not law.identified
@@ -108,6 +108,6 @@ def test_a_table_of_optima_alone_is_no_surface():
     assert (rows["val_loss"] - math.log(65)).abs().max() < 0.013
 
 
-def test_two_optima_are_no_line():
+def test_two_optima_give_no_line():
     with pytest.raises(ValueError, match="optima: 2"):
         powerlaws.plain_fit(np.array([8, 16]), np.array([1e-3, 2e-3]))

@@ -1,4 +1,4 @@
-"""The noise that replicates show, against the published tables, slow twins and planted noise."""
+"""The noise that replicates show, against the published tables, slow references, planted noise."""
 
 import math
 from itertools import combinations, pairwise
@@ -16,7 +16,7 @@ PUBLISHED = Path(__file__).parents[2] / "notebooks" / "data" / "published"
 
 
 def runs(**columns) -> pd.DataFrame:
-    """Finished runs of one cell, unless `columns` say otherwise."""
+    """Finished runs of one cell, with these values in `columns`."""
     fixed = {"study": "a", "batch": 32, "lr": 1e-3, "clip": 1.0, "seed": 0, "status": "done"}
     return pd.DataFrame(fixed | {"clip_percent": 50.0} | columns)
 
@@ -41,7 +41,7 @@ def planted(draws, cells: int, runs_each: int) -> pd.DataFrame:
 
 
 def slow_pairs(rows: pd.DataFrame) -> set[tuple[int, int]]:
-    """Replicates, by comparing each run with each other one."""
+    """Replicates, by comparing each run with every other."""
 
     def algorithm(run):
         clip = math.inf if run.clip_percent == 0 else run.clip
@@ -55,7 +55,7 @@ def slow_pairs(rows: pd.DataFrame) -> set[tuple[int, int]]:
     }
 
 
-def test_the_published_replicates_are_a_cell_run_twice_and_a_clip_that_never_bit():
+def test_the_published_replicates_are_a_cell_run_twice_and_a_clip_that_was_never_reached():
     found = replicates(published())
     twice, bitless = found.groups
     assert (twice.kind, twice.losses) == ("same cell", (3.6625, 3.6934))
@@ -74,28 +74,28 @@ def test_the_published_noise_is_larger_than_the_published_effect_of_clipping():
     assert noise.reach > 3.7277 - 3.6934  # none less clip 1, at batch 256
 
 
-def test_a_clip_that_bit_once_is_no_replicate():
+def test_a_clip_that_was_reached_once_is_not_a_replicate():
     rows = runs(clip=[10.0, math.inf], clip_percent=[0.02, 0.0], val_loss=[1.0, 1.1])
     assert replicates(rows).groups == ()
 
 
-def test_two_clips_that_never_bit_are_replicates_of_each_other():
+def test_two_clips_that_were_never_reached_are_replicates_of_each_other():
     rows = runs(clip=[5.0, 10.0], clip_percent=0.0, val_loss=[1.0, 1.1])
     (group,) = replicates(rows).groups
     assert group.description == "batch=32, lr=0.001, seed=0: clip 5 and 10 never bit"
 
 
-def test_a_clip_of_null_is_no_clip():
+def test_a_clip_of_null_is_no_clipping():
     rows = runs(clip=[math.nan, math.inf], clip_percent=math.nan, val_loss=[1.0, 1.1])
     assert replicates(rows).noise.sd == pytest.approx(0.1 / math.sqrt(2))
 
 
-def test_seeds_models_and_dotted_keys_tell_runs_apart():
+def test_seeds_models_and_dotted_keys_distinguish_runs():
     for apart in ({"seed": [0, 1]}, {"model": ["m", "n"]}, {"optimizer.eps": [1e-8, 1e-6]}):
         assert replicates(runs(**apart, val_loss=[1.0, 1.1])).groups == ()
 
 
-def test_where_a_run_was_computed_does_not_tell_it_apart():
+def test_the_machine_of_a_run_does_not_distinguish_it():
     rows = runs(**{"trainer.accelerator": ["cpu", "gpu"], "val_loss": [1.0, 1.1]})
     assert len(replicates(rows).groups) == 1
 
@@ -148,7 +148,7 @@ def test_a_repeated_loss_beside_another_counts_once():
     )
 
 
-def test_without_differences_there_is_no_noise_to_speak_of():
+def test_without_differences_no_noise_is_estimated():
     for rows in (runs(val_loss=[1.0, 1.0]), runs(val_loss=[1.0]), runs(val_loss=[])):
         noise = replicates(rows).noise
         assert math.isnan(noise.sd)
@@ -156,14 +156,14 @@ def test_without_differences_there_is_no_noise_to_speak_of():
         assert noise.reason == "no two runs of one algorithm differ"
 
 
-def test_a_replicate_that_diverged_is_told_of():
+def test_a_replicate_that_diverged_is_reported():
     rows = runs(status=["done", "diverged", "failed"], val_loss=[1.0, math.nan, math.nan])
     found = replicates(rows)
     assert found.groups == ()
     assert found.notes == ("batch=32, lr=0.001, clip=1, seed=0: 1 of 2 replicates diverged",)
 
 
-def test_the_interval_of_noise_holds_the_planted_one_at_its_rate():
+def test_the_interval_of_noise_covers_the_planted_noise_at_its_rate():
     draws = np.random.default_rng(0)
     held = 0
     for _ in range(150):
@@ -193,7 +193,7 @@ def test_what_cannot_be_used_is_refused():
         replicates(runs(val_loss=[1.0, 1.1]), level=95.0)
 
 
-def test_runs_of_tables_without_digests_are_told_by_their_settings():
+def test_runs_of_tables_without_digests_are_identified_by_their_settings():
     with pytest.warns(UserWarning, match="has missing columns"):
         both = results.read(PUBLISHED / "phase_3a.csv", PUBLISHED / "phase_3b.csv")
     pairs = {tuple(sorted(group.losses)) for group in replicates(both).groups}

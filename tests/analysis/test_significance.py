@@ -1,4 +1,4 @@
-"""P-values, power and seeds against other programs, slow twins, and the rates that they promise."""
+"""P-values, power and seeds against other programs, slow references, and nominal rates."""
 
 import math
 
@@ -29,7 +29,7 @@ def test_the_seeds_needed_are_the_fewest_that_suffice(shift):
     assert seeds_needed(shift, 0.95) == slow
 
 
-def test_more_than_a_thousand_seeds_are_endless():
+def test_more_than_a_thousand_seeds_are_infinite():
     assert seeds_needed(0.01, 0.95) == math.inf
 
 
@@ -39,21 +39,21 @@ def test_holm_by_hand():
     assert holm([]).tolist() == []
 
 
-def test_what_is_no_test_does_not_count_in_holm():
+def test_a_missing_p_value_does_not_count_in_holm():
     corrected = holm([0.02, math.nan, 0.01])
     assert corrected[[0, 2]].tolist() == [0.02, 0.02]
     assert math.isnan(corrected[1])
 
 
 def slow_holm(p: list[float]) -> list[float]:
-    """The least level at which the step-down procedure would reject each."""
+    """The smallest level at which the step-down procedure would reject each."""
     ordered = sorted(p)
     return [
         min(1.0, max((len(p) - i) * ordered[i] for i in range(ordered.index(one) + 1))) for one in p
     ]
 
 
-def test_holm_equals_its_slow_twin():
+def test_holm_equals_its_slow_reference():
     p = np.random.default_rng(0).uniform(size=20) ** 3
     assert holm(p).tolist() == pytest.approx(slow_holm(p.tolist()))
 
@@ -64,7 +64,7 @@ def test_holm_rejects_anything_true_no_more_often_than_its_level():
     assert within(wrong, 400, 1 - (1 - 0.05 / 5) ** 5)  # the smallest is tested first
 
 
-def test_what_is_no_probability_is_refused():
+def test_a_p_value_outside_0_to_1_is_refused():
     with pytest.raises(ValueError, match="must lie between 0 and 1"):
         holm([0.5, 1.5])
 

@@ -1,4 +1,4 @@
-"""When a loss is reached: closed forms, a slow twin, and the target that all batch sizes reach."""
+"""When a loss is reached: closed forms, a slow reference, and the target of all batch sizes."""
 
 import math
 
@@ -43,8 +43,8 @@ def test_steps_are_those_of_the_slow_fit_that_never_rises():
         assert above <= excess.argmax() + 0.5 <= below
 
 
-def test_noise_makes_no_run_early_as_it_does_a_first_time():
-    draws, true = np.random.default_rng(0), 80 * math.log(2)  # steps to half of what is to fall
+def test_noise_makes_no_run_early_unlike_a_first_crossing():
+    draws, true = np.random.default_rng(0), 80 * math.log(2)  # steps to half of the fall
     noisy = [exponential("a", 2.0, 80.0)["train_loss"] for _ in range(200)]
     noisy = [losses + 0.2 * draws.normal(size=200) for losses in noisy]
     found = np.array([steps_to_loss(curve(losses), 3.0)[0].steps for losses in noisy])
@@ -77,7 +77,7 @@ def test_a_run_that_starts_below_its_target_took_at_most_as_long():
         assert not found.exact
 
 
-def test_validation_losses_are_taken_where_there_are_any():
+def test_validation_losses_are_used_if_there_are_any():
     table = curve([9.0, 9.0], val_loss=[3.0, 1.0]).assign(step=[100, 200])
     (found,) = steps_to_loss(table, 2.5)
     assert found.steps == 125.0

@@ -1,4 +1,4 @@
-"""Trends over folds: a published table, closed forms, slow twins, and folds that leave early."""
+"""Trends over folds: a published table, closed forms, slow references, folds that stop."""
 
 import math
 from itertools import combinations
@@ -33,7 +33,7 @@ def test_the_published_table_cannot_tell():
     assert found.folds["end"].to_dict() == {1: 49, 2: 49, 3: 49, 4: 49, 5: 20}
 
 
-def test_norms_that_grow_by_one_factor_have_that_change_whoever_leaves():
+def test_norms_that_grow_by_one_factor_have_that_change_whichever_folds_stop():
     rates = {"a": (3.0, 41), "b": (1.0, 41), "c": (0.2, 11)}
     lines = {
         fold: {step: level * math.exp(0.01 * step) for step in range(end)}
@@ -49,7 +49,7 @@ def test_norms_that_grow_by_one_factor_have_that_change_whoever_leaves():
     assert (found.verdict, found.reason) == ("rises", "")
 
 
-def test_while_nobody_leaves_all_changes_are_one():
+def test_if_no_fold_stops_all_changes_are_equal():
     found = fold_trend(leaving(np.random.default_rng(0), folds=4, leave=0))
     assert found.completers_change == pytest.approx(found.survivors_change)
     assert found.riskset_change == pytest.approx(found.survivors_change)
@@ -59,7 +59,7 @@ def test_while_nobody_leaves_all_changes_are_one():
     np.testing.assert_allclose(curve["riskset"], curve["survivors"])
 
 
-def test_folds_that_stand_still_are_no_conflict():
+def test_constant_folds_are_no_conflict():
     found = fold_trend(table(a={0: 0.1, 1: 0.1, 2: 0.1}, b={0: 0.3, 1: 0.3}))
     assert found.survivors_change == pytest.approx(-50)
     assert (found.change, found.low, found.high) == (0, 0, 0)
@@ -74,7 +74,7 @@ def slow_slope(norms: dict[int, float]) -> float:
     return float(np.median([math.log(norms[b] / norms[a]) / (b - a) for a, b in pairs]))
 
 
-def test_all_numbers_equal_their_slow_twins():
+def test_all_numbers_equal_their_slow_references():
     rows = leaving(np.random.default_rng(1), folds=6, leave=2, log_change=0.3)
     norms = {
         fold: dict(zip(own["step"], own["gradient_norm"], strict=True))
@@ -123,7 +123,7 @@ def test_a_fold_with_one_step_counts_as_there_and_has_no_slope():
     assert with_it.survivors_change < without.survivors_change
 
 
-def test_no_interval_is_endless_however_wild_the_norms():
+def test_no_interval_is_infinite_however_noisy_the_norms():
     found = fold_trend(table(a={0: 1e-30, 1: 1e30}, b={0: 1e30, 1: 1e-30}))
     assert math.isfinite(found.high)
     assert found.low == -100
@@ -145,7 +145,7 @@ def excluded(folds: int, leave: int, log_change: float) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(("folds", "leave"), [(10, 3), (5, 1)])
-def test_folds_that_leave_raise_no_alarm_and_mann_kendall_on_their_mean_does(folds, leave):
+def test_folds_that_stop_raise_no_alarm_and_mann_kendall_on_their_mean_does(folds, leave):
     interval, kendall = excluded(folds, leave, 0.0)
     assert interval <= 0.10 * DRAWS
     assert kendall > 0.5 * DRAWS
@@ -156,7 +156,7 @@ def test_a_trend_within_the_folds_is_found():
     assert interval >= 0.6 * DRAWS
 
 
-def test_the_change_is_that_of_the_folds_and_not_of_those_that_left():
+def test_the_change_is_that_of_the_folds_and_not_of_those_that_stopped():
     drawn = [
         fold_trend(leaving(np.random.default_rng(draw), folds=10, leave=3, log_change=0.4))
         for draw in range(60)

@@ -1,8 +1,8 @@
-"""What a federated source costs: 10 clients, 10 rounds, on `data=flows` with `model=tcn`.
+"""Measure the cost of a federated source: 10 clients, 10 rounds, `data=flows` with `model=tcn`.
 
-Beside it the same local training and averaging in a plain loop, so that the difference is Flower's
-messages and the evaluation of each round. Exit code 1 if the source takes more than 20 s of the
-clock, which is meant for a machine of 2 cores that does nothing else.
+A plain loop does the same local training and averaging, so the difference is Flower's messages and
+the evaluation of each round. Exit code 1 if the source takes more than 20 s of wall time; this
+limit is for an otherwise idle machine with 2 cores.
 
     python tests/benchmarks/federation_cost.py
 """
@@ -48,7 +48,7 @@ def main() -> int:
     def make() -> nn.Module:
         return build(node["model"], "model", inputs=23, outputs=population.classes, length=30)
 
-    training.train(  # imports, and whatever a first time costs
+    training.train(  # imports, and other costs of a first time
         make,
         clients=population.clients[:1],
         scored=population.source,

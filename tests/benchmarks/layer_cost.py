@@ -1,18 +1,18 @@
-"""What layer statistics at every mini-batch cost a small net, beside a plain PyTorch loop.
+"""Measure what layer statistics at every mini-batch cost a small net, against a plain PyTorch loop.
 
 A multilayer perceptron (784 inputs, 4 hidden layers of 256, 10 outputs; Adam, fused) trains on
-batches of 64 from tensors in memory, on one thread, as the workers of a sweep do. In one process,
-plain steps and ours take turns, a block of each at a time, so that whatever else the machine does
-meets both alike, and each finds in the cache what it left there. The plain loop fetches the same
-rows. Time is the processor's, which other jobs touch through the caches only. The clock of ours
-runs from the first batch of an epoch that is asked for to the first of the next, less the plain
-blocks: so hooks, statistics, flushes and the ends of epochs count.
+batches of 64 from tensors in memory, on one thread, as the workers of a sweep do. Blocks of plain
+steps and of ours alternate in one process, so that other load on the machine affects both equally
+and the cache is warm for both. The plain loop fetches the same rows. Time is processor time, which
+other jobs affect only through the caches. Our time runs from the first batch of an epoch to the
+first of the next, minus the plain blocks: it includes hooks, statistics, flushes and the ends of
+epochs.
 
-Adam's moments of dead units decay into denormal numbers, with which a processor takes several times
-as long; a run flushes them to zero (`scaling.runs.denormals`), a plain loop as usually written does
-not. The limit of 1.6 is held against that one, with all that a run with `callbacks=layer_epochs`
-does, its table of steps and TensorBoard included; exit code 1 above it. Above stand the ratios to a
-plain loop that flushes denormals as well, which say what hooks and statistics cost.
+Adam's moments of dead units decay into denormal numbers, which slow a processor down several times.
+A run flushes them to zero (`scaling.runs.denormals`); an ordinary loop does not. The limit of 1.6
+is for the ratio of a whole run with `callbacks=layer_epochs`, including its table of steps and
+TensorBoard, to an ordinary loop; exit code 1 above it. The ratios printed before it are to a plain
+loop that flushes denormals, too: they show the cost of hooks and statistics.
 
     python tests/benchmarks/layer_cost.py [--epochs 4]
 """
@@ -79,10 +79,10 @@ def order(epoch: int):
 
 
 class Turns:
-    """An epoch's batches; before each block is handed over, the plain loop takes one of its own.
+    """An epoch's batches; the plain loop trains on each block before it is handed over.
 
     Args:
-        flushes: whether the plain loop counts denormals as zero, too.
+        flushes: whether the plain loop flushes denormals to zero, too.
     """
 
     def __init__(self, *, flushes: bool) -> None:
@@ -124,7 +124,7 @@ class Turns:
 
 
 def callbacks(folder: Path, *choices: str, only: str | None) -> list[L.Callback]:
-    """Those that a run of these settings would have, or only one of them."""
+    """The callbacks of a run with these settings, or only one of them."""
     with initialize_config_dir(str(FOLDER), version_base="1.3"):
         nodes = OmegaConf.to_container(compose("config", [*choices]).callbacks)
     chosen = [run._callback(name, node) for name, node in nodes.items() if only in (None, name)]
@@ -135,14 +135,14 @@ def callbacks(folder: Path, *choices: str, only: str | None) -> list[L.Callback]
 def measure(
     name: str, epochs: int, *choices: str, only: str | None = None, flushes: bool = True
 ) -> float:
-    """Print what a step and an epoch cost beside plain ones; gives the larger ratio.
+    """Print the cost of a step and an epoch against plain ones; return the larger ratio.
 
     Args:
         name: of the settings.
-        epochs: after a first one, which is not counted.
-        choices: of callbacks; none at all for Lightning without any.
-        only: the one callback of these that is wanted, without a logger; None for all.
-        flushes: whether the plain loop counts denormals as zero, too.
+        epochs: measured after a first one, which does not count.
+        choices: of callbacks; empty for Lightning without callbacks.
+        only: the one callback to keep, without a logger; None for all.
+        flushes: whether the plain loop flushes denormals to zero, too.
     """
     folder = Path(tempfile.mkdtemp())
     turns = Turns(flushes=flushes)

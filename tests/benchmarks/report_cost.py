@@ -1,4 +1,4 @@
-"""What a report on 200 runs of 5,000 steps costs: seconds and memory, beside what it may cost.
+"""Measure seconds and memory of a report on 200 runs of 5,000 steps, against their limits.
 
 python tests/benchmarks/report_cost.py
 """
@@ -24,7 +24,7 @@ SECONDS, GIGABYTES = 60.0, 2.0
 
 
 def write(folder: Path, batch: int, lr: float, clip: float, seed: int) -> None:
-    """A run as training leaves it, its loss a bowl about the best lr."""
+    """A run as training leaves it, with a loss that is a bowl around the best lr."""
     rng = np.random.default_rng([batch, seed, round(1e6 * lr)])
     norms = np.exp(0.3 * rng.standard_normal(STEPS))
     coefficient = np.minimum(1, clip / norms)

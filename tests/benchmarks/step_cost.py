@@ -1,11 +1,10 @@
-"""What Lightning, the callbacks and the logger add to a step, beside a plain PyTorch loop.
+"""Measure what Lightning, the callbacks and the logger add to a step of a plain PyTorch loop.
 
 Both train the 800K transformer of docs/guides/data.md (WikiText-2) on the same batches, in one
-process, in turns of one step each: whatever else the machine does meets both alike. The clock of
-our step runs from the moment a batch is handed over to the moment the next one is asked for, so
-everything between two batches counts: hooks, statistics, flushes, logging. The callbacks measure
-their own share, the statistics. Exit code 1 if, at batch 32, these take more than 3 % of a step, or
-everything together more than 5 %.
+process, alternating after each step, so other load on the machine affects both equally. Our step
+is timed from one batch to the next, so everything in between counts: hooks, statistics, flushes,
+logging. The callbacks measure the time of their statistics. Exit code 1 if, at batch 32, the
+statistics take more than 3 % of a step, or everything together more than 5 %.
 
     python tests/benchmarks/step_cost.py [--steps 200] [--data wikitext2]
 """
@@ -52,7 +51,7 @@ class PlainLoop:
 
 
 class Turns:
-    """Batches that, before each is handed over, are used by the plain loop too."""
+    """Batches; the plain loop trains on each before it is handed over."""
 
     def __init__(self, batches: Batches, loop: PlainLoop):
         self.batches, self.loop = batches, loop
@@ -78,7 +77,7 @@ def composed(*overrides: str) -> cells.Cell:
 
 
 def measure(name: str, steps: int, *overrides: str) -> tuple[float, float]:
-    """Print what a step costs; gives the ratio of the means, and the statistics in percent."""
+    """Print the cost of a step; return the ratio of the means, and the statistics in percent."""
     cell = composed(f"steps={steps + WARM}", *overrides)
     data, learner, trainer = run._build(cell, Path(tempfile.mkdtemp()), bar=False)
     turns = Turns(data.batches, PlainLoop(cell))
@@ -90,7 +89,7 @@ def measure(name: str, steps: int, *overrides: str) -> tuple[float, float]:
     for callback in trainer.callbacks:
         columns |= callback.columns() if hasattr(callback, "columns") else {}
     shares = [value for key, value in columns.items() if key.endswith("statistics_percent")]
-    # a share of the whole fit, in which the plain loop had its turns, too
+    # a share of the whole fit, which includes the steps of the plain loop
     statistics = sum(shares) * (plain.mean() + ours.mean()) / plain.mean()
     print(
         f"{name:<10} plain {1e3 * np.median(plain):6.1f} ms   ours {1e3 * np.median(ours):6.1f} ms"

@@ -1,9 +1,9 @@
-"""What a sweep costs beside its training, and what parallel workers gain.
+"""Measure what a sweep costs besides its training, and what parallel workers gain.
 
-Each part prints what it measured beside what it may cost; exit code 1 if one costs more.
+Each part prints its cost and the limit; exit code 1 if one costs more.
 
     python tests/benchmarks/sweep_cost.py finished    # 1,000 done cells, 10,000 rows: a minute
-    python tests/benchmarks/sweep_cost.py cell        # what a cell costs beside its training
+    python tests/benchmarks/sweep_cost.py cell        # what a cell costs besides its training
     python tests/benchmarks/sweep_cost.py workers     # quickstart with 1, 2, 3 workers: 10 minutes
 """
 
@@ -35,7 +35,7 @@ def run(*command: str) -> tuple[float, str]:
 
 
 def copies(like: Row, cells: list[str]) -> None:
-    """Rows for cells that a dry run named, all with the numbers of one."""
+    """Rows for the cells that a dry run lists, all with the numbers of one."""
     for name in cells:
         batch, lr, clip, seed = re.findall(r"=([^,]+)", name.rsplit("-", 1)[0])
         point = {"batch": int(batch), "lr": float(lr), "clip": float(clip), "seed": int(seed)}
@@ -76,7 +76,7 @@ def finished() -> bool:
 
 
 def cell() -> bool:
-    """Seconds of a worker that a cell takes beside its training, and once for the sweep."""
+    """Seconds of a worker per cell besides training, and once for the sweep."""
     walls = {}
     for count in (10, 50):
         walls[count], _ = run(
@@ -92,7 +92,7 @@ def cell() -> bool:
 
 
 def workers(numbers: list[int]) -> bool:
-    """The quickstart with some numbers of workers, each with its share of the cores."""
+    """The quickstart with different numbers of workers, each with its share of the cores."""
     walls = {}
     for number in numbers:
         walls[number], _ = run(
@@ -106,7 +106,7 @@ def workers(numbers: list[int]) -> bool:
 
 
 def main() -> int:
-    """Measure one part in an empty folder; gives the exit code."""
+    """Measure one part in an empty folder; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=("finished", "cell", "workers"))
     parser.add_argument("--numbers", type=int, nargs="+", default=[1, 2, 3])

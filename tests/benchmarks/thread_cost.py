@@ -1,16 +1,16 @@
-"""What threads are worth: runs of growing size on one thread and on all, quiet and beside others.
+"""Measure the gain from threads: runs of growing size, one thread or all, idle or busy machine.
 
 Each case is a real run (`python -m scaling.train`), whose `seconds` of training are read from its
-row: on one thread, on all cores with threads that sleep where they wait, as ours do, and on all
-cores with threads that spin, as OpenMP's do unless told otherwise. The three take turns, and the
-least of each is shown beside the least of all. With `--busy` as many other processes do nothing but
-count meanwhile.
+row: on one thread, on all cores with waiting threads that sleep, as ours do, and on all cores with
+waiting threads that spin, the default of OpenMP. The three alternate, and the shortest time of each
+is shown with the shortest of all. With `--busy`, that many other processes keep a core busy.
 
-`threads_from` in conf/config.yaml is set by this table, to the work where all cores begin to pay.
-Exit code 1 if the number of threads that a run chooses takes more than 1.3 times the best number on
-a quiet machine, or, beside a busy core, more than 1.6 times what one thread took on a quiet one.
-Spinning threads are shown and not judged: on a quiet machine they gain up to 1.7 times at a work of
-1e8 to 1e9, and beside a busy core they lose up to 8 times (OMP_WAIT_POLICY=ACTIVE has them).
+`threads_from` in conf/config.yaml comes from this table: it is the work from which all cores pay.
+Exit code 1 if the number of threads that a run chooses takes more than 1.3 times the time of the
+best number on an idle machine, or, next to a busy core, more than 1.6 times that of one thread on
+an idle one. Spinning threads are shown but have no limit: on an idle machine they gain up to 1.7
+times at a work of 1e8 to 1e9, and next to a busy core they lose up to 8 times
+(OMP_WAIT_POLICY=ACTIVE).
 
     python tests/benchmarks/thread_cost.py [--busy 1] [--turns 3] [--only "mlp 4 x 256"]
 """
@@ -46,7 +46,7 @@ QUIET, BUSY = 1.3, 1.6  # limits
 
 
 def seconds(folder: Path, case: tuple[str, ...], way: str) -> tuple[float, int]:
-    """Training time of a run, and the threads that it had."""
+    """Training time of a run, and its number of threads."""
     threads, policy = WAYS[way]
     cores = len(os.sched_getaffinity(0))
     subprocess.run(

@@ -1,4 +1,4 @@
-"""When an adaptation is stopped, by which rule, and when it would have been."""
+"""When an adaptation stops or would have stopped, and by which rule."""
 
 import lightning as L
 import pytest
@@ -13,7 +13,7 @@ SETTINGS = {
 
 
 class Planned(L.LightningModule):
-    """Logs what was planned for each epoch."""
+    """Logs given values for each epoch."""
 
     def __init__(self, losses, guards):
         super().__init__()
@@ -79,7 +79,7 @@ def test_it_stops_when_its_rules_say_so(tmp_path, losses, guards, passes, by, ob
         assert columns[f"stopped_by_{rule}"] == float(rule == by)
 
 
-def test_a_resumed_run_counts_on(tmp_path):
+def test_a_resumed_run_continues_its_counts(tmp_path):
     alone = EarlyStop(**SETTINGS)
     trained([1.0] * 12, FINE, alone, tmp_path)
     first = EarlyStop(**SETTINGS)
@@ -99,7 +99,7 @@ def test_a_validation_outside_of_training_does_not_count(tmp_path):
     assert stop.state_dict() == before
 
 
-def test_a_metric_that_nobody_logs_is_named(tmp_path):
+def test_a_metric_that_is_not_logged_is_named(tmp_path):
     stop = EarlyStop(**SETTINGS | {"guard": "query_variety"})
     with pytest.raises(
         ValueError, match=r"no metric query_variety to stop by; there are pass_loss"
@@ -120,6 +120,6 @@ def test_a_metric_that_nobody_logs_is_named(tmp_path):
         ({"least": float("nan")}, "least=nan must be finite"),
     ],
 )
-def test_a_rule_without_meaning_is_refused(changes, said):
+def test_an_invalid_rule_is_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         EarlyStop(**SETTINGS | changes)

@@ -101,7 +101,7 @@ def test_accumulated_gradients_measure_like_one_large_batch(tmp_path):
 
 
 class Losses(L.Callback):
-    """What `loss_of` makes of each batch's outputs."""
+    """The results of `loss_of` for each batch."""
 
     def __init__(self):
         self.seen = []
@@ -112,7 +112,7 @@ class Losses(L.Callback):
 
 
 class Groups(L.LightningModule):
-    """Anybody's module, whose losses are noted as it gives them, in one of several forms."""
+    """A foreign module that returns its losses in one of several forms, and records them."""
 
     def __init__(self, examples: int, form: str):
         super().__init__()
@@ -135,7 +135,7 @@ class Groups(L.LightningModule):
         return torch.utils.data.DataLoader(self.data, batch_size=8)
 
 
-@pytest.mark.filterwarnings("ignore:.*returned `None`")  # which is what is tried
+@pytest.mark.filterwarnings("ignore:.*returned `None`")  # which is tested here
 @pytest.mark.parametrize("form", ["scalar", "dict", "vector", "none"])
 @pytest.mark.parametrize(
     ("examples", "settings", "groups"),
@@ -159,7 +159,7 @@ def test_the_loss_of_a_step_is_the_mean_of_those_that_its_parts_gave(
 
 
 def test_the_gradient_of_a_short_group_is_smaller_by_what_it_lacks(tmp_path):
-    """As Lightning divides every loss by `accumulate_grad_batches`."""
+    """Because Lightning divides every loss by `accumulate_grad_batches`."""
     norms = {}
     for parts in (1, 4):
         learner = Groups(8, "scalar")  # one batch an epoch
@@ -193,7 +193,7 @@ def test_clipping_by_value_is_measured_on_what_it_leaves(tmp_path):
     assert got["clipped"].all()
 
 
-def test_decay_that_runs_through_momentum_is_not_told_apart(tmp_path):
+def test_decay_that_runs_through_momentum_is_not_separated(tmp_path):
     momentum = partial(torch.optim.SGD, lr=0.5, momentum=0.9, weight_decay=0.1)
     assert measured(momentum, tmp_path)["decay_norm"].isna().all()
 
@@ -236,7 +236,7 @@ def test_steps_that_the_scaler_skipped_count_as_skipped_and_not_as_clipped(tmp_p
     assert norms.columns()["skipped_steps"] == len(skipped)
 
 
-def test_a_fused_optimizer_that_unscales_by_itself_is_measured_without_the_scale(tmp_path):
+def test_a_fused_optimizer_that_unscales_gradients_is_measured_without_the_scale(tmp_path):
     fused = partial(torch.optim.AdamW, lr=3e-3, weight_decay=0.1, fused=True)
     plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1024.0))
     fit(module(fused), text(), tmp_path, [GradientNorms(flush_every=5)], plugins=[plugin])
@@ -311,7 +311,7 @@ OBSERVERS = [GradientNorms(flush_every=3), Evaluations(), Divergence(every=3)]
 
 @pytest.mark.parametrize("observer", OBSERVERS, ids=lambda o: type(o).__name__)
 @pytest.mark.parametrize("name", ["sgd_decay", "adamw"])
-def test_a_run_ends_at_the_same_weights_with_and_without_an_observer(tmp_path, observer, name):
+def test_a_run_ends_at_the_same_weights_with_and_without_a_callback(tmp_path, observer, name):
     runs = []
     for callbacks in ([observer], []):
         learner = module(OPTIMIZERS[name], dropout=0.3)
@@ -321,7 +321,7 @@ def test_a_run_ends_at_the_same_weights_with_and_without_an_observer(tmp_path, o
 
 
 class Foreign(L.LightningModule):
-    """Anybody's module: two layers, of which one is frozen, and none of our config."""
+    """A foreign module: two layers, one of them frozen, and none of our config."""
 
     def __init__(self):
         super().__init__()
@@ -338,7 +338,7 @@ class Foreign(L.LightningModule):
         return torch.utils.data.DataLoader(data, batch_size=4)
 
 
-def test_it_works_in_a_project_that_knows_nothing_of_this_one(tmp_path):
+def test_it_works_in_a_project_without_this_config(tmp_path):
     logger = L.pytorch.loggers.CSVLogger(tmp_path)
     trainer = L.Trainer(
         accelerator="cpu", max_epochs=2, callbacks=[GradientNorms(flush_every=50)], logger=logger,
@@ -375,7 +375,7 @@ def test_several_optimizers_are_refused(tmp_path):
         fit(Two(), None, tmp_path, [GradientNorms(flush_every=5)])
 
 
-def test_a_flush_of_nothing_is_refused():
+def test_a_flush_interval_below_one_is_refused():
     with pytest.raises(ValueError, match="flush_every=0 must be at least 1"):
         GradientNorms(flush_every=0)
 
@@ -418,7 +418,7 @@ def test_every_validation_is_a_line_and_none_is_doubled(tmp_path):
 
 
 class Reporting(Foreign):
-    """Says more of each step, and calls every third one skipped."""
+    """Reports more columns of each step, and every third step as skipped."""
 
     def training_step(self, batch, batch_idx):
         loss = super().training_step(batch, batch_idx)["loss"]
@@ -428,7 +428,7 @@ class Reporting(Foreign):
 
 
 @pytest.mark.parametrize("flush_every", [1, 3, 50])
-def test_what_a_module_reports_of_a_step_becomes_columns(tmp_path, flush_every):
+def test_values_that_a_module_reports_for_a_step_become_columns(tmp_path, flush_every):
     norms = GradientNorms(flush_every=flush_every)
     fit(Reporting(), None, tmp_path, [norms], max_steps=8)
     table = read_parts(tmp_path / "steps")
@@ -447,12 +447,12 @@ class Clips(Groups):
     """A module that clips before its step, by a hook of its own."""
 
     def on_before_optimizer_step(self, optimizer):
-        if self.trainer.global_step % 2:  # in a rhythm that must not hide it
+        if self.trainer.global_step % 2:  # only at odd steps, which must not hide it
             nn.utils.clip_grad_norm_(self.parameters(), 0.5)
 
 
 class Logs(Groups):
-    """A module whose hook looks at the gradient, and leaves it."""
+    """A module whose hook reads the gradient and does not change it."""
 
     def on_before_optimizer_step(self, optimizer):
         self.looked = sum(p.grad.square().sum() for p in self.parameters())
@@ -470,7 +470,9 @@ class ClipsLater(L.Callback):
         (Groups, [ClipsLater()], "ClipsLater.on_before_optimizer_step"),
     ],
 )
-def test_a_gradient_that_others_change_before_the_step_is_warned_of(tmp_path, kind, later, named):
+def test_a_gradient_that_others_change_before_the_step_gives_a_warning(
+    tmp_path, kind, later, named
+):
     norms = GradientNorms(flush_every=2)
     with pytest.warns(UserWarning, match=f"has norm 0.5, but .* before {named} changed it") as said:
         fit(kind(64, "scalar"), None, tmp_path, [norms, *later])
@@ -479,7 +481,7 @@ def test_a_gradient_that_others_change_before_the_step_is_warned_of(tmp_path, ki
 
 @pytest.mark.parametrize("settings", [{}, {"gradient_clip_val": 0.1}])
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
-def test_a_hook_that_only_looks_is_not(tmp_path, settings, algorithm):
+def test_a_hook_that_only_reads_gives_no_warning(tmp_path, settings, algorithm):
     settings |= {"gradient_clip_algorithm": algorithm} if settings else {}
     fit(Logs(64, "scalar"), None, tmp_path, [GradientNorms(flush_every=2)], **settings)
     first = [ClipsLater(), GradientNorms(flush_every=2)]  # what is measured is what is left

@@ -1,4 +1,4 @@
-"""Signs of life: how far a run is, at most so often."""
+"""Heartbeats: the progress of a run, written at a limited rate."""
 
 import time
 
@@ -60,10 +60,10 @@ def test_a_beat_is_read_as_it_was_written_and_ends(tmp_path):
 
 
 @pytest.mark.parametrize("rubbish", ["", "{", "[1]", '{"step": 1}', '{"unknown": 2}'])
-def test_a_damaged_beat_is_none(tmp_path, rubbish):
+def test_a_damaged_beat_is_ignored(tmp_path, rubbish):
     (tmp_path / heartbeats.FILE).write_text(rubbish)
     assert heartbeats.read(tmp_path) is None
 
 
-def test_a_beat_that_cannot_be_written_ends_no_run(tmp_path):
+def test_a_beat_that_cannot_be_written_does_not_end_the_run(tmp_path):
     heartbeats.write(tmp_path / "nowhere", step=1)

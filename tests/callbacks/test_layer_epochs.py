@@ -1,4 +1,4 @@
-"""Statistics over the mini-batches of an epoch against a slow and obvious twin."""
+"""Statistics over the mini-batches of an epoch against a slow and obvious reference."""
 
 from functools import partial
 
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 class Slow(L.Callback):
-    """Every tensor at every step, one at a time, in double precision, with everything kept."""
+    """Every tensor at every step, one at a time, in double precision, keeping everything."""
 
     def __init__(self):
         self.rows, self.seen = [], {}
@@ -99,7 +99,7 @@ def assert_equal(got: pd.DataFrame, want: pd.DataFrame):
 
 @pytest.mark.parametrize("flush_every", [1, 5, 50])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_column_agrees_with_a_slow_twin(tmp_path, optimizer, flush_every):
+def test_every_column_agrees_with_a_slow_reference(tmp_path, optimizer, flush_every):
     slow = Slow()
     watching = [slow, LayerEpochs(flush_every=flush_every)]
     fitted(tmp_path, optimizer, watching, limit_train_batches=5, gradient_clip_val=0.1)
@@ -160,7 +160,7 @@ def test_norms_agree_with_the_tables_of_the_other_callbacks(tmp_path):
         mine = epochs.set_index("layer")[["mean", "rms", "coordinate_variance"]]
         np.testing.assert_allclose(mine.loc[mean.index], mean, rtol=1e-5)
     for first, second in zip(*tables, strict=True):
-        pd.testing.assert_frame_equal(first, second)  # who asks first makes no difference
+        pd.testing.assert_frame_equal(first, second)  # in either order of the callbacks
 
 
 @pytest.mark.parametrize("which", ["steps", "layers"])
@@ -173,7 +173,7 @@ def test_other_tables_are_the_same_with_and_without_it(tmp_path, which):
     pd.testing.assert_frame_equal(*tables)
 
 
-def test_it_watches_and_never_steers(tmp_path):
+def test_training_is_the_same_with_and_without_it(tmp_path):
     watched = [GradientNorms(flush_every=5), LayerEpochs(flush_every=2)]
     weights = [
         list(fitted(tmp_path, "adamw", callbacks, gradient_clip_val=0.5)[0].parameters())
@@ -184,7 +184,7 @@ def test_it_watches_and_never_steers(tmp_path):
 
 
 class Foreign(L.LightningModule):
-    """Anybody's module, in which a layer is used now and then, and some micro-batches not at all.
+    """A foreign module that uses one layer only now and then, and skips some micro-batches.
 
     Args:
         skipped: numbers of the micro-batches that give no loss.
@@ -223,7 +223,7 @@ def test_a_tensor_without_a_gradient_is_not_counted(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*training_step. returned .None")
 @pytest.mark.parametrize(("skipped", "steps"), [((1,), 7), ((2, 5, 6), 5), (range(8), 0)])
-def test_micro_batches_that_give_no_loss_are_no_mini_batches(tmp_path, skipped, steps):
+def test_micro_batches_without_a_loss_are_not_mini_batches(tmp_path, skipped, steps):
     fit(Foreign(skipped), None, tmp_path, [LayerEpochs(flush_every=3)], max_epochs=1, max_steps=-1)
     got = table(tmp_path)
     assert (
@@ -232,7 +232,7 @@ def test_micro_batches_that_give_no_loss_are_no_mini_batches(tmp_path, skipped, 
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # before any step
-def test_steps_that_the_scaler_skipped_are_no_mini_batches(tmp_path):
+def test_steps_that_the_scaler_skipped_are_not_mini_batches(tmp_path):
     plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=2.0**40))
     watching = [GradientNorms(flush_every=5), LayerEpochs(flush_every=5)]
     fitted(tmp_path, "sgd", watching, plugins=[plugin], max_steps=40)
@@ -296,7 +296,7 @@ def test_a_summary_of_known_numbers():
     assert row["variance"] == pytest.approx(5 / 3)
     assert (row["q05"], row["q50"], row["q95"]) == pytest.approx((1.15, 2.5, 3.85))
     assert row["coordinate_variance"] == pytest.approx(0.25)
-    assert row["update_to_weight"] == pytest.approx((0.5 + 0.5 + 2.0) / 3)  # but for the zero
+    assert row["update_to_weight"] == pytest.approx((0.5 + 0.5 + 2.0) / 3)  # except for the zero
 
 
 def test_the_variance_of_known_norms_is_unbiased():
@@ -310,6 +310,6 @@ def test_the_variance_of_known_norms_is_unbiased():
 
 
 @pytest.mark.parametrize("flush_every", [0, -1])
-def test_a_flush_of_nothing_is_refused(flush_every):
+def test_a_flush_interval_below_one_is_refused(flush_every):
     with pytest.raises(ValueError, match=f"flush_every={flush_every} must be at least 1"):
         LayerEpochs(flush_every=flush_every)

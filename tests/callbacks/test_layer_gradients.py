@@ -109,7 +109,7 @@ def test_accumulated_gradients_are_measured_whole(tmp_path):
     np.testing.assert_allclose(parts["grad_norm"], whole["grad_norm"], rtol=1e-3, atol=1e-7)
 
 
-def test_it_watches_and_never_steers(tmp_path):
+def test_training_is_the_same_with_and_without_it(tmp_path):
     weights = []
     for callbacks in ([], [LayerGradients(every=1, flush_every=2)]):
         learner = module(OPTIMIZERS["adamw"], dropout=0.1)
@@ -118,7 +118,7 @@ def test_it_watches_and_never_steers(tmp_path):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_kinds_are_told_by_the_module_that_owns_a_parameter(tmp_path):
+def test_kinds_follow_from_the_module_that_owns_a_parameter(tmp_path):
     got = measured(tmp_path, "adamw", every=100).set_index("layer")["kind"].to_dict()
     assert got["embedding.weight"] == got["positions.weight"] == "embedding"
     assert got["blocks.0.qkv.weight"] == "weight"
@@ -137,12 +137,12 @@ def test_a_shared_parameter_appears_once(tmp_path):
 @pytest.mark.parametrize(
     "settings", [{"every": 0, "flush_every": 1}, {"every": 1, "flush_every": 0}]
 )
-def test_intervals_of_nothing_are_refused(settings):
+def test_intervals_below_one_step_are_refused(settings):
     with pytest.raises(ValueError, match="must be at least 1 step"):
         LayerGradients(**settings)
 
 
-def test_a_step_that_raises_has_no_row_and_spoils_no_other(tmp_path):
+def test_a_step_that_raises_has_no_row_and_damages_no_other(tmp_path):
     class Breaking(torch.optim.SGD):
         taken = 0
 

@@ -1,4 +1,4 @@
-"""A new statistic is a table's name and one `measure`; the base does the rest."""
+"""A new statistic is a table's name and a method `measure`; the base class does the rest."""
 
 from functools import partial
 from pathlib import Path
@@ -81,7 +81,7 @@ def test_a_table_with_a_row_per_step_is_one_method(tmp_path):
     np.testing.assert_allclose(got.set_index("step")["norm"], norms, rtol=1e-6)
 
 
-def test_a_run_that_resumes_goes_on_with_the_table(tmp_path):
+def test_a_resumed_run_continues_the_table(tmp_path):
     whole, parts = Total(flush_every=5), Total(flush_every=5)
     fit(learner(), text(), tmp_path / "whole", [whole])
     fit(learner(), text(), tmp_path / "parts", [parts], max_steps=6)
@@ -178,7 +178,7 @@ def test_a_clip_that_changes_during_a_fit_is_that_of_each_step(tmp_path):
     )
 
 
-def test_a_statistic_beside_gradient_norms_is_blamed_for_nothing(tmp_path):
+def test_a_statistic_beside_gradient_norms_gives_no_warning(tmp_path):
     norms = scaling.GradientNorms(flush_every=5)
     fit(learner(), text(), tmp_path, [norms, Total(flush_every=5)])
     assert norms.others == []

@@ -1,4 +1,4 @@
-"""A fit leaves signals to the program around it."""
+"""A fit does not handle signals of the program that calls it."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def trainer(folder, *callbacks) -> L.Trainer:
     )  # fmt: skip
 
 
-def test_a_program_that_ignores_sigterm_goes_on_training(tmp_path, deaf):
+def test_a_program_that_ignores_sigterm_continues_training(tmp_path, deaf):
     fitter = trainer(tmp_path, OwnHandlers(), Kill())
     fitter.fit(BoringModel())
     assert fitter.global_step == 6

@@ -102,7 +102,7 @@ def test_null_clip_is_infinite_clip():
     assert digest(clip=None) == digest(clip=math.inf) != digest()
 
 
-def test_the_order_of_keys_means_nothing():
+def test_the_order_of_keys_does_not_matter():
     turned = {key: plain()[key] for key in reversed(plain())}
     assert identity.digest(identity.canonical(turned, "text")) == digest()
 
@@ -133,7 +133,7 @@ def test_the_order_of_keys_means_nothing():
         ("data__batch", 8, "data.batch=8 must be batch=32; set batch instead"),
     ],
 )
-def test_a_value_without_meaning_is_refused_with_its_key_and_remedy(key, value, said):
+def test_an_invalid_value_is_refused_with_its_key_and_remedy(key, value, said):
     with pytest.raises(ValueError, match=said):
         checks.check(plain(**{key: value}))
 

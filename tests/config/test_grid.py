@@ -1,4 +1,4 @@
-"""A grid becomes the cells that Hydra itself would compose, each once."""
+"""A grid becomes the cells that Hydra would compose, without duplicates."""
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -65,7 +65,7 @@ def test_typed_values_replace_those_of_an_experiment():
     ]
 
 
-def test_only_the_first_values_of_every_key_that_is_not_typed_are_kept_and_that_is_said(caplog):
+def test_only_the_first_values_of_every_key_that_is_not_typed_are_kept_and_this_is_reported(caplog):
     caplog.set_level("INFO")
     made = expand("seed=5,6,7", params={"lr": "1e-4,1e-3,1e-2"}, first=2)
     assert points(made, "lr", "seed") == [
@@ -91,7 +91,7 @@ def test_a_rule_meets_the_numbers_that_a_grid_makes():
     assert points(made, "lr") == [(0.1,), (0.2,), (0.4,)]
 
 
-def test_the_folder_says_what_is_typed_all_day():
+def test_the_folder_name_has_the_usual_keys():
     (cell,) = expand("study=here", "batch=32", "lr=1e-3", "clip=inf")
     name = f"batch=32,lr=0.001,clip=inf,seed=0-{cell.digest}"
     assert str(cell.folder) == f"multirun/here/{name}"
@@ -102,7 +102,7 @@ def test_one_bad_value_stops_the_whole_grid():
         expand("lr=1e-3,-1.0", "batch=8,16")
 
 
-def test_an_interval_is_no_grid():
+def test_an_interval_is_not_a_grid():
     with pytest.raises(ValueError, match="is an interval; a grid needs values"):
         expand("lr=interval(0.1,0.2)")
 
@@ -144,7 +144,7 @@ def test_several_pairs_are_crossed_and_cut_like_other_keys():
     assert made == [(8, 1e-3, 0, 1), (8, 1e-3, 1, 2), (16, 2e-3, 0, 1), (16, 2e-3, 1, 2)]
 
 
-def test_a_typed_key_leaves_its_pair():
+def test_a_typed_key_is_removed_from_its_pair():
     pairs = [{"batch": [8, 16], "lr": [1e-3, 1e-2], "seed": [5, 6]}]
     made = points(expand("lr=0.5,0.7", pairs=pairs), "batch", "seed", "lr")
     assert made == [(8, 5, 0.5), (8, 5, 0.7), (16, 6, 0.5), (16, 6, 0.7)]
@@ -175,7 +175,7 @@ def test_groups_can_be_in_pairs_and_in_exclusions():
         ({"model.layers": 99}, 4),
     ],
 )
-def test_an_exclusion_compares_meanings(rule, left):
+def test_an_exclusion_compares_values(rule, left):
     assert len(expand("clip=1.0,null", "lr=1e-3,1e-2", exclude=[rule])) == left
 
 
@@ -184,7 +184,7 @@ def test_an_exclusion_spares_a_cell_that_would_be_refused():
     assert points(made, "batch") == [(8,)]
 
 
-def test_an_exclusion_that_fits_nothing_is_told(caplog):
+def test_an_exclusion_that_matches_nothing_is_reported(caplog):
     with caplog.at_level("INFO"):
         expand("batch=8,16", exclude=[{"batch": 64}])
     assert "no cell has {'batch': 64}" in caplog.text
@@ -209,7 +209,7 @@ def test_an_exclusion_that_fits_nothing_is_told(caplog):
         ({"exclude": [{"lr": ">1e-3"}]}, "lr=>1e-3 must be a number"),
     ],
 )
-def test_a_grid_without_meaning_is_refused(grid, message):
+def test_an_invalid_grid_is_refused(grid, message):
     with pytest.raises(ValueError, match=message):
         expand("batch=8,16", **grid)
 

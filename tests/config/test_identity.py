@@ -1,4 +1,4 @@
-"""A run is known by what it was trained with: contents, names and numbers, and not by paths."""
+"""A run is identified by what it was trained with: contents, names and numbers, not paths."""
 
 import dataclasses
 import importlib
@@ -36,7 +36,7 @@ def flipped(path: Path, position: int = 100) -> None:
 
 
 def texts(folder: Path) -> dict[str, list[str]]:
-    """Kinds of text, each with its files and what is typed for it."""
+    """Kinds of text, each with its files and typed keys."""
     (folder / "one.txt").write_text(WORDS * 40)
     for place in ("pair", "wikitext2", "many"):
         (folder / place).mkdir()
@@ -83,7 +83,7 @@ def test_one_byte_of_a_file_of_records_gives_another_fingerprint(tmp_path):
     ("data", "names"),
     [("unsw_nb15", ["UNSW_NB15_training-set.csv"]), ("nsl_kdd", [nsl_kdd.TRAIN, nsl_kdd.TEST])],
 )
-def test_a_good_row_does_not_answer_for_a_file_of_another_content(
+def test_a_good_row_does_not_stand_for_a_file_with_other_content(
     command, folder, real_data, data, names
 ):
     typed = ("model=tcn", f"data={data}")
@@ -111,7 +111,7 @@ def test_one_byte_of_an_image_or_a_label_is_refused(folder, real_data):
         file.write_bytes(whole)
 
 
-def test_what_a_path_holds_counts_and_not_where_it_lies(command, folder):
+def test_the_content_of_a_path_counts_and_not_its_place(command, folder):
     for place in ("here.txt", "there.txt"):
         (folder / place).write_text(WORDS * 40)
     assert command("data=text", "data.path=here.txt").code == 0
@@ -119,7 +119,7 @@ def test_what_a_path_holds_counts_and_not_where_it_lies(command, folder):
     assert len(digests()) == 1
 
 
-def test_a_byte_order_mark_and_the_ends_of_lines_are_no_part_of_a_text(tmp_path):
+def test_a_byte_order_mark_and_line_endings_are_not_part_of_a_text(tmp_path):
     lines = (WORDS + "\n") * 30
     forms = {"lf": lines.encode(), "crlf": lines.replace("\n", "\r\n").encode()}
     forms |= {"cr": lines.replace("\n", "\r").encode(), "mark": lines.encode("utf-8-sig")}
@@ -148,7 +148,7 @@ def test_a_number_that_a_grid_makes_is_the_one_that_is_typed(command):
     rows = results.read(STUDY)
     assert sorted(rows["lr"]) == [0.1, 0.2, 0.3, 0.4]
     (row,) = [run for run in rows["run"] if run.startswith("batch=32,lr=0.3,")]
-    assert read_row(STUDY / row).config["lr"] == 0.3  # what it was trained with
+    assert read_row(STUDY / row).config["lr"] == 0.3  # the value that it was trained with
     assert results.steps(STUDY / row)["lr"].iloc[0] == pytest.approx(0.3, rel=1e-7)
 
 
@@ -164,7 +164,7 @@ def test_numbers_of_tables_are_grouped_by_twelve_digits(tmp_path):
     assert exports.rows_of(tmp_path / "mine.csv")
 
 
-def test_a_component_of_ours_is_known_by_its_name_and_another_by_its_path():
+def test_a_component_of_ours_is_identified_by_its_name_and_another_by_its_path():
     found = identity.canonical_node(
         {"_target_": "scaling.models.mlp.MLP", "inner": [{"_target_": "torch.optim.Adam"}]}
     )
@@ -185,7 +185,7 @@ def test_no_two_components_of_a_group_have_one_name():
     assert all(len(paths) == 1 for paths in named.values()), named
 
 
-def test_a_module_that_moves_retrains_nothing(command, monkeypatch):
+def test_moving_a_module_retrains_nothing(command, monkeypatch):
     typed = ("model=mlp", "data=digits")
     assert command(*typed).code == 0
     (before,) = digests()
@@ -198,7 +198,7 @@ def test_a_module_that_moves_retrains_nothing(command, monkeypatch):
 
 
 def as_if_written_by_an_earlier_version(folder: Path) -> None:
-    """Give a row the schema of before, in a folder with the digest, and the number, of before."""
+    """Give a row the earlier schema, digest and numbers, in a folder with the earlier name."""
     row = read_row(folder)
     number = {0.3: 0.1 + 0.2}.get(row.config["lr"], row.config["lr"])
     settings = row.config | {"lr": number, "optimizer": row.config["optimizer"] | {"lr": number}}
@@ -210,7 +210,7 @@ def as_if_written_by_an_earlier_version(folder: Path) -> None:
     folder.rename(folder.with_name(f"{before}-{'0' * 12}"))
 
 
-def test_rows_of_an_earlier_version_are_read_and_answer_for_nothing(command):
+def test_rows_of_an_earlier_version_are_read_but_their_cells_are_trained_again(command):
     assert command("-m", "seed=0,1", "lr=0.3").code == 0
     for file in list(STUDY.glob("*/row.json")):
         as_if_written_by_an_earlier_version(file.parent)
@@ -226,7 +226,7 @@ def test_rows_of_an_earlier_version_are_read_and_answer_for_nothing(command):
     assert "earlier version" not in command("-m", "seed=0,1", "lr=0.3,1e-2").out
 
 
-def test_a_file_that_changes_during_a_sweep_fails_what_is_left_of_it(command, folder, monkeypatch):
+def test_a_file_that_changes_during_a_sweep_fails_the_remaining_cells(command, folder, monkeypatch):
     from scaling.runs import run
 
     file = folder / "a.txt"
@@ -250,14 +250,14 @@ def test_a_file_that_changes_during_a_sweep_fails_what_is_left_of_it(command, fo
     ("place", "hook"),
     [(Text, "train_dataloader"), (task, "module"), (task, "begin"), (Text, "val_dataloader")],
 )
-def test_a_file_that_changes_during_a_run_leaves_it_as_it_is(
+def test_a_file_that_changes_during_a_run_does_not_change_it(
     command, folder, monkeypatch, place, hook
 ):
     file = folder / "a.txt"
     begin = getattr(place, hook)
 
     def changing(*arguments, **more):
-        if list(STUDY.glob("*/.beat.json")):  # while it runs, and not while it is rehearsed
+        if list(STUDY.glob("*/.beat.json")):  # while it runs, not while it is checked
             file.write_text("another text altogether " * 100)
         return begin(*arguments, **more)
 
@@ -271,7 +271,7 @@ def test_a_file_that_changes_during_a_run_leaves_it_as_it_is(
     assert losses[0] == losses[1]
 
 
-def test_runs_on_other_data_are_no_seeds_of_one_cell_and_copies_of_a_file_are(command, folder):
+def test_runs_on_other_data_are_not_seeds_of_one_cell_and_copies_of_a_file_are(command, folder):
     for place, words in {"x": WORDS, "y": WORDS, "z": WORDS.upper()}.items():
         (folder / place).mkdir()
         (folder / place / "a.txt").write_text(words * 40)
@@ -292,7 +292,7 @@ def test_runs_on_other_data_are_no_seeds_of_one_cell_and_copies_of_a_file_are(co
         ["+trainer.num_nodes=1"],
     ],
 )
-def test_what_changes_no_result_is_no_other_run(command, typed):
+def test_keys_that_change_no_result_make_no_other_run(command, typed):
     assert command(*(["clip=inf"] if "clip=inf" in typed else [])).code == 0
     assert command(*typed).code == 0
     assert len(digests()) == 1

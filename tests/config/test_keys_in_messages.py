@@ -1,4 +1,4 @@
-"""Classes name their own keys in refusals; where a key stands in the config is added once."""
+"""Classes name their own keys in errors; the path of a key in the config is added once."""
 
 import ast
 import re
@@ -121,9 +121,7 @@ ADAPTS = ("model=tcn", "data=flows", "adaptation=entropy")
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )  # fmt: skip
-def test_a_class_refuses_its_key_and_a_command_says_where_it_stands(
-    command, make, typed, message, shown
-):
+def test_a_class_refuses_its_key_and_a_command_gives_its_path(command, make, typed, message, shown):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         make()
     ended = command(*typed)
@@ -147,7 +145,7 @@ NODE = {
         ("path: a.txt is empty", "data.path: a.txt is empty"),
         ("path is missing; give path=...", "data.path is missing; give data.path=..."),
         ("too few for fold=7", "too few for data.fold=7"),
-        # no keys of this node: spelled in full, of another group, in a file's name, in a sentence
+        # not keys of this node: spelled in full, of another group, in a file's name, in a sentence
         ("data.fold=7 must be 0", "data.fold=7 must be 0"),
         ("choose model=tcn", "choose model=tcn"),
         ("cannot read a/fold=7,path=b", "cannot read a/fold=7,path=b"),
@@ -163,14 +161,14 @@ def test_keys_are_spelled_in_full_where_they_are_keys(raised, shown):
     assert str(caught.value) == (shown or raised)
 
 
-def test_what_names_no_key_and_other_errors_are_raised_as_they_are():
+def test_messages_without_a_key_and_other_errors_are_raised_unchanged():
     for error in (UnicodeDecodeError("utf-8", b"", 0, 1, "is cut"), KeyError("fold=7")):
         with pytest.raises(type(error)) as caught, keys_of(NODE, "data"):
             raise error
         assert caught.value is error
 
 
-def test_what_is_built_later_says_where_its_keys_stand():
+def test_parts_that_are_built_later_give_the_paths_of_their_keys():
     node = {
         "_target_": "scaling.optim.schedules.warmup_cosine", "_partial_": True,
         "warmup_steps": 9, "warmup_examples": None, "final": 0.0,
@@ -182,7 +180,7 @@ def test_what_is_built_later_says_where_its_keys_stand():
             make(optimizer)
 
 
-def test_no_class_knows_where_its_keys_stand_in_a_config():
+def test_no_class_knows_the_path_of_its_keys_in_a_config():
     """A message begins with no path; keys of its own group have none anywhere in it."""
     begins = rf"^f?['\"]({'|'.join(GROUPS.values())}|trainer|logger)\."
     spelled = []

@@ -1,4 +1,4 @@
-"""Parts of a user's own, outside the package: the pages of docs/howto, and mistakes."""
+"""A user's own parts, outside the package: the pages of docs/howto, and mistakes."""
 
 import os
 import re
@@ -19,7 +19,7 @@ CONF = "--config-dir=conf"
 
 @pytest.fixture
 def write(folder, monkeypatch) -> Iterator[Callable[[Mapping[str, str]], None]]:
-    """Write files into the current folder, which Python looks for modules in as under `-m`."""
+    """Write files into the current folder, in which Python looks for modules as with `-m`."""
     monkeypatch.syspath_prepend(folder)
 
     def write(files: Mapping[str, str]) -> None:
@@ -35,7 +35,7 @@ def write(folder, monkeypatch) -> Iterator[Callable[[Mapping[str, str]], None]]:
 
 
 def page(name: str) -> tuple[dict[str, str], list[list[str]]]:
-    """The files of a page, and what follows `python -m scaling.train` in its commands."""
+    """The files of a page, and the arguments of `python -m scaling.train` in its commands."""
     text = (HOWTO / f"{name}.md").read_text()
     files = re.findall(r"^`(\S+)`:\n\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     commands = re.findall(r"^\$ python -m scaling\.train (.*)$", text, re.MULTILINE)
@@ -43,7 +43,7 @@ def page(name: str) -> tuple[dict[str, str], list[list[str]]]:
 
 
 def follow(name: str, write, command) -> dict:
-    """Do what a page says, in this process; gives the row of its run."""
+    """Do what a page says, in this process; return the row of its run."""
     files, (arguments,) = page(name)
     write(files)
     ended = command(*arguments, small=False)
@@ -53,30 +53,30 @@ def follow(name: str, write, command) -> dict:
     return row
 
 
-def test_a_model_of_ones_own_is_trained_and_scored_as_its_page_says(write, command):
+def test_a_users_model_is_trained_and_scored_as_its_page_says(write, command):
     row = follow("model", write, command)
     assert row["model"] == "linear"
     assert row["parameters"] == 64 * 10 + 10
     assert row["val_accuracy"] > 0.8
 
 
-def test_a_data_set_of_ones_own_is_trained_on_as_its_page_says(write, command):
+def test_a_users_data_set_is_trained_on_as_its_page_says(write, command):
     row = follow("data_set", write, command)
     assert row["data"] == "rings"
     assert row["val_accuracy"] > 0.95
     assert row["uniform_loss"] == pytest.approx(0.6931472)
     again = command(*page("data_set")[1][0], small=False)
     assert "done" in again.out
-    assert len(results.read(STUDY)) == 1  # known by its content
+    assert len(results.read(STUDY)) == 1  # identified by its content
 
 
-def test_columns_of_a_callback_of_ones_own_reach_the_row_as_its_page_says(write, command):
+def test_columns_of_a_users_callback_are_in_the_row_as_its_page_says(write, command):
     row = follow("callback", write, command)
     assert row["largest_weight"] > 0
-    assert row["grad_norm_pre_clip"] > 0  # what is measured anyway still is
+    assert row["grad_norm_pre_clip"] > 0  # the default callbacks still measure
 
 
-def test_a_statistic_of_ones_own_is_a_table_as_its_page_says(write, command):
+def test_a_users_statistic_is_a_table_as_its_page_says(write, command):
     row = follow("statistic", write, command)
     table = results.table("gradient_means", STUDY)
     assert sorted(set(table["step"])) == [0, 10, 20, 30, 40, 50]
@@ -85,21 +85,21 @@ def test_a_statistic_of_ones_own_is_a_table_as_its_page_says(write, command):
     assert 0 < row["gradient_means_percent"] < 100
 
 
-def test_an_optimizer_of_ones_own_trains_as_its_page_says(write, command):
+def test_a_users_optimizer_trains_as_its_page_says(write, command):
     row = follow("optimizer", write, command)
     assert row["optimizer"] == "sign"
     assert row["val_loss"] < row["unigram_loss"]
-    # every weight moves by lr, but for those of pixels that are always 0
+    # every weight moves by lr, except those of pixels that are always 0
     assert 0.9 < row["update_norm"] / (1e-3 * row["parameters"] ** 0.5) <= 1
 
 
-def test_a_schedule_of_ones_own_sets_every_step_as_its_page_says(write, command):
+def test_a_users_schedule_sets_every_step_as_its_page_says(write, command):
     follow("schedule", write, command)
     rates = results.steps(STUDY)["lr"]
     assert rates[[0, 14, 59]].tolist() == pytest.approx([1e-2 / 15, 1e-2, 1e-2 / 2])
 
 
-def test_an_experiment_of_ones_own_sweeps_its_grid_as_its_page_says(write, command):
+def test_a_users_experiment_sweeps_its_grid_as_its_page_says(write, command):
     files, (arguments,) = page("experiment")
     write(files)
     ended = command(*arguments, "workers=0", small=False)
@@ -204,7 +204,7 @@ PYTHON = {
 
 
 def attempt(group: str, write, command, *, code: tuple[str, str] = ("", ""), yaml=("", "")):
-    """Train with a part of one's own, after one replacement in its file or in its YAML."""
+    """Train with a user's part, after one replacement in its Python or YAML file."""
     assert code[0] in PYTHON[group]
     assert yaml[0] in YAML[group]
     write({
@@ -217,7 +217,7 @@ def attempt(group: str, write, command, *, code: tuple[str, str] = ("", ""), yam
 
 
 @pytest.mark.parametrize("group", PYTHON)
-def test_the_parts_that_mistakes_are_made_in_are_sound(group, write, command):
+def test_the_parts_are_valid_before_a_mistake_is_made(group, write, command):
     ended = attempt(group, write, command)
     assert ended.code == 0, ended.err
 
@@ -392,7 +392,7 @@ def test_data_are_checked_before_their_epochs_are_counted(write, command):
     refused(ended, r"mine.Data.batches has no smallest, updates\(epochs\)")
 
 
-def test_an_option_without_a_file_is_told_with_the_others_and_the_folder(write, command, folder):
+def test_an_option_without_a_file_is_refused_with_the_others_and_the_folder(write, command, folder):
     write({"conf/models/mine.yaml": "_target_: mine.Net\n"})
     options = "model=mine must be one of gru, mlp, nano_transformer, tcn; "
     refused(
@@ -419,7 +419,7 @@ def test_an_option_without_a_file_is_told_with_the_others_and_the_folder(write, 
         ),
     ],
 )
-def test_an_experiment_that_hydra_does_not_take_is_told_what_to_write(write, command, head, said):
+def test_an_experiment_that_hydra_refuses_gets_a_remedy(write, command, head, said):
     write({
         "conf/model/mine.yaml": YAML["model"],
         "conf/experiment/odd.yaml": f"{head}\nstudy: odd\n",
@@ -427,7 +427,7 @@ def test_an_experiment_that_hydra_does_not_take_is_told_what_to_write(write, com
     refused(command(CONF, "experiment=odd", small=False), said)
 
 
-def test_a_folder_with_another_name_than_its_group_is_told(write, command):
+def test_a_folder_with_another_name_than_its_group_is_refused(write, command):
     write({"conf/models/mine.yaml": YAML["model"]})
     refused(
         command(CONF, "models=mine", small=False),
@@ -436,12 +436,12 @@ def test_a_folder_with_another_name_than_its_group_is_told(write, command):
     refused(command(CONF, "+models=mine", small=False), "models is an unknown key; did you mean")
 
 
-def test_an_option_of_hydras_own_groups_is_told_with_the_others(command, folder):
+def test_an_option_of_hydras_own_groups_is_refused_with_the_others(command, folder):
     said = "hydra/launcher=slrum must be one of .*slurm; for a file of your own use --conf"
     refused(command("-m", "hydra/launcher=slrum", small=False), said)
 
 
-def test_a_folder_that_is_not_there_or_in_place_of_the_packages_is_told(write, command, folder):
+def test_a_folder_that_is_missing_or_replaces_the_packages_is_refused(write, command, folder):
     refused(command("--config-dir=cnf", small=False), f"'{folder}/cnf' not found")
     write({"conf/model/mine.yaml": "_target_: mine.Net\n"})
     refused(

@@ -1,4 +1,4 @@
-"""What a scale changes stands beside what it changes, and is no part of a run."""
+"""`by_scale` is in the file that it changes, and is not part of a run's config."""
 
 from pathlib import Path
 
@@ -45,14 +45,14 @@ def cells_of(command, monkeypatch):
 
 
 @pytest.mark.parametrize("name", DIGESTS)
-def test_every_scale_gives_the_runs_that_it_gave(cells_of, name):
+def test_every_scale_gives_the_same_runs_as_before(cells_of, name):
     for scale, digests in zip(SCALES, DIGESTS[name], strict=True):
         asked = cells_of(f"experiment={name}", *scale)
         ends = (identity.canonical(cell.config, "data") for cell in (asked[0], asked[-1]))
         assert tuple(identity.digest(canonical) for canonical in ends) == digests, scale
 
 
-def test_the_block_reaches_no_run_and_no_file_of_it(cells_of):
+def test_the_block_is_in_no_run_and_none_of_its_files(cells_of):
     for typed in (["experiment=ttt_gain"], []):
         for scale in SCALES:
             for cell in cells_of(*typed, *scale):
@@ -60,7 +60,7 @@ def test_the_block_reaches_no_run_and_no_file_of_it(cells_of):
                 assert "by_scale" not in str(cell.config)
 
 
-def test_each_scale_stands_in_the_file_of_what_it_changes():
+def test_each_scale_is_in_the_file_that_it_changes():
     assert not (FOLDER / "at_scale").exists()
     for model in (FOLDER / "model").glob("*.yaml"):
         assert "\nby_scale:" in model.read_text()
@@ -95,7 +95,7 @@ def own(folder) -> Path:
     return folder / "conf" / "model" / "mine.yaml"
 
 
-def test_files_of_ones_own_have_scales_of_ones_own(cells_of, own):
+def test_a_users_files_have_their_own_scales(cells_of, own):
     own.write_text(MINE + "by_scale:\n  mine: {model: {width: 6}}\n  tiny: {model: {width: 4}}\n")
     typed = ("--config-dir=conf", "model=mine", "data=flows")
     widths = [
@@ -111,7 +111,7 @@ def test_files_of_ones_own_have_scales_of_ones_own(cells_of, own):
         ("by_scale: {mine: {width: 6}}", "width is an unknown key; known here: adaptation, "),
     ],
 )
-def test_a_block_without_meaning_is_one_message(command, own, block, said):
+def test_an_invalid_block_is_one_message(command, own, block, said):
     own.write_text(f"{MINE}{block}\n")
     ended = command("--config-dir=conf", "model=mine", "data=flows", "scale=mine", small=False)
     assert ended.code == 2
@@ -126,7 +126,7 @@ def test_a_scale_that_does_not_exist_is_refused(command, own):
     assert "by_scale.tinny has no effect; there is no scale/tinny.yaml" in ended.err
 
 
-def test_a_block_where_nothing_asks_for_it_is_refused(command, folder):
+def test_a_block_in_an_unused_place_is_refused(command, folder):
     (folder / "conf" / "data").mkdir(parents=True)
     block = "defaults: [digits]\nby_scale: {tiny: {data: {scored_examples: 8}}}\n"
     (folder / "conf" / "data" / "mine.yaml").write_text(block)

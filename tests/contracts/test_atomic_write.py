@@ -1,4 +1,4 @@
-"""A file is whole at any moment, and one place writes it so."""
+"""A file is complete at any moment, and one module writes it so."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""Numbers that agree in 12 digits are one, and others stay what they are."""
+"""Numbers that agree in 12 digits are the same, and others stay unchanged."""
 
 import math
 
@@ -10,18 +10,18 @@ from scaling.contracts.precision import rounded, rounded_column
 
 
 @pytest.mark.parametrize("value", [0.1 + 0.2, 0.3, 3 * 0.1, 0.30000000000000004])
-def test_sums_that_a_double_cannot_hold_are_what_was_meant(value):
+def test_sums_that_a_double_cannot_hold_are_rounded_to_what_was_meant(value):
     assert rounded(value) == 0.3
 
 
 @pytest.mark.parametrize("value", [1e-3, 1e-300, 123456.789012, math.inf, -math.inf, 7, True, "x"])
-def test_what_has_twelve_digits_or_none_comes_back_as_it_is(value):
+def test_a_value_of_twelve_digits_or_none_is_unchanged(value):
     got = rounded(value)
     assert got == value
     assert type(got) is type(value)
 
 
-def test_numbers_that_differ_in_the_twelfth_digit_stay_apart():
+def test_numbers_that_differ_in_the_twelfth_digit_stay_different():
     assert rounded(0.123456789012) != rounded(0.123456789013)
     assert math.isnan(rounded(math.nan))
 

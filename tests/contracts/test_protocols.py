@@ -1,4 +1,4 @@
-"""What a run asks of its parts is met by all parts of the package, and is told where it is not."""
+"""All parts of the package have what a run needs, and missing members are reported."""
 
 import importlib
 import inspect
@@ -32,7 +32,7 @@ def classes(room, kind: type) -> list[type]:
 
 
 @pytest.mark.parametrize("thing", classes(datamodules, L.LightningDataModule))
-def test_every_data_set_of_the_package_is_one_that_a_run_takes(thing):
+def test_every_data_set_of_the_package_is_accepted_by_a_run(thing):
     built = object.__new__(thing)
     built.microbatches = 1
     required(built, DataSet, "data")
@@ -60,14 +60,14 @@ def test_callbacks_with_columns_are_observers():
     assert "Divergence" in {thing.__name__ for thing in observers}
 
 
-def test_all_members_that_lack_are_named_at_once_as_they_are_written():
+def test_all_missing_members_are_named_at_once_as_they_are_written():
     with pytest.raises(ValueError, match=r"builtins.list has no smallest, updates\(epochs\), "):
         required([], RunBatches, "data")
     with pytest.raises(ValueError, match=r"needs; see docs/howto/data_set.md$"):
         required([], RunBatches, "data")
 
 
-def test_a_property_is_not_asked_for():
+def test_a_property_is_not_computed_by_the_check():
     class Slow:
         batches = microbatches = columns = prepare = train_dataloader = val_dataloader = None
 

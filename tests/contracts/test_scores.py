@@ -13,7 +13,7 @@ LABELS = torch.tensor([0, 1, 0, 3, 2, 0])
 TRUTH = torch.tensor([0, 2, 0, 3, 3, 0])  # two labels are wrong: one is reproduced, one is not
 
 
-def test_clean_and_corrupted_examples_are_scored_apart():
+def test_clean_and_corrupted_examples_are_scored_separately():
     scores = {name: value.item() for name, value in accuracy_scores(LOGITS, LABELS, TRUTH).items()}
     assert scores == pytest.approx(
         {
@@ -25,7 +25,7 @@ def test_clean_and_corrupted_examples_are_scored_apart():
     )
 
 
-def test_without_corruption_there_is_one_accuracy_and_nothing_is_zero_for_lack_of_examples():
+def test_without_corruption_there_is_one_accuracy_and_no_zero_for_missing_examples():
     assert accuracy_scores(LOGITS, LABELS, LABELS).keys() == {"accuracy"}
     wrong = accuracy_scores(LOGITS, LABELS, (LABELS + 1) % 4)
     assert wrong.keys() == {"accuracy", "accuracy_corrupted", "accuracy_true"}

@@ -1,4 +1,4 @@
-"""One answer to what a setting is, whoever asks: identity, blocks, replicates, exports."""
+"""One definition of a setting for identity, blocks, replicates and exports."""
 
 import pandas as pd
 import pytest
@@ -21,8 +21,8 @@ def test_columns_and_keys():
 
 
 @pytest.mark.parametrize("elsewhere", WHERE)
-def test_where_a_run_was_computed_makes_no_second_law(command, elsewhere):
-    """Two runs with one digest are one cell to everybody."""
+def test_the_machine_of_a_run_makes_no_second_law(command, elsewhere):
+    """Two runs with one digest are one cell everywhere."""
     assert command("study=a").code == 0
     assert command("study=b", elsewhere).code == 0
     rows = results.read("multirun")
@@ -32,7 +32,7 @@ def test_where_a_run_was_computed_makes_no_second_law(command, elsewhere):
     assert (group.kind, group.spread) == ("same cell", 0)
 
 
-def test_a_kept_table_is_grouped_like_the_runs(tmp_path):
+def test_an_exported_table_is_grouped_like_the_runs(tmp_path):
     table = pd.DataFrame(
         {
             "batch": [32, 32], "lr": [0.1, 0.1], "val_loss": [2.0, 2.1], "status": "done",

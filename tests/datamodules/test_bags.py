@@ -1,4 +1,4 @@
-"""Windows of records: each record once, in no order, and what they hold as stated."""
+"""Windows of records: each record once, in random order, with the stated content."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def made(attack_records: int = 10, seed: int = 0):
     return bags(records(), rows, length=10, attack_records=attack_records, draws=draws)
 
 
-def test_duplicates_count_once_and_contradictions_not_at_all():
+def test_duplicates_count_once_and_contradictions_are_dropped():
     features = np.array([[1, 2], [3, 4], [1, 2], [5, 6], [5, 6], [0.0, 7], [-0.0, 7]])
     found = distinct(records(features, ["none", "a", "none", "none", "a", "b", "b"]))
     assert found.rows.tolist() == [0, 1, 5]

@@ -1,4 +1,4 @@
-"""Batches follow from data, seed and index alone."""
+"""Batches follow only from data, seed and index."""
 
 from itertools import chain
 

@@ -1,4 +1,4 @@
-"""Digits are those they are said to be, or refused with the file's name and the remedy."""
+"""Digits are the expected ones, or refused with the file's name and the remedy."""
 
 import gzip
 import shutil
@@ -58,7 +58,7 @@ def test_mnist_is_read_from_its_files(real_data):
     assert (pixels.mean(), pixels.std()) == pytest.approx((0.1307, 0.3081), abs=5e-5)
 
 
-def test_where_mnist_lies_and_how_it_is_packed_change_nothing(mnist, monkeypatch):
+def test_the_place_and_packing_of_mnist_change_nothing(mnist, monkeypatch):
     monkeypatch.setenv("SCALING_DATA", str(mnist.parent))
     mnist.rename(mnist.parent / "mnist")
     folder = mnist.parent / "mnist"
@@ -110,7 +110,7 @@ def test_a_file_that_is_missing_or_small_is_refused_by_name(tmp_path):
         digit_sources.load("mnist", str(tmp_path))
 
 
-def test_labels_are_looked_at_before_their_checksum():
+def test_labels_are_checked_before_their_checksum():
     labels = np.zeros(60_000, np.uint8)
     with pytest.raises(ValueError, match="F has the size of MNIST's train-labels-idx1-ubyte but"):
         digit_sources._checked("train_labels", labels, "F")
@@ -119,7 +119,7 @@ def test_labels_are_looked_at_before_their_checksum():
         digit_sources._checked("train_labels", labels, "F")
 
 
-def test_mnist_that_cannot_be_had_says_what_to_put_where(monkeypatch):
+def test_a_missing_mnist_says_which_files_to_put_where(monkeypatch):
     import datasets
 
     def offline(*names):
@@ -158,6 +158,6 @@ def test_images_of_the_datasets_library_become_the_arrays_of_the_files():
         ("letters", None, "source=letters must be one of digits, mnist"),
     ],
 )
-def test_what_has_no_files_or_does_not_exist_is_refused(source, path, said):
+def test_a_source_without_files_or_that_does_not_exist_is_refused(source, path, said):
     with pytest.raises(ValueError, match=said):
         digit_sources.load(source, path)

@@ -1,4 +1,4 @@
-"""Files in the state in which they are found."""
+"""Files are identified by their current state."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from scaling.datamodules.files import data_folder, file_at
 
 
-def test_a_file_that_changes_is_another_key_even_if_its_time_is_set_back(tmp_path):
+def test_a_changed_file_has_another_key_even_if_its_time_is_set_back(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("one")
     before, stat = file_at(path), path.stat()

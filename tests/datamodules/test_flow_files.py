@@ -19,7 +19,7 @@ def test_numbers_are_logarithms_and_symbols_are_numbered_alphabetically():
     assert found[:, 1].tolist() == [2, 0, 1]
 
 
-def test_a_file_is_known_by_its_content_packed_or_not(tmp_path):
+def test_a_file_is_identified_by_its_content_packed_or_not(tmp_path):
     plain, packed = tmp_path / "a.csv", tmp_path / "a.zip"
     plain.write_bytes(b"1,2\n")
     with zipfile.ZipFile(packed, "w") as archive:

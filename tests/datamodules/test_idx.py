@@ -1,4 +1,4 @@
-"""The idx format: what it holds, and what is not it."""
+"""The idx format: valid files, and others."""
 
 import gzip
 import struct
@@ -37,7 +37,7 @@ def test_an_array_is_read_packed_or_not(tmp_path, pack):
         (b"", "is not an idx file of bytes"),
     ],
 )
-def test_what_is_no_idx_file_is_refused_by_name(tmp_path, content, said):
+def test_a_file_that_is_not_idx_is_refused_by_name(tmp_path, content, said):
     (tmp_path / "images").write_bytes(content)
     with pytest.raises(ValueError, match=said) as refusal:
         read_idx(tmp_path / "images")

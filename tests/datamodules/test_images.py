@@ -1,4 +1,4 @@
-"""Images of digits: which are trained on, in which order, with which labels."""
+"""Images of digits: which are used for training, in which order, with which labels."""
 
 import math
 
@@ -111,7 +111,7 @@ def test_training_accuracy_is_measured_on_a_stated_number_of_examples_spread_eve
         assert torch.equal(few, many[::4])
 
 
-def test_what_needs_no_look_at_an_image_is_recorded():
+def test_measures_that_need_no_model_are_recorded():
     columns = digits(label_noise=0.4).columns()
     assert columns["uniform_loss"] == math.log(10)
     assert columns["unigram_loss"] == pytest.approx(math.log(10), abs=0.02)
@@ -177,7 +177,7 @@ def test_a_run_on_digits_ends_with_accuracies_in_its_row_and_one_for_each_epoch(
     assert "accuracy  val" in ended.out
 
 
-def test_memory_of_wrong_labels_is_seen_as_what_it_is(command):
+def test_memorised_wrong_labels_are_recognised(command):
     run = ("model=mlp", "data=digits", "steps=null", "epochs=80", "lr=3e-3", "optimizer=adam")
     more = ("model.width=128", "data.val_examples=1200", "data.scored_examples=200", "clip=inf")
     assert command(*run, *more, "data.label_noise=0.4", "batch=20").code == 0
@@ -196,7 +196,7 @@ def test_digits_run_end_to_end_at_every_scale(command):
         assert row.test_accuracy > 0.1
 
 
-def test_mnist_keeps_its_test_set_and_lends_its_last_images_to_validation(real_data):
+def test_mnist_keeps_its_test_set_and_validates_on_its_last_training_images(real_data):
     made = digits(source="mnist", val_examples=5_000, scored_examples=100, batch=64)
     assert made.sizes == Sizes(inputs=784, outputs=10, length=1)
     source = digit_sources.load("mnist", None)

@@ -9,7 +9,7 @@ from scaling.datamodules.in_memory import Examples, InMemory
 
 
 class Numbers(InMemory):
-    """The numbers from 0, to train on and, negative, to validate on."""
+    """The numbers from 0 for training, and their negatives for validation."""
 
     def __init__(self, *, batch=4, microbatches=1, seed=0, dtype=torch.float32, examples=10):
         super().__init__(batch=batch, microbatches=microbatches, seed=seed)
@@ -28,7 +28,7 @@ def epoch(data: Numbers, number: int) -> list[list[float]]:
     return [batch[0].flatten().tolist() for batch in data.train_dataloader()]
 
 
-def test_it_is_all_that_a_run_asks_of_data():
+def test_it_has_all_that_a_run_needs_of_data():
     data = required(Numbers(), RunData, "data")
     assert data.prepare() == Sizes(1, 2, 1)
     assert data.columns() == {}
@@ -64,7 +64,7 @@ def test_identity_is_content_type_and_shape_and_not_order_or_batch():
     assert len(same | others | {changed.fingerprint}) == 4
 
 
-def test_what_was_loaded_stays():
+def test_loaded_data_are_kept():
     data = Numbers()
     before = data.fingerprint
     data.prepare()

@@ -21,7 +21,7 @@ def test_exactly_the_share_asked_for_is_wrong_and_a_new_label_is_never_the_true_
     assert labels.given.max() <= 9
 
 
-def test_what_was_true_is_kept():
+def test_true_labels_are_kept():
     labels = noisy(0.4)
     assert torch.equal(labels.true, torch.arange(90_000) % 10)
     assert torch.equal(labels.given[~labels.corrupted], labels.true[~labels.corrupted])
@@ -50,6 +50,6 @@ def test_a_larger_share_adds_to_the_wrong_labels_of_a_smaller_one():
 
 
 @pytest.mark.parametrize("share", [1.5, 1.0, -0.1, float("nan")])
-def test_a_share_without_meaning_is_refused(share):
+def test_an_invalid_share_is_refused(share):
     with pytest.raises(ValueError, match=rf"label_noise={share} must lie in \[0, 1\)"):
         noisy(share)

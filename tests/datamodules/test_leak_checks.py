@@ -1,4 +1,4 @@
-"""Each kind of leak, planted, is found and named; clean windows pass with their counts."""
+"""Each kind of planted leak is found and named; clean windows pass with their counts."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_a_random_order_of_labels_is_as_many_deviations_off_as_a_normal_variable
 
 
 def test_labels_of_which_almost_all_orders_are_alike_say_nothing():
-    few = (torch.arange(500) < 3).long()  # so few come together by chance, too
+    few = (torch.arange(500) < 3).long()  # so few are in one place by chance, too
     for labels in (torch.zeros(9, dtype=torch.long), torch.tensor([1]), few):
         found = leaks({"a": Labeled(torch.randn(len(labels), 2, 3), labels)})
         assert found["leak_label_order"] == 0

@@ -1,4 +1,4 @@
-"""A source whose entropy is known, and batches that follow from their number alone."""
+"""A source with known entropy, and batches that follow only from their number."""
 
 import math
 
@@ -109,7 +109,7 @@ def test_validation_sequences_are_not_trained_on():
         ({"batch": 65}, "batch=65 exceeds the 64 training examples"),
     ],
 )
-def test_a_source_without_meaning_is_refused(settings, message):
+def test_an_invalid_source_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         data(**settings)
 
@@ -127,7 +127,7 @@ def test_a_trained_model_comes_near_the_entropy_rate_and_not_below_it(command):
     assert row.val_loss < row.unigram_loss - 1
 
 
-def test_on_independent_tokens_no_model_leaves_the_floor(command):
+def test_on_independent_tokens_no_model_goes_below_the_floor(command):
     data = ("data=random_tokens", "data.context=32", "data.val_windows=512", "batch=32", "lr=1e-3")
     assert command(*data, "steps=100").code == 0
     (row,) = results.read("multirun").itertuples()

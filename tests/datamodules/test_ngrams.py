@@ -53,7 +53,7 @@ def test_the_probabilities_after_each_history_sum_to_one(order):
         assert sum(math.exp(-loss) for loss in losses) == pytest.approx(1)
 
 
-def test_uniform_tokens_leave_nothing_to_count():
+def test_uniform_tokens_have_nothing_to_count():
     draws = torch.Generator().manual_seed(0)
     train, text = (torch.randint(8, (400_000,), generator=draws) for _ in range(2))
     got = ngram_losses(train, text, torch.arange(len(text)), vocabulary=8, orders=3)
@@ -83,7 +83,7 @@ def test_a_pattern_of_three_is_known_from_its_triples():
     assert got["trigram"] == pytest.approx(0, abs=1e-3)
 
 
-def test_nothing_to_count_is_refused():
+def test_empty_counts_are_refused():
     nothing = torch.zeros(0, dtype=torch.long)
     with pytest.raises(ValueError, match="cannot count 0 tokens"):
         ngram_losses(nothing, nothing, nothing, vocabulary=3)

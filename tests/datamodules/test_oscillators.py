@@ -1,4 +1,4 @@
-"""Gaussian time series: drawn as their densities say, and told apart as well as can be."""
+"""Gaussian time series: draws that fit their densities, and the best possible classifier."""
 
 import math
 
@@ -86,7 +86,7 @@ def test_classes_that_do_not_differ_are_guessed_by_their_shares():
     assert error == pytest.approx(0.0, abs=1e-6)
 
 
-def test_the_best_accuracy_is_that_of_the_most_probable_class_and_its_error_is_honest():
+def test_the_best_accuracy_is_that_of_the_most_probable_class_with_a_correct_error():
     made, zs = model(), []
     for seed in range(20):
         accuracy, error = best_accuracy(made, EVEN, 8, 400, draws(seed))

@@ -45,7 +45,7 @@ def test_a_pass_is_the_same_whenever_it_is_asked_for_and_for_every_batch():
     assert rows(loader) == first
 
 
-def test_a_pass_goes_on_where_its_state_was_taken():
+def test_a_pass_continues_where_its_state_was_taken():
     loader, resumed = passes(), passes()
     steps = iter(loader)
     seen = [next(steps)[0].tolist()]
@@ -82,6 +82,6 @@ def test_a_growing_batch_keeps_the_order_of_its_windows():
         (16, 64, 2, "growth_passes=2 must be at least 3"),
     ],
 )
-def test_growth_that_is_no_doubling_is_refused(batch, growth, count, said):
+def test_growth_that_is_not_doubling_is_refused(batch, growth, count, said):
     with pytest.raises(ValueError, match=said):
         doubling(batch, growth, count)

@@ -1,4 +1,4 @@
-"""What a population must be made of."""
+"""Requirements of a population."""
 
 import pytest
 import torch
@@ -48,6 +48,6 @@ def test_clients_are_pooled_one_after_another():
         ({"query": Labeled(part(8, 3).windows, torch.arange(7))}, "has 8 windows and 7 labels"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_adapted_on_is_refused(changes, said):
+def test_a_population_that_cannot_be_adapted_on_is_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         population(**changes)

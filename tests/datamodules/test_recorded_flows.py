@@ -1,4 +1,4 @@
-"""Populations of recorded flows: nothing of one part in another, and features of the source."""
+"""Populations of recorded flows: disjoint parts, standardised by the source."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_a_kind_can_be_kept_from_the_clients(planted):
     assert without.checks["query_unseen_share"] > 0.1
 
 
-def test_folds_go_round_and_share_what_their_lengths_make_them_share(planted):
+def test_folds_wrap_around_and_overlap_as_their_lengths_require(planted):
     folds = [small(folds=3).draw(None, fold) for fold in range(3)]
     assert len({identity(made.clients) for made in folds}) == 1
     queries = [{window.numpy().tobytes() for window in made.query.windows} for made in folds]
@@ -93,7 +93,7 @@ def test_seeds_are_divisions_of_the_same_records(planted):
         ({}, 5, "fold=5 must be below folds=5"),
     ],
 )
-def test_what_cannot_be_made_is_refused_with_its_key(planted, changes, fold, said):
+def test_an_impossible_population_is_refused_with_its_key(planted, changes, fold, said):
     with pytest.raises(ValueError, match=said):
         small(**changes).draw(None, fold)
 

@@ -1,4 +1,4 @@
-"""Synthetic windows before and after a drift, of which the best accuracy is known."""
+"""Synthetic windows before and after a drift, with a known best accuracy."""
 
 import pytest
 import torch
@@ -125,7 +125,7 @@ def test_a_population_is_drawn_once_for_equal_settings():
     assert flows().draw(None, 0) is flows().draw(None, 0)
 
 
-def test_drawn_data_have_no_path():
+def test_synthetic_data_have_no_path():
     with pytest.raises(ValueError, match="path=here must be null"):
         flows().fingerprint("here")
 
@@ -148,6 +148,6 @@ def test_drawn_data_have_no_path():
         ({"unseen_class": 0, "classes": 2}, "unseen_class=0 leaves clients only one class"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_with_its_key(changes, said):
+def test_an_impossible_population_is_refused_with_its_key(changes, said):
     with pytest.raises(ValueError, match=said):
         flows(**changes)

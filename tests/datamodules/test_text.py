@@ -1,4 +1,4 @@
-"""Windows of characters: which, in which order, and what is known of them."""
+"""Windows of characters: which, in which order, and their known losses."""
 
 import math
 from itertools import pairwise
@@ -27,7 +27,7 @@ def text(path=None, **changes) -> Text:
 
 @pytest.fixture
 def letters(tmp_path):
-    """400 characters in which each names its place, as far as 26 letters can."""
+    """400 characters, each naming its position as far as 26 letters can."""
     file = tmp_path / "letters.txt"
     file.write_text("".join(chr(97 + i % 26) for i in range(400)))
     return file
@@ -83,7 +83,7 @@ def test_validation_is_independent_of_the_batch_and_spread_over_the_text(letters
     assert torch.equal(some, every[[0, 4, 8]])
 
 
-def test_strange_characters_are_mapped_and_counted(tmp_path):
+def test_unknown_characters_are_mapped_and_counted(tmp_path):
     (tmp_path / "train.txt").write_text("aé" * 50)
     (tmp_path / "valid.txt").write_text("aéπ" * 50)
     data = text(tmp_path, val_windows=999)
@@ -97,7 +97,7 @@ def test_strange_characters_are_mapped_and_counted(tmp_path):
     assert data.columns()["unknown_val"] == 50
 
 
-def test_what_is_trivially_reachable_is_recorded(letters):
+def test_losses_that_need_no_learning_are_recorded(letters):
     data = text(letters)
     data.prepare()
     columns = data.columns()

@@ -1,4 +1,4 @@
-"""Text is read as it is, or refused with the file's name and the remedy."""
+"""Text is read unchanged, or refused with the file's name and the remedy."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def test_a_file_is_split_at_its_end(tmp_path):
     assert len(got.val) == 20
 
 
-def test_files_that_say_what_they_are_for_are_not_split(tmp_path):
+def test_files_for_training_and_validation_are_not_split(tmp_path):
     for name in ("train", "valid", "test"):
         (tmp_path / f"{name}.txt").write_text(name)
     assert text_sources.load("files", str(tmp_path), 0.1) == ("train", "valid")
@@ -41,7 +41,7 @@ def test_the_fingerprint_is_of_the_content_and_of_nothing_else(tmp_path):
     assert a == b != c
 
 
-def test_a_file_that_changed_is_read_anew(tmp_path):
+def test_a_changed_file_is_read_again(tmp_path):
     file = tmp_path / "a.txt"
     file.write_text("before")
     assert text_sources.load("files", str(file), 0.5).train == "bef"
@@ -92,7 +92,7 @@ def test_files_without_a_path_are_refused():
         text_sources.load("files", None, 0.1)
 
 
-def test_wikitext2_that_cannot_be_had_says_what_to_put_where(monkeypatch):
+def test_a_missing_wikitext2_says_which_files_to_put_where(monkeypatch):
     import datasets
 
     def offline(*names):

@@ -1,4 +1,4 @@
-"""Windows to train a source on and to adapt on, with labels and without."""
+"""Windows to train a source on, with labels, and to adapt on, without."""
 
 import ast
 import inspect
@@ -31,7 +31,7 @@ ENDS = {None: (47,), 64: (47, 71)}  # steps after the first passes, by growth
 
 
 class Mean(L.LightningModule):
-    """Remembers what it was shown, and has weights that depend on it."""
+    """Records its inputs, and has weights that depend on them."""
 
     def __init__(self):
         super().__init__()
@@ -73,7 +73,7 @@ def test_a_query_gives_its_windows_and_nothing_else():
             assert batch[0].shape[1:] == (30, 23)
 
 
-def test_no_public_name_gives_the_labels_of_the_query_away():
+def test_no_public_name_gives_the_labels_of_the_query():
     made = windows()
     labels = made.populations.draw(None, 0).query.labels
     for name in dir(made):
@@ -83,7 +83,7 @@ def test_no_public_name_gives_the_labels_of_the_query_away():
 
 
 def test_adaptation_asks_for_scores_and_counts_alone():
-    """What tells labels one by one is there for what records a run, and not for what adapts."""
+    """Single labels can be read by callbacks that record a run, not by the adaptation."""
     trees = [ast.parse(inspect.getsource(module)) for module in (adapter, evaluation)]
     asked = {
         node.attr
@@ -105,7 +105,7 @@ def test_windows_won_and_lost_are_counted():
     assert made.changes("query", all_of_them, half) == {"won": 0, "lost": len(labels) - right}
 
 
-def test_growth_is_in_the_row_where_there_is_any():
+def test_growth_is_in_the_row_if_there_is_any():
     grown = windows(batch=16, growth=64, growth_passes=20).columns()
     assert (grown["growth"], grown["growth_passes"]) == (64, 20)
     assert not {"growth", "growth_passes"} & set(windows().columns())
@@ -163,7 +163,7 @@ def test_scores_compare_with_the_labels_of_their_split():
         assert made.scores(name, logits) == window_scores(logits, part.labels)
 
 
-def test_windows_are_right_where_they_are_given_to_their_class():
+def test_windows_are_correct_if_they_are_given_their_class():
     made, population = windows(), flows().draw(None, 0)
     labels = population.query.labels
     assert made.right("query", labels.tolist()).all()
@@ -171,7 +171,7 @@ def test_windows_are_right_where_they_are_given_to_their_class():
     assert made.right("query", given).tolist() == [i % 3 != 0 for i in range(len(labels))]
 
 
-def test_what_needs_no_model_is_recorded():
+def test_measures_that_need_no_model_are_recorded():
     columns = windows(fold=2).columns()
     assert columns["fold"] == 2
     assert columns["query_windows"] == columns["heldout_windows"] == 750
@@ -199,7 +199,7 @@ def test_batches_that_grow_do_so_in_a_trainer_too(tmp_path):
 
 @pytest.mark.parametrize("stopped", [5, 46, 47, 48, 60, 71, 72, 80])
 @pytest.mark.parametrize("growth", [None, 64])
-def test_a_killed_run_goes_on_within_its_pass(tmp_path, monkeypatch, stopped, growth):
+def test_a_killed_run_continues_within_its_pass(tmp_path, monkeypatch, stopped, growth):
     settings = {"batch": 16, "growth": growth, "growth_passes": 3}
     whole, killed, resumed = Mean(), Mean(), Mean()
     for module in (killed, resumed):

@@ -97,7 +97,7 @@ def test_the_table_of_experiments_follows_from_the_headers(generated):
         assert f"\n## `{file.stem}`\n" in page
 
 
-def test_a_new_experiment_appears_by_itself(generated, tmp_path, monkeypatch):
+def test_a_new_experiment_appears_automatically(generated, tmp_path, monkeypatch):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "widths.yaml").write_text(
         "# @package _global_\n# Question: does\n#           width matter?\n"

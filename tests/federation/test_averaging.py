@@ -60,6 +60,6 @@ def test_the_division_follows_from_the_generator_alone():
         (10, float("nan"), "alpha=nan must be positive"),
     ],
 )
-def test_what_cannot_be_divided_is_refused(clients, alpha, said):
+def test_an_impossible_division_is_refused(clients, alpha, said):
     with pytest.raises(ValueError, match=said):
         dirichlet_partition(LABELS, clients, alpha, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Sources are trained once, kept whole, and shared."""
+"""Sources are trained once, cached completely, and shared."""
 
 import subprocess
 import sys
@@ -76,11 +76,11 @@ def test_a_source_is_trained_once_and_is_the_same_ever_after(tmp_path, built):
 
 def test_where_clients_are_trained_changes_nothing(tmp_path, built):
     get(tmp_path, built)
-    get(tmp_path, built, backend="ray")  # not even Ray is needed now
+    get(tmp_path, built, backend="ray")  # Ray is not needed now
     assert len(built) == 1
 
 
-def test_whatever_can_change_a_source_has_one_of_its_own(tmp_path, built):
+def test_each_setting_that_can_change_a_source_gives_another_one(tmp_path, built):
     fewer, relabeled = clients()[:2], clients()
     relabeled[0] = relabeled[0]._replace(labels=(relabeled[0].labels + 1) % 3)
     get(tmp_path, built)
@@ -101,7 +101,7 @@ def test_whatever_can_change_a_source_has_one_of_its_own(tmp_path, built):
     assert len(list(tmp_path.glob(f"*/{FILE}"))) == len(built)
 
 
-def test_two_processes_that_want_one_source_train_it_once(tmp_path):
+def test_two_processes_that_need_one_source_train_it_once(tmp_path):
     here = Path(__file__).parents[1]
     processes = [
         subprocess.Popen(
@@ -149,7 +149,7 @@ def test_a_damaged_file_is_named_and_the_source_is_trained_again(tmp_path, built
     assert len(built) == 2
 
 
-def test_what_a_killed_process_left_is_no_source(tmp_path, built):
+def test_files_of_a_killed_process_are_not_a_source(tmp_path, built):
     first = get(tmp_path, built)
     (path,) = tmp_path.glob(f"*/{FILE}")
     path.rename(path.with_name(f".{path.name}.draft"))
@@ -158,7 +158,7 @@ def test_what_a_killed_process_left_is_no_source(tmp_path, built):
     assert not list(tmp_path.glob("*/*.draft"))
 
 
-def test_a_kept_source_holds_only_plain_types(tmp_path, built):
+def test_a_cached_source_has_only_plain_types(tmp_path, built):
     get(tmp_path, built)
     (path,) = tmp_path.glob(f"*/{FILE}")
     content = torch.load(path, weights_only=True)
@@ -166,7 +166,7 @@ def test_a_kept_source_holds_only_plain_types(tmp_path, built):
     assert '"lr": 0.05' in content["identity"]
 
 
-def test_clients_that_failed_are_told_again_with_a_kept_source(tmp_path, built):
+def test_clients_that_failed_are_reported_again_with_a_cached_source(tmp_path, built):
     parts = clients()
     parts[1] = parts[1]._replace(labels=torch.full_like(parts[1].labels, 7))
     for _ in range(2):
@@ -176,7 +176,7 @@ def test_clients_that_failed_are_told_again_with_a_kept_source(tmp_path, built):
     assert len(built) == 1
 
 
-def test_a_source_that_cannot_be_trained_leaves_none(tmp_path, built):
+def test_a_source_that_cannot_be_trained_is_not_cached(tmp_path, built):
     parts = [Labeled(x, torch.full_like(y, 7)) for x, y in clients()]
     with pytest.raises(RuntimeError, match="all 3 clients failed"):
         get(tmp_path, built, parts=parts)

@@ -176,7 +176,7 @@ def test_whole_numbers_are_not_averaged():
     assert count == started(partial(tcn, "batch")).state_dict()[name] == 0
 
 
-def test_it_learns_and_says_how():
+def test_it_learns_and_reports_the_rounds():
     source = trained(rounds=8)
     history = source.history
     assert list(history) == ["round", "train_loss", "answered", "source_loss", "source_accuracy"]
@@ -191,7 +191,7 @@ def test_it_learns_and_says_how():
     assert source.failures.empty
 
 
-def test_a_source_that_learned_nothing_is_told():
+def test_a_source_that_learned_nothing_is_reported():
     with pytest.warns(UserWarning, match="no better than the frequencies .* after 3 rounds"):
         trained(lr=1e-9)
 
@@ -225,7 +225,7 @@ def test_a_client_that_fails_is_recorded_and_the_others_are_averaged():
     assert set(source.failures["reason"]) == {"IndexError: Target 7 is out of bounds."}
 
 
-def test_every_reason_of_a_client_is_told_with_its_rounds():
+def test_every_reason_of_a_client_is_reported_with_its_rounds():
     failures = pd.DataFrame(
         {"round": [1, 2, 3], "client": [1, 1, 1], "reason": ["KeyError: x", "y", "KeyError: x"]}
     )
@@ -336,7 +336,7 @@ def test_windows_that_cannot_be_trained_on_are_refused(change, said):
         (flocks.ADAM | {"tau": 0.0}, "tau=0.0 must be positive"),
     ],
 )
-def test_settings_without_meaning_are_refused(changes, said):
+def test_invalid_settings_are_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         settings(**changes)
 

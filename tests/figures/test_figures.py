@@ -35,7 +35,7 @@ def test_trivial_losses_are_drawn_and_named(table):
     assert {text.get_text() for text in axes.texts} == {"bigram 2.500", "unigram 3.000"}
 
 
-def test_clip_frequencies_stand_at_their_batch_and_learning_rate(table):
+def test_clip_frequencies_are_at_their_batch_and_learning_rate(table):
     table.loc[(table.batch == 16) & (table.lr == 1e-2), "clip_percent"] = 77
     axes = figures.clip_frequency(table).axes[0]
     assert [text.get_text() for text in axes.texts] == ["40"] * 5 + ["77"]
@@ -73,7 +73,7 @@ def test_text_is_at_least_eight_points(table, draw):
         assert min(text.get_fontsize() for text in texts) >= 8
 
 
-def test_references_that_agree_share_a_line_and_none_in_sight_gives_the_nearest(tmp_path):
+def test_equal_references_share_a_line_and_the_nearest_is_named_if_none_is_in_view(tmp_path):
     floor = {"uniform_loss": 4.17439, "unigram_loss": 4.17439, "floor_loss": 4.17439}
     rows = results.read(write_sweep(tmp_path / "a", measured={"val_loss": 4.18, **floor}))
     (axes,) = figures.loss_against_lr(rows).axes
@@ -94,7 +94,7 @@ def test_intervals_of_the_optima_lie_along_the_bottom(table):
         assert max(bar.get_ydata()) < 0.1  # of the height of the axes
 
 
-def test_no_ring_stands_where_a_run_diverged(table):
+def test_there_is_no_ring_where_a_run_diverged(table):
     table.loc[(table["lr"] == 1e-3) & (table["seed"] == 0), "status"] = "diverged"
     (axes,) = figures.loss_against_lr(table).axes
     rings = [line.get_xdata()[0] for line in axes.lines if line.get_markersize() == 10]

@@ -50,14 +50,14 @@ def test_scatter_is_that_of_the_first_and_the_last_layer_over_their_mean(tables)
     assert {c.get_label() for c in axes.collections} == {"hidden.0.weight", "last.weight"}
 
 
-def test_runs_without_a_layer_leave_a_reason(tables):
+def test_runs_without_a_layer_give_a_reason(tables):
     rows, layers = tables
     for draw in LAYERS:
         (axes,) = draw(rows.assign(status="failed"), layers).axes[:1]
         assert [text.get_text() for text in axes.texts] == ["no layer was measured"]
 
 
-def test_accuracy_stands_over_the_share_of_wrong_labels(tables):
+def test_accuracy_is_drawn_over_the_share_of_wrong_labels(tables):
     rows, _ = tables
     noisy = pd.concat(
         [

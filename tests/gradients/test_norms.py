@@ -24,7 +24,7 @@ def test_total_norm_of_a_known_vector():
     assert total_norm([torch.tensor([3.0]), torch.tensor([[0.0, 4.0]])]) == 5.0
 
 
-def test_total_norm_equals_the_norm_of_all_coordinates_in_a_row():
+def test_total_norm_equals_the_norm_of_all_coordinates_together():
     parts = gradients()
     together = torch.cat([part.flatten() for part in parts]).double().norm()
     torch.testing.assert_close(total_norm(parts).double(), together, rtol=1e-6, atol=0)
@@ -36,7 +36,7 @@ def test_total_norm_of_normal_gradients_is_near_the_root_of_their_number():
     assert total_norm(parts).item() == pytest.approx(50_000**0.5, rel=0.01)  # sd 0.3 %
 
 
-def test_a_norm_of_nothing_is_refused():
+def test_a_norm_of_no_tensors_is_refused():
     with pytest.raises(ValueError, match="no tensors"):
         total_norm([])
 
@@ -59,7 +59,7 @@ def test_the_coefficient_without_clipping_is_exactly_one():
     assert clip_coefficient(torch.tensor(7.0), math.inf) == 1.0
 
 
-def test_the_coefficient_of_a_norm_that_is_no_number_is_no_number():
+def test_the_coefficient_of_a_nan_norm_is_nan():
     for strange in (math.inf, math.nan):
         assert clip_coefficient(torch.tensor(strange), 1.0).isnan()
 
@@ -102,7 +102,7 @@ def test_a_small_variance_beside_a_large_mean_stays_positive():
     assert abs(naive.item() - 1e-4) > 1e-3  # what the one-pass form would have given
 
 
-def test_the_variance_of_normal_coordinates_is_theirs():
+def test_the_variance_of_normal_coordinates_is_correct():
     draws = torch.Generator().manual_seed(0)
     normal = [2 * torch.randn(100_000, generator=draws)]
     means, variances = layer_spread(normal, layer_norms(normal))
@@ -110,7 +110,7 @@ def test_the_variance_of_normal_coordinates_is_theirs():
     assert variances.item() == pytest.approx(4, rel=0.03)
 
 
-def test_variances_are_exact_wherever_the_mean_lies():
+def test_variances_are_exact_for_any_mean():
     draws = torch.Generator().manual_seed(0)
     noise = torch.randn(10_000, generator=draws)
     tensors = [noise + far for far in (0.0, 0.5, 0.99, 1.0, 1.01, 10.0, 1e3)]
@@ -127,7 +127,7 @@ def test_a_constant_gradient_and_a_single_coordinate_have_no_variance():
     assert variances[1:].tolist() == [0.0, 0.0]
 
 
-def test_norms_of_nothing_are_refused():
+def test_norms_of_no_tensors_are_refused():
     with pytest.raises(ValueError, match="no tensors"):
         layer_norms([])
 
@@ -144,21 +144,21 @@ def test_the_cosine_of_known_gradients():
     assert cosine(parts, [-1e-20 * part for part in parts]).item() == pytest.approx(-1)
 
 
-def test_the_cosine_equals_that_of_all_coordinates_in_a_row():
+def test_the_cosine_equals_that_of_all_coordinates_together():
     a, b = gradients(1), gradients(2, scale=1e3)
     rows = [torch.cat([part.flatten() for part in each]).double() for each in (a, b)]
     slow = torch.nn.functional.cosine_similarity(*rows, dim=0)
     assert cosine(a, b).item() == pytest.approx(slow.item(), abs=1e-6)
 
 
-def test_random_directions_are_at_right_angles_but_for_one_over_the_root_of_their_number():
+def test_random_directions_are_orthogonal_up_to_one_over_the_root_of_their_number():
     draws = torch.Generator().manual_seed(0)
     pairs = [[[torch.randn(400, generator=draws)] for _ in range(2)] for _ in range(500)]
     found = torch.stack([cosine(a, b) for a, b in pairs])
     assert found.std().item() == pytest.approx(1 / 20, rel=0.13)  # 4 sd of a standard deviation
 
 
-def test_a_cosine_with_nothing_is_no_number_and_of_other_parameters_refused():
+def test_a_cosine_with_a_zero_vector_is_nan_and_of_other_parameters_refused():
     assert cosine([torch.ones(2)], [torch.zeros(2)]).isnan()
     with pytest.raises(ValueError, match="of the same parameters"):
         cosine([torch.ones(2)], [torch.ones(3)])

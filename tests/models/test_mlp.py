@@ -62,7 +62,7 @@ def test_biases_start_at_zero_in_every_layer(init):
     assert not any(layer.bias.any() for layer in (*net.hidden, net.classifier))
 
 
-def test_the_default_of_torch_is_left_as_it_is():
+def test_the_default_of_torch_is_unchanged():
     net = mlp(init="torch")
     torch.manual_seed(0)
     for layer in (nn.Linear(12, 16), nn.Linear(16, 16)):
@@ -85,7 +85,7 @@ def test_it_computes_the_textbook_formula(activation):
     torch.testing.assert_close(net(x), z @ net.classifier.weight.T + net.classifier.bias)
 
 
-def test_the_loss_of_an_example_is_its_cross_entropy_and_no_mean():
+def test_the_loss_of_an_example_is_its_cross_entropy_and_not_a_mean():
     net, x, labels = mlp(), torch.randn(3, 12), torch.tensor([0, 9, 4])
     losses, logits = net.losses_and_logits((x, labels))
     assert torch.equal(losses, net.losses((x, labels, labels)))  # true labels change nothing
@@ -125,6 +125,6 @@ def test_runs_that_differ_in_batch_and_learning_rate_start_from_the_same_weights
         ({"length": 128}, "takes one vector per example, not 128 in a row; choose data of vectors"),
     ],
 )
-def test_shapes_without_meaning_are_refused(changes, said):
+def test_invalid_shapes_are_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         mlp(**changes)

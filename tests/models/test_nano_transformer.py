@@ -54,7 +54,7 @@ def test_weights_start_as_in_gpt2():
     assert not net.blocks[0].up.bias.any()
 
 
-def test_the_loss_of_an_example_is_the_mean_over_its_tokens_and_over_nothing_else():
+def test_the_loss_of_an_example_is_the_mean_over_its_tokens_only():
     net = transformer()
     x, y = torch.randint(11, (3, 8)), torch.randint(11, (3, 8))
     losses = net.losses((x, y))
@@ -88,6 +88,6 @@ def test_the_output_shares_its_weights_with_the_embedding():
         ({"outputs": 10}, "needs equal inputs and outputs, got 11 and 10"),
     ],
 )
-def test_shapes_without_meaning_are_refused(changes, said):
+def test_invalid_shapes_are_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         transformer(**changes)

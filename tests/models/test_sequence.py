@@ -102,7 +102,7 @@ def test_dropout_is_off_in_evaluation_and_on_in_training():
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("model", MODELS)
-def test_norms_and_head_can_be_told_from_the_rest(model, normalisation):
+def test_norms_and_head_can_be_distinguished_from_the_rest(model, normalisation):
     """What is adapted is chosen by the kinds of modules."""
     net = made(model, normalisation=normalisation)
     kinds = {"group": nn.GroupNorm, "layer": StepNorm, "batch": nn.BatchNorm1d}
@@ -142,13 +142,13 @@ def test_the_sizes_of_the_config_are_those_of_a_small_model(model):
         ({"dropout": 1.0}, r"dropout=1.0 must lie in \[0, 1\)"),
     ],
 )
-def test_settings_without_meaning_are_refused(model, changes, said):
+def test_invalid_settings_are_refused(model, changes, said):
     with pytest.raises(ValueError, match=said):
         made(model, **changes)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_are_no_windows_of_these_features_is_refused(model):
+def test_windows_without_these_features_are_refused(model):
     net = made(model)
     with pytest.raises(ValueError, match="takes windows of measurements, not tokens"):
         net.logits(torch.ones(2, 12, dtype=torch.int64))

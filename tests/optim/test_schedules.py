@@ -73,7 +73,7 @@ def test_no_warm_up_begins_at_the_peak(schedule):
     ],
 )
 @pytest.mark.parametrize("schedule", [cosine, stable])
-def test_a_schedule_without_meaning_is_refused(schedule, settings, message):
+def test_an_invalid_schedule_is_refused(schedule, settings, message):
     with pytest.raises(ValueError, match=message):
         rates(schedule, **{"warmup_steps": None, "warmup_examples": None} | settings)
 

@@ -1,4 +1,4 @@
-"""A report says first what the rows support, and is one page that needs nothing else."""
+"""A report begins with what the rows support, and is one self-contained page."""
 
 import re
 import sys
@@ -65,7 +65,7 @@ def test_tables_of_the_studies_are_files_and_on_the_page(tmp_path, monkeypatch):
         assert f"{name}, {lines} lines" in page
 
 
-def test_numbers_that_several_claims_share_are_said_once(tmp_path, monkeypatch, capsys):
+def test_numbers_that_several_claims_share_are_printed_once(tmp_path, monkeypatch, capsys):
     assert run_report(monkeypatch, write_sweep(tmp_path / "sweep")) == 0
     out = capsys.readouterr().out
     assert out.count("(no exponent: ") == 1
@@ -137,7 +137,7 @@ def test_a_corrupt_row_is_named_and_the_others_reported(sweep, monkeypatch, caps
     assert "1 of 6 runs corrupt" in said.out
 
 
-def test_a_folder_that_is_no_sweep_is_refused(tmp_path, monkeypatch, capsys):
+def test_a_folder_that_is_not_a_sweep_is_refused(tmp_path, monkeypatch, capsys):
     assert run_report(monkeypatch, tmp_path / "nothing") == 2
     assert "nothing does not exist" in capsys.readouterr().err
 

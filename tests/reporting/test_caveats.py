@@ -1,4 +1,4 @@
-"""What speaks against a sweep is said, and nothing that does not."""
+"""Caveats of a sweep are reported, and only those that apply."""
 
 import dataclasses
 import math
@@ -26,14 +26,14 @@ def change(folder: Path, which: str, **columns) -> None:
 
 
 @pytest.mark.parametrize(("loss", "said"), [(4.18, True), (4.2, False)])
-def test_where_nothing_can_be_learned_no_lr_is_best(tmp_path, loss, said):
+def test_if_nothing_can_be_learned_no_lr_is_best(tmp_path, loss, said):
     floor = math.log(65)
     measured = {"val_loss": loss, "unigram_loss": floor, "floor_loss": floor}
     notes = caveats.sweep_caveats(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
     assert any("Nothing to learn" in note and "4.174" in note for note in notes) is said
 
 
-def test_a_floor_that_counting_does_not_reach_leaves_something_to_learn(tmp_path):
+def test_a_floor_below_the_ngram_losses_leaves_something_to_learn(tmp_path):
     measured = {"val_loss": 2.01, "unigram_loss": 3.0, "floor_loss": 2.0}
     notes = caveats.sweep_caveats(results.read(write_sweep(tmp_path / "sweep", measured=measured)))
     assert not any("Nothing to learn" in note for note in notes)
@@ -55,13 +55,13 @@ def test_an_optimum_inside_the_grid_is_not(tmp_path):
     assert "Censored" not in told(write_sweep(tmp_path / "in", seeds=(0, 1, 2)))
 
 
-def test_two_learning_rates_are_too_few_and_one_is_no_question(tmp_path):
+def test_two_learning_rates_are_too_few_and_one_is_not_called_unresolved(tmp_path):
     two = told(write_sweep(tmp_path / "two", lrs=(1e-4, 1e-3)))
     assert "Unresolved, batch 8, 16: losses at 2 learning rates; a bowl needs 3" in two
     assert "Unresolved" not in told(write_sweep(tmp_path / "one", lrs=(1e-3,)))
 
 
-def test_losses_that_differ_by_less_than_anyone_cares_for_are_flat():
+def test_losses_that_differ_by_a_negligible_amount_are_flat():
     said = "\n".join(caveats.sweep_caveats(results.read(KEPT / "phase_2.csv")))
     assert "Flat, batch 8, 16, 32, 64, 128, 256, 512: losses differ by less than 0.02" in said
 
@@ -102,7 +102,7 @@ def test_seeds_that_some_cells_lack_are_counted(tmp_path):
     assert "Seeds are missing in 1 of 6 cells" in told(folder)
 
 
-def test_damaged_rows_are_counted_and_belong_to_nothing(tmp_path):
+def test_damaged_rows_are_counted_and_belong_to_no_setting(tmp_path):
     folder = write_sweep(tmp_path / "s", seeds=(0, 1))
     next(folder.glob(f"*/{ROW_FILE}")).write_text("rubbish")
     with pytest.warns(UserWarning, match="corrupt row"):
@@ -110,14 +110,14 @@ def test_damaged_rows_are_counted_and_belong_to_nothing(tmp_path):
     assert "1 of 12 runs corrupt" in caveats.sweep_caveats(rows)
 
 
-def test_every_table_of_the_examples_has_a_caution():
+def test_every_table_of_the_examples_has_a_caveat():
     for path in KEPT.glob("*.csv"):
         assert any(
             line.startswith("Reachable") for line in caveats.sweep_caveats(results.read(path))
         )
 
 
-def test_a_table_without_any_reference_has_none():
+def test_a_table_without_any_reference_has_no_caveat():
     rows = pd.DataFrame(
         {"batch": 8, "lr": [1e-3, 1e-2], "clip": 1.0, "seed": [0, 1], "val_loss": 1.0,
          "status": "done", "protocol": None, "duration": math.nan, "model": None, "data": None,
@@ -126,7 +126,7 @@ def test_a_table_without_any_reference_has_none():
     assert not any("Reachable" in line for line in caveats.sweep_caveats(rows))
 
 
-def test_what_was_not_varied_is_said_to_be_unknown(tmp_path):
+def test_effects_of_keys_that_were_not_varied_are_reported_as_unknown(tmp_path):
     one = told(write_sweep(tmp_path / "one", lrs=(1e-3,)))
     assert "One learning rate at each batch size" in one
     assert "One batch size" not in one
@@ -138,7 +138,7 @@ def test_what_was_not_varied_is_said_to_be_unknown(tmp_path):
     assert line.endswith("how the best lr moves with it is not known")
 
 
-def test_runs_that_no_column_tells_apart_are_said_to_differ(tmp_path):
+def test_runs_that_no_column_distinguishes_are_reported_to_differ(tmp_path):
     rows = results.read(write_sweep(tmp_path / "s", clips=(0.5, 1.0), seeds=(0, 1)))
     assert not any("more than once" in line for line in caveats.sweep_caveats(rows))
     same = rows.assign(clip=1.0)  # as in a table without this column

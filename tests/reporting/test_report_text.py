@@ -1,4 +1,4 @@
-"""The table says what the rows say, and what they cannot."""
+"""The table shows the rows and the limits of what they support."""
 
 import dataclasses
 import re
@@ -24,14 +24,14 @@ def test_batches_go_down_and_learning_rates_across_with_the_best_marked(sweep):
     assert lines[4].count("*") == 1
 
 
-def test_what_did_worse_than_letter_frequencies_is_marked(sweep):
+def test_losses_above_the_unigram_loss_are_marked(sweep):
     table = text.summary_table(results.read(sweep))
     worse = sum(bowl(batch, lr) > 3 for batch in (8, 16) for lr in (1e-4, 1e-3, 1e-2))
     assert worse == 1
     assert len(re.findall(r"!\d", table)) == worse
 
 
-def test_what_lies_within_its_standard_error_of_letter_frequencies_is_not_marked(tmp_path):
+def test_losses_within_their_standard_error_of_the_unigram_loss_are_not_marked(tmp_path):
     measured = {"val_loss": 3.01, "val_loss_se": 0.006, "unigram_loss": 3.0}
     near = write_sweep(tmp_path / "near", measured=measured)
     assert not re.findall(r"!\d", text.summary_table(results.read(near)))
@@ -39,7 +39,7 @@ def test_what_lies_within_its_standard_error_of_letter_frequencies_is_not_marked
     assert len(re.findall(r"!\d", text.summary_table(results.read(far)))) == 6
 
 
-def test_seeds_are_averaged_and_a_single_one_is_said_to_be_one(tmp_path):
+def test_seeds_are_averaged_and_a_single_seed_is_reported(tmp_path):
     one = text.summary_table(results.read(write_sweep(tmp_path / "one")))
     three = text.summary_table(results.read(write_sweep(tmp_path / "three", seeds=(0, 1, 2))))
     assert "One seed" in one
@@ -82,7 +82,7 @@ def test_runs_without_a_loss_show_their_status(tmp_path):
     assert "6 of 6 runs diverged" in table
 
 
-def test_where_only_clips_vary_they_are_across(tmp_path):
+def test_if_only_clips_vary_they_are_across(tmp_path):
     rows = results.read(write_sweep(tmp_path / "x", lrs=(1e-3,), clips=(0.5, float("inf"))))
     lines = text.summary_table(rows).splitlines()
     assert lines[2].split() == ["batch", "lr", "clip", "0.5", "clip", "inf"]

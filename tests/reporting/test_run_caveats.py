@@ -1,4 +1,4 @@
-"""What a run's numbers do not say is said, and of a sound run nothing is."""
+"""Caveats of a run are reported; a sound run has none."""
 
 import pandas as pd
 import pytest
@@ -46,12 +46,12 @@ def test_predictions_of_one_class_are_a_collapse_with_its_three_measures_and_a_r
     assert "adaptation.reset_above" in found.remedy
 
 
-def test_classes_that_are_given_to_the_wrong_windows_are_one_although_they_are_mixed():
+def test_varied_predictions_of_the_wrong_windows_are_a_collapse():
     assert kinds(query_accuracy=0.19, query_diversity=0.79) == ["collapsed"]
-    assert kinds(query_accuracy=0.61) == []  # harm, which is no collapse
+    assert kinds(query_accuracy=0.61) == []  # harm, but not a collapse
 
 
-def test_a_query_of_few_classes_is_none():
+def test_a_query_of_few_classes_is_not_a_collapse():
     assert kinds(before_query_diversity=0.3, query_diversity=0.28) == []
 
 

@@ -1,4 +1,4 @@
-"""What is done, running, failed or missing is told as it is."""
+"""Done, running, failed and missing cells are reported correctly."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def study(tmp_path):
     return folder
 
 
-def test_every_state_is_told_and_marked(study):
+def test_every_state_is_reported_and_marked(study):
     assert states(study) == {
         name(lr=0.001): "done",
         name(lr=0.1): "diverged",
@@ -91,7 +91,7 @@ def test_every_state_is_told_and_marked(study):
     assert "RuntimeError: no" in said
 
 
-def test_a_running_cell_tells_its_step_its_speed_and_its_holder(study):
+def test_a_running_cell_shows_its_step_its_speed_and_its_holder(study):
     run = study / name(lr=0.04)
     with locks.hold(run):
         (cell,) = [cell for cell in status.cells(study) if cell.run == run.name]
@@ -102,13 +102,13 @@ def test_a_running_cell_tells_its_step_its_speed_and_its_holder(study):
     assert "step 5 of 10  2 steps/s  about 2 s left" in said
 
 
-def test_a_holder_that_says_nothing_for_long_is_silent(study, monkeypatch):
+def test_a_holder_without_recent_heartbeats_is_silent(study, monkeypatch):
     monkeypatch.setattr(status, "SILENT", -1.0)
     with locks.hold(study / name(lr=0.04)):
         assert states(study)[name(lr=0.04)] == "silent"
 
 
-def test_a_look_does_not_keep_a_run_from_being_held(tmp_path):
+def test_reading_the_status_does_not_block_a_run(tmp_path):
     looking = (
         "import sys\nfrom pathlib import Path\nfrom scaling.storage import locks\n"
         "print(flush=True)\nwhile True: locks.is_held(Path(sys.argv[1]))"
@@ -162,7 +162,7 @@ def test_a_cell_folder_that_was_deleted_is_missing(study):
     assert states(study)[name(lr=0.001)] == "missing"
 
 
-def test_several_studies_are_told_apart(tmp_path):
+def test_several_studies_are_shown_separately(tmp_path):
     row(tmp_path / "a")
     row(tmp_path / "b", state="failed")
     said = status.text(status.cells(tmp_path))
@@ -206,7 +206,7 @@ def test_watching_ends_when_everything_is_done(tmp_path, monkeypatch, capsys):
         ("text", "is not a sweep"),
     ],
 )
-def test_a_folder_that_is_no_sweep_is_one_message(tmp_path, monkeypatch, capsys, made, message):
+def test_a_folder_that_is_not_a_sweep_is_one_message(tmp_path, monkeypatch, capsys, made, message):
     folder = tmp_path / "folder"
     if made:
         (folder / "inner").mkdir(parents=True)
@@ -233,7 +233,7 @@ def test_an_edited_row_another_schema_and_a_damaged_plan_are_named(study, monkey
     assert {path: path.read_bytes() for path in study.rglob("*.json")} == before
 
 
-def test_a_time_that_means_nothing_is_refused(study, monkeypatch, capsys):
+def test_an_invalid_time_is_refused(study, monkeypatch, capsys):
     assert look(monkeypatch, capsys, study, "--watch", "--every", "0")[0] == 2
     assert look(monkeypatch, capsys, study, "--watch", "--json")[0] == 2
     assert look(monkeypatch, capsys)[0] == 2
@@ -247,24 +247,24 @@ def test_status_is_light_at_import():
     assert ended.stdout.strip() == ""
 
 
-def test_a_study_that_is_given_twice_is_told_once(study, monkeypatch, capsys):
+def test_a_study_that_is_given_twice_is_shown_once(study, monkeypatch, capsys):
     _, out, _ = look(monkeypatch, capsys, study, study.parent, "--json")
     assert len(json.loads(out)["cells"]) == 7
 
 
-def test_a_run_is_told_from_its_study(study, monkeypatch, capsys):
+def test_a_folder_of_a_run_is_not_a_study(study, monkeypatch, capsys):
     code, _, err = look(monkeypatch, capsys, study / name(lr=0.001))
     assert code == 2
     assert f"is one run; give its study, {study}" in err
 
 
-def test_commands_are_told_without_resume_and_for_no_corrupt_row(study, monkeypatch, capsys):
+def test_commands_are_shown_without_resume_and_not_for_corrupt_rows(study, monkeypatch, capsys):
     plan(study, name(lr=0.03), name(lr=0.05), name(lr=0.01), command="python -m t resume=all -m")
     _, out, _ = look(monkeypatch, capsys, study)
     assert "2 of 3 cells not done: python -m t -m" in out
 
 
-def test_where_a_run_is_computed_makes_no_second_grid(folder):
+def test_the_machine_of_a_run_makes_no_second_grid(folder):
     """Cells typed with and without trainer.accelerator are one grid, as they are one setting."""
     typed = (["trainer.accelerator=cpu", "model.depth=2"], ["model.depth=2"])
     cells = [

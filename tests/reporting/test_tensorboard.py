@@ -56,7 +56,7 @@ def test_numbers_of_runs_get_equal_length_and_keep_their_value():
     assert [shown.index(name) for name in sorted(shown)] == [3, 2, 1, 0]
 
 
-def test_what_has_no_end_of_digits_stays_as_it_is():
+def test_values_without_a_fixed_number_of_digits_stay_unchanged():
     assert tensorboard.sortable(["lr=1e+38,seed=0-a", "lr=10,seed=0-b"]) == [
         "lr=1e+38,seed=0-a",
         "lr=10,seed=0-b",
@@ -152,7 +152,7 @@ def browser():
 
 @contextlib.contextmanager
 def board(*folders: str) -> Iterator[str]:
-    """The command on some folders; gives the address that it names."""
+    """Run the command on folders; return the address that it prints."""
     process = subprocess.Popen(
         [sys.executable, "-m", "scaling.dashboard", *folders, "--port", "0"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,

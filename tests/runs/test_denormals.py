@@ -1,4 +1,4 @@
-"""Denormal numbers count as zero where a run trains, and nowhere else."""
+"""Denormal numbers are flushed to zero while a run trains, and at no other time."""
 
 import contextlib
 
@@ -31,7 +31,7 @@ def test_an_error_leaves_nothing_behind():
     assert not vanishes()
 
 
-def test_who_flushed_before_still_does():
+def test_a_process_that_flushed_before_still_does():
     with flushed():
         with flushed():
             pass

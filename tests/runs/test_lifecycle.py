@@ -1,4 +1,4 @@
-"""What is written in the place of a process that ended without a row, and what never is."""
+"""Rows of processes that ended without one, and rows that are never replaced."""
 
 import os
 import time
@@ -70,7 +70,7 @@ def test_an_interrupted_process_that_wrote_no_row_gets_one(cell):
     assert read_row(cell.folder).status == "interrupted"
 
 
-def test_a_full_disk_is_told_and_ends_nothing(cell, monkeypatch):
+def test_a_full_disk_is_reported_and_ends_nothing(cell, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
@@ -83,7 +83,7 @@ def test_a_full_disk_is_told_and_ends_nothing(cell, monkeypatch):
     record_interrupted(cell)
 
 
-def test_a_beat_that_is_older_than_its_row_means_nothing(cell):
+def test_a_beat_that_is_older_than_its_row_is_ignored(cell):
     heartbeats.write(cell.folder, step=1)
     os.utime(cell.folder / heartbeats.FILE, ns=(0, 0))
     assert read_state(cell.folder).finished

@@ -1,4 +1,4 @@
-"""A run that was killed goes on and ends bit-identical to one that was left alone."""
+"""A killed run resumes and ends bit-identical to one that was not interrupted."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ ALWAYS_ADAPTING = (
 
 
 class Killed(BaseException):
-    """What a test throws where the system would kill the process."""
+    """Raised by a test in place of a kill by the system."""
 
 
 @pytest.fixture
@@ -137,7 +137,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_killed_run_ends_as_if_left_alone(command, deaths, case, tmp_path, monkeypatch):
+def test_a_killed_run_ends_as_if_it_had_not_been_interrupted(
+    command, deaths, case, tmp_path, monkeypatch
+):
     alone = outcome(command, deaths, [], *CASES[case])
     total = len(alone[1])
     deadly = [[1], [3], [total - 1], [1, -total]]

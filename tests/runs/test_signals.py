@@ -1,4 +1,4 @@
-"""The first signal ends a run; those that follow do not spoil what it leaves behind."""
+"""The first signal ends a run; later ones do not damage what it writes."""
 
 import os
 import signal
@@ -68,7 +68,7 @@ def test_a_job_hears_ctrl_c_and_not_sigterm():
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_what_is_behind_an_exception():
+def test_the_signal_behind_an_exception_is_found():
     signals.listen()
     assert signals.behind(Interrupted(15)) == 15
     assert signals.behind(KeyboardInterrupt()) == signal.SIGINT

@@ -43,7 +43,7 @@ def test_folds_batches_and_learning_rates_share_a_source_and_seeds_do_not(comman
     assert rows[rows["seed"] == 0]["before_source_loss"].nunique() == 1
 
 
-def test_the_row_of_an_adaptation_has_what_it_was_and_what_it_came_to(command):
+def test_the_row_of_an_adaptation_has_its_settings_and_results(command):
     ended = command(*FEW, "adaptation=study", HEAD, "epochs=3", "batch=16")
     assert ended.code == 0
     assert re.search(r"adapted   accuracy query [\d.]+ % -> [\d.]+ %, val .*, source ", ended.out)
@@ -83,7 +83,7 @@ def test_the_row_of_an_adaptation_has_what_it_was_and_what_it_came_to(command):
         (["model=tcn", "data=flows", "federation.rounds=3"], "federation is null; set federation"),
     ],
 )
-def test_what_does_not_go_together_is_refused_before_anything_is_trained(command, typed, said):
+def test_incompatible_keys_are_refused_before_anything_is_trained(command, typed, said):
     ended = command(*typed)
     assert ended.code == 2
     assert said in ended.err
@@ -112,7 +112,7 @@ def test_statistics_of_a_single_window_are_refused(command, typed, said):
 
 
 @pytest.mark.parametrize("typed", [["adaptation.statistics=source"], ["batch=8"]])
-def test_statistics_of_others_than_the_batch_are_not(command, typed):
+def test_statistics_other_than_the_batchs_are_accepted(command, typed):
     assert command("dry_run=true", *FEW, *NORMALISED, "batch=1", *typed).code == 0
 
 
@@ -148,7 +148,7 @@ def test_clients_that_failed_are_in_the_report_each_with_its_reasons():
     assert list(study._failures(pd.DataFrame())) == []
 
 
-def test_who_failed_in_a_round_and_why_is_told():
+def test_failed_clients_of_a_round_are_reported_with_their_reasons():
     failures = pd.DataFrame({"round": [1, 1, 2], "client": [0, 2, 2], "reason": ["x", "y", "z"]})
     said = task._failures(Source({}, pd.DataFrame(), failures))
     assert [said(i) for i in range(3)] == ["", "client 0: x; client 2: y", "client 2: z"]
@@ -205,7 +205,9 @@ def test_a_stop_ends_a_run_unless_it_only_observes(command):
     ("option", "key", "value"),
     [("passes", "epochs", 50), ("updates", "steps", 600), ("samples", "examples", 37_500)],
 )
-def test_what_batch_sizes_have_in_common_is_a_choice(command, monkeypatch, option, key, value):
+def test_the_quantity_that_is_equal_for_all_batch_sizes_is_a_choice(
+    command, monkeypatch, option, key, value
+):
     from scaling.sweeps import sweep
 
     seen = []
@@ -228,9 +230,7 @@ def test_a_batch_that_would_not_grow_to_its_end_is_refused(command):
 
 @pytest.mark.parametrize("scale", [None, "small"])
 @pytest.mark.parametrize("option", ["passes", "updates", "samples"])
-def test_whatever_batch_sizes_have_in_common_they_grow_to_the_end(
-    command, monkeypatch, option, scale
-):
+def test_under_every_match_growing_batches_grow_to_the_end(command, monkeypatch, option, scale):
     from scaling.datamodules.passes import Passes, doubling
     from scaling.sweeps import sweep
 

@@ -1,4 +1,4 @@
-"""How many threads a run has follows from its config, and from where it was begun."""
+"""The number of threads of a run follows from its config, and from where it was begun."""
 
 import json
 import os
@@ -18,11 +18,11 @@ STUDY = Path("multirun", "scratch")
 @pytest.mark.parametrize(
     ("given", "work", "number"), [(None, 9.0, 1), (None, 10.0, 4), (2, 9.0, 2), (8, 99.0, 8)]
 )
-def test_small_work_has_one_thread_and_what_is_given_is_taken(given, work, number):
+def test_small_work_has_one_thread_and_a_given_number_is_used(given, work, number):
     assert threads.number(given, work=work, worth=10.0, most=4) == number
 
 
-def test_threads_are_those_of_before_afterwards():
+def test_the_number_of_threads_is_restored_afterwards():
     before = torch.get_num_threads()
     with pytest.raises(KeyError), threads.on(before + 1):  # noqa: PT012
         assert torch.get_num_threads() == before + 1
@@ -36,7 +36,7 @@ def made_with() -> list[int]:
 
 
 def test_the_row_says_how_many_threads_a_run_had_and_its_digest_does_not(command):
-    torch.set_num_threads(3)  # those of this process, which a large run may have
+    torch.set_num_threads(3)  # of this process, for a large run
     try:
         for typed, number in {"threads=2": 2, "threads_from=1": 3, "threads_from=1e12": 1}.items():
             assert command(typed, "resume=all").code == 0
@@ -65,7 +65,7 @@ def test_a_resumed_run_keeps_the_threads_that_it_was_begun_on(command, monkeypat
 
 
 @pytest.mark.parametrize("typed", ["threads=0", "threads_from=-1"])
-def test_a_number_without_meaning_is_refused(command, typed):
+def test_an_invalid_number_is_refused(command, typed):
     ended = command(typed)
     assert ended.code == 2
     assert typed.partition("=")[0] in ended.err

@@ -1,4 +1,4 @@
-"""A table from anywhere is read as rows, and what it lacks is not assumed in silence."""
+"""Any table is read as rows, and a warning says what is assumed for missing columns."""
 
 import math
 
@@ -13,7 +13,7 @@ from scaling.storage.rows import ROW_FILE
 from scaling.storage.tables import write_part
 
 
-def test_a_table_that_was_kept_reads_like_the_runs_it_came_from(tmp_path):
+def test_an_exported_table_reads_like_its_runs(tmp_path):
     folder = write_sweep(tmp_path / "sweep", clips=(1.0, math.inf), seeds=(0, 1))
     rows = results.read(folder)
     rows.to_csv(tmp_path / "kept.csv", index=False)
@@ -25,7 +25,7 @@ def test_a_table_that_was_kept_reads_like_the_runs_it_came_from(tmp_path):
     assert len(both) == len(rows) + 6
 
 
-def test_a_file_that_is_no_table_of_rows_is_refused(tmp_path):
+def test_a_file_that_is_not_a_table_of_rows_is_refused(tmp_path):
     (tmp_path / "kept.csv").write_text("batch,rate\n8,0.1\n")
     with pytest.raises(
         ValueError, match=r"kept.csv is not a table of runs: .* no column lr, but 'batch', 'rate'"
@@ -36,14 +36,14 @@ def test_a_file_that_is_no_table_of_rows_is_refused(tmp_path):
         results.read(tmp_path / "kept.csv")
 
 
-def test_a_kept_table_without_a_row_is_refused(tmp_path):
+def test_an_exported_table_without_a_row_is_refused(tmp_path):
     folder = write_sweep(tmp_path / "sweep")
     results.read(folder).iloc[:0].to_csv(tmp_path / "kept.csv", index=False)
     with pytest.raises(ValueError, match="kept.csv is a table without a row"):
         results.read(tmp_path / "kept.csv")
 
 
-def test_what_a_table_of_another_program_lacks_is_said_to_be_assumed(tmp_path):
+def test_missing_columns_of_another_programs_table_are_assumed_with_a_warning(tmp_path):
     (tmp_path / "mine.csv").write_text("lr,batch,val_loss,note\n0.1,8,2.5,a\n1,8,,b\n")
     with (
         pytest.warns(UserWarning, match="mine.csv has columns that are not used: note"),
@@ -66,7 +66,7 @@ def test_repeats_of_a_cell_are_its_seeds(tmp_path):
 
 
 @pytest.mark.parametrize("lr", ["", "0", "-1"])
-def test_a_rate_that_is_none_is_refused_with_its_line(tmp_path, lr):
+def test_an_invalid_learning_rate_is_refused_with_its_line(tmp_path, lr):
     (tmp_path / "mine.csv").write_text(f"batch,lr,val_loss\n8,0.1,2\n8,{lr},2\n")
     with (
         pytest.raises(ValueError, match=r"mine.csv has no positive lr in line 3"),
@@ -76,13 +76,13 @@ def test_a_rate_that_is_none_is_refused_with_its_line(tmp_path, lr):
 
 
 @pytest.mark.parametrize("content", [b"", b"batch,lr\n8,1,2\n8\n1,2,3,4\n", b"\xff\xfe,lr\n"])
-def test_a_file_that_is_no_table_at_all_is_refused_by_its_name(tmp_path, content):
+def test_a_file_that_is_not_a_table_is_refused_by_its_name(tmp_path, content):
     (tmp_path / "kept.csv").write_bytes(content)
     with pytest.raises(ValueError, match="kept.csv is not a table of runs"):
         results.read(tmp_path / "kept.csv")
 
 
-def test_a_kept_table_that_is_given_twice_is_read_once(tmp_path):
+def test_an_exported_table_that_is_given_twice_is_read_once(tmp_path):
     rows = results.read(write_sweep(tmp_path / "sweep"))
     rows.to_csv(tmp_path / "kept.csv", index=False)
     assert len(results.read(tmp_path / "kept.csv", f"{tmp_path}/sweep/../kept.csv")) == len(rows)
@@ -96,7 +96,7 @@ def test_a_table_of_optima_has_no_losses(tmp_path):
     assert set(rows["status"]) == {"done"}
 
 
-def test_runs_of_a_cell_that_differ_in_what_may_be_a_setting_are_no_seeds(tmp_path):
+def test_runs_of_a_cell_that_differ_in_a_possible_setting_are_not_seeds(tmp_path):
     lines = [f"8,{lr},2.0,{width},0.5" for lr in (0.1, 1) for width in (64, 128)]
     (tmp_path / "mine.csv").write_text("\n".join(["batch,lr,val_loss,width,other", *lines]))
     with pytest.raises(ValueError, match=r"differ in width; call it `seed` if it is one, or model"):
@@ -116,7 +116,7 @@ def with_epochs(folder):
     return folder
 
 
-def test_a_kept_sweep_is_read_like_the_sweep_itself(tmp_path):
+def test_an_exported_sweep_is_read_like_the_sweep(tmp_path):
     folder = with_epochs(write_sweep(tmp_path / "sweep", seeds=(0, 1)))
     build.export([folder], tmp_path / "kept")
     there = tmp_path / "kept"
@@ -131,7 +131,7 @@ def test_a_kept_sweep_is_read_like_the_sweep_itself(tmp_path):
     assert sorted(path.name for path in there.iterdir()) == ["epochs.parquet", "rows.csv"]
 
 
-def test_kept_and_new_runs_are_read_together(tmp_path):
+def test_exported_and_new_runs_are_read_together(tmp_path):
     folder = with_epochs(write_sweep(tmp_path / "sweep"))
     build.export([folder], tmp_path / "kept")
     other = with_epochs(write_sweep(tmp_path / "other"))
@@ -139,13 +139,13 @@ def test_kept_and_new_runs_are_read_together(tmp_path):
     assert len(results.epochs(tmp_path / "kept", other)) == 24
 
 
-def test_the_folder_of_a_report_is_a_kept_sweep(tmp_path):
+def test_the_folder_of_a_report_is_an_exported_sweep(tmp_path):
     folder = write_sweep(tmp_path / "sweep")
     build.write([folder], folder / "report")
     assert len(results.read(folder / "report")) == len(results.read(folder)) == 6
 
 
-def test_a_damaged_kept_table_is_named(tmp_path):
+def test_a_damaged_exported_table_is_named(tmp_path):
     build.export([with_epochs(write_sweep(tmp_path / "sweep"))], tmp_path / "kept")
     (tmp_path / "kept" / "epochs.parquet").write_bytes(b"PAR1 torn")
     with pytest.raises(ValueError, match=r"epochs.parquet cannot be read .*; keep the sweep again"):
@@ -179,19 +179,19 @@ def test_a_status_is_known_whatever_its_case_and_an_unknown_one_is_named(tmp_pat
     [("8,1,2.0,0", "no positive clip in line 3; no clipping is inf"),
      ("8,1,2.0,-1", "no positive clip"), ("8,inf,2.0,1", "no positive lr in line 3")],
 )  # fmt: skip
-def test_a_ceiling_or_a_rate_without_meaning_is_refused(tmp_path, line, said):
+def test_an_invalid_ceiling_or_learning_rate_is_refused(tmp_path, line, said):
     with pytest.raises(ValueError, match=said):
         results.read(table(tmp_path, "batch,lr,val_loss,clip", "8,2,2.0,", line))
 
 
 @pytest.mark.filterwarnings("ignore:.*has missing columns")
-def test_a_name_that_looks_like_a_gap_is_a_name(tmp_path):
+def test_a_name_that_looks_like_a_missing_value_is_a_name(tmp_path):
     rows = results.read(table(tmp_path, "study,batch,lr,val_loss", "NA,8,1,NaN", "None,8,2,2.0"))
     assert rows["study"].tolist() == ["NA", "None"]
     assert math.isnan(rows["val_loss"][0])
 
 
-def test_columns_of_somebody_that_are_not_used_are_named(tmp_path):
+def test_foreign_columns_that_are_not_used_are_named(tmp_path):
     lines = ("batch,lr,clip,seed,status,val_loss,width,model.depth,note", "8,1,1,0,done,2,8,1,x")
     path = table(tmp_path, *lines, "8,2,1,0,done,2.1,9,2,x")
     with pytest.warns(UserWarning, match="columns that are not used: width; a setting is called"):
@@ -199,7 +199,7 @@ def test_columns_of_somebody_that_are_not_used_are_named(tmp_path):
     assert len(list(by_setting(rows))) == 2
 
 
-def test_seeds_and_checksums_are_kept_whole_beside_a_damaged_row(tmp_path):
+def test_seeds_and_checksums_stay_exact_beside_a_damaged_row(tmp_path):
     measured = {"labels_checksum": 2_886_794_831.0, "val_loss": 2.123456789}
     folder = write_sweep(tmp_path / "s", seeds=(12_345_678, 12_345_679), measured=measured)
     (folder / "torn").mkdir()
@@ -227,7 +227,7 @@ def test_a_study_that_was_renamed_keeps_its_steps(tmp_path):
     assert set(rows["study"]) == set(steps["study"]) == {"after"}
 
 
-def test_settings_of_a_kept_sweep_are_those_of_its_runs(tmp_path):
+def test_settings_of_an_exported_sweep_are_those_of_its_runs(tmp_path):
     folder = write_sweep(tmp_path / "s", lrs=(0.000316227766017, 1 / 3), clips=(1 / 3, math.inf))
     build.export([folder], tmp_path / "kept")
     both = results.read(folder, tmp_path / "kept")

@@ -1,4 +1,4 @@
-"""A folder has one holder at a time, and a dead one never blocks."""
+"""A folder has one holder at a time, and a dead process does not hold it."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ with locks.hold(Path(sys.argv[1])) as held:
 """
 
 
-def test_a_held_folder_is_not_held_twice_and_a_dead_holder_lets_go(tmp_path):
+def test_a_held_folder_is_not_held_twice_and_a_dead_process_releases_it(tmp_path):
     other = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
@@ -33,7 +33,7 @@ def test_a_held_folder_is_not_held_twice_and_a_dead_holder_lets_go(tmp_path):
         assert held
 
 
-def test_a_folder_can_be_held_again_after_it_was_let_go(tmp_path):
+def test_a_folder_can_be_held_again_after_its_release(tmp_path):
     for _ in range(2):
         with locks.hold(tmp_path / "new") as held:
             assert held

@@ -45,5 +45,5 @@ def test_the_state_of_a_folder(tmp_path):
     assert "delete it to train this run again" in read_state(tmp_path).message
 
 
-def test_a_run_of_another_process_is_told_in_words():
+def test_a_run_of_another_process_is_reported():
     assert str(RunState("held")) == "held by another process"

@@ -1,4 +1,4 @@
-"""Growing tables: nothing lost, nothing doubled, nothing half written."""
+"""Growing tables: no row is lost, repeated or half written."""
 
 import pandas as pd
 import pytest

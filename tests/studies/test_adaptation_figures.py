@@ -1,4 +1,4 @@
-"""Figures of adaptation show every query, who left, and intervals beside what needs no adapting."""
+"""Figures of adaptation show every query, early stops, intervals and baselines."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
     return study.measures(given), study.passes(given)
 
 
-def test_every_query_is_a_line_and_those_that_left_end_in_a_cross(tables):
+def test_every_query_is_a_line_and_early_stops_end_in_a_cross(tables):
     drawn = norm_figures.adaptation_norms(*tables)
     upper, lower = drawn.axes[2:4]  # batch 64
     assert upper.get_title(loc="left") == "batch 64"
@@ -31,7 +31,7 @@ def test_every_query_is_a_line_and_those_that_left_end_in_a_cross(tables):
     assert lower.lines[0].get_ydata().tolist() == [12] * 5 + [8] * 7
 
 
-def test_courses_keep_a_run_that_stopped_as_it_was(tables):
+def test_curves_continue_a_stopped_run_at_its_last_value(tables):
     axes = accuracy_figures.accuracy_over_passes(*tables).axes[0]
     course = next(line for line in axes.lines if line.get_label() == "64")
     own = tables[1][tables[1]["arm"] == "64"]
@@ -45,7 +45,7 @@ def test_courses_keep_a_run_that_stopped_as_it_was(tables):
     ]  # fmt: skip
 
 
-def test_accuracies_stand_beside_what_needs_no_adapting(tables):
+def test_accuracies_are_drawn_with_baselines(tables):
     left, right = accuracy_figures.accuracy_by_batch(*tables).axes
     assert [text.get_text() for text in left.get_xticklabels()] == ["16", "64", "16\nto 64"]
     points = left.containers[0].lines[0].get_ydata()
@@ -58,7 +58,7 @@ def test_accuracies_stand_beside_what_needs_no_adapting(tables):
     assert right.get_ylabel() == "accuracy gained over the source (points)"
 
 
-def test_no_interval_goes_beyond_what_an_accuracy_can_be():
+def test_no_interval_exceeds_the_range_of_an_accuracy():
     given = made_up(seeds=3, folds=1, gain=lambda run: 0.1 * run["seed"])
     left, _ = accuracy_figures.accuracy_by_batch(study.measures(given), study.passes(given)).axes
     ends = np.concatenate([bar.lines[2][0].get_segments() for bar in left.containers])[:, :, 1]

@@ -1,4 +1,4 @@
-"""The published statements on adaptation hold, fail, or stay open where runs are made so."""
+"""The published statements on adaptation hold, fail or stay open as the runs are planted."""
 
 import math
 
@@ -84,7 +84,7 @@ def test_skipped_updates_have_no_norm():
     assert study.passes(given)["pass_grad_norm"].iloc[1] == pytest.approx(kept.mean())
 
 
-def test_each_statement_is_judged_by_itself():
+def test_each_statement_is_judged_separately():
     good = made_up(
         gain=lambda run: 0.01 * math.log2(run["batch"]),
         slope=lambda run: 1.0 if run["batch"] == 32 else -1.0,
@@ -106,7 +106,7 @@ def test_each_statement_is_judged_by_itself():
     assert {judged[s] for s in judged if s not in later} == {"fails"}
 
 
-def test_runs_that_differ_by_noise_tell_nothing():
+def test_runs_that_differ_by_noise_decide_nothing():
     rng = np.random.default_rng(2)
     noise = made_up(
         spread=lambda run: 0.1 * math.exp(0.3 * rng.standard_normal()),
@@ -128,7 +128,7 @@ def test_both_batches_must_turn_for_the_trend_to_be_reversed():
 
 
 def test_the_same_after_as_many_updates_need_not_hold():
-    """Each update moves as much: what small batches win by is their number of updates."""
+    """All updates move equally far: small batches gain only from their number of updates."""
     given = made_up(entropy=lambda run: 1 - 0.5 * 16 / run["batch"])
     judged = words(given)
     assert judged["Larger batches end at a lower entropy of the query"] == "fails"
@@ -140,7 +140,7 @@ def test_the_same_after_as_many_updates_need_not_hold():
     assert table["equal_query_entropy"].to_numpy() == pytest.approx(1 - 0.5 / 4)
 
 
-def test_too_few_seeds_tell_nothing():
+def test_too_few_seeds_decide_nothing():
     given = made_up(seeds=2, gain=lambda run: 0.05, slope=lambda run: 1.0 * (run["batch"] == 32),
                      seconds=lambda run: 1 / run["batch"])  # fmt: skip
     assert set(words(given).values()) == {"cannot tell"}
@@ -160,7 +160,7 @@ def test_an_adaptation_that_changes_nothing_is_no_gain():
     assert line.count("cannot tell") == 3
 
 
-def test_a_gain_and_a_harm_are_called_so():
+def test_a_gain_and_a_harm_are_reported():
     given = made_up(gain=lambda run: {16: 0.03, 32: -0.03, 64: 0.0}[run["batch"]])
     (line,) = said(given, "accuracy on the query, after less before")
     calls = [part.rpartition("; ")[2].rstrip(")") for part in line.split("); ")]
@@ -169,7 +169,7 @@ def test_a_gain_and_a_harm_are_called_so():
     assert [part.rpartition("; ")[2].rstrip(")") for part in line.split("); ")] == ["more", "more"]
 
 
-def test_without_a_gain_one_is_called_in_few_draws():
+def test_without_a_gain_one_is_reported_in_few_draws():
     """Seven arms of noise around the source, corrected for each other."""
     rng = np.random.default_rng(1)
     given = made_up(seeds=5, folds=2, batches=(8, 16, 32, 64), passes=2)
@@ -192,7 +192,7 @@ def test_seeds_are_independent_unless_they_share_the_windows_of_a_fold():
     assert "over 5 folds, of one seed's population" in said(alone, "5 queries")[0]
 
 
-def test_what_statistics_give_is_told_from_what_adapting_adds():
+def test_the_gain_from_statistics_is_separated_from_that_of_adapting():
     given = made_up(seeds=6, batches=(16, 32), gain=lambda run: 0.03)
     (line,) = said(given, "accuracy on the query with statistics")
     given, beyond = line.split("; after adaptation, less these alone: ")
@@ -204,14 +204,14 @@ def test_what_statistics_give_is_told_from_what_adapting_adds():
     assert said(harmed, "accuracy on the query with statistics")[0].endswith("; less)")
 
 
-def test_without_batch_normalisation_nothing_is_said_of_its_statistics():
+def test_without_batch_normalisation_no_sentence_is_about_its_statistics():
     given = made_up()
     bare = changed(given, statistics_query_accuracy=np.nan)
     assert said(given, "accuracy on the query with statistics")
     assert not said(bare, "accuracy on the query with statistics")
 
 
-def test_folds_that_share_windows_tell_nothing_by_themselves():
+def test_folds_that_share_windows_decide_nothing_alone():
     given = made_up(seeds=1, folds=5, gain=lambda run: 0.05)
     shared = changed(given, query_overlap=0.7)
     assert words(given)[HELPS] == "holds"
@@ -229,7 +229,7 @@ def test_sources_that_learned_nothing_are_named():
     assert "raise federation.rounds" in line
 
 
-def test_batches_that_grow_in_all_runs_are_told_as_such():
+def test_batches_that_grow_in_all_runs_are_reported_as_such():
     given = made_up(seeds=3, folds=1, batches=(16,))
     rows = given.rows.drop(columns=["data.growth"])
     assert set(adapted(rows.assign(growth=64.0))["arm"]) == {"16 to 64"}
@@ -245,7 +245,7 @@ def test_a_run_in_two_studies_counts_once():
 
 
 def test_a_measure_that_an_arm_lacks_is_left_out_of_its_table():
-    """As the spread over the updates of a pass where the whole query is one batch."""
+    """Such as the spread over the updates of a pass if the whole query is one batch."""
     table = study.measures(given := made_up(batches=(32, 64, WINDOWS)))
     assert table.loc[table["arm"] == str(WINDOWS), "norm_scatter"].isna().all()
     against = batch_against_batch(table, study.passes(given))
@@ -258,7 +258,7 @@ def test_a_measure_that_an_arm_lacks_is_left_out_of_its_table():
 
 
 def test_rates_of_runs_that_stop_early_are_over_passes_that_all_have():
-    """Entropy falls fast at first: a run that stops early is no faster for that."""
+    """Entropy falls fast at first, but a run that stops early is not faster."""
     given = made_up(
         seeds=3, folds=1, batches=(16, 32), passes=10,
         stop=lambda run: 2 if run["batch"] == 16 else None,
@@ -269,7 +269,7 @@ def test_rates_of_runs_that_stop_early_are_over_passes_that_all_have():
     assert rates.tolist() == pytest.approx([(1 - math.exp(-2)) / 2] * 6)
 
 
-def test_a_query_without_a_first_norm_is_left_out_and_said():
+def test_a_query_without_a_first_norm_is_left_out_and_reported():
     given = made_up(seeds=4, folds=1, batches=(16,))
     table, lines = study.measures(given), study.passes(given).copy()
     gone = (lines["seed"] == 1) & (lines["passes"] == 1)
@@ -283,7 +283,7 @@ def test_a_query_without_a_first_norm_is_left_out_and_said():
     assert "1 are 0" in line
 
 
-def test_what_replicates_share_is_said():
+def test_shared_parts_of_replicates_are_reported():
     table = study.measures(made_up(passes=2))
     divided = table.assign(query_overlap=0.7)
     assert "over 4 seeds, which divide the same records anew" in describe_clusters(divided)
@@ -297,8 +297,8 @@ def test_what_replicates_share_is_said():
     )
 
 
-def test_folds_of_a_seed_are_no_further_replicates():
-    """What a seed's source gains, all its folds gain: the interval is that of the seeds' means."""
+def test_folds_of_a_seed_are_not_further_replicates():
+    """All folds of a seed share the gain of its source, so the interval is over seeds' means."""
     given = made_up(seeds=4, folds=3, batches=(16,), gain=lambda run: 0.02 * run["seed"])
     table = study.measures(given)
     one = gains(table, "query")["16"]
@@ -336,8 +336,8 @@ def test_the_trend_of_lone_folds_is_that_of_the_trends_module():
     assert (row["verdict"], bool(row["conflict"])) == (found.verdict, found.conflict)
 
 
-def test_a_conflict_is_warned_of():
-    """The highest folds leave: the mean of those there falls, and no fold does."""
+def test_a_conflict_gives_a_warning():
+    """The highest folds stop: the mean of the remaining folds falls, but no fold does."""
     given = made_up(
         batches=(64,), slope=lambda run: 0.3, level=lambda run: 3.0 if run["fold"] == 0 else 1.0,
         stop=lambda run: 3 if run["fold"] == 0 else None, spread=lambda run: 0.02,
@@ -352,13 +352,13 @@ def test_a_conflict_is_warned_of():
     assert not said(made_up(batches=(64,), slope=lambda run: 0.3), "Warning")
 
 
-def test_the_angle_between_the_terms_is_told_with_its_interval():
+def test_the_angle_between_the_terms_is_reported_with_its_interval():
     (line,) = said(made_up(), "cosine between the gradients of entropy and diversity")
     assert "batch 16 -0.20 (-0.2" in line
     assert line.count(" to ") == 3
 
 
-def test_early_stops_are_told_with_cause_and_time():
+def test_early_stops_are_reported_with_cause_and_time():
     def stop(run: dict) -> int | None:
         return 3 + run["seed"] if run["batch"] == 16 and run["fold"] else None
 
@@ -371,12 +371,12 @@ def test_early_stops_are_told_with_cause_and_time():
     assert not said(made_up(), "0 of")
 
 
-def test_the_oracle_is_called_one():
+def test_the_oracle_is_labelled_as_one():
     (line,) = said(made_up(gain=lambda run: -0.05), "an oracle")
     assert line.endswith("that choice takes labels, so it is no result")
 
 
-def test_the_studys_tables_stand_beside_their_honest_counterparts():
+def test_the_studys_tables_come_with_paired_counterparts():
     given = made_up(
         growth=64, passes=30, slope=lambda run: 0.3, spread=lambda run: 0.02,
         level=lambda run: 3.0 if run["fold"] == 0 else 1.0,
@@ -404,7 +404,7 @@ def test_the_studys_tables_stand_beside_their_honest_counterparts():
     assert {"query_accuracy", "equal_query_accuracy", "norm_jitter"} <= set(pairs["measure"])
 
 
-def test_single_evaluations_are_shown_to_say_little():
+def test_single_evaluations_have_wide_intervals():
     row = study.tables(made_up(gain=lambda run: 0.02))["adaptation_accuracy"].iloc[0]
     assert row["one_run_high"] - row["one_run_low"] > 0.1  # of 128 windows
     assert row["won"] - row["lost"] == pytest.approx(0.02 * 128, abs=0.5)
@@ -412,7 +412,7 @@ def test_single_evaluations_are_shown_to_say_little():
     assert row["p_holm"] < 0.05
 
 
-def test_learning_rates_are_settings_and_none_is_chosen_by_labels():
+def test_learning_rates_are_settings_and_labels_choose_none():
     low, high = made_up(passes=2), made_up(passes=2)
     rows = pd.concat(
         [
@@ -435,7 +435,7 @@ def test_diverged_runs_are_counted_and_left_out():
     assert len(study.measures(given)) == 35
 
 
-def test_a_sweep_without_adaptation_is_not_asked(tmp_path):
+def test_the_study_does_not_apply_to_a_sweep_without_adaptation(tmp_path):
     plain = SweepTables.of(write_sweep(tmp_path / "plain"))
     assert not study.applies(plain)
     assert study.applies(given := made_up(passes=2))
@@ -448,7 +448,7 @@ def test_arms_come_in_the_order_of_their_batches():
     assert reference(table) == "8"
 
 
-def test_kept_rows_say_the_same(tmp_path, monkeypatch):
+def test_exported_rows_give_the_same_sentences(tmp_path, monkeypatch):
     given = made_up(seeds=3, folds=2, batches=(16, 32), growth=64, gain=lambda run: 0.02)
     monkeypatch.setattr(SweepTables, "of", classmethod(lambda *folders: given))
     build.export([], tmp_path / "kept")

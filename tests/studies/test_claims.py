@@ -36,11 +36,11 @@ def test_the_interval_decides(low, high, word):
     assert verdict.would_tell == ("more seeds" if word == "cannot tell" else "")
 
 
-def test_a_region_without_end_is_reached_by_an_interval_with_one():
+def test_an_unbounded_region_can_contain_a_bounded_interval():
     assert claim(0.1, 5.0, region=(0.0, math.inf)).judge(ROWS).word == "holds"
 
 
-def test_what_cannot_be_estimated_says_why():
+def test_an_estimate_that_is_not_possible_has_a_reason():
     missing = Claim("It grows", (0.0, 1.0), lambda rows: Estimate.missing("no seeds", "three"))
     verdict = missing.judge(ROWS)
     assert (verdict.word, verdict.numbers, verdict.would_tell) == (

@@ -1,4 +1,4 @@
-"""What clipping does is told by the update that was measured, not by clip over norm."""
+"""The effect of clipping is read from the measured update, not from clip / norm."""
 
 import re
 from pathlib import Path
@@ -37,27 +37,27 @@ def test_clipping_is_a_learning_rate_under_sgd_and_nothing_under_adamw():
     assert words("clip_sgd_adam")["optimizer=adamw", "Clipping"] == "fails"
 
 
-def test_effects_are_told_apart_by_optimizer():
+def test_effects_are_separate_for_each_optimizer():
     said = told("clip_sgd_adam")
     assert len(re.findall(r"Loss at clip \S+ minus that at inf \(optimizer=adamw\)", said)) == 5
     assert said.count("differs") == 4  # all of SGD
     assert "differs" not in "\n".join(line for line in said.splitlines() if "adamw" in line)
 
 
-def test_one_seed_tells_no_effect():
+def test_one_seed_gives_no_effect():
     said = told("phase_3b")
     assert "Loss at clip 0.01, 0.1, 1, 10 minus that at inf: cannot tell; one seed" in said
     assert set(words("phase_3b").values()) == {"cannot tell"}
 
 
-def test_effects_that_three_comparisons_would_show_by_chance_are_no_finding():
+def test_effects_that_three_comparisons_would_show_by_chance_are_not_reported():
     said = told("joint")
     assert said.count("cannot tell") == 3
     assert words("joint")["", "A"] == "cannot tell"
 
 
 @pytest.mark.parametrize(("name", "asked"), [("joint", True), ("phase_3a", False)])
-def test_a_sweep_of_one_clip_is_not_asked(name, asked):
+def test_the_study_does_not_apply_to_a_sweep_of_one_clip(name, asked):
     assert clipping.applies(SweepTables(results.read(KEPT / f"{name}.csv"))) is asked
 
 
@@ -86,7 +86,7 @@ def test_a_ceiling_of_one_is_best_only_if_no_other_may_be_better(losses, word):
 
 
 @pytest.mark.filterwarnings("ignore:.*has missing columns")
-def test_what_a_published_table_did_not_measure_is_said_and_never_nan():
+def test_missing_measures_of_a_published_table_are_reported_and_never_nan():
     rows = results.read(KEPT / "published" / "phase_3b.csv")
     said = "\n".join(clipping.sentences(SweepTables(rows)))
     assert "nan" not in said
@@ -104,7 +104,7 @@ def test_an_update_that_goes_faster_than_the_clip_is_not_called_a_learning_rate(
     assert clipping.CLAIMS[1].weigh(steep).word == "fails"
 
 
-def test_what_is_lost_or_confounded_is_said_beside_the_effect(tmp_path):
+def test_lost_pairs_and_confounded_settings_are_reported_with_the_effect(tmp_path):
     rows = results.read(write_sweep(tmp_path / "s", clips=(0.5, 1.0), seeds=(0, 1, 2)))
     rows.loc[(rows["clip"] == 0.5) & (rows["seed"] == 0), ["status", "val_loss"]] = "diverged", None
     said = "\n".join(clipping.sentences(SweepTables(rows)))

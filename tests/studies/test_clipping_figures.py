@@ -11,7 +11,7 @@ from scaling.studies.clipping_figures import loss_against_clip, update_against_c
 DRAWN = [loss_against_clip, update_against_clip]
 
 
-def test_losses_stand_over_their_clip_and_none_on_the_right(tmp_path):
+def test_losses_are_drawn_over_their_clip_with_no_clipping_on_the_right(tmp_path):
     rows = results.read(write_sweep(tmp_path / "s", clips=(0.5, 1.0, math.inf), seeds=(0, 1)))
     rows.loc[(rows["clip"] == 1.0) & (rows["batch"] == 8), "val_loss"] += 1
     (axes,) = loss_against_clip(rows).axes

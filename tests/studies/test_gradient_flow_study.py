@@ -1,4 +1,4 @@
-"""The published notes on layers, each statement judged by what runs measured."""
+"""Each statement of the published notes on layers is tested on measured runs."""
 
 import itertools
 
@@ -21,8 +21,8 @@ def made_up(
     """Runs of a net whose first layer's gradient has this RMS, decay and scatter.
 
     A setting is a list of values; `first`, `decay`, `scatter` are numbers or functions of a run,
-    `peak` how much the test accuracy of the middle is above the last, `ended` functions of a run
-    for what its row has at the end.
+    `peak` is the test accuracy in the middle minus that at the end, `ended` are functions of a run
+    for the values at the end of its row.
     """
     rng = np.random.default_rng(0)
     rows, layers, epochs, steps = [], [], [], []
@@ -62,7 +62,7 @@ def made_up(
             steps += [run | {"step": 10 * epoch + i, "train_loss": 1.0} for i in range(10)]
     found = SweepTables(pd.DataFrame(rows))
     for name, lines in {"layer_epochs": layers, "epochs": epochs, "steps": steps}.items():
-        vars(found)[name] = pd.DataFrame(lines)  # what it would read from folders
+        vars(found)[name] = pd.DataFrame(lines)  # read from folders otherwise
     return found
 
 
@@ -83,7 +83,7 @@ def test_measures_are_those_of_the_tables():
     assert row["gap"] == pytest.approx(0.03)
 
 
-def test_each_note_is_judged_by_itself():
+def test_each_note_is_judged_separately():
     smaller = "The first weight matrix has a smaller gradient norm than the classifier"
     widely = "Mini-batch norms of an epoch scatter by more than 30 % of their mean"
     judged = words(made_up(first=0.2))
@@ -110,7 +110,7 @@ def test_depths_are_compared_over_paired_seeds():
 
 
 FIRST, SCATTER, DECAY = "first", "scatter", "decay"
-PLANTED = [  # claim, key, value that is compared and with what, what is planted, how it must be
+PLANTED = [  # claim, key, compared values, planted measure, required direction
     ("Early gradients are smaller in the deepest", "model.depth", 8, 2, FIRST, "smaller"),
     ("They decay faster over the epochs", "model.depth", 8, 2, DECAY, "smaller"),
     ("They scatter more in the first epoch", "model.depth", 8, 2, SCATTER, "larger"),
@@ -183,7 +183,7 @@ def test_a_run_in_two_folders_is_one_seed():
     assert "over 4 seeds" in once[0]
 
 
-def test_kept_and_new_runs_are_judged_together():
+def test_exported_and_new_runs_are_judged_together():
     given = made_up(6)
     kept = study.measures(made_up(6))
     kept = kept[kept["seed"] < 3].assign(study="kept")
@@ -232,7 +232,7 @@ def test_optimizers_are_compared_at_one_rate_and_each_at_its_best():
 
 
 def test_seeds_that_compare_choose_no_rate():
-    """The last three seeds would choose lr 0.001 for SGD, and the first two decide for 0.1."""
+    """The last three seeds would choose lr 0.001 for SGD, but the first two choose 0.1."""
     given = at_rates({"sgd": {1e-3: 0.5, 1e-1: 0.6}, "adam": {1e-3: 0.97}})
     rows = given.rows
     rows.loc[(rows["seed"] > 1) & (rows["lr"] == 1e-3), "val_loss"] = 0.01
@@ -245,7 +245,7 @@ def test_a_rate_at_which_a_choosing_seed_diverged_is_not_chosen():
     assert list(optimizers.best_lrs(rows)["lr"]) == [1e-3, 1e-3]
 
 
-def test_runs_at_other_learning_rates_are_no_further_seeds():
+def test_runs_at_other_learning_rates_are_not_further_seeds():
     given = at_rates({"sgd": {1e-3: 0.5, 1e-2: 0.9, 1e-1: 0.6}})
     (said,) = [line for line in study.sentences(given) if "RMS" in line]
     assert "(lr=0.01, the best tried)" in said
@@ -253,7 +253,7 @@ def test_runs_at_other_learning_rates_are_no_further_seeds():
     assert "over 5 seeds" in verdict.numbers
 
 
-def test_a_collapse_is_told_with_its_epoch_and_the_last_note_fails():
+def test_a_collapse_is_reported_with_its_epoch_and_the_last_note_fails():
     lost = made_up(decay=lambda run: -2.0 if run["data.label_noise"] else 0.0,
                     **{"data.label_noise": [0.0, 0.4]})  # fmt: skip
     (said,) = [line for line in study.sentences(lost) if line.startswith("Collapse")]
@@ -265,11 +265,11 @@ def test_a_collapse_is_told_with_its_epoch_and_the_last_note_fails():
     assert not [line for line in study.sentences(kept) if line.startswith("Collapse")]
 
 
-def test_two_seeds_tell_nothing():
+def test_two_seeds_decide_nothing():
     assert set(words(made_up(2, **{"model.depth": [2, 8]})).values()) == {"cannot tell"}
 
 
-def test_a_sweep_without_layers_is_not_asked():
+def test_the_study_does_not_apply_to_a_sweep_without_layers():
     with_layers = made_up(1)
     assert study.applies(with_layers)
     assert not study.applies(SweepTables(with_layers.rows))

@@ -1,4 +1,4 @@
-"""What a sweep says of the law, in sentences that its rows support."""
+"""Sentences on the law that the rows of a sweep support."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ def words(rows: pd.DataFrame) -> dict[str, str]:
     return {verdict.sentence: verdict.word for _, verdict in laws.verdicts(SweepTables(rows))}
 
 
-def test_a_planted_law_is_told_with_its_interval_and_judged():
+def test_a_planted_law_is_reported_with_its_interval_and_judged():
     draw = planted.bowl(np.random.default_rng(0), "wide", noise=0.02)
     (sentence,) = laws.sentences(SweepTables(sweep(noise=0.02)))
     low, high = map(float, re.search(r"95 % interval (\S+) to ([\d.-]+)", sentence).groups())
@@ -53,7 +53,7 @@ def test_each_setting_has_its_own_law():
 
 
 @pytest.mark.parametrize(("name", "reason"), [("phase_2_5", "seeds: 1"), ("phase_3a", ": 2;")])
-def test_the_published_designs_cannot_tell_an_exponent(name, reason):
+def test_the_published_designs_give_no_exponent(name, reason):
     rows = results.read(KEPT / f"{name}.csv")
     (sentence,) = laws.sentences(SweepTables(rows))
     assert "cannot tell an exponent" in sentence
@@ -61,7 +61,7 @@ def test_the_published_designs_cannot_tell_an_exponent(name, reason):
     assert set(words(rows).values()) == {"cannot tell"}
 
 
-def test_joint_excludes_proportion_and_cannot_tell_the_rest():
+def test_joint_excludes_proportion_and_decides_nothing_else():
     rows = results.read(KEPT / "joint.csv")
     found = [(title, v.sentence, v.word) for title, v in laws.verdicts(SweepTables(rows))]
     assert len({title for title, _, _ in found}) == 4
@@ -69,19 +69,19 @@ def test_joint_excludes_proportion_and_cannot_tell_the_rest():
         assert word == ("fails" if "proportion" in sentence else "cannot tell")
 
 
-def test_a_sweep_of_one_lr_is_not_asked():
+def test_the_study_does_not_apply_to_a_sweep_of_one_lr():
     assert not laws.applies(SweepTables(results.read(KEPT / "phase_3b.csv")))
     assert laws.applies(SweepTables(results.read(KEPT / "phase_3a.csv")))
 
 
-def test_where_all_losses_are_flat_there_is_no_optimum_to_follow():
+def test_if_all_losses_are_flat_there_is_no_law():
     rows = results.read(KEPT / "phase_2.csv")
     (sentence,) = laws.sentences(SweepTables(rows))
     assert "no optimum to follow; over the whole grid losses differ by at most 0.0068" in sentence
     assert set(words(rows).values()) == {"cannot tell"}
 
 
-def test_what_a_plain_analysis_would_have_said_stands_beside():
+def test_the_result_of_a_plain_analysis_is_shown_beside():
     rows = published("phase_2_optimal_lr").assign(
         study="s", status="done", seed=0, clip=np.inf, model="m", data="d", optimizer="o",
         protocol="steps", duration=1,
@@ -92,7 +92,7 @@ def test_what_a_plain_analysis_would_have_said_stands_beside():
     assert "-0.36 +- 0.69, R^2 0.26" in sentence
 
 
-def test_seeds_that_move_the_optimum_are_said_to():
+def test_seeds_that_move_the_optimum_are_reported():
     moving = next(
         draw for draw in (planted.bowl(np.random.default_rng(n), "moving") for n in range(50))
         if draw.moves == "seed"
@@ -104,7 +104,7 @@ def test_seeds_that_move_the_optimum_are_said_to():
     assert "seeds move" not in "".join(laws.sentences(SweepTables(sweep(noise=0.02))))
 
 
-def test_laws_within_a_regime_stand_apart_from_the_law_across():
+def test_laws_within_a_regime_are_separate_from_the_law_across():
     rows = sweep(noise=0.02, study="s", run="r", clip_coefficient_cv=0.1, update_norm=1.0)
     rows["run"] = [f"r{i}" for i in range(len(rows))]
     same = rows.assign(clip_percent=50.0)
@@ -125,6 +125,6 @@ def test_tables_give_each_optimum_beside_what_plain_analyses_call_best():
     assert tables["laws"]["identified"].all()
 
 
-def test_why_laws_are_not_compared_is_said():
+def test_the_reason_why_laws_are_not_compared_is_reported():
     said = "\n".join(laws.sentences(SweepTables(results.read(KEPT / "joint.csv"))))
     assert said.count("laws are not compared (3 batch sizes; AICc of two parameters needs 5)") == 4

@@ -1,4 +1,4 @@
-"""The figure of the law shows its optima, what is censored, and the law itself."""
+"""The figure of the law shows the optima, censored ones, and the law."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from scaling.analysis import powerlaws
 from scaling.studies.laws_figures import optimal_lr
 
 
-def test_a_censored_optimum_is_a_triangle_that_points_to_where_it_may_be(tmp_path):
+def test_a_censored_optimum_is_a_triangle_that_points_beyond_the_grid(tmp_path):
     cut = results.read(write_sweep(tmp_path / "cut", lrs=(1e-6, 1e-5, 1e-4), seeds=(0, 1, 2)))
     (axes,) = optimal_lr(cut).axes
     assert [line.get_marker() for line in axes.lines if len(line.get_xdata()) == 1] == ["^", "^"]
@@ -20,7 +20,7 @@ def test_a_censored_optimum_is_a_triangle_that_points_to_where_it_may_be(tmp_pat
     assert [line.get_marker() for line in axes.lines if len(line.get_xdata()) == 1] == ["o", "o"]
 
 
-def test_the_line_of_a_law_is_the_law_even_where_minima_were_found_one_by_one():
+def test_the_line_of_a_law_is_the_law_even_if_minima_were_found_separately():
     kept = Path(__file__).parents[2] / "notebooks" / "data" / "fixed_examples.csv"
     rows = results.read(kept)
     law = powerlaws.learning_rate_law(rows)

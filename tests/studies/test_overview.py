@@ -1,4 +1,4 @@
-"""Charts are drawn of what varies and was measured."""
+"""Charts show whatever varies and was measured."""
 
 from collections.abc import Callable, Iterable
 
@@ -31,19 +31,19 @@ def test_a_sweep_of_rates_is_drawn_over_rates_and_one_of_clips_over_clips(tmp_pa
     assert set(clipping.figures(clips)) == {"loss_against_clip", "update_against_clip"}
 
 
-def test_what_no_run_measured_is_not_drawn(rows):
+def test_measures_that_no_run_has_are_not_drawn(rows):
     assert set(overview.figures(SweepTables(rows))) == {
         "loss_against_lr", "loss_heatmap", "clip_frequency"
     }  # fmt: skip
 
 
-def test_accuracies_are_drawn_over_noise_where_labels_were_made_wrong(rows):
+def test_accuracies_are_drawn_over_label_noise(rows):
     noisy = SweepTables(rows.assign(**{"data.label_noise": 0.4}))
     assert "accuracy_over_noise" in overview.figures(noisy)
     assert "accuracy_over_noise" not in overview.figures(SweepTables(rows))
 
 
-def test_longer_tables_are_drawn_where_they_are_at_hand(rows):
+def test_longer_tables_are_drawn_if_they_are_available(rows):
     sweep = SweepTables(rows)
     vars(sweep).update(
         steps=pd.DataFrame({"run": ["r"]}), layer_epochs=pd.DataFrame({"run": ["r"]})

@@ -1,4 +1,4 @@
-"""Runs of one algorithm are named wherever they are, and so is how far they lie apart."""
+"""Runs of one algorithm are listed, with the differences between them."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from scaling.studies.sweep_tables import SweepTables
 KEPT = Path(__file__).parents[2] / "notebooks" / "data"
 
 
-def test_a_clip_that_never_bites_is_none_to_the_last_digit():
+def test_a_clip_that_is_never_reached_equals_no_clipping_to_the_last_digit():
     sweep = SweepTables(results.read(KEPT / "phase_3b.csv"))
     assert list(replicates.sentences(sweep)) == [
         "Replicates: 2 groups of runs that are one algorithm agree to the last digit"
@@ -39,14 +39,14 @@ def test_the_published_pairs_are_found():
         )
     said = "\n".join(replicates.sentences(SweepTables(rows)))
     assert "3.6625 and 3.6934, 0.0309 apart" in said
-    assert "0.282 nats apart" in said  # more than none less clip 1, which is 0.034
+    assert "0.282 nats apart" in said  # more than no clipping minus clip 1, which is 0.034
 
 
-def test_a_sweep_without_replicates_is_not_asked():
+def test_the_study_does_not_apply_to_a_sweep_without_replicates():
     assert not replicates.applies(SweepTables(results.read(KEPT / "phase_2.csv")))
 
 
-def test_runs_that_look_alike_and_are_not_are_said_to_be_left_out():
+def test_runs_that_only_look_like_replicates_are_left_out_and_reported():
     rows = results.read(KEPT / "quickstart.csv")
     other = rows.assign(study="again", digest="other " + rows["digest"])
     sweep = SweepTables(pd.concat([rows, other], ignore_index=True))

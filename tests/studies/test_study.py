@@ -1,4 +1,4 @@
-"""Studies are found in their folder: one more file is one more study; half of one is refused."""
+"""Studies are found in their folder: a new file is a new study; an incomplete one is refused."""
 
 import re
 import sys
@@ -63,13 +63,13 @@ def test_the_page_on_studies_adds_one_with_one_file(folder, tmp_path):
     assert {"step_times.csv", "step_time.png", "step_time.svg"} <= {path.name for path in files}
 
 
-def test_half_a_study_is_refused_with_what_it_lacks(folder):
+def test_an_incomplete_study_is_refused_with_its_missing_members(folder):
     (folder / "half.py").write_text("def applies(sweep): ...\ndef tables(sweep): ...\n")
     with pytest.raises(TypeError, match="half has no ORDER, sentences, verdicts, figures, which a"):
         all_studies()
 
 
-def test_a_module_that_asks_nothing_is_no_study(folder):
+def test_a_module_without_applies_is_not_a_study(folder):
     (folder / "shared.py").write_text("LEVELS = 3\n")
     assert "shared" not in names()
 

@@ -1,4 +1,4 @@
-"""What a wrong lr costs and what a larger batch saves, in sentences that the rows support."""
+"""Sentences on the cost of a wrong lr and the gain from a larger batch."""
 
 import math
 import re
@@ -41,7 +41,7 @@ def numbers(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"[-+]?\d+\.?\d*(?:e-?\d+)?", text)]
 
 
-def test_costs_are_told_at_each_batch_with_their_intervals():
+def test_costs_are_reported_at_each_batch_with_their_intervals():
     (said,) = tuning.sentences(SweepTables(sweep(trend=0.1)))
     costs = re.findall(r"([\d.]+) \(([\d.]+) to ([\d.]+)\) at (\d+)", said)
     assert [int(batch) for *_, batch in costs] == [8, 16, 32, 64]
@@ -63,7 +63,7 @@ def test_whether_a_wrong_lr_costs_more_at_larger_batch_sizes_is_judged(trend, wo
     assert ("cannot tell" in said) is (word == "cannot tell")
 
 
-def test_the_interval_of_the_trend_holds_what_was_planted_at_its_rate():
+def test_the_interval_of_the_trend_covers_the_planted_one_at_its_rate():
     true = 0.1 * CHORD
     found = [tuning.trend(sweep(draw, trend=0.1)) for draw in range(300)]
     assert within(sum(one.low <= true <= one.high for one in found), 300, 0.95)
@@ -77,7 +77,7 @@ def test_each_setting_has_its_own_sentence():
     assert len(list(tuning.verdicts(SweepTables(rows)))) == 2
 
 
-def test_a_best_lr_at_the_edge_is_no_best_lr():
+def test_a_best_lr_at_the_edge_is_not_used():
     rows = sweep(trend=0.1)
     (said,) = tuning.sentences(SweepTables(rows[(rows["batch"] > 8) | (rows["lr"] < 2e-2)]))
     assert "not known at batch 8: the best lr is the highest tried" in said
@@ -87,7 +87,7 @@ def test_a_best_lr_at_the_edge_is_no_best_lr():
     assert none.endswith("not known at batch 8, 16, 32, 64: the best lr is the highest tried")
 
 
-def test_losses_above_the_uniform_one_are_said_to_count_as_that():
+def test_losses_above_the_uniform_one_are_reported_to_count_as_that():
     rows = sweep(trend=0.0)
     rows.loc[(rows["batch"] == 32) & (rows["lr"] > 2e-2), ["status", "val_loss"]] = "diverged", None
     (said,) = tuning.sentences(SweepTables(rows))
@@ -106,14 +106,14 @@ def test_fewer_than_three_seeds_have_no_interval():
     assert (verdict.word, verdict.would_tell) == ("cannot tell", "three seeds of every cell")
 
 
-def test_a_cost_that_may_be_nothing_is_said_to_be_that():
+def test_a_cost_that_may_be_zero_is_reported_as_such():
     rows = sweep(3, trend=0.0, noise=0.01)
     rows.loc[rows["batch"] == 16, "val_loss"] += np.random.default_rng(0).normal(size=20)
     (said,) = tuning.sentences(SweepTables(rows))
     assert "may cost nothing at batch 16" in said
 
 
-def test_sweeps_of_fewer_than_three_lr_are_not_asked():
+def test_the_study_does_not_apply_to_fewer_than_three_lr():
     rows = sweep(trend=0.1)
     assert tuning.applies(SweepTables(rows))
     assert not tuning.applies(SweepTables(rows[rows["lr"].between(5e-3, 4e-2)]))
@@ -136,7 +136,7 @@ def test_sweeps_of_fewer_than_three_lr_are_not_asked():
         ("fixed_examples", "at equal examples"),
     ],
 )
-def test_the_example_rows_are_told_with_what_they_lack(name, said):
+def test_the_example_rows_are_reported_with_their_gaps(name, said):
     sentences = list(tuning.sentences(SweepTables(results.read(KEPT / f"{name}.csv"))))
     assert len(sentences) == (4 if name == "joint" else 1)
     assert all(said in one for one in sentences)
@@ -147,7 +147,7 @@ def runs(jitter: float = 0.05, **settings) -> tuple[pd.DataFrame, pd.DataFrame]:
     return rows.assign(**FIXED), losses
 
 
-def test_the_trade_off_is_told_with_its_target_its_steps_and_its_critical_batch():
+def test_the_trade_off_is_reported_with_its_target_its_steps_and_its_critical_batch():
     (said,) = tuning.tradeoff_sentences(*runs())
     target = float(re.search(r"training loss of ([\d.]+),", said)[1])
     taken = math.log(2 / (target - 2))  # decay times, from a loss of 4 towards 2
@@ -163,7 +163,7 @@ def test_the_trade_off_is_told_with_its_target_its_steps_and_its_critical_batch(
     assert (steps, examples) == pytest.approx((saved, 16 * saved), rel=0.15)
 
 
-def test_the_critical_batch_is_held_by_its_interval_as_often_as_it_should():
+def test_the_interval_of_the_critical_batch_covers_at_its_rate():
     found = [next(tuning.tradeoff_sentences(*runs(draw=draw))) for draw in range(20)]
     ends = [numbers(one.split("loss,")[1])[1:3] for one in found if "critical batch of" in one]
     assert len(ends) >= 18
@@ -180,7 +180,7 @@ def test_each_setting_has_its_own_target():
     assert targets[1] == pytest.approx(targets[0] + 1, abs=1e-3)
 
 
-def test_what_leaves_no_critical_batch_is_told():
+def test_a_missing_critical_batch_has_a_reason():
     rows, losses = runs()
     (few,) = tuning.tradeoff_sentences(rows[rows["batch"] < 32], losses)
     assert few.endswith(

@@ -1,4 +1,4 @@
-"""Figures of a wrong lr's cost and of steps against batch show the numbers of their maths."""
+"""Figures of the cost of a wrong lr and of steps against batch show the computed numbers."""
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ def test_each_factor_has_a_line_through_its_costs(table):
     assert [text.get_text() for text in axes.get_xticklabels()] == ["8", "16"]
 
 
-def test_a_range_that_the_grid_cuts_is_drawn_open_and_said_to_be_that(table):
+def test_a_range_that_the_grid_cuts_is_drawn_open_and_labelled(table):
     (axes,) = tuning_figures.lr_sensitivity(table[table["lr"] < 5e-3]).axes
     symbols = [line for line in axes.lines if len(line.get_xdata()) == 1]
     assert {line.get_markerfacecolor() for line in symbols} == {"white"}
@@ -50,7 +50,7 @@ def test_a_range_that_the_grid_cuts_is_drawn_open_and_said_to_be_that(table):
     assert "open" not in inside.get_legend().get_title().get_text()
 
 
-def test_steps_stand_at_their_batch_with_the_hyperbola_that_was_fitted():
+def test_steps_are_drawn_at_their_batch_with_the_fitted_hyperbola():
     rows, losses = runs()
     found = critical_batch.tradeoff(steps_to_loss.arrivals(rows, losses).points)
     assert found.identified
@@ -75,7 +75,7 @@ def test_the_dashed_line_takes_as_many_examples_at_every_batch():
     assert np.ptp(x * y) == pytest.approx(0, abs=1e-6 * x[0] * y[0])
 
 
-def test_what_cannot_be_identified_is_said_in_the_panel_and_bounds_are_triangles():
+def test_unidentified_values_are_noted_in_the_panel_and_bounds_are_triangles():
     rows, losses = runs()
     (axes,) = tuning_figures.steps_and_examples(rows[rows["lr"] < 5e-2], losses).axes
     said = " ".join(text.get_text() for text in axes.texts).replace("\n", " ")

@@ -1,4 +1,4 @@
-"""Batch sizes set side by side on the same windows, with counts that are planted."""
+"""Batch sizes compared on the same windows, with planted counts."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ RUNS = [("16", 0, "r0"), ("16", 1, "r1"), ("32", 0, "r2"), ("32", 1, "r3")]
 
 
 def tables(right: dict[str, np.ndarray]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two queries of 100 windows under two batch sizes; `right` says which windows of a run are."""
+    """Two queries of 100 windows under two batch sizes; `right` gives the correct ones of a run."""
     block = pd.DataFrame(
         {"study": "s", "run": [run for *_, run in RUNS], "arm": [arm for arm, *_ in RUNS],
          "unit": [f"fold {fold}" for _, fold, _ in RUNS], "grows": False,
@@ -38,7 +38,7 @@ def test_windows_are_counted_query_by_query():
     assert line["differ"] == 1
 
 
-def test_runs_that_are_right_alike_do_not_differ():
+def test_runs_with_the_same_correct_windows_do_not_differ():
     same = dict.fromkeys(("r0", "r1", "r2", "r3"), first(70))
     (line,) = window_by_window(*tables(same), "32").to_dict("records")
     assert (line["won"], line["lost"], line["mcnemar_p_median"], line["differ"]) == (0, 0, 1, 0)

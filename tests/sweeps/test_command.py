@@ -1,4 +1,4 @@
-"""Commands as they are typed: what they train, what they say, and how they end."""
+"""Commands as typed: what they train, what they print, and how they end."""
 
 import json
 import logging
@@ -128,7 +128,7 @@ def test_each_protocol_takes_its_steps(command, duration, steps, examples):
     assert row.examples == (examples or 6 * 32)
 
 
-def test_a_run_that_diverges_is_a_row_and_no_error(command):
+def test_a_run_that_diverges_is_a_row_and_not_an_error(command):
     ended = command("-m", "lr=1e-3,1e30", "optimizer=sgd", "clip=inf", "steps=8")
     assert ended.code == 0
     assert rows().set_index("lr")["status"].to_dict() == {1e-3: "done", 1e30: "diverged"}
@@ -166,7 +166,7 @@ def test_a_cell_that_raises_becomes_a_failed_row_and_the_next_one_runs(command, 
     assert "Traceback" not in ended.out + ended.err
     assert table.loc[1, "run"] in ended.err
     assert "to try again: python -m scaling.train" in ended.err
-    assert len(results.steps(STUDY / table.loc[1, "run"])) == 1  # what there was is kept
+    assert len(results.steps(STUDY / table.loc[1, "run"])) == 1  # steps before the error
 
     breaking.clear()
     again = command("-m", "seed=0,1,2")
@@ -250,7 +250,7 @@ def test_a_row_that_becomes_corrupt_during_a_sweep_does_not_end_it(command, monk
                 (other / ROW_FILE).write_text("rubbish")
         return row
 
-    command("seed=1", "steps=3")  # a folder of another digest stays out of it
+    command("seed=1", "steps=3")  # a folder with another digest has no part in it
     monkeypatch.setattr(lifecycle, "run", spoil)
     (target,) = [cell["run"] for cell in _planned(command) if "seed=1" in cell["run"]]
     (STUDY / target).mkdir()
@@ -261,7 +261,7 @@ def test_a_row_that_becomes_corrupt_during_a_sweep_does_not_end_it(command, monk
 
 
 def _planned(command) -> list[dict]:
-    """What `seed=0,1,2` would train, from a command that fails before its first cell."""
+    """The cells of `seed=0,1,2`, from a command that fails before its first cell."""
     from scaling.sweeps.executors.pool import InProcess
 
     with pytest.MonkeyPatch.context() as patch:
@@ -270,7 +270,7 @@ def _planned(command) -> list[dict]:
     return plans.read(STUDY)[-1]["cells"]
 
 
-def test_a_corrupt_row_is_named_left_untouched_and_keeps_its_cell_from_training(command):
+def test_a_corrupt_row_is_reported_and_kept_and_its_cell_is_not_trained(command):
     command("-m", "seed=0,1")
     file = STUDY / rows()["run"][0] / ROW_FILE
     file.write_text(file.read_text()[:100])
@@ -280,13 +280,13 @@ def test_a_corrupt_row_is_named_left_untouched_and_keeps_its_cell_from_training(
     assert f"{file} cannot be read" in ended.err
     assert "delete it to train this run again" in ended.err
     assert before.items() <= mtimes().items()
-    assert len(mtimes()) == 3  # the new cell was trained all the same
+    assert len(mtimes()) == 3  # the new cell was still trained
 
 
 class LetGo(logging.Filter):
     """Closes a lock's file as soon as a sweep says that it waits.
 
-    No handler, because Hydra takes away those that a logger has when it configures logging.
+    Not a handler, because Hydra removes those of a logger when it configures logging.
     """
 
     def __init__(self, file):
@@ -315,7 +315,7 @@ def test_a_sweep_waits_at_its_end_for_cells_that_others_hold(command):
     assert set(rows()["status"]) == {"done"}
 
 
-def test_a_corrupt_checkpoint_is_set_aside_and_the_cell_starts_anew(command):
+def test_a_corrupt_checkpoint_is_set_aside_and_the_cell_starts_again(command):
     command()
     folder = STUDY / rows()["run"][0]
     (folder / ROW_FILE).unlink()
@@ -338,7 +338,7 @@ def test_a_row_says_how_it_was_made(command):
     assert {"scaling", "python", "lightning", "host", "device", "threads", "data"} <= made.keys()
 
 
-def test_a_cell_held_by_another_process_is_passed_over(command):
+def test_a_cell_held_by_another_process_is_skipped(command):
     command()
     folder = STUDY / rows()["run"][0]
     (folder / ROW_FILE).unlink()
@@ -477,7 +477,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(command, fol
     assert "cannot write below" in ended.err
 
 
-def test_a_traceback_is_shown_when_it_is_asked_for(folder):
+def test_a_traceback_is_shown_on_request(folder):
     ended = run_process("batch=0", HYDRA_FULL_ERROR="1")
     assert "Traceback" in ended.stderr
     assert "batch=0 must be at least 1" in ended.stderr
@@ -490,7 +490,7 @@ def run_process(*arguments: str, **environment: str) -> subprocess.CompletedProc
     )  # fmt: skip
 
 
-def test_help_says_what_the_command_does_and_how_it_ends(folder):
+def test_help_says_what_the_command_does_and_its_exit_codes(folder):
     ended = run_process("--help")
     assert ended.returncode == 0
     for said in ("batch    examples per optimizer step", "Exit codes", "phase_2, phase_2_5"):
@@ -527,7 +527,7 @@ def test_plans_are_strict_json(command):
     assert set(json.loads(path.read_text())) == {"schema", "time", "command", "cells"}
 
 
-def test_cells_are_told_apart_by_whatever_is_swept(command):
+def test_cells_are_distinguished_by_whatever_is_swept(command):
     ended = command("-m", "optimizer=adamw,sgd", "model.layers=1,2")
     for optimizer in ("adamw", "sgd"):
         for layers in (1, 2):
@@ -544,20 +544,20 @@ def test_a_switch_cannot_be_swept(command, switch):
     assert "cannot be swept" in ended.err
 
 
-def test_an_experiment_with_a_grid_is_no_single_run(command, monkeypatch):
+def test_an_experiment_with_a_grid_is_not_a_single_run(command, monkeypatch):
     ended = command("experiment=quickstart", "hydra.mode=RUN", small=False)
     assert ended.code == 2
     assert "hydra.sweeper.params is a grid, but this is a single run" in ended.err
 
 
-def test_what_is_not_done_is_tried_again_without_the_resume_of_this_time(command, breaking):
+def test_the_command_for_unfinished_cells_leaves_out_the_resume_of_this_time(command, breaking):
     ended = command("-m", "seed=0,1", "resume=all")
     assert ended.code == 1
     (line,) = [line for line in ended.err.splitlines() if "to try again" in line]
     assert "resume" not in line
 
 
-def test_a_corrupt_row_is_not_to_be_tried_again(command):
+def test_the_command_for_unfinished_cells_leaves_out_corrupt_rows(command):
     command("-m", "seed=0,1")
     (STUDY / rows()["run"][0] / ROW_FILE).write_text("rubbish")
     ended = command("-m", "seed=0,1")

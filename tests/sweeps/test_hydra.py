@@ -1,4 +1,4 @@
-"""Hydra's own launchers train the cells too."""
+"""Hydra's own launchers train the cells, too."""
 
 import subprocess
 import sys
@@ -50,7 +50,7 @@ def test_joblib_trains_every_cell(folder):
     assert results.read("multirun")["status"].tolist() == ["done", "done"]
 
 
-def test_a_number_of_workers_means_nothing_to_hydras_launchers(command):
+def test_a_number_of_workers_is_refused_with_hydras_launchers(command):
     ended = command("-m", "seed=0,1", "workers=2", "hydra/launcher=basic")
     assert ended.code == 2
     assert "workers=2 has no effect with BasicLauncher" in ended.err

@@ -1,4 +1,4 @@
-"""A pool of processes: what each is given, and what its death leaves behind."""
+"""A pool of processes: what each one gets, and what happens when it dies."""
 
 import concurrent.futures
 import os
@@ -26,7 +26,7 @@ def started() -> list[Path]:
     return [path.parent for path in STUDY.glob("*/checkpoint.ckpt")]
 
 
-def test_a_killed_worker_fails_its_cell_and_no_other_and_the_cell_then_goes_on(folder):
+def test_a_killed_worker_fails_its_cell_and_no_other_and_the_cell_then_resumes(folder):
     process = sweep("workers=2", "seed=0,1,2", "steps=120")
     victim = wait_for(started)[0]
     os.kill(holder(victim), signal.SIGKILL)
@@ -46,7 +46,7 @@ def test_a_killed_worker_fails_its_cell_and_no_other_and_the_cell_then_goes_on(f
     assert steps["step"].tolist() == list(range(120))
 
 
-def test_workers_die_with_their_parent_and_a_dead_sweep_is_taken_up_again(folder):
+def test_workers_die_with_their_parent_and_a_dead_sweep_resumes(folder):
     process = sweep("workers=2", "seed=0,1", "steps=1500")
     folders = wait_for(lambda: len(started()) == 2 and started())
     pids = [holder(folder) for folder in folders]
@@ -70,12 +70,12 @@ def test_workers_die_with_their_parent_and_a_dead_sweep_is_taken_up_again(folder
     again.communicate(timeout=HANG)
     rows = results.read(STUDY)
     assert rows["status"].tolist() == ["interrupted"] * 2, rows["error"].tolist()
-    assert len(started()) == 2  # with their checkpoints, wherever the signal met them
+    assert len(started()) == 2  # with their checkpoints, at whatever step the signal came
 
 
-def test_each_process_has_a_device_of_its_own(tmp_path, monkeypatch):
+def test_each_process_has_its_own_device(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)  # the one that is known already
+    monkeypatch.setattr(tempfile, "tempdir", None)  # discard the cached folder
     code = (
         "import os, sys, time\n"
         "from scaling.sweeps.executors import pool\n"
@@ -138,7 +138,7 @@ def test_pools_that_always_die_fail_their_cells_and_end(folder, monkeypatch, com
 
 
 class Forgetful:
-    """A pool that broke before it looked at any cell, and never answers for them."""
+    """A pool that broke before it started any cell, and never returns results."""
 
     active = False
 

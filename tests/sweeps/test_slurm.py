@@ -1,4 +1,4 @@
-"""Jobs of a cluster, tried with the local executor of submitit."""
+"""Jobs of a cluster, tested with the local executor of submitit."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ STUDY = Path("multirun", "scratch")
 LOCAL = ("hydra/launcher=slurm", "hydra.launcher.cluster=local")
 
 
-def test_a_preempted_job_goes_on_from_its_checkpoint_and_ends_as_if_left_alone(folder):
+def test_a_preempted_job_continues_from_its_checkpoint_and_ends_as_if_uninterrupted(folder):
     process = sweep("seed=0,1", "steps=150", *LOCAL)
     victim = wait_for(lambda: list(STUDY.glob("*/checkpoint.ckpt")))[0].parent
     first = holder(victim)
@@ -41,7 +41,7 @@ def test_a_preempted_job_goes_on_from_its_checkpoint_and_ends_as_if_left_alone(f
     pd.testing.assert_frame_equal(*tables)
 
 
-def test_no_more_jobs_run_at_a_time_than_wanted_and_ctrl_c_ends_them_all(folder):
+def test_no_more_jobs_run_at_a_time_than_requested_and_ctrl_c_ends_them_all(folder):
     process = sweep("seed=0,1,2,3", "steps=100000", "workers=2", *LOCAL)
     wait_for(lambda: len(list(STUDY.glob("*/checkpoint.ckpt"))) == 2)
     held = [path.parent for path in STUDY.glob("*/.lock") if locks.is_held(path.parent)]
@@ -68,7 +68,7 @@ def test_a_killed_job_fails_its_cell_and_no_other(folder):
 
 @pytest.fixture
 def programs(tmp_path, monkeypatch):
-    """Stand-ins for the programs of Slurm; what they were called with."""
+    """Fakes of the programs of Slurm; gives the arguments of their calls."""
     log = tmp_path / "calls.txt"
     for program in ("srun", "sbatch", "scancel", "sacct"):
         says = "Submitted batch job 42" if program == "sbatch" else ""
@@ -79,7 +79,7 @@ def programs(tmp_path, monkeypatch):
 
 
 class Job(submitit.Job):
-    """A job that runs for ever."""
+    """A job that never ends."""
 
     def __init__(self, number):
         self._number = number
@@ -107,7 +107,7 @@ def test_a_cancelled_array_is_told_first_to_write_its_rows(programs, monkeypatch
 
 @pytest.fixture
 def cell_of_nothing(folder):
-    """As much of a cell as a job needs that never begins."""
+    """The parts of a cell that a job needs before it begins."""
     return Cell(
         config={"study": "scratch", "resume": "all"}, source="", overrides=(), choices={},
         fingerprint="", digest="", name="a",
@@ -188,7 +188,7 @@ def test_how_many_jobs_run_at_a_time(monkeypatch, wanted, cells, cluster, number
     assert slurm.Slurm(wanted, cells, cluster=cluster, settings={}).at_a_time == number
 
 
-def test_what_slurm_is_told(tmp_path, programs):
+def test_the_script_for_slurm_has_the_keys_of_the_launcher(tmp_path, programs):
     """The script that would be submitted."""
     settings = {
         "partition": "gpu", "timeout_min": 90, "cpus_per_task": 4, "gpus_per_node": 1,

@@ -1,4 +1,4 @@
-"""A sweep that is killed again and again ends with the table of one that was left alone.
+"""A sweep that is killed repeatedly ends with the table of one that was not.
 
 SCALING_KILLS says how often; `make survive` kills ten times.
 """
@@ -22,7 +22,7 @@ from scaling import results
 from scaling.storage import heartbeats, locks
 
 KILLS = int(os.environ.get("SCALING_KILLS", "3"))
-STEPS = 50 + 40 * KILLS  # long enough that the last kill still finds something to kill
+STEPS = 50 + 40 * KILLS  # long enough for a process to be running at the last kill
 GRID = (
     *("batch=8,16", "lr=1e-3,1e-2,1e-1", "seed=0,1", "save_every=0", "workers=2"),
     *("model.d_model=16", "model.layers=1", "model.heads=2", "data.context=16"),
@@ -54,7 +54,7 @@ def tables(study: str) -> tuple[pd.DataFrame, ...]:
 
 
 def mine() -> list[psutil.Process]:
-    """The processes that work in this test's folder, but for the test itself."""
+    """The processes that work in this test's folder, except the test itself."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -64,13 +64,13 @@ def mine() -> list[psutil.Process]:
 
 
 @pytest.mark.skipif(KILLS < 1, reason="SCALING_KILLS=0")
-def test_a_sweep_that_is_killed_at_random_ends_as_if_it_were_left_alone(folder):
+def test_a_sweep_that_is_killed_at_random_ends_as_if_uninterrupted(folder):
     log, more = Path("log.txt"), f"steps={STEPS}"
     seed = int(os.environ.get("SCALING_KILL_SEED", time.time_ns() % 10**6))
     chance = random.Random(seed)
     for number in range(KILLS):
         victim = VICTIMS[number % 3]
-        # a sweep that survives its worker would otherwise leave the next kills nothing to do
+        # or a sweep that survives its worker could finish before the next kills
         process = start("killed", log, more, *(["fail_fast=true"] if victim == "worker" else []))
         wait_for(lambda process=process: workers("killed") or process.poll() is not None)
         assert process.poll() is None, log.read_text()
