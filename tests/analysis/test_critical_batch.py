@@ -129,7 +129,7 @@ def test_steps_that_bend_otherwise_are_no_hyperbola():
 
 def test_points_that_differ_in_more_are_refused():
     points = planted()
-    with pytest.raises(ValueError, match="two runs of one batch, lr and seed"):
+    with pytest.raises(ValueError, match="two runs share batch, lr and seed"):
         tradeoff(pd.concat([points, points]))
     with pytest.raises(ValueError, match="clip has several values"):
         tradeoff(pd.concat([points.assign(clip=1.0), points.assign(clip=2.0)]))

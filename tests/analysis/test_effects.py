@@ -68,7 +68,7 @@ def test_an_effect_in_closed_form():
     assert one.p_holm == one.p
     assert one.smallest_detectable == pytest.approx(sd * detectable(3, 0.95))
     assert one.verdict == "cannot tell"
-    assert one.reason.startswith("-0.36 to 0.96 contains 0; 3 seeds find")
+    assert one.reason.startswith("-0.36 to 0.96 contains 0; 3 seeds detect")
 
 
 def test_equal_differences_differ_and_their_interval_is_a_point():

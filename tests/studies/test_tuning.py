@@ -198,7 +198,7 @@ def test_what_leaves_no_critical_batch_is_told():
     (none,) = tuning.tradeoff_sentences(rows[rows["batch"] < 16], losses)
     assert none.endswith("batch sizes that reach the target on all seeds: 1")
     (twice,) = tuning.tradeoff_sentences(pd.concat([rows, rows.assign(study="t")]), losses)
-    assert "cannot tell; two runs of one batch, lr and seed" in twice
+    assert "cannot tell; two runs share batch, lr and seed" in twice
 
 
 def test_rows_without_losses_have_no_trade_off():
