@@ -195,7 +195,7 @@ def test_seeds_average_the_cells_that_all_of_them_have():
     effect = effect_of(rows, "clip")
     assert (effect.contrasts[0].difference, effect.contrasts[0].pairs) == (33.0, 6)
     assert effect.contrasts[0].notes == (
-        "cells differ between seeds: only those common to all count, 6 of 10 pairs",
+        "cells differ between seeds: only common ones count, 6 of 10 pairs",
     )
 
 
@@ -203,7 +203,7 @@ def test_seeds_without_a_common_cell_average_their_own_and_that_is_said():
     rows = sweep(lambda cell: math.isinf(cell.clip) * float(cell.batch), seeds=[0, 1])
     effect = effect_of(rows[rows["batch"] == rows["seed"].map({0: 32, 1: 64})], "clip")
     assert (effect.contrasts[0].difference, effect.contrasts[0].pairs) == (48.0, 4)
-    assert "none is common to all" in effect.contrasts[0].notes[0]
+    assert "no cell is common to all" in effect.contrasts[0].notes[0]
 
 
 def test_runs_that_did_not_end_are_left_out_and_counted():

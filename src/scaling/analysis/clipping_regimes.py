@@ -180,8 +180,8 @@ def within(rows: pd.DataFrame, regimes: Iterable[Regime]) -> dict[str, pd.DataFr
     """
     names = {one.cell: one.regime for one in regimes}
     cells = _table(rows)["cell"]
-    if strange := set(cells) - set(names):
-        raise ValueError(f"no regime for {min(strange)}; give the clip_regimes of these rows")
+    if unclassified := set(cells) - set(names):
+        raise ValueError(f"no regime for {min(unclassified)}; give the clip_regimes of these rows")
     return {str(name): rows.loc[part.index] for name, part in cells.groupby(cells.map(names))}
 
 

@@ -155,7 +155,7 @@ def _contrast(
     if diverged := int((diverged_a | diverged_b).sum()):
         notes.append(f"{diverged} of {both.sum()} pairs diverged and have no difference")
     if (there != common).any():
-        counted = "only those common to all count" if common.any() else "none is common to all"
+        counted = "only common ones count" if common.any() else "no cell is common to all"
         notes.append(f"cells differ between seeds: {counted}, {used.sum()} of {there.sum()} pairs")
     counts = (len(means), int(used.sum()), int(diverged_a.sum()), int(diverged_b.sum()))
     one = Contrast(pairs.levels[a], pairs.levels[b], where, *counts, notes=tuple(notes))

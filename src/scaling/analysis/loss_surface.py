@@ -117,7 +117,7 @@ class Surface:
         return float(np.sqrt(self.residuals @ self.residuals / max(1, freedom)))
 
     def distances(self) -> Vector:
-        """How far each loss lies to the right of its optimum, z, in natural logs."""
+        """Distance of each loss to the right of its optimum, z, in natural logs."""
         return _distances(self.losses, self.law, self.theta)
 
     def bowl(self) -> Vector:

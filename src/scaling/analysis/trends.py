@@ -70,7 +70,7 @@ def fold_trend(table: pd.DataFrame, *, level: float = LEVEL) -> FoldTrend:
         table: columns `fold`, `step` and `gradient_norm`, one line per fold and measured step.
             Folds must be independent: if several seeds share a query set, give one seed at a time,
             or their mean.
-        level: of the interval, and 1 less the level of the verdict.
+        level: of the interval, and 1 minus the level of the verdict.
 
     Raises:
         ValueError: for a missing column, a norm that is not finite and positive, two norms of one
@@ -147,9 +147,9 @@ def _by_fold(table: pd.DataFrame) -> dict[Any, pd.Series]:
     fold, step, norm = (table[column] for column in COLUMNS)
     if fold.isna().any() or not np.isfinite(step.to_numpy(float)).all():
         raise ValueError("every line must have a fold and a finite step")
-    strange = ~np.isfinite(norm.to_numpy(float)) | (norm.to_numpy(float) <= 0)
-    if strange.any():
-        first = table[strange].iloc[0]
+    invalid = ~np.isfinite(norm.to_numpy(float)) | (norm.to_numpy(float) <= 0)
+    if invalid.any():
+        first = table[invalid].iloc[0]
         raise ValueError(
             f"gradient_norm={first['gradient_norm']} of fold {first['fold']} at step "
             f"{first['step']} must be finite and positive; leave out steps that were not measured"

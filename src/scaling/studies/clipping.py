@@ -58,9 +58,9 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
             contrasts += [{"setting": title, **asdict(contrast)} for contrast in effect.contrasts]
     lines = {"clip_regimes": cells, "clip_effects": contrasts}
     return {
-        name: pd.DataFrame(those).drop(columns=["where", "notes"], errors="ignore")
-        for name, those in lines.items()
-        if those
+        name: pd.DataFrame(table).drop(columns=["where", "notes"], errors="ignore")
+        for name, table in lines.items()
+        if table
     }
 
 

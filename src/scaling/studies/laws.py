@@ -58,16 +58,16 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
 def _sentence(block: pd.DataFrame, setting: str) -> str:
     """The law, the hypotheses inside its interval, other laws, and a plain fit."""
     law = powerlaws.learning_rate_law(block)
-    beside = naive_fit.words(block)
+    plain_fit = naive_fit.words(block)
     best = optima.optimum(block)
     if all(one.status == "flat" for one in best):
         depth = max(one.depth for one in best)
         return (
             f"LR_opt against batch{setting}: no optimum to fit; over the whole grid losses "
-            f"differ by at most {depth:.2g} nats at every batch size{beside}"
+            f"differ by at most {depth:.2g} nats at every batch size{plain_fit}"
         )
     if not law.identified:
-        return f"LR_opt against batch{setting}: cannot tell the exponent; {law.reason}{beside}"
+        return f"LR_opt against batch{setting}: cannot tell the exponent; {law.reason}{plain_fit}"
     inside = [name for name, value in HYPOTHESES.items() if law.contains(value)]
     rest = [name for name in HYPOTHESES if name not in inside]
     how = "" if law.method == "surface" else ", optima fitted separately"
@@ -92,7 +92,7 @@ def _sentence(block: pd.DataFrame, setting: str) -> str:
         )
     elif compared.reason:
         text += f"; laws are not compared ({compared.reason})"
-    return text + beside
+    return text + plain_fit
 
 
 def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
@@ -120,20 +120,20 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
         naive = {one.batch: asdict(one) for one in optima.naive_optima(block)}
         for one in optima.optimum(block):
             other = naive.get(one.batch, {})
-            beside = {key: other.get(key) for key in ("argmin", "three", "whole")}
-            lines["optima"].append({"setting": title, **asdict(one), **beside})
+            plain = {key: other.get(key) for key in ("argmin", "three", "whole")}
+            lines["optima"].append({"setting": title, **asdict(one), **plain})
         law = asdict(powerlaws.learning_rate_law(block))
         fit = naive_fit.line(naive_fit.best_tried(block))
         del law["optima"]
-        beside = {f"plain_{key}": value for key, value in asdict(fit).items()} if fit else {}
-        lines["laws"].append({"setting": title, **law, **beside})
+        plain = {f"plain_{key}": value for key, value in asdict(fit).items()} if fit else {}
+        lines["laws"].append({"setting": title, **law, **plain})
         for candidate in law_selection.candidates(block).fits:
             parameters = ", ".join(f"{key}={value:.4g}" for key, value in candidate.parameters)
             numbers = {key: getattr(candidate, key) for key in ("aicc", "behind", "left_out")}
             lines["candidates"].append(
                 {"setting": title, "law": candidate.name, "parameters": parameters, **numbers}
             )
-    return {name: pd.DataFrame(those) for name, those in lines.items() if those}
+    return {name: pd.DataFrame(table) for name, table in lines.items() if table}
 
 
 def figures(sweep: SweepTables) -> dict[str, Drawing]:

@@ -192,7 +192,7 @@ def _doubts(sensitivities: Sequence[Sensitivity], rows: pd.DataFrame) -> list[st
         }
         for why in (why for why, true in reasons.items() if true):
             batches[why].append(str(one.batch))
-    doubts = [why.format(", ".join(those)) for why, those in batches.items()]
+    doubts = [why.format(", ".join(sizes)) for why, sizes in batches.items()]
     few = sorted({one.seeds for one in sensitivities if _is_bracketed(one) and one.seeds < FEWEST})
     if few:
         doubts.append(f"seeds: {few[0]}, and an interval needs {FEWEST}")

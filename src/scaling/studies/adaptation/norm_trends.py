@@ -50,21 +50,21 @@ def sentences(table: pd.DataFrame) -> Iterator[str]:
     """The trend of each kind of norm, with a warning if the mean of survivors disagrees."""
     if table.empty:
         return
-    for kind, those in table.groupby("norm_of", sort=False):
+    for kind, trend in table.groupby("norm_of", sort=False):
         each = [
             f"batch {arm} {verdict} ({change:+.3g} %, {_reach(low, high)})"
             for arm, verdict, change, low, high in zip(
-                *(those[key] for key in ("arm", "verdict", "change", "low", "high")), strict=True
+                *(trend[key] for key in ("arm", "verdict", "change", "low", "high")), strict=True
             )
         ]
         yield f"Gradient norm of {kind} over the passes, slopes within queries: {'; '.join(each)}"
-        for row in those[those.reindex(columns=["late", "zeros"]).gt(0).any(axis=1)].itertuples():
+        for row in trend[trend.reindex(columns=["late", "zeros"]).gt(0).any(axis=1)].itertuples():
             yield (
                 f"Warning: at batch {row.arm}, norms of {kind}: {row.late:.0f} of {row.queries} "
                 "queries have no norm in the first pass and are left out of means (not of slopes); "
                 f"{row.zeros:.0f} norms are 0 and are left out of both"
             )
-        conflicts = those[those["conflict"] == 1] if "conflict" in those else those.iloc[:0]
+        conflicts = trend[trend["conflict"] == 1] if "conflict" in trend else trend.iloc[:0]
         for row in conflicts.itertuples():
             yield (
                 f"Warning: at batch {row.arm} the norm of {kind} depends on which queries stopped "
