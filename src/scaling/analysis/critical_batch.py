@@ -117,7 +117,7 @@ def _hyperbola(batches: Array, logs: Array) -> tuple[list[str], list[Interval]]:
     if estimates[-1].low < batches[0] / FAR:
         doubts.append("the critical batch may be 0: steps hardly fall with the batch")
     if not batches[0] <= estimates[-1].value <= batches[-1]:
-        doubts.append(f"the critical batch, {estimates[-1].value:.2g}, is outside those tried")
+        doubts.append(f"the critical batch, {estimates[-1].value:.2g}, is outside the sizes tried")
     residuals = least - steps_min[:, None]
     common = residuals.mean(axis=0)  # to all seeds: the misfit of the hyperbola, and chance
     freedom = len(x) - 2, (len(logs) - 1) * (len(x) - 2)

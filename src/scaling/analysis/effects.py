@@ -1,6 +1,6 @@
 """The effect of one setting on the loss: paired differences, with seeds as the replicates.
 
-Runs that differ only in the setting, not in the seed, saw the same batches, so the noise they share
+Runs that differ only in the setting share their seed and so their batches, and what they share
 cancels in their difference. Differences are averaged over cells within a seed, then compared over
 seeds, since the cells of one seed are not independent.
 """
@@ -39,7 +39,7 @@ class Contrast:
     p: float = math.nan
     p_holm: float = math.nan
     smallest_detectable: float = math.nan  # true effect found with 80 % power, at this spread
-    seeds_needed: float = math.nan  # for 80 % power, at the observed effect; inf if over 1000
+    seeds_needed: float = math.nan  # for 80 % power, if all is as observed; inf if over 1000
     verdict: Literal["differs", "cannot tell"] = "cannot tell"
     reason: str = ""  # why the verdict is `cannot tell`, and what would change it
     notes: tuple[str, ...] = ()  # pairs that diverged or are left out

@@ -78,7 +78,8 @@ def _sentence(block: pd.DataFrame, setting: str) -> str:
     text += f"; contains {', '.join(inside)}" if inside else ""
     text += f"; excludes {', '.join(rest)}" if rest else ""
     if law.seeds_agree < 0.05:
-        text += f"; optima differ between seeds (p {law.seeds_agree:.1g}), as the interval allows"
+        differ = f"optima differ between seeds (p {law.seeds_agree:.1g})"
+        text += f"; {differ}, which the interval includes"
     compared = law_selection.candidates(block)
     if len(compared.tied) > 1:
         text += f"; AICc cannot distinguish the {', '.join(compared.tied)} laws"
