@@ -64,7 +64,7 @@ def test_a_study_by_its_name():
     assert {"laws", "clipping", "adaptation", "gradient_flow"} <= {
         name for name in ("laws", "clipping", "adaptation", "gradient_flow") if scaling.study(name)
     }
-    with pytest.raises(ValueError, match="law is not a study; there are .*laws"):
+    with pytest.raises(ValueError, match="law is not a study; the studies are .*laws"):
         scaling.study("law")
 
 

@@ -1,4 +1,4 @@
-"""The public way to read runs: rows, and the longer tables of their steps, epochs and layers."""
+"""Public functions that read runs: rows, and the longer tables of steps, epochs and layers."""
 
 import contextlib
 import os
@@ -17,20 +17,20 @@ from scaling.storage.rows import ROW_FILE, read_row, run_folders
 
 
 def read(*folders: str | Path) -> pd.DataFrame:
-    """Gather the rows at any depth below `folders`, one line per run.
+    """Read the rows of all runs at any depth below `folders`, one line per run.
 
-    Columns: the fixed ones, whatever else was measured, and every config key that varies among the
-    rows, under its dotted name; `data.fingerprint`, of the data's content, stands for `data.path`.
-    Missing numbers are nan. A damaged row becomes a line of status `corrupt`, named in a warning.
-    Settings that agree in 12 significant digits are the same.
+    Columns: the fixed ones, all other measurements, and every config key that differs between
+    rows, under its dotted name. `data.fingerprint`, computed from the data, replaces `data.path`.
+    Missing numbers are nan. A damaged row becomes a line of status `corrupt`, with a warning.
+    Settings that agree to 12 significant digits are equal.
 
     Args:
-        folders: of runs or of studies; an exported sweep; or a table of rows, a .csv: one that
-            `scaling.report` wrote, or anybody's with columns `batch`, `lr` and `val_loss`.
+        folders: folders of runs or studies, exported sweeps, or .csv tables of rows: written by
+            `scaling.report`, or any table with columns `batch`, `lr` and `val_loss`.
 
     Raises:
         FileNotFoundError: if there is no row below a folder.
-        ValueError: for a file that is no such table.
+        ValueError: if a file is not such a table.
     """
     exported, runs = _places(folders)
     files = {os.path.abspath(path): path for path in exported.values()}
@@ -42,17 +42,17 @@ def read(*folders: str | Path) -> pd.DataFrame:
 
 
 def table(name: str, *folders: str | Path) -> pd.DataFrame:
-    """Gather a table that callbacks record, such as one of your own, from all runs below `folders`.
+    """Read a table that callbacks record, built-in or your own, from all runs below `folders`.
 
     Columns: `study`, `run`, then those of the table; empty if no run has it.
 
     Args:
-        name: of the table, which is that of its folder in a run's folder.
+        name: name of the table: that of its folder inside a run's folder.
         folders: as for `read`.
 
     Raises:
         FileNotFoundError: if there is no row below a folder.
-        ValueError: for a damaged table.
+        ValueError: if a table is damaged.
     """
     exported, places = _places(folders)
     parts = [part for folder in exported if len(part := exports.table(folder, name))]
@@ -69,106 +69,106 @@ def table(name: str, *folders: str | Path) -> pd.DataFrame:
 
 
 def table_names(*folders: str | Path) -> set[str]:
-    """Names of the longer tables of all runs below `folders`; exported sweeps may have fewer."""
+    """List the longer tables of all runs below `folders`; exported sweeps may have fewer."""
     exported, places = _places(folders)
     names = {file.stem for folder in exported for file in Path(folder).glob("*.parquet")}
     return names.union(*(tables.table_names(run) for run in _runs(places)))
 
 
 def steps(*folders: str | Path) -> pd.DataFrame:
-    """Gather a line per run and optimizer step; step i starts from the weights after i updates."""
+    """Read one line per run and optimizer step; step i starts from the weights after i updates."""
     return table("steps", *folders)
 
 
 def epochs(*folders: str | Path) -> pd.DataFrame:
-    """Gather a line per run and evaluation; `step` counts the updates taken before it."""
+    """Read one line per run and evaluation; `step` is the number of updates before it."""
     return table("epochs", *folders)
 
 
 def layers(*folders: str | Path) -> pd.DataFrame:
-    """Gather a line per run, measured step and parameter tensor."""
+    """Read one line per run, measured step and parameter tensor."""
     return table("layers", *folders)
 
 
 def layer_epochs(*folders: str | Path) -> pd.DataFrame:
-    """Gather a line per run, epoch and parameter tensor: statistics over its mini-batches."""
+    """Read one line per run, epoch and parameter tensor: statistics over mini-batches."""
     return table("layer_epochs", *folders)
 
 
 def windows(*folders: str | Path) -> pd.DataFrame:
-    """Gather a line per run and window that was scored: whether it was right before and after."""
+    """Read one line per run and scored window: whether it was right before and after."""
     return table("windows", *folders)
 
 
 def rounds(*folders: str | Path) -> pd.DataFrame:
-    """Gather a line per adapted run and round of its federation; round 0 is before training."""
+    """Read one line per adapted run and federated round; round 0 is before training."""
     return table("rounds", *folders)
 
 
 def provenance(*folders: str | Path) -> dict[str, str]:
     """Count the values of each provenance key over the runs below some folders.
 
-    Exported sweeps have none.
+    Exported sweeps have no provenance.
     """
-    found: dict[str, Counter[str]] = {}
+    counts: dict[str, Counter[str]] = {}
     for run in _runs(_places(folders)[1]):
-        with contextlib.suppress(ValueError):  # damaged; `read` names it
+        with contextlib.suppress(ValueError):  # damaged; `read` warns about it
             row = read_row(run)
             for key, value in (row.provenance if row else {}).items():
-                found.setdefault(key, Counter())[str(value)] += 1
+                counts.setdefault(key, Counter())[str(value)] += 1
     for key in ("start", "end"):
-        if times := found.pop(key, None):
-            found[f"first {key}" if key == "start" else f"last {key}"] = Counter(
+        if times := counts.pop(key, None):
+            counts[f"first {key}" if key == "start" else f"last {key}"] = Counter(
                 [min(times) if key == "start" else max(times)]
             )
     return {
         key: ", ".join(
             value if len(values) == 1 else f"{value} ({n})" for value, n in values.items()
         )
-        for key, values in found.items()
+        for key, values in counts.items()
     }
 
 
-_UNSHOWN = ("config", "measured", "provenance", "schema")  # of a row, in a table
+_UNSHOWN = ("config", "measured", "provenance", "schema")  # fields of a row without a column
 
 
 def _places(
     folders: Sequence[str | Path],
 ) -> tuple[dict[str | Path, Path], list[str | Path]]:
-    """Exported sweeps, each with its file of rows, and the other folders, which hold runs."""
+    """Split folders into exported sweeps, each with its file of rows, and folders of runs."""
     files = {folder: exports.rows_of(folder) for folder in folders}
     exported = {folder: file for folder, file in files.items() if file}
     return exported, [folder for folder in folders if folder not in exported]
 
 
 def _runs(folders: Sequence[str | Path]) -> list[Path]:
-    """The runs below some folders, each once, however many of the folders hold it."""
-    found: dict[str, Path] = {}
+    """All runs below some folders, without duplicates."""
+    unique: dict[str, Path] = {}
     for folder in folders:
         if not Path(folder).exists():
-            raise FileNotFoundError(f"{folder} does not exist; is that its name?")
+            raise FileNotFoundError(f"{folder} does not exist; check its name")
         runs = list(run_folders(Path(folder)))
         if not runs:
             raise FileNotFoundError(
                 f"no {ROW_FILE} below {folder}; did any run of this sweep finish?"
             )
         for run in runs:
-            found.setdefault(os.path.abspath(run), run)
-    return list(found.values())
+            unique.setdefault(os.path.abspath(run), run)
+    return list(unique.values())
 
 
 def _gathered(runs: Sequence[Path]) -> pd.DataFrame:
-    """The rows of some runs, each with its numbers and the config keys that vary."""
+    """The rows of some runs as a table, with the config keys that vary."""
     lines, configs = [], []
     for run in runs:
         line, config = _line(run)
         lines.append(line)
         configs.append(config)
-    found = {
+    columns = {
         key: column if key in TEXT else pd.to_numeric(column)
         for key, column in pd.DataFrame(lines).items()
     }
-    table = pd.DataFrame(found)
+    table = pd.DataFrame(columns)
     return table.join(_varying(configs, without=set(map(str, table)) | set(FIXED)))
 
 
@@ -182,11 +182,11 @@ def _line(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     assert row is not None
     line = {key: value for key, value in vars(row).items() if key not in _UNSHOWN}
     config = dict(rounded(dict(_flat(row.config))))
-    config.pop("data.path", None)  # which says where the data lay, and not what they were
+    config.pop("data.path", None)  # where the data were, not what they contain
     config["data.fingerprint"] = row.provenance.get("data")
     line["duration"] = config.get(row.protocol) or config.get("default_steps")
     line |= {key: config.get(key) for key in ROOT_KEYS} | row.measured
-    line["study"] = run.absolute().parent.name  # as in its tables; a study may be renamed
+    line["study"] = run.absolute().parent.name  # as in the longer tables; a study may be renamed
     return line, config
 
 
@@ -199,21 +199,19 @@ def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 
 
 def _varying(configs: list[dict[str, Any]], without: set[str]) -> pd.DataFrame:
-    """The config keys whose value differs among the rows, less those that are columns already.
+    """The config keys whose values differ between rows, except those that are columns already.
 
-    Switches of the command are no part of a result and are left out.
-
-    A key inside a group that follows a root key everywhere (`optimizer.lr` is `lr`) says nothing
-    new and is left out too.
+    Two kinds of keys are left out: switches of the command, which do not change a result, and keys
+    of a group that equal a root key in every row (`optimizer.lr` is `lr`).
     """
-    known = [config for config in configs if config]
+    readable = [config for config in configs if config]
     without = without | set(SWITCHES)
-    keys = {key: None for config in known for key in config if key not in without}
+    keys = {key: None for config in readable for key in config if key not in without}
     varying = []
     for key in keys:
-        values = [config.get(key) for config in known]
+        values = [config.get(key) for config in readable]
         leaf = key.rpartition(".")[2]
-        copied = leaf in ROOT_KEYS and values == [config[leaf] for config in known]
+        copied = leaf in ROOT_KEYS and values == [config[leaf] for config in readable]
         if len(set(map(repr, values))) > 1 and not copied and not key.endswith("._target_"):
             varying.append(key)
     return pd.DataFrame([{key: config.get(key) for key in varying} for config in configs])

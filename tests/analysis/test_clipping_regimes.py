@@ -162,12 +162,12 @@ def test_what_cannot_be_read_is_refused_by_name():
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        ({}, "divides out, so clip / norm is no learning rate"),
+        ({}, "cancels, so clip / norm is not a learning rate"),
         ({}, "varies by 30 % of its mean and its drift per 20 steps is not measured"),
         ({"optimizer": "sgd", "lr": 0.3, "clip": 0.01}, "its steps are lr x clip = 0.003 long"),
         ({"optimizer": "sgd", "clip_percent": 40.0}, "transition, clipped in 40 % of the steps"),
-        ({"optimizer": "lion"}, "does under lion is not known here"),
-        ({"clip_percent": 0.5}, "free, clipped in 0.5 % of the steps, all but the same as no"),
+        ({"optimizer": "lion"}, "under lion is not known here"),
+        ({"clip_percent": 0.5}, "free, clipped in 0.5 % of the steps, almost the same as no"),
         ({"clip": math.inf}, "clip inf: not clipped; the mean update is 0.5."),
         ({"status": "failed"}, "no finished run has measured"),
     ],

@@ -79,7 +79,7 @@ def test_censored_points_are_never_the_best_and_missing_batches_are_reported():
 
 def test_fewer_than_four_batch_sizes_or_three_seeds_are_reported():
     few = tradeoff(planted(batches=BATCHES[:3]))
-    assert few.reason == "3 batch sizes reach the target with all seeds; it takes 4"
+    assert few.reason == "3 batch sizes reach the target on all seeds; 4 needed"
     assert math.isnan(few.critical_batch.value)
     pair = tradeoff(planted(seeds=2))
     assert pair.reason == "2 seeds at every batch size; an interval needs 3"
@@ -96,7 +96,7 @@ def test_a_best_lr_at_the_edge_leaves_an_upper_bound(kept, side):
     points = planted()
     found = tradeoff(points[points["lr"].isin(kept) | (points["batch"] != 64)])
     assert not found.identified
-    assert found.reason == f"batch 64: the best lr is the {side} one, steps an upper bound"
+    assert found.reason == f"batch 64: the best lr is the {side} tried: steps are an upper bound"
     assert len(found.optima) == 5
 
 
@@ -109,7 +109,7 @@ def test_a_run_below_the_target_at_once_leaves_an_upper_bound():
 
 @pytest.mark.parametrize(
     ("critical", "said"),
-    [(1e9, "no end: steps fall as 1 / batch"), (1e-6, "may be 0"), (8.0, "8, lies outside")],
+    [(1e9, "no upper bound: steps fall as 1 / batch"), (1e-6, "may be 0"), (8.0, "8, is outside")],
 )
 def test_a_critical_batch_beyond_those_tried_is_not_identified(critical, said):
     found = tradeoff(planted(critical=critical))
@@ -124,12 +124,12 @@ def test_a_wide_interval_is_not_identified():
 def test_steps_with_another_curvature_are_not_a_hyperbola():
     found = tradeoff(planted(0.01, bend=0.6))
     assert not found.identified
-    assert "the steps lie on no hyperbola" in found.reason
+    assert "the steps do not follow a hyperbola" in found.reason
 
 
 def test_points_that_differ_in_more_are_refused():
     points = planted()
-    with pytest.raises(ValueError, match="two runs of one batch, lr and seed"):
+    with pytest.raises(ValueError, match="two runs share batch, lr and seed"):
         tradeoff(pd.concat([points, points]))
     with pytest.raises(ValueError, match="clip has several values"):
         tradeoff(pd.concat([points.assign(clip=1.0), points.assign(clip=2.0)]))

@@ -68,7 +68,7 @@ def test_an_effect_in_closed_form():
     assert one.p_holm == one.p
     assert one.smallest_detectable == pytest.approx(sd * detectable(3, 0.95))
     assert one.verdict == "cannot tell"
-    assert one.reason.startswith("-0.36 to 0.96 contains 0; 3 seeds find")
+    assert one.reason.startswith("-0.36 to 0.96 contains 0; 3 seeds detect")
 
 
 def test_equal_differences_differ_and_their_interval_is_a_point():
@@ -195,7 +195,7 @@ def test_seeds_average_the_cells_that_all_of_them_have():
     effect = effect_of(rows, "clip")
     assert (effect.contrasts[0].difference, effect.contrasts[0].pairs) == (33.0, 6)
     assert effect.contrasts[0].notes == (
-        "cells differ between seeds: only those common to all count, 6 of 10 pairs",
+        "cells differ between seeds: only common ones count, 6 of 10 pairs",
     )
 
 
@@ -203,7 +203,7 @@ def test_seeds_without_a_common_cell_average_their_own_and_this_is_reported():
     rows = sweep(lambda cell: math.isinf(cell.clip) * float(cell.batch), seeds=[0, 1])
     effect = effect_of(rows[rows["batch"] == rows["seed"].map({0: 32, 1: 64})], "clip")
     assert (effect.contrasts[0].difference, effect.contrasts[0].pairs) == (48.0, 4)
-    assert "none is common to all" in effect.contrasts[0].notes[0]
+    assert "no cell is common to all" in effect.contrasts[0].notes[0]
 
 
 def test_runs_that_did_not_end_are_left_out_and_counted():
@@ -264,9 +264,9 @@ def test_what_cannot_be_used_is_refused():
     rows = sweep(lambda cell: cell.seed)
     with pytest.raises(ValueError, match="level=95.0 must lie between 0 and 1"):
         effect_of(rows, "clip", level=95.0)
-    with pytest.raises(ValueError, match="reference=2 must be a clip of these: 1, inf"):
+    with pytest.raises(ValueError, match="reference=2 must be a clip, one of 1, inf"):
         effect_of(rows, "clip", reference=2)
-    with pytest.raises(ValueError, match="by=model must vary beside clip: batch, lr"):
+    with pytest.raises(ValueError, match="by=model must vary, and not be clip; .*: batch, lr"):
         effect_of(rows, "clip", by=("model",))
 
 

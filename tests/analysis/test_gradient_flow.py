@@ -132,7 +132,7 @@ def test_losses_of_epochs_are_means_over_their_steps():
     want = [values[:938].mean(), values[938:1876].mean(), values[1876:].mean()]
     assert found["train_loss"].tolist() == pytest.approx(want)
     steps.loc[5, "skipped"] = True
-    with pytest.raises(ValueError, match="1975 steps where the layers count 1976"):
+    with pytest.raises(ValueError, match="1975 steps, but the layers count 1976"):
         epoch_losses(steps, table)
 
 
@@ -246,7 +246,7 @@ def test_a_collapse_of_later_layers_only_is_not_one_of_early_layers():
 
 def test_too_few_epochs_are_reported():
     found = collapse(layers(np.ones((3, 4))), losses([1.0, 1.0, 1.0]), **ASKED)
-    assert (found.onset, found.reason) == (None, "3 epochs; it takes 4")
+    assert (found.onset, found.reason) == (None, "3 epochs; 4 needed")
 
 
 def test_a_diverged_run_has_not_collapsed():
@@ -273,7 +273,7 @@ def test_invalid_arguments_are_refused(changed, message):
 
 def test_tables_that_cannot_be_judged_are_refused():
     table = layers(np.ones((6, 4)))
-    with pytest.raises(ValueError, match="no train_loss of epoch 5"):
+    with pytest.raises(ValueError, match="no train_loss for epoch 5"):
         collapse(table, losses(np.ones(5)), **ASKED)
     both = pd.concat([table.assign(run="a"), table.assign(run="b")])
     with pytest.raises(ValueError, match="run has several values"):

@@ -109,7 +109,7 @@ def test_runs_that_look_alike_with_two_digests_are_named_and_left_out():
     found = replicates(runs(digest=["d", "e"], val_loss=[1.0, 1.1]))
     assert found.groups == ()
     assert found.notes == (
-        "batch=32, lr=0.001, clip=1, seed=0: 2 runs look alike and differ in digest: left out",
+        "batch=32, lr=0.001, clip=1, seed=0: 2 similar runs differ in digest and are left out",
     )
 
 

@@ -171,7 +171,7 @@ def test_rows_without_losses_are_left_out():
 
 def test_two_runs_of_one_cell_are_refused():
     rows, losses = race()
-    with pytest.raises(ValueError, match="two runs of one batch, lr and seed"):
+    with pytest.raises(ValueError, match="two runs share batch, lr and seed"):
         arrivals(pd.concat([rows, rows.assign(study="t")]), losses)
     with pytest.raises(ValueError, match="no column seed"):
         arrivals(rows.drop(columns="seed"), losses)

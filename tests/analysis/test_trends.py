@@ -184,7 +184,7 @@ def test_norms_that_explode_at_some_steps_hardly_widen_the_interval():
     [
         ({"a": {0: 1.0, 1: 1.0}}, "1 folds with two steps"),
         ({"a": {0: 1.0, 1: 1.0}, "b": {0: 1.0}}, "1 folds with two steps"),
-        ({}, "no line"),
+        ({}, "is empty"),
         ({"a": {0: 1.0, 1: 1.0}, "b": {1: 1.0, 2: 1.0}}, "start at the same step"),
         ({"a": {0: 1.0, 1: math.nan}, "b": {0: 1.0, 1: 1.0}}, "gradient_norm=nan of fold a at"),
         ({"a": {0: 1.0, 1: 1.0}, "b": {0: math.inf, 1: 1.0}}, "gradient_norm=inf of fold b at"),

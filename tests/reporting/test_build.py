@@ -46,7 +46,7 @@ def test_the_page_needs_nothing_from_elsewhere(sweep, monkeypatch):
     assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']*//""", page)
     assert "<script" not in page
     assert page.count("data:image/svg+xml;base64,") == len(SHOWN)
-    assert page.index("cannot tell an exponent") < page.index("<h2>Table</h2>")
+    assert page.index("cannot tell the exponent") < page.index("<h2>Table</h2>")
     assert page.index("<h2>Table</h2>") < page.index("<h2>Figures</h2>") < page.index("One seed")
     assert page.index("One seed") < page.index("<h2>Where it comes from</h2>")
 

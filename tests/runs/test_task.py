@@ -142,8 +142,8 @@ def test_clients_that_failed_are_in_the_report_each_with_its_reasons():
         }
     )
     assert list(study._failures(rounds)) == [
-        "Warning: client 0 is missing in the average of round 1, 2 of the source of 2 runs: x; y",
-        "Warning: client 2 is missing in the average of round 1 of the source of 1 runs: z",
+        "Warning: client 0 is missing from the average of round 1, 2 of the source of 2 runs: x; y",
+        "Warning: client 2 is missing from the average of round 1 of the source of 1 runs: z",
     ]
     assert list(study._failures(pd.DataFrame())) == []
 

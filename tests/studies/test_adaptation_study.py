@@ -156,16 +156,16 @@ def test_an_adaptation_that_changes_nothing_is_no_gain():
         given.epochs[f"{split}_accuracy"] = 0.5
     assert words(given)[HELPS] == "cannot tell"
     assert words(given)[BETTER] == "cannot tell"
-    (line,) = said(given, "accuracy on the query, after less before")
+    (line,) = said(given, "accuracy on the query, after minus before")
     assert line.count("cannot tell") == 3
 
 
 def test_a_gain_and_a_harm_are_reported():
     given = made_up(gain=lambda run: {16: 0.03, 32: -0.03, 64: 0.0}[run["batch"]])
-    (line,) = said(given, "accuracy on the query, after less before")
+    (line,) = said(given, "accuracy on the query, after minus before")
     calls = [part.rpartition("; ")[2].rstrip(")") for part in line.split("); ")]
     assert calls == ["gain", "harm", "cannot tell"]
-    (line,) = said(given, "accuracy on the query less that of batch 32")
+    (line,) = said(given, "accuracy on the query minus that of batch 32")
     assert [part.rpartition("; ")[2].rstrip(")") for part in line.split("); ")] == ["more", "more"]
 
 
@@ -194,21 +194,21 @@ def test_seeds_are_independent_unless_they_share_the_windows_of_a_fold():
 
 def test_the_gain_from_statistics_is_separated_from_that_of_adapting():
     given = made_up(seeds=6, batches=(16, 32), gain=lambda run: 0.03)
-    (line,) = said(given, "accuracy on the query with statistics")
-    given, beyond = line.split("; after adaptation, less these alone: ")
+    (line,) = said(given, "accuracy on the query with normalisation statistics")
+    given, beyond = line.split("; after adaptation, minus statistics alone: ")
     alone = pd.Series([0.01 + 0.001 * np.cos(seed) for seed in range(6)])
-    assert f"less the source, in points: {100 * alone.mean():+.2f} (" in given
+    assert f"minus the source, in points: {100 * alone.mean():+.2f} (" in given
     assert given.endswith("; gain)")
     assert [part.rpartition("; ")[2].rstrip(")") for part in beyond.split("); ")] == ["more"] * 2
     harmed = made_up(seeds=6, batches=(16,), gain=lambda run: -0.03)
-    assert said(harmed, "accuracy on the query with statistics")[0].endswith("; less)")
+    assert said(harmed, "accuracy on the query with normalisation")[0].endswith("; less)")
 
 
 def test_without_batch_normalisation_no_sentence_is_about_its_statistics():
     given = made_up()
     bare = changed(given, statistics_query_accuracy=np.nan)
-    assert said(given, "accuracy on the query with statistics")
-    assert not said(bare, "accuracy on the query with statistics")
+    assert said(given, "accuracy on the query with normalisation statistics")
+    assert not said(bare, "accuracy on the query with normalisation statistics")
 
 
 def test_folds_that_share_windows_decide_nothing_alone():
@@ -216,7 +216,7 @@ def test_folds_that_share_windows_decide_nothing_alone():
     shared = changed(given, query_overlap=0.7)
     assert words(given)[HELPS] == "holds"
     assert words(shared)[HELPS] == "cannot tell"
-    (line,) = said(shared, "accuracy on the query, after less before")
+    (line,) = said(shared, "accuracy on the query, after minus before")
     assert line.count("no interval; cannot tell") == 3
 
 
@@ -279,21 +279,21 @@ def test_a_query_without_a_first_norm_is_left_out_and_reported():
     batches = trends[trends["norm_of"] == "mini-batches"].iloc[0]
     assert (batches["late"], batches["zeros"], batches["at_risk"]) == (1, 1, 3)
     (line,) = [one for one in norm_trends.sentences(trends) if one.startswith("Warning")]
-    assert "1 of 4 queries have no first one" in line
-    assert "1 are 0" in line
+    assert "1 of 4 queries have no norm in the first pass" in line
+    assert "1 norms are 0" in line
 
 
 def test_shared_parts_of_replicates_are_reported():
     table = study.measures(made_up(passes=2))
     divided = table.assign(query_overlap=0.7)
-    assert "over 4 seeds, which divide the same records anew" in describe_clusters(divided)
+    assert "over 4 seeds, each a new division of the same records" in describe_clusters(divided)
     same = divided[divided["fold"] == 0].assign(query_checksum=1)
-    assert "over 4 seeds, trained anew on the same windows" in describe_clusters(same)
+    assert "over 4 seeds, retrained on the same windows" in describe_clusters(same)
     apart = table[table["seed"] == 0].assign(query_overlap=0.0)
     assert "over 3 folds, which share no window" in describe_clusters(apart)
     one = table[table["fold"] == 0].assign(query_checksum=1)
     assert (
-        describe_clusters(one) == "4 runs on one query; intervals over 4 seeds, of this query alone"
+        describe_clusters(one) == "4 runs on one query; intervals over 4 seeds, for this query only"
     )
 
 
@@ -345,7 +345,7 @@ def test_a_conflict_gives_a_warning():
     batches, query = said(given, "Warning")
     assert "at batch 64 the norm of mini-batches" in batches
     assert "at batch 64 the norm of the whole query" in query
-    assert batches.endswith("(8 of 12 stayed to the end)")
+    assert batches.endswith("(8 of 12 ran to the end)")
     row = study.tables(given)["norm_trends"].iloc[0]
     assert row["survivors"] < 0 < row["completers"]
     assert row["verdict"] == "rises"
@@ -367,13 +367,13 @@ def test_early_stops_are_reported_with_cause_and_time():
         line == "8 of 36 runs stopped early, 8 by collapse, after 3 to 6 passes: batch 16 8 of 12"
     )
     (line,) = said(made_up(stop=stop, observe_only=True), "8 of 36 runs")
-    assert "would have stopped early (observed only: they went on)" in line
+    assert "would have stopped early (observed only: they continued)" in line
     assert not said(made_up(), "0 of")
 
 
 def test_the_oracle_is_labelled_as_one():
     (line,) = said(made_up(gain=lambda run: -0.05), "an oracle")
-    assert line.endswith("that choice takes labels, so it is no result")
+    assert line.endswith("this needs labels, so it is not a result")
 
 
 def test_the_studys_tables_come_with_paired_counterparts():
@@ -431,7 +431,7 @@ def test_diverged_runs_are_counted_and_left_out():
     given = made_up()
     given.rows.loc[0, "status"] = "diverged"
     first = next(iter(study.sentences(given)))
-    assert first == "Adaptation: 1 runs diverged and are left out of all that follows"
+    assert first == "Adaptation: 1 runs diverged and are left out below"
     assert len(study.measures(given)) == 35
 
 

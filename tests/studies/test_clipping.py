@@ -31,8 +31,8 @@ def words(name: str) -> dict[tuple[str, str], str]:
 def test_clipping_is_a_learning_rate_under_sgd_and_nothing_under_adamw():
     said = told("clip_sgd_adam")
     assert "clip^1.000" in said
-    assert re.search(r"\(optimizer=sgd\), .* clip acts there as a learning rate", said)
-    assert re.search(r"\(optimizer=adamw\), .* clip / norm is no learning rate there", said)
+    assert re.search(r"\(optimizer=sgd\), .* there the clip acts as a learning rate", said)
+    assert re.search(r"\(optimizer=adamw\), .* there clip / norm is not a learning rate", said)
     assert words("clip_sgd_adam")["optimizer=sgd", "Clipping"] == "holds"
     assert words("clip_sgd_adam")["optimizer=adamw", "Clipping"] == "fails"
 
@@ -100,7 +100,8 @@ def test_missing_measures_of_a_published_table_are_reported_and_never_nan():
 
 def test_an_update_that_goes_faster_than_the_clip_is_not_called_a_learning_rate():
     steep = Estimate(1.5, 1.4, 1.6, "")
-    assert clipping._meaning("sgd", steep) == "neither a learning rate nor nothing"
+    meaning = clipping._meaning("sgd", steep)
+    assert meaning == "there the clip is neither a learning rate nor without effect"
     assert clipping.CLAIMS[1].weigh(steep).word == "fails"
 
 

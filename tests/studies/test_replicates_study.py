@@ -15,7 +15,7 @@ KEPT = Path(__file__).parents[2] / "notebooks" / "data"
 def test_a_clip_that_is_never_reached_equals_no_clipping_to_the_last_digit():
     sweep = SweepTables(results.read(KEPT / "phase_3b.csv"))
     assert list(replicates.sentences(sweep)) == [
-        "Replicates: 2 groups of runs that are one algorithm agree to the last digit"
+        "Replicates: 2 groups of runs of one algorithm agree to the last digit"
     ]
     assert list(replicates.tables(sweep)["replicates"]["spread"]) == [0, 0]
 
@@ -29,7 +29,7 @@ def test_one_grid_in_two_folders_shows_its_noise(tmp_path):
     assert len(groups) == replicates.SHOWN
     assert all("0.0100 apart, which is noise" in line for line in groups)
     sd = 0.01 / 2**0.5
-    assert f"lie up to {sd * 2**0.5 * 2.1199:.3f} nats apart (95 %, by 16 degrees" in reach
+    assert f"differ by up to {sd * 2**0.5 * 2.1199:.3f} nats (95 %, 16 degrees" in reach
 
 
 def test_the_published_pairs_are_found():
@@ -39,7 +39,7 @@ def test_the_published_pairs_are_found():
         )
     said = "\n".join(replicates.sentences(SweepTables(rows)))
     assert "3.6625 and 3.6934, 0.0309 apart" in said
-    assert "0.282 nats apart" in said  # more than no clipping minus clip 1, which is 0.034
+    assert "by up to 0.282 nats" in said  # more than no clipping minus clip 1, which is 0.034
 
 
 def test_the_study_does_not_apply_to_a_sweep_without_replicates():
@@ -53,5 +53,5 @@ def test_runs_that_only_look_like_replicates_are_left_out_and_reported():
     assert replicates.applies(sweep)
     said = list(replicates.sentences(sweep))
     assert len(said) == len(rows)
-    assert all(line.endswith("2 runs look alike and differ in digest: left out") for line in said)
+    assert all(line.endswith("2 similar runs differ in digest and are left out") for line in said)
     assert replicates.tables(sweep) == {}

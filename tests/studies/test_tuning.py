@@ -91,7 +91,7 @@ def test_losses_above_the_uniform_one_are_reported_to_count_as_that():
     rows = sweep(trend=0.0)
     rows.loc[(rows["batch"] == 32) & (rows["lr"] > 2e-2), ["status", "val_loss"]] = "diverged", None
     (said,) = tuning.sentences(SweepTables(rows))
-    assert "at least this at batch 32: losses above the uniform loss, 5.000, count as that" in said
+    assert "at least this at batch 32: losses are capped at the uniform loss, 5.000" in said
     (none,) = tuning.sentences(SweepTables(sweep(trend=0.0, uniform_loss=1.9)))
     assert "not known at batch 8, 16, 32, 64: no lr ends below the uniform loss, 1.900" in none
     (unknown,) = tuning.sentences(SweepTables(rows.drop(columns="uniform_loss")))
@@ -132,7 +132,7 @@ def test_the_study_does_not_apply_to_fewer_than_three_lr():
         ),
         ("phase_3a", "not known at batch 128, 256: the best lr is the lowest tried"),
         ("quickstart", "seeds: 1, and an interval needs 3"),
-        ("joint", "whether that changes with the batch: cannot tell"),
+        ("joint", "cannot tell whether this changes with the batch"),
         ("fixed_examples", "at equal examples"),
     ],
 )
@@ -184,21 +184,21 @@ def test_a_missing_critical_batch_has_a_reason():
     rows, losses = runs()
     (few,) = tuning.tradeoff_sentences(rows[rows["batch"] < 32], losses)
     assert few.endswith(
-        "cannot tell a critical batch: 3 batch sizes reach the target with all seeds; it takes 4"
+        "cannot tell the critical batch: 3 batch sizes reach the target on all seeds; 4 needed"
     )
     (edge,) = tuning.tradeoff_sentences(rows[rows["lr"] < 5e-2], losses)
     assert "at most" in edge
     assert "times the steps" not in edge
     assert edge.endswith(
-        "batch 4, 8, 16, 32, 64: the best lr is the highest one, steps an upper bound"
+        "batch 4, 8, 16, 32, 64: the best lr is the highest tried: steps are an upper bound"
     )
     rows.loc[rows["batch"] == 4, "status"] = "diverged"
     (left,) = tuning.tradeoff_sentences(rows, losses)
-    assert "left out: batch 4, where at no lr every seed stays there" in left
+    assert "left out: batch 4, where no lr stays at this loss on every seed" in left
     (none,) = tuning.tradeoff_sentences(rows[rows["batch"] < 16], losses)
-    assert none.endswith("batch sizes with an lr at which every seed ended: 1")
+    assert none.endswith("batch sizes that reach the target on all seeds: 1")
     (twice,) = tuning.tradeoff_sentences(pd.concat([rows, rows.assign(study="t")]), losses)
-    assert "cannot tell; two runs of one batch, lr and seed" in twice
+    assert "cannot tell; two runs share batch, lr and seed" in twice
 
 
 def test_rows_without_losses_have_no_trade_off():

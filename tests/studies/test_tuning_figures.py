@@ -42,7 +42,7 @@ def test_a_range_that_the_grid_cuts_is_drawn_open_and_labelled(table):
     (axes,) = tuning_figures.lr_sensitivity(table[table["lr"] < 5e-3]).axes
     symbols = [line for line in axes.lines if len(line.get_xdata()) == 1]
     assert {line.get_markerfacecolor() for line in symbols} == {"white"}
-    assert "open: tried in part" in axes.get_legend().get_title().get_text()
+    assert "open: partly tried" in axes.get_legend().get_title().get_text()
     whole = table[table["batch"] == 8].assign(lr=lambda rows: 1e-3 * (rows["lr"] / 1e-3) ** 1.01)
     (inside,) = tuning_figures.lr_sensitivity(whole).axes
     symbols = [line for line in inside.lines if len(line.get_xdata()) == 1]

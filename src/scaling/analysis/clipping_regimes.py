@@ -1,10 +1,10 @@
-"""What clipping did in each cell of a sweep: nothing, everything, or something between.
+"""The clipping regime of each cell of a sweep: free, transition or saturated.
 
-Under SGD a gradient that is clipped at every step is a direction only: normalised SGD, whose step
-is lr x clip long whatever the gradient. Under Adam a constant factor on the gradient divides out
-(down to its eps), so clip / norm is no learning rate: what clipping does there depends on how the
-coefficient min(1, clip / norm) varies and drifts within the optimizer's memory, 1 / (1 - beta2)
-steps. Laws are fitted within a regime; across them they mix algorithms.
+Under SGD, clipping every step keeps only the gradient's direction: this is normalised SGD, whose
+steps have length lr x clip. Under Adam a constant factor on the gradient cancels (down to its eps),
+so clip / norm is not a learning rate: the effect of clipping depends on how the coefficient
+min(1, clip / norm) varies and drifts within the optimizer's memory, 1 / (1 - beta2) steps. Laws are
+fitted within a regime; across regimes they would mix algorithms.
 """
 
 import math
@@ -20,7 +20,7 @@ from scaling.analysis.intervals import UNKNOWN, slopes, t_interval
 from scaling.contracts.columns import need
 
 UNNAMED = "unknown optimizer"
-FREE, SATURATED = 1.0, 99.0  # percent of the steps: below the one, from the other on
+FREE, SATURATED = 1.0, 99.0  # percent of clipped steps: free below 1, saturated from 99 on
 CELL = ["optimizer", "batch", "lr", "clip"]
 STEPS = ["study", "run", "step", "skipped", "clipped", "clip_coefficient", "update_norm"]
 MEASURED = ["clip_percent", "clip_coefficient_cv", "drift", "drift_by_chance", "update_norm"]
@@ -28,7 +28,7 @@ MEASURED = ["clip_percent", "clip_coefficient_cv", "drift", "drift_by_chance", "
 
 @dataclass(frozen=True)
 class Regime:
-    """A cell, with unweighted means over its seeds; nan is not measured."""
+    """A cell, with unweighted means over its seeds; nan if not measured."""
 
     optimizer: str
     batch: int
@@ -51,10 +51,10 @@ class Regime:
 
 @dataclass(frozen=True)
 class Response:
-    """How the mean update norm depends on the clip where all steps are clipped: a log-log slope.
+    """The log-log slope of the mean update norm against the clip, where all steps are clipped.
 
-    1 if clip acts as a learning rate does, as in SGD without momentum; 0 if it does nothing. Low
-    and high are a t interval over seeds. All three are nan unless it is identified.
+    1 if the clip acts as a learning rate, as in SGD without momentum; 0 if it has no effect. Low
+    and high are a t interval over seeds. All three are nan unless identified.
     """
 
     optimizer: str
@@ -70,7 +70,7 @@ class Response:
 def clip_regimes(
     rows: pd.DataFrame, steps: pd.DataFrame | None = None, *, beta2: float = 0.95
 ) -> tuple[Regime, ...]:
-    """Classify what clipping did in every cell (optimizer, batch, lr, clip) of a sweep.
+    """Classify each cell (optimizer, batch, lr, clip) of a sweep by its clipping regime.
 
     A cell is `free` without a clip or if less than 1 % of the steps were clipped, `saturated` from
     99 % on, `transition` between, and `unknown` if no run measured it. Steps that fp16 skipped do
@@ -78,8 +78,8 @@ def clip_regimes(
     diverged. The drift of the clip coefficient is defined in `drift`.
 
     Args:
-        rows: as `scaling.results.read` gives them, of runs that differ in their cell and seed only;
-            damaged ones belong to no cell.
+        rows: as `scaling.results.read` gives them, of runs that differ only in cell and seed;
+            damaged rows are ignored.
         steps: as `scaling.results.steps` gives them; without them drift is nan.
         beta2: of Adam. Its memory is the window of the drift.
 
@@ -97,12 +97,12 @@ def clip_regimes(
 
 
 def drift(coefficient: NDArray[np.float64], window: int) -> tuple[float, float]:
-    """How far a positive series drifts within a window, and how far it would by chance.
+    """Drift of a positive series within a window, and the drift expected by chance.
 
-    The mean absolute log ratio of its means over consecutive windows: rate x window for an
-    exponential decay, 0 for a constant. Noise moves the means as well: by chance is what
-    independent log-normal steps would give that differ from their neighbours as much, which is too
-    much where few steps are clipped. Both are nan for fewer than two windows.
+    The drift is the mean absolute log ratio of means over consecutive windows: rate x window for an
+    exponential decay, 0 for a constant. Noise moves the means as well: the drift by chance is that
+    of independent log-normal steps that differ as much from their neighbours. It is too large if
+    few steps are clipped. Both are nan for fewer than two windows.
     """
     count = len(coefficient) // window
     if count < 2:
@@ -114,26 +114,26 @@ def drift(coefficient: NDArray[np.float64], window: int) -> tuple[float, float]:
 
 
 def explain(regime: Regime) -> str:
-    """Describe what clipping did in a cell, in a sentence with its numbers."""
+    """Describe the regime of a cell in a sentence, with its numbers."""
     name, kind = regime.optimizer, regime.regime
     where = f"{name}, batch {regime.batch}, lr {regime.lr:g}, clip {regime.clip:g}"
     update = f"the mean update is {regime.update_norm:.3g}"
     if math.isnan(regime.update_norm):
         update = "the update was not measured"
     if kind == "unknown":
-        return f"{where}: no finished run has measured what clipping did."
+        return f"{where}: no finished run has measured clipping."
     if math.isinf(regime.clip):
         return f"{where}: not clipped; {update}."
     what = f"{where}: {kind}, clipped in {regime.clip_percent:.3g} % of the steps"
     if kind == "free":
-        return f"{what}, all but the same as no clipping; {update}."
+        return f"{what}, almost the same as no clipping; {update}."
     if name.startswith("sgd"):
         length = f"lr x clip = {regime.lr * regime.clip:.3g} long whatever the gradient"
         whose = "its" if kind == "saturated" else "these"
         return f"{what}: normalised SGD, without momentum {whose} steps are {length}; {update}."
-    rule = f"what a constant factor on the gradient does under {name} is not known here"
+    rule = f"the effect of a constant factor on the gradient under {name} is not known here"
     if name.startswith("adam"):
-        rule = "a constant factor on the gradient divides out, so clip / norm is no learning rate"
+        rule = "a constant factor on the gradient cancels, so clip / norm is not a learning rate"
     drifted = f"drifts by {regime.drift:.2g} in log per {regime.window} steps"
     drifted += f" ({regime.drift_by_chance:.2g} by chance)"
     if math.isnan(regime.drift):
@@ -145,10 +145,9 @@ def explain(regime: Regime) -> str:
 
 
 def update_response(rows: pd.DataFrame) -> tuple[Response, ...]:
-    """How the mean update norm depends on saturated clips, for each optimizer, batch and lr.
+    """Fit the mean update norm against the saturated clips, for each optimizer, batch and lr.
 
-    The slope of a line for each seed that is done at every saturated clip, with a t interval over
-    seeds.
+    One line is fitted per seed that finished at every saturated clip, with a t interval over seeds.
     """
     saturated = {one.cell for one in clip_regimes(rows) if one.regime == "saturated"}
     table = _table(rows)
@@ -181,8 +180,8 @@ def within(rows: pd.DataFrame, regimes: Iterable[Regime]) -> dict[str, pd.DataFr
     """
     names = {one.cell: one.regime for one in regimes}
     cells = _table(rows)["cell"]
-    if strange := set(cells) - set(names):
-        raise ValueError(f"no regime for {min(strange)}; give what clip_regimes says of these rows")
+    if unclassified := set(cells) - set(names):
+        raise ValueError(f"no regime for {min(unclassified)}; give the clip_regimes of these rows")
     return {str(name): rows.loc[part.index] for name, part in cells.groupby(cells.map(names))}
 
 
@@ -200,7 +199,7 @@ def _regime(cell: tuple[str, int, float, float], block: pd.DataFrame, window: in
 
 
 def _from_steps(table: pd.DataFrame, steps: pd.DataFrame, window: int) -> pd.DataFrame:
-    """What the steps of each row's run say; nan where it has none."""
+    """The measures of each row computed from its run's steps; nan without steps."""
     need(steps, *STEPS)
     measured = {}
     for run, run_steps in steps.groupby(["study", "run"], observed=True):
@@ -209,13 +208,13 @@ def _from_steps(table: pd.DataFrame, steps: pd.DataFrame, window: int) -> pd.Dat
         if len(series):
             percent, cv = 100 * taken["clipped"].mean(), series.std() / series.mean()
             measured[run] = (percent, cv, *drift(series, window), taken["update_norm"].mean())
-    none = (math.nan,) * len(MEASURED)
-    lines = [measured.get(run, none) for run in zip(table["study"], table["run"], strict=True)]
+    absent = (math.nan,) * len(MEASURED)
+    lines = [measured.get(run, absent) for run in zip(table["study"], table["run"], strict=True)]
     return pd.DataFrame(lines, table.index, MEASURED)
 
 
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that belong to a cell, and which; a missing clip is none."""
+    """The undamaged rows, each with its cell; a missing clip is inf."""
     need(rows, *CELL, "study", "run", "seed", "status", *MEASURED[:2], MEASURED[-1])
     readable = rows[rows["status"] != "corrupt"]
     readable = readable.assign(clip=readable["clip"].fillna(math.inf))

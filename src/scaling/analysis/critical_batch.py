@@ -22,9 +22,9 @@ from scipy import optimize, stats
 from scaling.analysis.intervals import FEWEST, UNKNOWN, Interval, t_interval
 from scaling.contracts.columns import alike, need
 
-BATCHES = 4  # fewest that a hyperbola is believed through
-MISFIT = 0.01  # p-value below which the hyperbola is not believed
-FAR = 10.0  # a critical batch size this far beyond those tried is as good as 0 or infinite
+BATCHES = 4  # fewest batch sizes for a hyperbola
+MISFIT = 0.01  # p-value below which the hyperbola is rejected
+FAR = 10.0  # a critical batch this factor beyond the batch sizes tried may be 0 or infinite
 Array = NDArray[np.float64]
 
 
@@ -46,8 +46,8 @@ def tradeoff(points: pd.DataFrame) -> Tradeoff:
     """Fit the hyperbola of steps against examples at the best lr of each batch size.
 
     The formula is eq. 2.11 of McCandlish et al. (arXiv:1812.06162). The best lr takes the fewest
-    steps to the target, a geometric mean over seeds, all of which must reach it; less than one step
-    counts as one. The hyperbola is fitted by least squares to the log steps of each seed, with
+    steps to the target, by the geometric mean over seeds, all of which must reach it; less than one
+    step counts as one. The hyperbola is fitted by least squares to the log steps of each seed, with
     95 % t intervals over seeds for the logs of its parameters. Steps are not interpolated between
     learning rates, so a grid coarser than a factor of 2 overstates them.
 
@@ -62,9 +62,9 @@ def tradeoff(points: pd.DataFrame) -> Tradeoff:
     need(points, "batch", "lr", "seed", "steps", "reached", "exact")
     alike(points, "model", "data", "optimizer", "clip")
     if points.duplicated(["batch", "lr", "seed"]).any():
-        raise ValueError("two runs of one batch, lr and seed; give runs that differ in no more")
+        raise ValueError("two runs share batch, lr and seed; give runs that differ in nothing else")
     optima, curves = [], {}
-    bounds: defaultdict[str, list[int]] = defaultdict(list)  # why they are, and where
+    bounds: defaultdict[str, list[int]] = defaultdict(list)  # reason -> batch sizes
     blocks: Any = points.groupby("batch")
     for batch, block in blocks:
         timed = block.assign(log=np.log(block["steps"].clip(lower=1).where(block["reached"])))
@@ -77,13 +77,13 @@ def tradeoff(points: pd.DataFrame) -> Tradeoff:
         curves[batch] = logs[best]
         if best in (means.index[0], means.index[-1]):
             side = "highest" if best > means.index[0] else "lowest" if len(means) > 1 else "only"
-            bounds[f"the best lr is the {side} one, steps an upper bound"].append(int(batch))
+            bounds[f"the best lr is the {side} tried: steps are an upper bound"].append(int(batch))
         if not block.loc[block["lr"] == best, "exact"].all():
             bounds["below the target when first measured"].append(int(batch))
     doubts = [f"batch {', '.join(map(str, at))}: {why}" for why, at in bounds.items()]
     table = pd.DataFrame(curves).dropna()
     if len(curves) < BATCHES:
-        reach = f"{len(curves)} batch sizes reach the target with all seeds; it takes {BATCHES}"
+        reach = f"{len(curves)} batch sizes reach the target on all seeds; {BATCHES} needed"
         doubts.insert(0, reach)
     elif len(table) < FEWEST:
         doubts.insert(0, f"{len(table)} seeds at every batch size; an interval needs {FEWEST}")
@@ -97,7 +97,7 @@ def tradeoff(points: pd.DataFrame) -> Tradeoff:
 
 
 def _hyperbola(batches: Array, logs: Array) -> tuple[list[str], list[Interval]]:
-    """What speaks against the hyperbola, and its S_min, E_min and B_crit; a line for each seed."""
+    """Objections to the hyperbola, and its S_min, E_min and B_crit; `logs` has a row per seed."""
     x = np.log(batches)
     ends = x[0] - 2 * math.log(FAR), x[-1] + 2 * math.log(FAR)
 
@@ -107,22 +107,22 @@ def _hyperbola(batches: Array, logs: Array) -> tuple[list[str], list[Interval]]:
     exactly = {"bounds": ends, "options": {"xatol": 1e-9}}
     fits = [optimize.minimize_scalar(misfit, args=(seed,), **exactly).x for seed in logs]
     critical = np.array(fits)
-    least = logs - np.log1p(np.exp(critical[:, None] - x))  # log S_min, as each batch has it
+    least = logs - np.log1p(np.exp(critical[:, None] - x))  # log S_min, estimated from each batch
     steps_min = least.mean(axis=1)
     numbers = [t_interval(number) for number in (steps_min, steps_min + critical, critical)]
     estimates = [Interval(*map(math.exp, (e.value, e.low, e.high))) for e in numbers]
     doubts = []
     if estimates[-1].high > FAR * batches[-1]:
-        doubts.append("the critical batch has no end: steps fall as 1 / batch to the last")
+        doubts.append("the critical batch has no upper bound: steps fall as 1 / batch throughout")
     if estimates[-1].low < batches[0] / FAR:
         doubts.append("the critical batch may be 0: steps hardly fall with the batch")
     if not batches[0] <= estimates[-1].value <= batches[-1]:
-        doubts.append(f"the critical batch, {estimates[-1].value:.2g}, lies outside those tried")
+        doubts.append(f"the critical batch, {estimates[-1].value:.2g}, is outside the sizes tried")
     residuals = least - steps_min[:, None]
-    common = residuals.mean(axis=0)  # to all seeds: the misfit of the hyperbola, beside chance
+    common = residuals.mean(axis=0)  # to all seeds: the misfit of the hyperbola, and chance
     freedom = len(x) - 2, (len(logs) - 1) * (len(x) - 2)
     between = len(logs) * np.square(common).sum() / freedom[0]
     within = np.square(residuals - common).sum() / freedom[1]
     if within > 0 and stats.f.sf(between / within, *freedom) < MISFIT:
-        doubts.append("the steps lie on no hyperbola")
+        doubts.append("the steps do not follow a hyperbola")
     return doubts, estimates

@@ -1,8 +1,8 @@
-"""What changing one setting does to the loss: paired differences, with seeds as the replicates.
+"""The effect of one setting on the loss: paired differences, with seeds as the replicates.
 
-Runs that share everything but the setting, seed included, saw the same batches: their difference is
-free of what both share. Differences are averaged over cells within a seed and compared over seeds,
-since the cells of one seed are not independent of each other.
+Runs that differ only in the setting share their seed and so their batches, and what they share
+cancels in their difference. Differences are averaged over cells within a seed, then compared over
+seeds, since the cells of one seed are not independent.
 """
 
 import math
@@ -24,7 +24,7 @@ Where = tuple[tuple[str, object], ...]
 
 @dataclass(frozen=True)
 class Contrast:
-    """Level b less level a of a setting, in the measure's unit; nan where it is not known."""
+    """Level b minus level a of a setting, in the measure's unit; nan if unknown."""
 
     a: object
     b: object
@@ -39,22 +39,22 @@ class Contrast:
     p: float = math.nan
     p_holm: float = math.nan
     smallest_detectable: float = math.nan  # true effect found with 80 % power, at this spread
-    seeds_needed: float = math.nan  # for 80 % power, if all is as observed; inf is over 1000
+    seeds_needed: float = math.nan  # for 80 % power, if all is as observed; inf if over 1000
     verdict: Literal["differs", "cannot tell"] = "cannot tell"
-    reason: str = ""  # why one cannot tell, and what would
-    notes: tuple[str, ...] = ()  # pairs that are lost or left out
+    reason: str = ""  # why the verdict is `cannot tell`, and what would change it
+    notes: tuple[str, ...] = ()  # pairs that diverged or are left out
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a setting does: over all cells, and within the blocks that were asked for."""
+    """The effect of a setting: over all cells, and within the requested blocks."""
 
     key: str
     measure: str
     level: float
     shared: tuple[str, ...]  # settings that vary and are equal within a pair, as is the seed
     contrasts: tuple[Contrast, ...]
-    cells: tuple[Contrast, ...]  # a family of tests of its own
+    cells: tuple[Contrast, ...]  # a separate family of tests
     notes: tuple[str, ...]  # settings confounded with it, runs left out or averaged
 
 
@@ -67,32 +67,34 @@ def effect_of(
     measure: str = "val_loss",
     level: float = LEVEL,
 ) -> Effect:
-    """Estimate what changing a setting does to a measure, from paired differences over seeds.
+    """Estimate the effect of a setting on a measure, from paired differences over seeds.
 
-    A difference is the mean over the cells of the grid, with equal weights: an effect that changes
-    its sign from cell to cell may average out (`by` shows it). If seeds lack some cells, only the
-    cells that all seeds have count. A pair with a diverged run has no difference and is counted.
-    Intervals are t intervals over seeds for one contrast each; verdicts rest on p-values that are
-    corrected for all contrasts (Holm, 1979).
+    A difference is the mean over the cells of the grid, with equal weights: an effect whose sign
+    changes between cells may average out (`by` shows it). If some seeds lack cells, only the cells
+    that all seeds have count. Pairs with a diverged run have no difference; their number is given.
+    Intervals are t intervals over seeds for one contrast each; verdicts use p-values corrected for
+    all contrasts (Holm, 1979).
 
     Args:
         rows: as `scaling.results.read` gives them.
         key: a setting that varies, such as clip.
-        by: settings within each of whose values contrasts are given as well.
+        by: settings; contrasts are also given for each of their values.
         reference: level that the others are compared with; None is the first in order.
         measure: column to compare.
-        level: of the intervals, and 1 less the level of the tests.
+        level: of the intervals, and 1 minus the level of the tests.
 
     Raises:
-        ValueError: for a missing column, a key that is no setting or does not vary, an unknown
-            reference, or a level that is no probability.
+        ValueError: for a missing column, a key that is not a setting or does not vary, an unknown
+            reference, or a level outside (0, 1).
     """
     check_level(level)
     pairs = pairing(rows, key, measure)
     if reference is not None and reference not in pairs.levels:
-        raise ValueError(f"reference={reference} must be a {key} of these: {listed(pairs.levels)}")
+        raise ValueError(f"reference={reference} must be a {key}, one of {listed(pairs.levels)}")
     if unknown := [name for name in by if name not in pairs.shared]:
-        raise ValueError(f"by={listed(unknown)} must vary beside {key}: {listed(pairs.shared)}")
+        raise ValueError(
+            f"by={listed(unknown)} must vary, and not be {key}; what varies: {listed(pairs.shared)}"
+        )
     contrasts = paired_contrasts(pairs, reference=reference, level=level)
     cells = paired_contrasts(pairs, by=by, reference=reference, level=level) if by else ()
     return Effect(key, measure, level, tuple(pairs.shared), contrasts, cells, pairs.notes)
@@ -101,13 +103,13 @@ def effect_of(
 def paired_contrasts(
     pairs: Pairing, *, by: Sequence[str] = (), reference: object = None, level: float = LEVEL
 ) -> tuple[Contrast, ...]:
-    """Compare each level with one of them, over replicates, corrected for each other (Holm).
+    """Compare each level with the reference over replicates, Holm-corrected for all contrasts.
 
     Args:
         pairs: the values.
-        by: shared columns within each of whose values levels are compared; () is all cells at once.
+        by: shared columns; levels are compared for each of their values. () is all cells at once.
         reference: level that the others are compared with; None is the first in order.
-        level: of the intervals, and 1 less the level of the tests.
+        level: of the intervals, and 1 minus the level of the tests.
     """
     first = 0 if reference is None else pairs.levels.index(reference)
     others = [other for other in range(len(pairs.levels)) if other != first]
@@ -127,7 +129,7 @@ def paired_contrasts(
 
 
 def _blocks(cells: pd.DataFrame, by: Sequence[str]) -> list[tuple[Where, Flags]]:
-    """The values that some columns take together, and the cells that have them."""
+    """Each combination of values of some columns, and the cells that have it."""
     if not by:
         return [((), np.full(len(cells), True))]
     number = cells.groupby(list(by), dropna=False).ngroup().to_numpy()
@@ -139,7 +141,7 @@ def _blocks(cells: pd.DataFrame, by: Sequence[str]) -> list[tuple[Where, Flags]]
 def _contrast(
     pairs: Pairing, a: int, b: int, where: Where, inside: Flags, level: float
 ) -> Contrast:
-    """Level b less level a in some cells, not yet corrected for other contrasts."""
+    """Level b minus level a in some cells, not yet corrected for other contrasts."""
     ran, values = pairs.ran[:, inside], pairs.values[:, inside]
     both = ran[..., a] & ran[..., b]
     diverged_a, diverged_b = (both & np.isnan(values[..., i]) for i in (a, b))
@@ -153,7 +155,7 @@ def _contrast(
     if diverged := int((diverged_a | diverged_b).sum()):
         notes.append(f"{diverged} of {both.sum()} pairs diverged and have no difference")
     if (there != common).any():
-        counted = "only those common to all count" if common.any() else "none is common to all"
+        counted = "only common ones count" if common.any() else "no cell is common to all"
         notes.append(f"cells differ between seeds: {counted}, {used.sum()} of {there.sum()} pairs")
     counts = (len(means), int(used.sum()), int(diverged_a.sum()), int(diverged_b.sum()))
     one = Contrast(pairs.levels[a], pairs.levels[b], where, *counts, notes=tuple(notes))
@@ -161,7 +163,7 @@ def _contrast(
 
 
 def _measured(one: Contrast, means: Vector, level: float) -> Contrast:
-    """The contrast with a t interval over the means of seeds, and what this many seeds can find."""
+    """The contrast with a t interval over the means of seeds, and its detectable effect."""
     interval, seeds = t_interval(means, level=level, fewest=2), len(means)
     one = replace(one, difference=interval.value, low=interval.low, high=interval.high)
     if seeds < 2:
@@ -176,19 +178,19 @@ def _measured(one: Contrast, means: Vector, level: float) -> Contrast:
 
 
 def _why(one: Contrast, level: float) -> str:
-    """Why one cannot tell, and what would."""
+    """Why the verdict is `cannot tell`, and what would change it."""
     if one.pairs == 0:
         return "no two runs that share everything else have a difference"
     if one.seeds == 1:
-        return "one seed: how much differences vary over seeds is not known; 3 would give an idea"
+        return "one seed: the spread of differences over seeds is unknown; 3 would estimate it"
     if one.low == one.high == 0:
         return "all differences are exactly 0"
     needed = f"over {MOST}" if math.isinf(one.seeds_needed) else f"{one.seeds_needed:g}"
     if one.p < 1 - level:
-        cause = f"p = {one.p:.2g} becomes {one.p_holm:.2g} among all contrasts; alone,"
+        cause = f"p = {one.p:.2g} becomes {one.p_holm:.2g} with Holm's correction; uncorrected,"
     else:
         cause = f"{one.low:.2g} to {one.high:.2g} contains 0;"
     return (
-        f"{cause} {one.seeds} seeds find {one.smallest_detectable:.2g} four times in five, and "
+        f"{cause} {one.seeds} seeds detect {one.smallest_detectable:.2g} with 80 % power, and "
         f"{abs(one.difference):.2g} would take {needed}"
     )

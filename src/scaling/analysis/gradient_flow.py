@@ -1,9 +1,9 @@
 """Whether gradients reach the early layers of a net, from the tables of one run.
 
 Layers are the weight tensors in the order of the module, the first next to the input. Norms of
-tensors of different size do not compare, so the measure of a layer is the RMS of its gradient, the
-column `rms` of `layer_epochs`, unless another one is named. A run is one observation: its epochs
-and layers are not independent, so these results carry no intervals; those are taken over seeds.
+tensors of different size are not comparable, so a layer is measured by the RMS of its gradient,
+column `rms` of `layer_epochs`, unless another column is given. A run is one observation: its epochs
+and layers are not independent, so these results have no intervals; take intervals over seeds.
 """
 
 import math
@@ -21,41 +21,41 @@ LAYER_COLUMNS = ("epoch", "layer", "kind", "count", "mean", "variance", "rms")
 
 @dataclass(frozen=True)
 class DepthRatio:
-    """The first layer's measure over the last layer's in an epoch: below 1 if it vanishes."""
+    """The first layer's measure over the last layer's in an epoch; below 1 if gradients vanish."""
 
     epoch: int
     first: str
     last: str
-    ratio: float  # nan where the last layer's is zero
+    ratio: float  # nan if the last layer's measure is zero
 
 
 @dataclass(frozen=True)
 class DepthSlope:
     """Least-squares slope of the log of the measure against the layer's number, in an epoch.
 
-    Positive if gradients shrink on their way to the input: by a factor of exp(-slope) per layer.
+    Positive if gradients shrink towards the input, by a factor of exp(-slope) per layer.
     """
 
     epoch: int
     slope: float  # natural log per layer; nan for fewer than two layers
-    layers: int  # that the line runs through; a layer whose measure is zero has no log
+    layers: int  # number of layers fitted; a layer whose measure is zero has no log
 
 
 @dataclass(frozen=True)
 class EpochSlope:
     """Least-squares slope of the log of a layer's measure against the epoch.
 
-    Negative if the layer's gradients decay with training: by a factor of exp(slope) per epoch.
+    Negative if the layer's gradients decay with training, by a factor of exp(slope) per epoch.
     """
 
     layer: str
     slope: float  # natural log per epoch; nan for fewer than two epochs
-    epochs: int  # that the line runs through
+    epochs: int  # number of epochs fitted
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """How widely a layer's mini-batch norms scatter within an epoch."""
+    """The scatter of a layer's mini-batch norms within an epoch."""
 
     epoch: int
     layer: str
@@ -64,11 +64,11 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Collapse:
-    """When the gradients of early layers were lost, if they were."""
+    """When the gradients of early layers collapsed, if they did."""
 
     onset: int | None  # epoch; None if there was no collapse
-    layer: str | None  # the early layer that was lost first
-    lowest: float  # smallest RMS of an early layer, over its start and what is left of the loss
+    layer: str | None  # the early layer that collapsed first
+    lowest: float  # smallest RMS of an early layer, divided by its start and the loss that is left
     reason: str  # why no collapse is reported; empty if one is
 
 
@@ -91,7 +91,7 @@ def depth_ratios(layers: pd.DataFrame, *, measure: str = "rms") -> tuple[DepthRa
 
 
 def depth_slopes(layers: pd.DataFrame, *, measure: str = "rms") -> tuple[DepthSlope, ...]:
-    """Decay rate over depth of each epoch; arguments and refusals as in `depth_ratios`."""
+    """Decay rate over depth of each epoch; arguments and errors as in `depth_ratios`."""
     table = _weights(layers, measure)
     numbers = np.arange(table.shape[1], dtype=float)
     lines = [_log_slope(numbers, values) for values in table.to_numpy(float)]
@@ -100,7 +100,7 @@ def depth_slopes(layers: pd.DataFrame, *, measure: str = "rms") -> tuple[DepthSl
 
 
 def epoch_slopes(layers: pd.DataFrame, *, measure: str = "rms") -> tuple[EpochSlope, ...]:
-    """Decay rate over training of each layer; arguments and refusals as in `depth_ratios`."""
+    """Decay rate over training of each layer; arguments and errors as in `depth_ratios`."""
     table = _weights(layers, measure)
     epochs = table.index.to_numpy(float)
     lines = [_log_slope(epochs, values) for values in table.to_numpy(float).T]
@@ -111,7 +111,7 @@ def epoch_slopes(layers: pd.DataFrame, *, measure: str = "rms") -> tuple[EpochSl
 def scatters(layers: pd.DataFrame) -> tuple[Scatter, ...]:
     """Coefficient of variation of the mini-batch norms of every epoch and tensor, biases included.
 
-    It is the same for norms and RMS. From n mini-batches it comes out too small by about 1 in 4 n.
+    It is the same for norms and RMS. From n mini-batches it is biased low by about 1 in 4 n.
 
     Args:
         layers: `layer_epochs` rows of one run.
@@ -130,15 +130,15 @@ def scatters(layers: pd.DataFrame) -> tuple[Scatter, ...]:
 def epoch_losses(steps: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     """Mean training loss of each epoch: columns `epoch` and `train_loss`.
 
-    A step belongs to the epoch that the mini-batches counted in `layers` say; the largest count of
-    an epoch's tensors is its number of steps.
+    Steps are assigned to epochs by the mini-batch counts in `layers`: the largest count of an
+    epoch's tensors is its number of steps.
 
     Args:
-        steps: `steps` rows of one run, those that a gradient scaler skipped included or not.
+        steps: `steps` rows of one run, with or without those that a gradient scaler skipped.
         layers: `layer_epochs` rows of the same run.
 
     Raises:
-        ValueError: for an absent column, rows of several runs, or another number of steps.
+        ValueError: for an absent column, rows of several runs, or a different number of steps.
     """
     need(steps, "step", "train_loss")
     need(layers, *LAYER_COLUMNS)
@@ -149,7 +149,7 @@ def epoch_losses(steps: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     losses = taken.sort_values("step")["train_loss"].to_numpy(float)
     if len(losses) != counts.sum():
         raise ValueError(
-            f"{len(losses)} steps where the layers count {counts.sum()}; give tables of one run "
+            f"{len(losses)} steps, but the layers count {counts.sum()}; give tables of one run "
             "that was measured at every step"
         )
     epochs = np.repeat(counts.index.to_numpy(), counts.to_numpy())
@@ -167,30 +167,30 @@ def collapse(
     still: float,
     stretch: int,
 ) -> Collapse:
-    """The first epoch from which an early layer's gradients are lost while the loss stands still.
+    """Find the first epoch of a collapse: an early layer's gradients vanish, the loss stands still.
 
-    That is the first of `stretch` epochs in a row in which the RMS of an early layer's gradient is
-    less than `share` of its start, and over which the loss falls by less than `still` of itself.
-    Gradients also shrink because the loss is being learned, that of cross-entropy at most about in
-    proportion to it; so the start is scaled by what is left of the loss, where that is less than
-    at the start. Without learning this factor is 1.
+    It is the first of `stretch` consecutive epochs in which the RMS of an early layer's gradient is
+    less than `share` of its start, and over which the loss falls by less than a fraction `still`.
+    Gradients also shrink as the loss is learned: with cross-entropy, at most about in proportion to
+    it. So the start is scaled by the fraction of the loss that is left, at most 1; without learning
+    this factor is 1.
 
-    The start is the first epoch's mean: gradients that are lost within it, or never there, are not
-    found; `depth_ratios` shows them.
+    The start is the mean of the first epoch. Gradients that vanish within it, or were never there,
+    are not detected; `depth_ratios` shows them.
 
     Args:
         layers: `layer_epochs` rows of one run.
         epochs: a line per epoch, with a loss.
-        loss: its column. It must be that of the training data (`epoch_losses`): gradients vanish
-            rightly where it is learned, whatever a validation loss does.
-        early: so many of the first weight tensors are early.
-        share: of the start, below which gradients count as lost.
-        still: a loss that falls by less than this share of itself over a stretch stands still.
+        loss: its column. It must be the training loss (`epoch_losses`): when that is learned,
+            gradients vanish for a good reason, whatever the validation loss does.
+        early: number of the first weight tensors that count as early.
+        share: fraction of the start below which gradients count as lost.
+        still: a loss that falls by less than this fraction over a stretch stands still.
         stretch: epochs, at least 2.
 
     Raises:
-        ValueError: for arguments without meaning, an absent column, rows of several runs, or an
-            epoch of `layers` without a loss.
+        ValueError: for an invalid argument, an absent column, rows of several runs, or an epoch of
+            `layers` without a loss.
     """
     for name, value in {"share": share, "still": still}.items():
         if not 0 < value < 1:
@@ -200,14 +200,14 @@ def collapse(
     table = _weights(layers, "rms")
     if not 1 <= early <= table.shape[1]:
         raise ValueError(
-            f"early={early} must be 1 to {table.shape[1]}, the weight tensors there are"
+            f"early={early} must be 1 to {table.shape[1]}, the number of weight tensors"
         )
     need(epochs, "epoch", loss)
     alike(epochs, "study", "run")
     by_epoch = epochs.groupby("epoch")[loss].last()
     if without := sorted(set(table.index) - set(by_epoch.index)):
         raise ValueError(
-            f"no {loss} of epoch {without[0]}; give a line for each epoch of the layers"
+            f"no {loss} for epoch {without[0]}; give a line for each epoch of the layers"
         )
     losses = by_epoch.loc[table.index].to_numpy(float)
     left = np.minimum(losses / losses[0], 1.0)
@@ -216,7 +216,7 @@ def collapse(
         shares = rms / rms[0] / left[:, None]
     lowest = float(np.nanmin(shares)) if np.isfinite(shares).any() else math.nan
     if len(table) <= stretch:
-        return Collapse(None, None, lowest, f"{len(table)} epochs; it takes {stretch + 1}")
+        return Collapse(None, None, lowest, f"{len(table)} epochs; {stretch + 1} needed")
     low = shares < share
     for begin in range(1, len(table) - stretch + 1):
         whole = slice(begin, begin + stretch)
@@ -225,12 +225,12 @@ def collapse(
             layer = str(table.columns[int(np.argmin(np.where(lost, shares[begin], np.inf)))])
             return Collapse(int(table.index[begin]), layer, lowest, "")
     ever = low.any()
-    reason = "the loss still falls where they are lost" if ever else f"none below {share:g}"
+    reason = "the loss still falls where they vanish" if ever else f"none below {share:g}"
     return Collapse(None, None, lowest, reason)
 
 
 def _weights(layers: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """A measure of the weight tensors: epochs down, layers across in the order of the module."""
+    """A measure of the weight tensors: a row per epoch, a column per layer in module order."""
     need(layers, *LAYER_COLUMNS, measure)
     alike(layers, "study", "run")
     weights = layers[layers["kind"] == "weight"]
@@ -241,7 +241,7 @@ def _weights(layers: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def _log_slope(x: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, int]:
-    """Slope of the log of positive, finite values against x, and how many of them there are."""
+    """Slope of the log of positive, finite values against x, and the number of these values."""
     positive = np.isfinite(values) & (values > 0)
     x, y = x[positive], np.log(values[positive])
     if len(x) < 2:

@@ -1,4 +1,4 @@
-"""A number with its interval: over replicates, which are seeds or folds, or of a proportion."""
+"""Intervals of a mean over replicates (seeds or folds), and of a proportion."""
 
 import math
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 LEVEL = 0.95  # of every interval, unless a caller asks for another
-FEWEST = 3  # replicates that a reported interval takes
+FEWEST = 3  # fewest replicates for a reported interval
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and the ends of its interval; nan where it is not known."""
+    """A number and the ends of its interval; nan if unknown."""
 
     value: float = math.nan
     low: float = math.nan
@@ -24,10 +24,10 @@ UNKNOWN = Interval()
 
 
 def check_level(level: float) -> None:
-    """Refuse the level of an interval or test that is no probability.
+    """Check the level of an interval or test.
 
     Raises:
-        ValueError: naming it.
+        ValueError: if it is not between 0 and 1.
     """
     if not 0 < level < 1:
         raise ValueError(f"level={level} must lie between 0 and 1; 0.95 is usual")
@@ -37,8 +37,8 @@ def slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64
     """Least-squares slopes of lines over x, such as one line for each seed.
 
     Args:
-        x: at least two different places.
-        y: a value at each place, in its last dimension.
+        x: at least two different values.
+        y: a value for each x, in the last dimension.
     """
     centred = x - x.mean()
     return np.asarray(y @ centred / (centred @ centred), np.float64)
@@ -50,9 +50,9 @@ def t_interval(
     """The mean of independent values with Student's interval.
 
     Args:
-        values: one for each replicate; without any there is no mean.
+        values: one for each replicate; without values the mean is nan.
         level: of the interval.
-        fewest: values, at least 2, that an interval takes; with fewer its ends are nan.
+        fewest: fewest values for an interval, at least 2; with fewer its ends are nan.
     """
     if not len(values):
         return UNKNOWN
@@ -66,11 +66,11 @@ def t_interval(
 def weighted_t_interval(
     values: NDArray[np.float64], weights: NDArray[np.float64], *, level: float = LEVEL
 ) -> Interval:
-    """The weighted mean of independent values, with an interval that does not trust the weights.
+    """The weighted mean of independent values, with an interval robust to wrong weights.
 
-    Weights say how precise each value is thought to be, up to a factor. The standard error uses
-    the distance of each value from the mean, so it is consistent whatever the variances are. It is
-    unbiased if they are as the weights say, and its degrees of freedom are those of Satterthwaite.
+    Weights are the assumed precisions of the values, up to a factor. The standard error uses the
+    distance of each value from the mean, so it is consistent for any variances. It is unbiased if
+    the weights are correct, and its degrees of freedom are those of Satterthwaite.
     This is the CR2 interval of Bell and McCaffrey (2002, Survey Methodology 28), see
     Pustejovsky and Tipton (doi:10.1080/07350015.2016.1247004), in closed form for a mean. Equal
     weights give `t_interval`; a value of negligible weight has no influence.
@@ -85,7 +85,7 @@ def weighted_t_interval(
     """
     if len(values) < 2 or len(weights) != len(values):
         raise ValueError(
-            f"{len(values)} values and {len(weights)} weights; an interval takes at least 2 of each"
+            f"{len(values)} values and {len(weights)} weights; an interval needs at least 2 of each"
         )
     if not (np.isfinite(weights) & (weights > 0)).all():
         raise ValueError(f"weights={weights.tolist()} must be positive and finite")
@@ -99,7 +99,7 @@ def weighted_t_interval(
 
 
 def wilson_interval(right: int, of: int, *, level: float = LEVEL) -> Interval:
-    """A proportion with its score interval (Wilson, 1927), which is never empty and within [0, 1].
+    """A proportion with its score interval (Wilson, 1927): never empty, always within [0, 1].
 
     Args:
         right: of `of` independent trials, such as windows classified correctly.

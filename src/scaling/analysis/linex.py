@@ -1,4 +1,4 @@
-"""The LINEX bowl, and those through the losses of one batch size, in closed form but the skew."""
+"""The LINEX bowl, and its fit to the losses of one batch size, in closed form except the skew."""
 
 import math
 
@@ -11,19 +11,19 @@ SKEW = 1.5  # the largest
 
 
 def linex(z: NDArray[np.float64], skew: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """The LINEX bowl, z^2 at skew 0; skews may be many, by broadcasting."""
+    """The LINEX bowl, z^2 at skew 0; `z` and `skew` broadcast."""
     bent = np.clip(skew * z, -30, 30)
     series, large = 1 + bent / 3 + bent**2 / 12, np.where(np.abs(bent) < 1e-3, 1.0, bent)
     return z**2 * np.where(large == bent, 2 * (np.expm1(large) - large) / large**2, series)
 
 
 class Bowls:
-    """Least-squares bowls through a curve, one for each of some skews.
+    """Least-squares bowls through a curve, one for each skew.
 
-    For a skew k and u = ln lr - m, whatever m, A + K g(ln lr - ln LR_opt) is a + b u + c g(u) with
-    K = c - k b / 2 and LR_opt = e^m (1 - k b / 2c)^(1/k): b and c are linear. In the plane of u and
-    g(u), made orthonormal, every direction is a place of the optimum, and the cosine of its angle
-    to the losses' is what it explains.
+    For a skew k and u = ln lr - m with any m, A + K g(ln lr - ln LR_opt) is a + b u + c g(u) with
+    K = c - k b / 2 and LR_opt = e^m (1 - k b / 2c)^(1/k): b and c are linear. In an orthonormal
+    basis of the plane of u and g(u), each direction is a place of the optimum; the cosine of its
+    angle to the losses measures how much it explains.
     """
 
     def __init__(self, curve: Curve, skews: Array) -> None:
@@ -54,7 +54,7 @@ class Bowls:
         return np.where(inner, place, np.where(angle < 0, math.inf, -math.inf))
 
     def interval(self, gain: float) -> tuple[float, float]:
-        """The outermost places of bowls that gain at least this much."""
+        """The outermost optima of the bowls with at least this gain."""
         wide = np.arccos((math.sqrt(max(0, gain)) / self.size).clip(max=1))
         inside = self.gain >= gain
         left, right = self.places(self.angle + wide), self.places(self.angle - wide)
@@ -66,7 +66,7 @@ class Bowl:
 
     def __init__(self, curve: Curve) -> None:
         self.curve, skews = curve, np.linspace(-SKEW, SKEW, 61)
-        for _ in range(8):  # ten times closer each
+        for _ in range(8):  # each time ten times finer
             bowls = Bowls(curve, skews)
             best = int(bowls.gain.argmax())
             self.skew, self.gain = skews[best : best + 1], float(bowls.gain[best])
@@ -82,9 +82,9 @@ class Bowl:
         return Bottom(self.place, 2 * height, float((self.curve.y - height * bowl).mean()))
 
     def interval(self, reach: float) -> tuple[float, float]:
-        """The outermost places of the optimum at which squares exceed the least by `reach`."""
+        """The outermost optima whose squares exceed the least by at most `reach`."""
         first, last = -SKEW, SKEW
-        for _ in range(5):  # closer about the skews that do
+        for _ in range(5):  # each time finer around the skews that qualify
             skews = np.union1d(np.linspace(first, last, 61), self.skew)
             bowls = Bowls(self.curve, skews)
             inside = np.flatnonzero(bowls.gain >= self.gain - reach)

@@ -7,7 +7,7 @@ The loss of batch size i, learning rate j and seed s is
 with sum D = sum U = 0 and g the LINEX loss (Varian, 1975; Zellner, 1986),
 g(z) = 2 (exp(kz) - 1 - kz) / k^2: z^2 at skew k = 0, never below 0, its only minimum at 0, steeper
 on the right for k > 0. The optima m follow a power law, m_i = a + b ln B_i with ln B centred, or
-are free. A, D and K enter linearly and are solved for inside (variable projection).
+are free. A, D and K are linear and are solved for inside the search (variable projection).
 """
 
 import math
@@ -25,8 +25,8 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Solver = Callable[[Vector], tuple[Vector, Vector]]  # theta -> linear parameters, residuals
 
-SLOPES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # where searches begin
-SLOPE, SHIFT = 3.0, 2.5  # bounds of searches, as is the skew
+SLOPES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # starting points of the search
+SLOPE, SHIFT = 3.0, 2.5  # bounds of the search, like SKEW
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Losses:
 
     @property
     def centred(self) -> Vector:
-        """Log of each batch size, less their mean."""
+        """Log of each batch size minus their mean."""
         logs: Vector = np.log(self.batches)
         return logs - logs.mean()
 
@@ -64,7 +64,7 @@ class Losses:
 
     @property
     def curve(self) -> NDArray[np.int64]:
-        """Which losses share a batch size and a seed."""
+        """Index of each loss's batch size and seed."""
         return self.batch * len(self.seeds) + self.seed
 
     @property
@@ -73,7 +73,7 @@ class Losses:
         return np.unique(self.x)
 
     def where(self, kept: NDArray[np.bool_]) -> "Losses":
-        """Some of the losses; batch sizes and seeds keep their numbers."""
+        """A subset of the losses; batch sizes and seeds keep their indices."""
         parts = {key: getattr(self, key)[kept] for key in ("x", "y", "batch", "seed")}
         return replace(self, **parts)
 
@@ -117,7 +117,7 @@ class Surface:
         return float(np.sqrt(self.residuals @ self.residuals / max(1, freedom)))
 
     def distances(self) -> Vector:
-        """How far each loss lies to the right of its optimum, z, in natural logs."""
+        """Distance of each loss to the right of its optimum, z, in natural logs."""
         return _distances(self.losses, self.law, self.theta)
 
     def bowl(self) -> Vector:
@@ -138,11 +138,11 @@ class Surface:
 
 
 def fit(losses: Losses) -> Surface:
-    """The surface of a power law, by least squares.
+    """Fit the surface of a power law by least squares.
 
-    Losses are weighted where noise grows to the right of the optimum. Curvature and skew are shrunk
-    to 0 as far as the losses leave them open, which halves the interval of a grid that cuts off the
-    optima of its large batch sizes.
+    Losses are weighted if noise grows to the right of the optimum. Curvature and skew are shrunk to
+    0 as far as the losses do not determine them, which halves the interval if the grid cuts off the
+    optima of the large batch sizes.
     """
     law = np.column_stack([np.ones_like(losses.batches), losses.centred])
     surface = _fitted(losses, law, np.ones_like(losses.y), np.zeros(2), None)
@@ -153,7 +153,7 @@ def fit(losses: Losses) -> Surface:
 
 
 def free(surface: Surface) -> Surface:
-    """The same surface with one free optimum for each batch size."""
+    """Fit the same surface with a free optimum for each batch size."""
     start = np.concatenate([surface.optima, surface.theta[surface.law.shape[1] :]])
     law = np.eye(len(surface.losses.batches))
     return _fitted(surface.losses, law, surface.weights, surface.prior, start)
@@ -213,9 +213,9 @@ def _bowl(losses: Losses, law: Matrix, theta: Vector) -> Vector:
 
 
 def _weights(surface: Surface) -> Vector:
-    """Roots of precision, where noise grows to the right of the optimum; else all 1.
+    """Roots of precision if noise grows to the right of the optimum; else all 1.
 
-    The log of the squared residuals is fitted by a line in z, where z is positive.
+    A line in z, where z is positive, is fitted to the log of the squared residuals.
     """
     right = np.clip(surface.distances(), 0, None)
     equal = np.ones_like(right)
@@ -229,10 +229,10 @@ def _weights(surface: Surface) -> Vector:
 
 
 def _prior(surface: Surface) -> Vector:
-    """Weights with which curvature and skew enter as residuals: empirical Bayes about 0.
+    """Weights with which curvature and skew enter as residuals: empirical Bayes around 0.
 
-    The variance of the prior is what the estimate's square leaves over its error's, and at least
-    the latter, so that no more than half of an estimate is shrunk away.
+    The prior's variance is the square of the estimate minus that of its error, and at least the
+    latter, so that an estimate is shrunk by at most half.
     """
     design, count = surface.jacobian(), surface.law.shape[1]
     errors = surface.noise**2 * np.diag(np.linalg.pinv(design.T @ design))[count : count + 2]

@@ -1,6 +1,6 @@
 """What a wrong learning rate costs: the loss lost when lr is off by a factor.
 
-As the learning rate sensitivity of Wortsman et al. (arXiv:2309.14322), but about the best lr of
+Like the learning rate sensitivity of Wortsman et al. (arXiv:2309.14322), but around the best lr of
 each batch size, within a factor of it.
 """
 
@@ -31,11 +31,11 @@ class Sensitivity:
     low: float = math.nan  # of a t interval over seeds; nan for fewer than 3
     high: float = math.nan
     covered: float = 0.0  # share of [best / factor, best x factor] that was tried: the mean's range
-    best: float = math.nan  # lr; nan where none ends below the ceiling
-    edge: Literal["", "lowest", "highest", "only"] = ""  # what the best lr is among those tried
+    best: float = math.nan  # lr; nan if none ends below the ceiling
+    edge: Literal["", "lowest", "highest", "only"] = ""  # place of the best lr among those tried
     seeds: int = 0  # with a loss at every lr; others are left out
-    each: tuple[tuple[int, float], ...] = ()  # a seed and what it lost, whose mean is `lost`
-    capped: int = 0  # losses that count as the ceiling, at the lr that the mean goes through
+    each: tuple[tuple[int, float], ...] = ()  # seed and its loss lost; their mean is `lost`
+    capped: int = 0  # losses capped at the ceiling, over the lrs that the mean covers
     caveat: str = ""
 
 
@@ -44,21 +44,21 @@ def sensitivity(
 ) -> tuple[Sensitivity, ...]:
     """Estimate what a wrong lr costs, for each batch, clip and factor.
 
-    The cost is the loss less the best loss, averaged over [best / factor, best x factor] on the log
-    axis, with straight lines between the means of cells and nothing beyond the grid; about as in
-    Wortsman et al. (arXiv:2309.14322). The best lr of a seed is that of the mean over the other
-    seeds, so that noise does not make the best loss too low. Lines lie above a bowl, so costs are
-    slightly too large. Losses above the ceiling, and runs that diverged, count as the ceiling.
+    The cost is the loss minus the best loss, averaged over [best / factor, best x factor] on the
+    log axis, by linear interpolation between the means of cells and only inside the grid; similar
+    to Wortsman et al. (arXiv:2309.14322). The best lr of a seed is that of the mean over the other
+    seeds, so noise does not bias the best loss down. Lines are above a bowl, so costs are slightly
+    too large. Losses above the ceiling, and runs that diverged, count as the ceiling.
 
     Args:
         rows: columns `batch`, `lr`, `clip`, `seed`, `status`, `val_loss` in nats, and for the
             ceiling `uniform_loss`, of runs that differ in nothing else.
-        ceiling: nats, such as the unigram loss; None takes the uniform loss.
+        ceiling: nats, such as the unigram loss; None for the uniform loss.
         factors: by which lr is off, above 1.
 
     Raises:
         ValueError: for an absent column, several settings at once, a factor that is not above 1, or
-            a run that diverged where there is no ceiling.
+            a run that diverged without a ceiling.
     """
     need(rows, "batch", "lr", "clip", "seed", "status", "val_loss")
     alike(rows, "model", "data", "optimizer", "protocol")
@@ -69,7 +69,7 @@ def sensitivity(
         ceiling = float(table["uniform_loss"].max()) if "uniform_loss" in table else math.nan
     diverged = table["status"] == "diverged"
     if math.isnan(ceiling) and diverged.any():
-        raise ValueError("ceiling=None without uniform_loss: say what loss divergence counts as")
+        raise ValueError("ceiling=None without uniform_loss: set the loss divergence counts as")
     losses = table["val_loss"].where(table["status"] == "done").mask(diverged, math.inf)
     capped = losses > ceiling
     table = table.assign(loss=losses.mask(capped, ceiling), capped=capped)
@@ -117,9 +117,9 @@ def _lost(block: pd.DataFrame, batch: int, clip: float, factor: float) -> Sensit
 
 
 def _loss_lost(x: Array, y: Array, seed: int, reach: float) -> float:
-    """What a seed loses about the lr that is best for the other seeds.
+    """The loss that a seed loses around the lr that is best for the other seeds.
 
-    The best lr by its own losses would look better than it is, the more so the larger the noise.
+    The best lr by the seed's own losses would look too good, more so with larger noise.
     """
     others = np.delete(y, seed, axis=0) if len(y) > 1 else y
     best = int(others.mean(axis=0).argmin())

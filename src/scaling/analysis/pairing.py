@@ -1,4 +1,4 @@
-"""The runs of a sweep side by side: those that differ in one setting only, for every replicate."""
+"""Pairs of runs of a sweep that differ in one setting only, for every replicate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scaling.analysis.replicates import listed, outcomes, settings_table
 
-VALUE = "value of the measure"  # a column beside the settings, named like none of them
+VALUE = "value of the measure"  # a column name that no setting has
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Pairing:
     levels: list[object]
     shared: list[str]  # columns that are equal within a pair
     cells: pd.DataFrame  # shared columns of each cell
-    values: NDArray[np.float64]  # nan where a run diverged or there is none
+    values: NDArray[np.float64]  # nan where a run diverged or is missing
     ran: NDArray[np.bool_]
     notes: tuple[str, ...] = ()
 
@@ -28,17 +28,17 @@ class Pairing:
     def of(
         cls, runs: pd.DataFrame, measure: str, key: str, shared: Sequence[str], replicate: str
     ) -> "Pairing":
-        """Lay out the values of runs; those of one place are averaged.
+        """Arrange the values of runs in arrays; runs of the same place are averaged.
 
         Args:
             runs: at least one, each with a value of `key` and `replicate`.
             measure: column of values, nan for a run that diverged.
             key: column whose levels are compared.
             shared: columns that are equal within a pair.
-            replicate: column that tells independent runs apart, such as the seed.
+            replicate: column that distinguishes independent runs, such as the seed.
         """
         levels = sorted(runs[key].unique().tolist(), key=lambda v: (isinstance(v, str), v))
-        # a column of zeros, since there may be no shared one
+        # a column of zeros, because `shared` may be empty
         cell = runs.groupby([*shared, np.zeros(len(runs))], dropna=False, sort=False).ngroup()
         number, replicates = pd.factorize(runs[replicate])
         place = (number, cell.to_numpy(), runs[key].map(levels.index).to_numpy(np.int64))
@@ -63,7 +63,7 @@ def pairing(rows: pd.DataFrame, key: str, measure: str) -> Pairing:
         measure: column of numbers.
 
     Raises:
-        ValueError: for a missing column, or a key that is no setting or does not vary.
+        ValueError: for a missing column, or a key that is not a setting or does not vary.
     """
     values, diverged = outcomes(rows, measure)
     if "seed" not in rows:
@@ -80,7 +80,7 @@ def pairing(rows: pd.DataFrame, key: str, measure: str) -> Pairing:
     compared = ended[ended[key].notna()]
     others = [k for k in varies if k != key and compared[k].nunique(dropna=False) > 1]
     follow = [k for k in others if compared.groupby(key)[k].nunique(dropna=False).max() == 1]
-    # A setting of a choice, such as the momentum of an optimizer, is part of its level.
+    # A setting of the key's choice, such as an optimizer's momentum, is part of its level.
     shared = [k for k in others if k not in follow or not k.startswith(f"{key}.")]
     runs = compared.assign(**{VALUE: values[compared.index]})
     pairs = Pairing.of(runs, VALUE, key, shared, "seed")

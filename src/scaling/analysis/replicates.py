@@ -1,8 +1,8 @@
-"""Runs that are the same algorithm, and the noise that their differences show.
+"""Runs of the same algorithm, and the noise estimated from their differences.
 
-Two runs are replicates where they share every setting and the seed: one cell in two folders, or
-ceilings on the gradient's norm that never bit, which is no ceiling at all. What they differ by came
-from the machine, or from a setting without a column; a smaller effect is not to be believed.
+Two runs are replicates if they share every setting and the seed: one cell in two folders, or
+ceilings on the gradient's norm that never clipped a step and so equal no ceiling. They differ
+because of the machine, or a setting without a column; do not trust smaller effects.
 """
 
 import math
@@ -35,11 +35,11 @@ class Noise:
     high: float
     freedom: int  # degrees of freedom
     level: float
-    reason: str = ""  # why no noise is known; empty if it is
+    reason: str = ""  # why the noise is unknown; empty if known
 
     @property
     def reach(self) -> float:
-        """How far two single runs of one algorithm lie apart at most, with probability `level`."""
+        """The largest difference of two single runs of one algorithm, with probability `level`."""
         return self.sd * math.sqrt(2) * float(stats.t.ppf((1 + self.level) / 2, self.freedom or 1))
 
 
@@ -51,12 +51,12 @@ class Group:
     kind: Literal["same cell", "clip never bit"]
     description: str
     losses: tuple[float, ...]
-    spread: float  # largest less smallest; 0 if they are bit-identical
+    spread: float  # largest minus smallest; 0 if they are bit-identical
 
 
 @dataclass(frozen=True)
 class Replicates:
-    """The replicates of a table, what they say of noise, and what a reader must know."""
+    """The replicates of a table, the noise estimated from them, and notes for the reader."""
 
     groups: tuple[Group, ...]
     noise: Noise
@@ -66,11 +66,11 @@ class Replicates:
 def replicates(
     rows: pd.DataFrame, *, measure: str = "val_loss", level: float = LEVEL
 ) -> Replicates:
-    """Find the runs that are the same algorithm, and estimate noise from their differences.
+    """Find the runs of the same algorithm, and estimate noise from their differences.
 
-    Within a group equal losses count once: they show that a run repeats exactly, not that there is
-    no noise. So the noise is that of runs which do differ. A digest decides where there is one:
-    runs that share it are one cell; runs of one clip that differ in it are not.
+    Within a group, equal losses count once: they show that a run repeats exactly, not that there is
+    no noise. So the noise is that of runs that do differ. If rows have a digest, it decides: runs
+    that share it are one cell; runs with the same clip and different digests are not.
 
     Args:
         rows: as `scaling.results.read` gives them. Settings without a column cannot be compared.
@@ -78,7 +78,7 @@ def replicates(
         level: of the interval.
 
     Raises:
-        ValueError: for a missing column, or a level that is no probability.
+        ValueError: for a missing column, or a level outside (0, 1).
     """
     values, diverged = outcomes(rows, measure)
     table = settings_table(rows)
@@ -89,13 +89,14 @@ def replicates(
     varies = [key for key in table if key in ROOT_KEYS or table[key].nunique(dropna=False) > 1]
     groups, notes = [], []
     for here in _equal(algorithm, np.isfinite(values) | diverged):
-        own = clips.iloc[here]
-        merged = own.nunique() > 1
+        group_clips = clips.iloc[here]
+        merged = group_clips.nunique() > 1
         shown = [key for key in varies if not (merged and key == "clip")]
         title = described((key, table[key].iloc[here[0]]) for key in shown)
-        known = rows["digest"].iloc[here].to_numpy() if "digest" in rows else [None] * len(here)
-        if pd.Series(known, own.index).groupby(own, dropna=False).nunique().max() > 1:
-            notes.append(f"{title}: {len(here)} runs look alike and differ in digest: left out")
+        digests = rows["digest"].iloc[here].to_numpy() if "digest" in rows else [None] * len(here)
+        by_clip = pd.Series(digests, group_clips.index).groupby(group_clips, dropna=False)
+        if by_clip.nunique().max() > 1:
+            notes.append(f"{title}: {len(here)} similar runs differ in digest and are left out")
             continue
         done = here[~diverged[here]]
         if 0 < len(done) < len(here):
@@ -103,7 +104,8 @@ def replicates(
         if len(done) < 2:
             continue
         if merged:
-            title += f": clip {' and '.join(f'{clip:g}' for clip in np.unique(own))} never bit"
+            names = " and ".join(f"{clip:g}" for clip in np.unique(group_clips))
+            title += f": clip {names} never bit"
         elif "study" in rows:
             title += f": in {' and '.join(dict.fromkeys(map(str, rows['study'].iloc[done])))}"
         losses = tuple(values[done].tolist())
@@ -115,7 +117,7 @@ def replicates(
 
 
 def outcomes(rows: pd.DataFrame, measure: str) -> tuple[Vector, Flags]:
-    """The measure of every run that is done, nan elsewhere; and which runs diverged.
+    """The measure of every finished run, nan for all others; and which runs diverged.
 
     Raises:
         ValueError: for a missing column.
@@ -128,18 +130,18 @@ def outcomes(rows: pd.DataFrame, measure: str) -> tuple[Vector, Flags]:
 
 
 def settings_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """What tells one run from another, as far as a table shows it: choices and dotted keys.
+    """The settings that distinguish runs, as far as a table has them: choices and dotted keys.
 
-    Null clip is inf. Runs that share a digest get one set of settings: else a path, or a key that
-    one of two tables does not have, would tell a cell from itself.
+    A null clip is inf. Runs that share a digest get the same settings: otherwise a path, or a key
+    missing from one of two tables, would split a cell.
     """
     table = rows[settings_of(rows)].reset_index(drop=True)
     if "clip" in table:
         table["clip"] = table["clip"].astype(float).fillna(math.inf)
     if "digest" in rows:
         digests = rows["digest"].reset_index(drop=True)
-        own = digests.where(digests.notna(), digests.index.astype(str))  # its position, without one
-        return table.groupby(own).transform("first")
+        cells = digests.where(digests.notna(), digests.index.astype(str))  # position if no digest
+        return table.groupby(cells).transform("first")
     return table
 
 
@@ -154,10 +156,10 @@ def listed(values: Iterable[object]) -> str:
 
 
 def _equal(table: pd.DataFrame, kept: Flags) -> Iterable[NDArray[np.int64]]:
-    """Positions of kept rows that are equal, two or more each."""
+    """The positions of each group of two or more equal rows among the kept ones."""
     places = np.flatnonzero(kept)
-    some = table.iloc[places].assign(any=0)  # a table of seeds alone is one cell
-    codes = some.groupby(list(some), dropna=False, sort=False).ngroup().to_numpy()
+    kept_rows = table.iloc[places].assign(any=0)  # a table of seeds alone is one cell
+    codes = kept_rows.groupby(list(kept_rows), dropna=False, sort=False).ngroup().to_numpy()
     for code in range(codes.max(initial=-1) + 1):
         if (codes == code).sum() > 1:
             yield places[codes == code]

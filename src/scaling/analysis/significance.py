@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 Vector = NDArray[np.float64]
-POWER = 0.8  # chance of finding an effect that is called detectable
-MOST = 1000  # seeds that anyone would train for one contrast
+POWER = 0.8  # probability of detecting an effect that is called detectable
+MOST = 1000  # most seeds to consider for one contrast
 
 
 def holm(p: Sequence[float] | Vector) -> Vector:
     """Correct p-values for their number by the step-down procedure of Holm (1979).
 
-    The chance of any false rejection is at most the level, whatever the dependence between tests. A
-    nan is no test.
+    The probability of any false rejection is at most the level, under any dependence between tests.
+    A nan does not count as a test.
 
     Raises:
-        ValueError: for a p-value that is no probability.
+        ValueError: for a p-value outside [0, 1].
     """
     given = np.asarray(p, float)
     if ((given < 0) | (given > 1)).any():
@@ -35,7 +35,7 @@ def holm(p: Sequence[float] | Vector) -> Vector:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided p-value that two classifiers err equally often on the same examples.
 
-    In the test of McNemar (1947) only examples that one of the two got right count; each is the
+    The test of McNemar (1947) uses the examples that only one of the two got right; each is the
     first's with probability 1/2. Examples must be independent: overlapping windows are not.
 
     Args:
@@ -57,23 +57,23 @@ def power(shift: float, seeds: int, level: float) -> float:
     Args:
         shift: true effect, in standard deviations of one seed's difference.
         seeds: at least 2.
-        level: 1 less the level of the test.
+        level: 1 minus the level of the test.
     """
     bound = stats.t.ppf((1 + level) / 2, seeds - 1)
-    away = min(1e9, abs(shift) * math.sqrt(seeds))  # scipy gives nan far beyond
+    away = min(1e9, abs(shift) * math.sqrt(seeds))  # scipy returns nan far beyond
     # The lower tail as the upper one of the mirror image: nct.cdf is nan where it is tiny.
     return float(sum(stats.nct.sf(bound, seeds - 1, away * side) for side in (1, -1)))
 
 
 @lru_cache
 def detectable(seeds: int, level: float) -> float:
-    """The effect that is found with 80 % power, in the unit of `power`."""
+    """The effect that is detected with 80 % power, in the unit of `power`."""
     end = 10 + 4 * float(stats.t.ppf((1 + level) / 2, seeds - 1))
     return float(optimize.brentq(lambda shift: power(shift, seeds, level) - POWER, 0.0, end))
 
 
 def seeds_needed(shift: float, level: float) -> float:
-    """Seeds that find an effect with 80 % power, inf if more than 1000; `shift` as for `power`."""
+    """Seeds to detect an effect with 80 % power, inf if over 1000; `shift` as for `power`."""
     few, enough = 1, MOST
     if power(shift, MOST, level) < POWER:
         return math.inf

@@ -1,8 +1,8 @@
 """Steps and examples that a run takes to reach a loss, robust to noise.
 
-The loss of a run is assumed to fall or stay, except for noise. Its least-squares fit that never
-rises (isotonic regression; Barlow et al., 1972) needs no window, does not lag, and does not count
-the first lucky batch as an arrival, as running means do; such luck is greatest at small batch
+The loss of a run is assumed to never rise, except for noise. Isotonic regression (Barlow et al.,
+1972), the least-squares fit that never rises, needs no window and does not lag. Unlike running
+means, it does not count the first lucky batch as an arrival; such luck is greatest at small batch
 sizes.
 """
 
@@ -18,20 +18,20 @@ from scipy import optimize
 
 from scaling.contracts.columns import need
 
-TAIL = 0.05  # of a run's lines, whose mean tells whether it stays at a loss
-HALF = 0.5  # of a run, by which each batch size is to reach the target
+TAIL = 0.05  # last share of a run's lines; their mean shows whether the run stays at a loss
+HALF = 0.5  # share of a run within which each batch size must reach the target
 RUN, CELL, CROSSING = ["study", "run"], ["batch", "lr", "seed"], ["steps", "reached", "exact"]
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Reach:
-    """When a run reached a loss. If not exact: at the latest then, or later if not reached."""
+    """When a run reached a loss; if not exact, at the latest then, or, if not reached, later."""
 
     study: str
     run: str
     steps: float
-    examples: float  # nan if the batch size is not known
+    examples: float  # nan if the batch size is unknown
     reached: bool
     exact: bool
 
@@ -41,24 +41,24 @@ class Arrivals:
     """When the runs of a sweep reached the lowest loss that all its batch sizes reach."""
 
     target: float  # nats; nan if no batch size has an lr at which all seeds ended
-    loss: str  # that it is a value of: `val_loss` or `train_loss`
-    points: pd.DataFrame  # as `scaling.analysis.critical_batch.tradeoff` takes them
+    loss: str  # the column of the target: `val_loss` or `train_loss`
+    points: pd.DataFrame  # input of `scaling.analysis.critical_batch.tradeoff`
 
 
 def arrivals(rows: pd.DataFrame, losses: pd.DataFrame) -> Arrivals:
     """Estimate the steps of every run to the lowest loss that all batch sizes reach in half a run.
 
-    The target is the highest loss of all batch sizes; that of a batch size is the loss of its worst
-    seed at the lr with the lowest such loss. It is taken at half of a run, since a loss that is
-    just reached at the end, where curves are flat, is a matter of noise. Batch sizes without an lr
-    at which all seeds ended do not count, and runs that diverged did not arrive. The target depends
-    on the sweep, so targets of different sweeps do not compare.
+    The target is the highest loss of all batch sizes; the loss of a batch size is that of its worst
+    seed, at the lr where this is lowest. It is taken halfway through a run, since whether a loss is
+    just reached at the end, where curves are flat, depends on noise. Batch sizes without an lr at
+    which all seeds ended do not count, and diverged runs do not arrive. The target depends on the
+    sweep, so targets of different sweeps are not comparable.
 
     Args:
-        rows: as `scaling.results.read` gives them, of runs that differ in nothing but `batch`, `lr`
-            and `seed`; those that are neither done nor diverged are left out.
+        rows: as `scaling.results.read` gives them, of runs that differ only in `batch`, `lr` and
+            `seed`; those that are neither done nor diverged are left out.
         losses: of these runs, as `scaling.results.epochs` gives them, or `scaling.results.steps`;
-            runs that are not among them are left out.
+            runs without losses are left out.
 
     Raises:
         ValueError: for an absent column, or two runs of one batch, lr and seed.
@@ -67,7 +67,7 @@ def arrivals(rows: pd.DataFrame, losses: pd.DataFrame) -> Arrivals:
     name = _loss(losses)
     kept = rows.loc[rows["status"].isin(("done", "diverged")), [*RUN, *CELL, "status"]]
     if kept.duplicated(CELL).any():
-        raise ValueError("two runs of one batch, lr and seed; give runs that differ in no more")
+        raise ValueError("two runs share batch, lr and seed; give runs that differ in nothing else")
     curves = {
         run: _Curve.of(lines, name)
         for run, lines in _by_run(losses[losses["run"].isin(kept["run"])])
@@ -118,7 +118,7 @@ def steps_to_loss(
 
 @dataclass(frozen=True)
 class _Curve:
-    """A loss that never rises, as levels that fall."""
+    """A loss that never rises, as a series of falling levels."""
 
     levels: Array
     at: Array  # mean step of the lines of each level

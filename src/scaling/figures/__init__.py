@@ -1,4 +1,4 @@
-"""Plain charts of tables, and what figures share; no file names and no show()."""
+"""Charts of tables, and helpers shared by all figures; nothing is saved or shown here."""
 
 from scaling.figures.curves import norm_curves
 from scaling.figures.layers import NOISE, accuracy_over_noise, batch_norms, layer_map, layer_norms

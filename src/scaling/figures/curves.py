@@ -25,7 +25,7 @@ def norm_curves(rows: pd.DataFrame, steps: pd.DataFrame) -> Figure:
             lines, lr = steps[steps["run"].isin(runs["run"])], runs["lr"].iloc[0]
             window = lines["step"] // 20 * 20 + 10
             norms = lines.groupby(window)["grad_norm_pre_clip"].median()
-            marker = "." if len(norms) == 1 else None  # which no line would show
+            marker = "." if len(norms) == 1 else None  # a line cannot show one point
             label = f"{batch:g} (lr {lr:g})"
             axes.plot(norms, color=color, linewidth=1.2, marker=marker, label=label)
         for clip in block["clip"].unique():

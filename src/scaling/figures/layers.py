@@ -14,12 +14,12 @@ from scaling.figures.panels import blank, panels, spread
 
 NOISE = "data.label_noise"
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
-SCORES = {  # column -> what it is called, marker
+SCORES = {  # column -> label, marker
     "train_accuracy": ("training labels as given", "D"),
-    "train_accuracy_clean": ("training labels left alone", "o"),
+    "train_accuracy_clean": ("correct training labels", "o"),
     "test_accuracy": ("test", "s"),
-    "train_accuracy_corrupted": ("wrong labels, repeated", "^"),
-    "train_accuracy_true": ("wrong labels, seen through", "v"),
+    "train_accuracy_corrupted": ("wrong labels, as given", "^"),
+    "train_accuracy_true": ("wrong labels, true class", "v"),
 }
 
 
@@ -60,7 +60,7 @@ def layer_map(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
     def draw(lines: pd.DataFrame, axes: Axes) -> None:
         means = lines.pivot_table(index="layer", columns="epoch", values="rms", sort=False)
         means = means.reindex(columns=sorted(means))
-        means = means.where(means > 0).transform(np.log10)  # a dead layer is left blank
+        means = means.where(means > 0).transform(np.log10)  # a dead layer stays blank
         label = "log10 of the gradient's RMS"
         sns.heatmap(means, ax=axes, cmap="cividis", cbar_kws={"label": label})
         axes.set_xlabel("epoch")
@@ -82,9 +82,9 @@ def batch_norms(rows: pd.DataFrame, layer_epochs: pd.DataFrame) -> Figure:
         names = list(lines["layer"].unique())
         colors = sns.color_palette("colorblind", 2)
         for i, name in enumerate(dict.fromkeys((names[0], names[-1]))):
-            some = lines[lines["layer"] == name]
-            scaled = some[["q05", "q50", "q95"]].div(some["mean"], axis=0)
-            course = scaled.groupby(some["epoch"]).mean()
+            layer = lines[lines["layer"] == name]
+            scaled = layer[["q05", "q50", "q95"]].div(layer["mean"], axis=0)
+            course = scaled.groupby(layer["epoch"]).mean()
             at = course.index.to_numpy() + 0.2 * (i - 0.5)
             axes.vlines(at, course["q05"], course["q95"], color=colors[i], linewidth=2, label=name)
             axes.plot(at, course["q50"], "_", color=colors[i], markersize=7)
@@ -106,7 +106,7 @@ def accuracy_over_noise(rows: pd.DataFrame) -> Figure:
 
     def draw(block: pd.DataFrame, axes: Axes) -> None:
         done = block[block["status"] == "done"]
-        if "train_accuracy" in done:  # without noise, all labels are left alone
+        if "train_accuracy" in done:  # without noise, all labels are correct
             clean = done.get("train_accuracy_clean", done["train_accuracy"])
             all_clean = done["train_accuracy"].where(done[NOISE] == 0, clean)
             done = done.assign(train_accuracy_clean=all_clean)
@@ -131,7 +131,7 @@ def accuracy_over_noise(rows: pd.DataFrame) -> Figure:
 def _of_weights(
     rows: pd.DataFrame, layer_epochs: pd.DataFrame, draw: Callable[[pd.DataFrame, Axes], None]
 ) -> Figure:
-    """Panels of the weight matrices of finished runs, in the order of their layers."""
+    """Panels of the weight matrices of finished runs, in layer order."""
     weights = layer_epochs[layer_epochs["kind"] == "weight"].astype({"layer": str})
 
     def draw_done(block: pd.DataFrame, axes: Axes) -> None:

@@ -38,7 +38,7 @@ def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
             losses.index, losses["mean"], yerr=spread(losses), color=color, marker="o",
             markersize=4, linewidth=1.5, capsize=2, label=f"{batch:g}",
         )  # fmt: skip
-        if batch in best:  # the lowest mean of those where no run diverged
+        if batch in best:  # the lowest mean among lrs at which no run diverged
             level = float(losses["mean"].loc[best[batch]])
             axes.plot(best[batch], level, "o", markersize=10, fillstyle="none", color=color)
     diverged = block[block["status"] == "diverged"]
@@ -58,7 +58,7 @@ def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
 
 
 def _optimum_bars(block: pd.DataFrame, axes: Axes) -> None:
-    """The interval of each batch size's optimum, stacked along the bottom."""
+    """Draw the interval of each batch size's optimum, stacked along the bottom."""
     located = [optimum for optimum in optima.optimum(block) if not np.isnan(optimum.lr)]
     bottom, top = axes.get_ylim()
     room = 0.03 * (len(located) + 1) if located else 0.0
@@ -79,7 +79,7 @@ def _optimum_bars(block: pd.DataFrame, axes: Axes) -> None:
 
 
 def _references(block: pd.DataFrame, axes: Axes) -> None:
-    """Lines at the losses that need no learning: those in sight, or else the nearest one."""
+    """Draw reference losses that need no training: those in view, else the nearest one."""
     names: dict[float, list[str]] = {}
     for name in REFERENCES:
         levels = (

@@ -1,4 +1,4 @@
-"""What all figures share: a panel for each setting, colors of batch sizes, readable text."""
+"""Helpers shared by all figures: a panel per setting, colors of batch sizes, text style."""
 
 import textwrap
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def panels(
     draw: Callable[[pd.DataFrame, Axes], None],
     together: tuple[str, ...] = (),
 ) -> Figure:
-    """One panel for each setting other than batch, lr and seed, at most two in a row."""
+    """Draw one panel for each setting other than batch, lr and seed, at most two in a row."""
     blocks = list(by_setting(rows, together=together))
     across = min(2, max(1, len(blocks)))
     down = -(-len(blocks) // across) or 1
@@ -44,7 +44,7 @@ def panels(
 
 
 def wrapped(title: str, width: int = 60) -> str:
-    """A title of a setting in lines that fit its panel, broken between keys."""
+    """Wrap the title of a setting to the width of its panel, between keys."""
     return "\n".join(textwrap.wrap(title, width, break_long_words=False, break_on_hyphens=False))
 
 
@@ -56,12 +56,12 @@ def colors(block: pd.DataFrame) -> list[tuple[float, tuple[float, float, float]]
 
 
 def spread(seeds: pd.DataFrame) -> list[pd.Series]:
-    """How far the extremes of seeds lie from their mean, which rounding may put beyond them."""
+    """Distances of the minimum and maximum over seeds from their mean, at least 0."""
     below, above = seeds["mean"] - seeds["min"], seeds["max"] - seeds["mean"]
-    return [below.clip(lower=0), above.clip(lower=0)]
+    return [below.clip(lower=0), above.clip(lower=0)]  # rounding may put the mean outside
 
 
 def blank(axes: Axes, why: str) -> None:
-    """A panel with nothing to draw, and the reason."""
+    """Write into an empty panel why nothing is drawn."""
     text = "\n".join(textwrap.wrap(why, 50))
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)

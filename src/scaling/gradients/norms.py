@@ -11,7 +11,7 @@ def total_norm(tensors: list[Tensor]) -> Float[Tensor, ""]:
     """L2 norm over all coordinates of all tensors, in float32.
 
     Raises:
-        ValueError: if there is no tensor.
+        ValueError: if `tensors` is empty.
     """
     return torch.linalg.vector_norm(layer_norms(tensors))
 
@@ -37,11 +37,11 @@ def layer_norms(tensors: list[Tensor]) -> Float[Tensor, " tensors"]:
     """L2 norm of each tensor, in float32; doubles are summed in double precision.
 
     Raises:
-        ValueError: if there is no tensor.
+        ValueError: if `tensors` is empty.
     """
     if not tensors:
         raise ValueError("norms over no tensors are not defined; did backward run?")
-    if any(tensor.dtype == torch.float64 for tensor in tensors):  # `dtype` below may not narrow
+    if any(tensor.dtype == torch.float64 for tensor in tensors):  # `dtype` below cannot narrow
         return torch.stack([torch.linalg.vector_norm(tensor).float() for tensor in tensors])
     return torch.stack(torch._foreach_norm(tensors, 2, dtype=torch.float32))
 
@@ -51,10 +51,10 @@ def layer_spread(
 ) -> Float[Tensor, "2 tensors"]:
     """Mean and variance over the coordinates of each tensor, in float32.
 
-    It is the population variance in the two-pass form, E[(g - E[g])^2], because E[g^2] - E[g]^2
-    cancels where the mean is large and can be negative. If E[g]^2 is at most half of E[g^2],
-    cancellation costs at most one bit, so on a CPU such tensors, nearly all, skip the second pass;
-    on a GPU the comparison would wait for the device.
+    The population variance is computed in two passes, as E[(g - E[g])^2], because E[g^2] - E[g]^2
+    cancels if the mean is large and can be negative. If E[g]^2 is at most half of E[g^2],
+    cancellation costs at most one bit, so on a CPU such tensors (nearly all) skip the second pass.
+    On a GPU no tensor skips it, because the comparison would wait for the device.
 
     Args:
         tensors: the gradients.
@@ -83,7 +83,7 @@ def cosine(a: list[Tensor], b: list[Tensor]) -> Float[Tensor, ""]:
         b: tensors of the same shapes, in the same order.
 
     Raises:
-        ValueError: if the shapes differ, or there is no tensor.
+        ValueError: if the shapes differ, or both lists are empty.
     """
     if [tensor.shape for tensor in a] != [tensor.shape for tensor in b]:
         raise ValueError("a cosine needs two gradients of the same parameters in the same order")

@@ -1,4 +1,4 @@
-"""A sentence, a statistic with an interval, and the verdict: holds, fails, or cannot tell."""
+"""Claims, the statistics that decide them, and verdicts: holds, fails, or cannot tell."""
 
 import math
 from collections.abc import Callable
@@ -14,17 +14,17 @@ LARGER, SMALLER = (1.0, math.inf), (0.0, 1.0)  # regions of factors
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its interval; nan where the tables do not support one."""
+    """A statistic with its interval; nan if the tables do not determine it."""
 
     value: float
     low: float
     high: float
-    shown: str  # the numbers with their unit, for a reader
+    shown: str  # the numbers with their units, as text
     would_tell: str = ""  # what to measure if the interval is too wide
 
     @classmethod
     def missing(cls, reason: str, would_tell: str = "") -> "Estimate":
-        """No statistic, and the reason."""
+        """An estimate without a value, and the reason."""
         return cls(math.nan, math.nan, math.nan, reason, would_tell)
 
 
@@ -38,15 +38,15 @@ class Claim:
     source: str = ""  # who claims it
 
     def judge(self, rows: pd.DataFrame) -> "Verdict":
-        """Judge the sentence by the rows of a sweep."""
+        """Judge the sentence from the rows of a sweep."""
         return self.weigh(self.statistic(rows))
 
     def weigh(self, estimate: Estimate) -> "Verdict":
-        """Judge the sentence by its statistic.
+        """Judge the sentence from its statistic.
 
-        It holds if the whole interval lies in the region and fails if no part of it does. Otherwise
-        the rows cannot tell: as in a test of equivalence (Schuirmann, 1987), absence of evidence
-        never means `holds`.
+        It holds if the whole interval is inside the region and fails if all of it is outside.
+        Otherwise the verdict is `cannot tell`: as in an equivalence test (Schuirmann, 1987),
+        absence of evidence never means `holds`.
         """
         low, high = self.region
         word: Word = "cannot tell"
@@ -60,7 +60,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim and what the tables say of it."""
+    """A claim with its verdict and the numbers behind it."""
 
     sentence: str
     word: Word

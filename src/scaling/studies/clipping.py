@@ -1,4 +1,4 @@
-"""What does clipping do: does it act as a smaller learning rate, and is one ceiling the best?"""
+"""What does clipping do: does it act as a smaller learning rate, and is a ceiling of 1 best?"""
 
 import contextlib
 import math
@@ -25,7 +25,7 @@ def applies(sweep: SweepTables) -> bool:
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
-    """What a sweep says of clipping: regimes, updates, the effect of the ceiling."""
+    """Regimes, updates, and the effect of the ceiling, for each setting."""
     for title, block in _blocks(sweep.rows):
         setting = where(title)
         cells = _cells(sweep, block)
@@ -39,12 +39,12 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
             yield f"Where every step is clipped{setting}, {response.shown}: {meaning}"
         if clipped := [cell for cell in cells if cell.regime in ("saturated", "transition")]:
             most = max(clipped, key=lambda cell: cell.clip_percent)
-            yield f"The cell that is clipped most: {clipping_regimes.explain(most)}"
+            yield f"The most clipped cell: {clipping_regimes.explain(most)}"
         yield from _effect(block, setting)
 
 
 def _cells(sweep: SweepTables, block: pd.DataFrame) -> tuple[clipping_regimes.Regime, ...]:
-    """The regime of each cell, with the coefficient's drift where the steps are at hand."""
+    """The regime of each cell, with the coefficient's drift if steps were recorded."""
     return clipping_regimes.clip_regimes(block, sweep.steps if len(sweep.steps) else None)
 
 
@@ -58,9 +58,9 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
             contrasts += [{"setting": title, **asdict(contrast)} for contrast in effect.contrasts]
     lines = {"clip_regimes": cells, "clip_effects": contrasts}
     return {
-        name: pd.DataFrame(those).drop(columns=["where", "notes"], errors="ignore")
-        for name, those in lines.items()
-        if those
+        name: pd.DataFrame(table).drop(columns=["where", "notes"], errors="ignore")
+        for name, table in lines.items()
+        if table
     }
 
 
@@ -74,13 +74,11 @@ def figures(sweep: SweepTables) -> dict[str, Drawing]:
 def _meaning(optimizer: str, slope: Estimate) -> str:
     """What the slope of the update against the clip means."""
     if slope.low > 0.9 and slope.high < 1.1:
-        return "clip acts there as a learning rate"
+        return "there the clip acts as a learning rate"
     if abs(slope.low) < 0.1 and abs(slope.high) < 0.1:
-        why = (
-            ", because a constant factor on the gradient divides out" if "adam" in optimizer else ""
-        )
-        return f"clip / norm is no learning rate there{why}"
-    return "neither a learning rate nor nothing"
+        why = ", because a constant factor on the gradient cancels" if "adam" in optimizer else ""
+        return f"there clip / norm is not a learning rate{why}"
+    return "there the clip is neither a learning rate nor without effect"
 
 
 def _response(rows: pd.DataFrame) -> Estimate:
@@ -92,7 +90,7 @@ def _response(rows: pd.DataFrame) -> Estimate:
     slope = sum(response.slope for response in identified) / len(identified)
     low, high = min(r.low for r in identified), max(r.high for r in identified)
     span = f"95 % intervals of all cells: {low:.3f} to {high:.3f}"
-    shown = f"the mean update goes as clip^{slope:.3f} ({span})"
+    shown = f"the mean update scales as clip^{slope:.3f} ({span})"
     return Estimate(slope, low, high, shown)
 
 
@@ -105,7 +103,7 @@ def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
-    """Each ceiling against none, or against the largest, paired by cell and seed."""
+    """The effect of each ceiling against none, or the largest, paired by cell and seed."""
     try:
         effect = effects.effect_of(rows, "clip", reference=float(rows["clip"].max()))
     except ValueError as error:
@@ -113,11 +111,11 @@ def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
         return
     if effect.notes:
         yield f"Effect of clip{setting}: {'; '.join(effect.notes)}"
-    untold: dict[str, list[str]] = defaultdict(list)
+    unknown: dict[str, list[str]] = defaultdict(list)
     for contrast in effect.contrasts:
         if math.isnan(contrast.low):
-            untold["; ".join([contrast.reason, *contrast.notes])].append(f"{contrast.b:g}")
-    for reason, clips in untold.items():
+            unknown["; ".join([contrast.reason, *contrast.notes])].append(f"{contrast.b:g}")
+    for reason, clips in unknown.items():
         yield (
             f"Loss at clip {', '.join(clips)} minus that at {effect.contrasts[0].a:g}{setting}: "
             f"cannot tell; {reason}"
@@ -126,7 +124,7 @@ def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
         if math.isnan(contrast.low):
             continue
         what = f"Loss at clip {contrast.b:g} minus that at {contrast.a:g}{setting}"
-        smallest = f"smallest effect that would show alone: {contrast.smallest_detectable:.3f}"
+        smallest = f"smallest detectable effect, uncorrected: {contrast.smallest_detectable:.3f}"
         reasons = "; ".join([contrast.reason or smallest, *contrast.notes])
         yield (
             f"{what}: {contrast.difference:+.4f} nats, 95 % interval {contrast.low:+.4f} to "
@@ -136,10 +134,10 @@ def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
 
 
 def best_is_one(rows: pd.DataFrame) -> Estimate:
-    """How much worse than clip 1 the best other ceiling is, in nats; negative if it is better.
+    """Loss of the best other ceiling minus that of clip 1, in nats; negative if it is better.
 
-    Intervals are corrected for the number of other ceilings (Bonferroni), as one of them would
-    seem better by chance.
+    Intervals are corrected for the number of other ceilings (Bonferroni), since one of them may
+    look better by chance.
     """
     others = rows["clip"].nunique() - 1
     if 1.0 not in set(rows["clip"]):
@@ -148,14 +146,14 @@ def best_is_one(rows: pd.DataFrame) -> Estimate:
         effect = effects.effect_of(rows, "clip", reference=1.0, level=1 - 0.05 / others)
     except ValueError as error:
         return Estimate.missing(str(error))
-    if lacking := [contrast for contrast in effect.contrasts if math.isnan(contrast.low)]:
-        return Estimate.missing(lacking[0].reason, "three seeds of every cell")
+    if unknown := [contrast for contrast in effect.contrasts if math.isnan(contrast.low)]:
+        return Estimate.missing(unknown[0].reason, "three seeds of every cell")
     rival = min(effect.contrasts, key=lambda contrast: contrast.difference)
     low = min(contrast.low for contrast in effect.contrasts)
     high = min(contrast.high for contrast in effect.contrasts)
     shown = (
-        f"the best other, clip {rival.b:g}: {rival.difference:+.4f} nats; the least difference of "
-        f"all others lies in {low:+.4f} to {high:+.4f}, a 95 % interval over {rival.seeds} seeds"
+        f"best other ceiling, clip {rival.b:g}: {rival.difference:+.4f} nats; smallest difference "
+        f"of all others: 95 % interval {low:+.4f} to {high:+.4f} over {rival.seeds} seeds"
     )
     needed = f"about {rival.seeds_needed:.0f} seeds" if math.isfinite(rival.seeds_needed) else ""
     return Estimate(rival.difference, low, high, shown, needed)
@@ -164,8 +162,8 @@ def best_is_one(rows: pd.DataFrame) -> Estimate:
 def effective_exponent(rows: pd.DataFrame) -> Estimate:
     """The exponent of lr x min(1, clip / norm) over batch, at the clip of the lowest loss.
 
-    That of a law fitted to all losses at this clip, with each lr scaled by the mean coefficient of
-    its cell. Under Adam this is no learning rate, so the number means little there.
+    The law is fitted to all losses at this clip, with each lr scaled by its cell's clip coefficient
+    at the mean norm. Under Adam the product is not a learning rate, so the exponent means little.
     """
     done = rows[(rows["status"] == "done") & rows["val_loss"].notna()]
     if done.empty or done["grad_norm_pre_clip"].isna().any():
@@ -187,7 +185,7 @@ def effective_exponent(rows: pd.DataFrame) -> Estimate:
 
 
 CLAIMS = (
-    Claim("A ceiling of 1 is better than every other and than none",
+    Claim("A ceiling of 1 is better than any other and than no clipping",
           POSITIVE, best_is_one, "phase 3b: clip = 1.0 best for both"),
     Claim("Clipping acts as a learning rate: where all steps are clipped the update is "
           "proportional to the clip", (0.9, 1.1), _response,

@@ -1,4 +1,4 @@
-"""Intervals over what is independent: seeds, or the folds of one population."""
+"""Intervals over independent clusters: seeds, or the folds of one population."""
 
 import math
 from dataclasses import replace
@@ -14,17 +14,17 @@ from scaling.studies.claims import Estimate
 
 Ends = tuple[float, float]
 
-EXACT = 1e-12  # a change that is rounding
+EXACT = 1e-12  # smaller changes are rounding
 ANYWHERE = (-math.inf, math.inf)
 MORE = "three seeds of every setting, or more"
 
 
 def cluster_of(block: pd.DataFrame) -> str:
-    """Which column holds what is independent: `seed` or `fold`.
+    """The column of the independent clusters: `seed` or `fold`.
 
     Folds of a seed share clients and source model, so seeds are independent if each draws its own.
-    If folds have the same windows for all seeds, as their checksums tell, folds are independent.
-    With one seed it is folds as well, and results hold for the population of that seed. Folds that
+    If all seeds have the same windows, fold by fold, by their checksums, folds are independent.
+    With a single seed they are too, and results hold for the population of that seed. Folds that
     share windows with each other are never independent.
     """
     if "query_overlap" in block and (block["query_overlap"] > 0).any():
@@ -35,21 +35,21 @@ def cluster_of(block: pd.DataFrame) -> str:
 
 
 def describe_clusters(block: pd.DataFrame) -> str:
-    """How many runs of an arm there are, and over what intervals are taken."""
+    """Describe how many queries an arm has, and what its intervals are taken over."""
     units, unit = block["unit"].nunique(), cluster_of(block)
     clusters, same = block[unit].nunique(), _same_windows(block)
     if "query_overlap" in block and block["query_overlap"].notna().any():
         how = {
-            ("seed", False): "which divide the same records anew",
-            ("seed", True): "trained anew on the same windows",
+            ("seed", False): "each a new division of the same records",
+            ("seed", True): "retrained on the same windows",
         }.get((unit, same), "which share no window")
         intervals = f"intervals over {clusters} {unit}s, {how}"
-        return f"{units} queries; {intervals}: of these records, no others"
+        return f"{units} queries; {intervals}: valid for these records only"
     if unit == "seed" and same:
-        return f"{units} runs on one query; intervals over {clusters} seeds, of this query alone"
+        return f"{units} runs on one query; intervals over {clusters} seeds, for this query only"
     why = {
         ("seed", True): "whose folds share clients and source model",
-        ("seed", False): "each with a population of its own",
+        ("seed", False): "each with its own population",
         ("fold", True): "whose windows are the same for all seeds",
         ("fold", False): "of one seed's population",
     }
@@ -65,9 +65,10 @@ def _same_windows(block: pd.DataFrame) -> bool:
 
 
 def over_seeds(block: pd.DataFrame, measure: str, *, positive: bool = True) -> Estimate:
-    """A measure of runs that differ in their seed only, by a t interval over its logs.
+    """The mean over seeds of a measure, with a t interval, taken over its logs if `positive`.
 
-    A run that lies in two folders is one observation; runs of one seed are averaged.
+    Runs differ only in their seed. A run that is in two folders counts once, since runs of one seed
+    are averaged.
     """
     runs = block.reindex(columns=["seed", measure])
     means = runs.groupby("seed")[measure].mean().dropna()
@@ -75,40 +76,40 @@ def over_seeds(block: pd.DataFrame, measure: str, *, positive: bool = True) -> E
 
 
 def seed_interval(values: np.ndarray, *, positive: bool) -> Estimate:
-    """The mean of a value of each seed, of its log if it is positive, by a t interval."""
+    """The mean of one value per seed, with a t interval, taken over the logs if `positive`."""
     if len(values) < FEWEST:
-        return Estimate.missing(f"seeds with a number: {len(values)}; it takes {FEWEST}", MORE)
+        return Estimate.missing(f"seeds with a value: {len(values)}; {FEWEST} needed", MORE)
     if positive and (zeros := int((values <= 0).sum())):
-        return Estimate.missing(f"{zeros} of {len(values)} seeds have 0, which no factor reaches")
+        return Estimate.missing(f"{zeros} of {len(values)} seeds have 0, which has no logarithm")
     return _estimate(np.log(values) if positive else values, "seed", positive=positive)
 
 
 def against(
     block: pd.DataFrame, measure: str, *, key: str, of: object, to: object, positive: bool = True
 ) -> Estimate:
-    """A measure at one value of a key over that at another (or less it), paired by seed."""
+    """Ratio (or difference) of a measure between two values of a key, paired by seed."""
     wide = block.pivot_table(index="seed", columns=key, values=measure)
-    lacking = [str(value) for value in (of, to) if value not in wide]
-    if lacking:
-        return Estimate.missing(f"no run at {key}={', '.join(lacking)}", "such a run")
+    absent = [str(value) for value in (of, to) if value not in wide]
+    if absent:
+        return Estimate.missing(f"no run at {key}={', '.join(absent)}", "such a run")
     pairs = wide[[of, to]].dropna()
     values = pairs[of] / pairs[to] if positive else pairs[of] - pairs[to]
     return seed_interval(values.to_numpy(float), positive=positive)
 
 
 def share_of_seeds(block: pd.DataFrame, happened: str, looked: str) -> Estimate:
-    """The share of seeds in which something happened, by a Wilson interval.
+    """The share of seeds in which an event happened, with a Wilson interval.
 
     Args:
-        block: runs that differ in their seed only.
-        happened: column that is missing where it did not.
-        looked: column that is missing where this was not checked.
+        block: runs that differ only in their seed.
+        happened: column that is missing if the event did not happen.
+        looked: column that is missing if this was not checked.
     """
     if looked not in block:
         return Estimate.missing(f"{looked} was not measured")
     seeds = block[block[looked].notna()].groupby("seed")[happened].count() > 0
     if len(seeds) < FEWEST:
-        return Estimate.missing(f"seeds with a number: {len(seeds)}; it takes {FEWEST}", MORE)
+        return Estimate.missing(f"seeds with a value: {len(seeds)}; {FEWEST} needed", MORE)
     share = intervals.wilson_interval(int(seeds.sum()), len(seeds))
     shown = (
         f"{seeds.sum()} of {len(seeds)} seeds, 95 % interval {share.low:.2g} to {share.high:.2g}"
@@ -119,14 +120,14 @@ def share_of_seeds(block: pd.DataFrame, happened: str, looked: str) -> Estimate:
 def over_clusters(
     block: pd.DataFrame, values: pd.Series, *, positive: bool = False, within: Ends = ANYWHERE
 ) -> Estimate:
-    """The mean of a number of each unit, by a t interval over the means of clusters.
+    """The mean of one value per unit, with a t interval over the means of clusters.
 
     Args:
         block: runs of a setting.
         values: by unit.
         positive: take the mean of logs, as for factors.
-        within: where the number can lie at all; an interval is cut off there, which does not change
-            how often it covers.
+        within: range of possible values; the interval is clipped to it, which does not change its
+            coverage.
     """
     unit = cluster_of(block)
     owners = block.drop_duplicates("unit").set_index("unit")[unit]
@@ -136,14 +137,14 @@ def over_clusters(
     means = (np.log(values) if positive else values).groupby(owners).mean()
     if len(means) < FEWEST:
         more = f"{FEWEST} {unit}s, or more"
-        return Estimate.missing(f"{unit}s with a number: {len(means)}; it takes {FEWEST}", more)
+        return Estimate.missing(f"{unit}s with a value: {len(means)}; {FEWEST} needed", more)
     if (means.abs() < EXACT).all():
         return Estimate.missing(f"no difference at all in {len(means)} {unit}s")
     return _estimate(means.to_numpy(float), unit, positive=positive, within=within)
 
 
 def _estimate(means: np.ndarray, unit: str, *, positive: bool, within: Ends = ANYWHERE) -> Estimate:
-    """A t interval over the means of clusters, which are logs of what is positive."""
+    """A t interval over the means of clusters, which are logs if `positive`."""
     interval = intervals.t_interval(means)
     ends = (interval.value, interval.low, interval.high)
     value, low, high = (math.exp(end) for end in ends) if positive else ends
@@ -153,17 +154,17 @@ def _estimate(means: np.ndarray, unit: str, *, positive: bool, within: Ends = AN
 
 
 def per_doubling(block: pd.DataFrame, measure: str, *, positive: bool = False) -> Estimate:
-    """How much a measure changes, or by what factor, for each doubling of the batch.
+    """Change of a measure per doubling of the batch, as a factor if `positive`.
 
-    A least-squares line in log2 of the batch for each unit that has all fixed batch sizes; then
-    over clusters. Batch sizes that grow are left out.
+    A least-squares line in log2 of the batch is fitted to each unit that has all fixed batch sizes,
+    then averaged over clusters. Batch sizes that grow are left out.
     """
     fixed, name = block[~block["grows"]], measure.replace("_", " ")
     if measure not in fixed or fixed[measure].isna().all():
         return Estimate.missing(f"{name} was not measured")
     wide = fixed.pivot_table(index="unit", columns="batch", values=measure)
     if wide.shape[1] < 2:
-        reason = f"batch sizes with a number: {wide.shape[1]}"
+        reason = f"batch sizes with a value: {wide.shape[1]}"
         return Estimate.missing(reason, "several batch sizes")
     wide = wide.dropna()
     if positive and not (wide > 0).all(axis=None):
@@ -181,8 +182,8 @@ def per_doubling(block: pd.DataFrame, measure: str, *, positive: bool = False) -
 def change_of_norm(block: pd.DataFrame, which: str) -> Interval:
     """Mean slope of the log norm of an arm, as log change over the longest span; ends may be nan.
 
-    As in `trends.fold_trend`, a unit weighs by the square of its span, but units of one cluster
-    count as one replicate. Both agree if each cluster is one unit.
+    As in `trends.fold_trend`, units are weighted by the square of their span, but units of one
+    cluster count as one replicate. Both agree if each cluster is one unit.
 
     Args:
         block: runs of one arm.
@@ -202,7 +203,7 @@ def change_of_norm(block: pd.DataFrame, which: str) -> Interval:
 
 
 def gains(block: pd.DataFrame, split: str) -> dict[str, Contrast]:
-    """Accuracy after adaptation less before, for each arm; Holm over the arms.
+    """Accuracy after adaptation minus before, for each arm, Holm-corrected over the arms.
 
     Args:
         block: runs of a setting.
@@ -212,12 +213,12 @@ def gains(block: pd.DataFrame, split: str) -> dict[str, Contrast]:
 
 
 def changes(block: pd.DataFrame, first: str, second: str) -> dict[str, Contrast]:
-    """One measure of a run less another, for each arm; Holm over the arms.
+    """One measure of a run minus another, for each arm, Holm-corrected over the arms.
 
     Args:
         block: runs of a setting.
-        first: column that is taken away.
-        second: column that it is taken from.
+        first: column to subtract.
+        second: column to subtract it from.
     """
     columns = {"before": first, "after": second}
     both = [block.assign(when=when, score=block[column]) for when, column in columns.items()]
@@ -227,24 +228,24 @@ def changes(block: pd.DataFrame, first: str, second: str) -> dict[str, Contrast]
 
 
 def between_arms(block: pd.DataFrame, measure: str, reference: str) -> tuple[Contrast, ...]:
-    """Each arm less a reference, paired by fold and seed; Holm over the arms."""
+    """Each arm minus a reference, paired by fold and seed, Holm-corrected over the arms."""
     return paired_contrasts(_paired(block, measure, "arm", []), reference=reference)
 
 
 def _paired(runs: pd.DataFrame, measure: str, key: str, shared: list[str]) -> Pairing:
-    """Runs side by side: clusters are replicates, and seed or fold tells pairs apart in them."""
+    """Pair runs: clusters are the replicates, and seed or fold identifies a pair within one."""
     unit = cluster_of(runs)
     shared = [*shared, "seed" if unit == "fold" else "fold"]
     return Pairing.of(runs[np.isfinite(runs[measure])], measure, key, shared, unit)
 
 
 def more_or_less(one: Contrast) -> str:
-    """What a difference comes to after Holm's correction: more, less, or cannot tell."""
+    """The verdict on a difference after Holm's correction: more, less, or cannot tell."""
     if one.verdict != "differs" or one.seeds < FEWEST:
         return "cannot tell"
     return "more" if one.difference > 0 else "less"
 
 
 def gain_or_harm(one: Contrast) -> str:
-    """What a difference in accuracy is called."""
+    """The verdict on a difference in accuracy: gain, harm, or cannot tell."""
     return {"more": "gain", "less": "harm"}.get(more_or_less(one), "cannot tell")

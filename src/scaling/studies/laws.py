@@ -21,7 +21,7 @@ HYPOTHESES = {"0": 0.0, "1/2": 0.5, "2/3": 2 / 3, "1": 1.0}
 
 
 def exponent(rows: pd.DataFrame) -> Estimate:
-    """The exponent of LR_opt = C batch^beta, of rows that differ in batch, lr and seed only."""
+    """The exponent of LR_opt = C batch^beta, for rows that differ only in batch, lr and seed."""
     law = powerlaws.learning_rate_law(rows)
     if not law.identified:
         return Estimate.missing(f"no exponent: {law.reason}")
@@ -49,28 +49,28 @@ def applies(sweep: SweepTables) -> bool:
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
-    """What a sweep says of the law, for each setting other than batch, lr and seed."""
+    """The fitted law for each setting other than batch, lr and seed."""
     for title, block in _blocks(sweep.rows):
         yield _sentence(block, where(title))
         yield from _within_regimes(block, title)
 
 
 def _sentence(block: pd.DataFrame, setting: str) -> str:
-    """The law, the hypotheses in its interval, other laws, and the result of a plain fit."""
+    """The law, the hypotheses inside its interval, other laws, and a plain fit."""
     law = powerlaws.learning_rate_law(block)
-    beside = naive_fit.words(block)
+    plain_fit = naive_fit.words(block)
     best = optima.optimum(block)
     if all(one.status == "flat" for one in best):
         depth = max(one.depth for one in best)
         return (
-            f"LR_opt against batch{setting}: no optimum to follow; over the whole grid losses "
-            f"differ by at most {depth:.2g} nats at every batch size{beside}"
+            f"LR_opt against batch{setting}: no optimum to fit; over the whole grid losses "
+            f"differ by at most {depth:.2g} nats at every batch size{plain_fit}"
         )
     if not law.identified:
-        return f"LR_opt against batch{setting}: cannot tell an exponent; {law.reason}{beside}"
+        return f"LR_opt against batch{setting}: cannot tell the exponent; {law.reason}{plain_fit}"
     inside = [name for name, value in HYPOTHESES.items() if law.contains(value)]
     rest = [name for name in HYPOTHESES if name not in inside]
-    how = "" if law.method == "surface" else ", minima found one by one"
+    how = "" if law.method == "surface" else ", optima fitted separately"
     text = (
         f"LR_opt against batch{setting}: exponent {law.exponent:.2f}, 95 % interval "
         f"{law.low:.2f} to {law.high:.2f}{how}"
@@ -78,10 +78,11 @@ def _sentence(block: pd.DataFrame, setting: str) -> str:
     text += f"; contains {', '.join(inside)}" if inside else ""
     text += f"; excludes {', '.join(rest)}" if rest else ""
     if law.seeds_agree < 0.05:
-        text += f"; seeds move the optimum (p {law.seeds_agree:.1g}), which is in the interval"
+        differ = f"optima differ between seeds (p {law.seeds_agree:.1g})"
+        text += f"; {differ}, which the interval includes"
     compared = law_selection.candidates(block)
     if len(compared.tied) > 1:
-        text += f"; {', '.join(compared.tied)} laws cannot be told apart by AICc"
+        text += f"; AICc cannot distinguish the {', '.join(compared.tied)} laws"
     elif compared.tied:
         text += f"; the {compared.tied[0]} law fits best of {len(compared.fits)} by AICc"
     if compared.fits:
@@ -92,7 +93,7 @@ def _sentence(block: pd.DataFrame, setting: str) -> str:
         )
     elif compared.reason:
         text += f"; laws are not compared ({compared.reason})"
-    return text + beside
+    return text + plain_fit
 
 
 def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
@@ -107,8 +108,8 @@ def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
         law = powerlaws.learning_rate_law(part)
         if law.identified:
             yield (
-                f"LR_opt against batch ({named}{kind} cells only, as the rest is clipped "
-                f"otherwise): exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to "
+                f"LR_opt against batch ({named}{kind} cells only, since the others are clipped "
+                f"differently): exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to "
                 f"{law.high:.2f}"
             )
 
@@ -120,20 +121,20 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
         naive = {one.batch: asdict(one) for one in optima.naive_optima(block)}
         for one in optima.optimum(block):
             other = naive.get(one.batch, {})
-            beside = {key: other.get(key) for key in ("argmin", "three", "whole")}
-            lines["optima"].append({"setting": title, **asdict(one), **beside})
+            plain = {key: other.get(key) for key in ("argmin", "three", "whole")}
+            lines["optima"].append({"setting": title, **asdict(one), **plain})
         law = asdict(powerlaws.learning_rate_law(block))
         fit = naive_fit.line(naive_fit.best_tried(block))
         del law["optima"]
-        beside = {f"plain_{key}": value for key, value in asdict(fit).items()} if fit else {}
-        lines["laws"].append({"setting": title, **law, **beside})
+        plain = {f"plain_{key}": value for key, value in asdict(fit).items()} if fit else {}
+        lines["laws"].append({"setting": title, **law, **plain})
         for candidate in law_selection.candidates(block).fits:
             parameters = ", ".join(f"{key}={value:.4g}" for key, value in candidate.parameters)
             numbers = {key: getattr(candidate, key) for key in ("aicc", "behind", "left_out")}
             lines["candidates"].append(
                 {"setting": title, "law": candidate.name, "parameters": parameters, **numbers}
             )
-    return {name: pd.DataFrame(those) for name, those in lines.items() if those}
+    return {name: pd.DataFrame(table) for name, table in lines.items() if table}
 
 
 def figures(sweep: SweepTables) -> dict[str, Drawing]:
@@ -150,7 +151,7 @@ def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
 
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The settings in which both batch and lr vary, or that are a table of optima."""
+    """The settings in which both batch and lr vary, or which are a table of optima."""
     for title, block in by_setting(rows):
         rates = block.groupby("batch")["lr"].nunique()
         if len(rates) > 1 and (rates.max() > 1 or (len(rates) > 2 and block["lr"].nunique() > 1)):

@@ -12,7 +12,7 @@ from scaling.figures.panels import blank, panels
 
 
 def optimal_lr(rows: pd.DataFrame) -> Figure:
-    """Best learning rate against batch size: the optimum of each, and the law of all losses."""
+    """Best learning rate against batch size: optima, and the law fitted to all losses."""
     return panels(rows, _optimum_panel)
 
 

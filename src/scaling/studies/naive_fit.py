@@ -1,4 +1,4 @@
-"""What a plain analysis says of the best lr, for comparison."""
+"""Plain fits of the best lr, for comparison with the law."""
 
 import math
 
@@ -23,10 +23,10 @@ def line(best: dict[float, float]) -> powerlaws.PlainFit | None:
 
 
 def words(rows: pd.DataFrame) -> str:
-    """The line, how many optima are at an end of the grid, and the line without them.
+    """Describe the line, how many optima are at an end of the grid, and the line without them.
 
-    The grid of a table of optima is not known, so its second line leaves out the batch size that
-    moves it most. Fewer than three batch sizes give the range of lr of the plain methods.
+    A table of optima has no known grid, so its second line leaves out the batch size that moves it
+    most. Fewer than three batch sizes give the range of the best lr by the plain methods.
     """
     best = best_tried(rows)
     fit = line(best)
@@ -82,5 +82,5 @@ def _range(rows: pd.DataFrame) -> str:
         return ""
     return (
         f" [plain analyses put it between {min(lrs):.2g} and {max(lrs):.2g}, depending on the "
-        f"shape assumed; batch sizes: {rows['batch'].nunique()}, which carry no interval]"
+        f"shape assumed; batch sizes: {rows['batch'].nunique()}, too few for an interval]"
     )

@@ -11,7 +11,7 @@ from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables
 
 ORDER = 0
-OVER_LR = {  # a chart, and the column of rows that must hold a number
+OVER_LR = {  # chart -> column of rows that must contain a number
     over_lr.loss_against_lr: "lr",
     maps.loss_heatmap: "lr",
     maps.clip_frequency: "clip_percent",
@@ -39,7 +39,7 @@ def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
 
 
 def tables(sweep: SweepTables) -> Mapping[str, pd.DataFrame]:
-    """None beside the rows."""
+    """None besides the rows."""
     return {}
 
 

@@ -1,4 +1,4 @@
-"""Which runs are the same algorithm, and how far do they lie apart?"""
+"""Which runs are the same algorithm, and how much do they differ?"""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -12,41 +12,41 @@ from scaling.studies.study import Drawing
 from scaling.studies.sweep_tables import SweepTables
 
 ORDER = 6
-SHOWN = 3  # groups that are named, those that differ most
+SHOWN = 3  # number of groups in sentences, those that differ most
 
 
 def applies(sweep: SweepTables) -> bool:
-    """Whether a sweep has replicates, or runs that look like some."""
+    """Whether a sweep has replicates, or runs that look like replicates."""
     table = replicates.replicates(sweep.rows)
     return bool(table.groups or table.notes)
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
-    """The groups that lie farthest apart, and how far single runs of one algorithm may."""
+    """The groups that differ most, and how much two runs of one algorithm can differ."""
     table = replicates.replicates(sweep.rows)
     apart = [group for group in table.groups if group.spread > 0]
     same = len(table.groups) - len(apart)
     if same:
-        yield f"Replicates: {same} groups of runs that are one algorithm agree to the last digit"
+        yield f"Replicates: {same} groups of runs of one algorithm agree to the last digit"
     for group in sorted(apart, key=lambda group: -group.spread)[:SHOWN]:
         losses = " and ".join(f"{loss:.4f}" for loss in group.losses)
         yield f"Replicates: {group.description}: {losses}, {group.spread:.4f} apart, which is noise"
     if not math.isnan(table.noise.sd):
         yield (
-            f"Two single runs of one algorithm lie up to {table.noise.reach:.3f} nats apart (95 %, "
-            f"by {table.noise.freedom} degrees of freedom): a smaller difference between two runs "
-            "is no effect"
+            f"Two runs of one algorithm differ by up to {table.noise.reach:.3f} nats (95 %, "
+            f"{table.noise.freedom} degrees of freedom): a smaller difference between two single "
+            "runs is noise"
         )
     yield from (f"Replicates: {note}" for note in table.notes)
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
-    """None: that runs of one algorithm are alike is no claim of the field."""
+    """None: the field makes no claim about replicates."""
     yield from ()
 
 
 def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
-    """`replicates`: a line for each group of runs that are one algorithm."""
+    """`replicates`: a line for each group of runs of one algorithm."""
     lines = [
         asdict(group) | {"losses": ", ".join(f"{loss:.7g}" for loss in group.losses)}
         for group in replicates.replicates(sweep.rows).groups

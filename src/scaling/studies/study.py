@@ -1,4 +1,4 @@
-"""What a study is, and the studies that there are."""
+"""The protocol of a study, and the list of all studies."""
 
 import importlib
 import pkgutil
@@ -22,14 +22,14 @@ CAPTIONS = tomllib.loads(Path(__file__).with_name("captions.toml").read_text())
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, drawn when it is asked for, and what stands below it."""
+    """A figure, drawn on request, and its caption."""
 
     draw: Callable[[], Figure]
     caption: str
 
 
 def drawings(draws: Iterable[Callable[..., Figure]], *tables: pd.DataFrame) -> dict[str, Drawing]:
-    """Figures of some tables by the names of their functions, with their captions."""
+    """Figures of some tables by the name of their function, with captions."""
     return {
         draw.__name__: Drawing(partial(draw, *tables), CAPTIONS[draw.__name__]) for draw in draws
     }
@@ -37,53 +37,53 @@ def drawings(draws: Iterable[Callable[..., Figure]], *tables: pd.DataFrame) -> d
 
 @runtime_checkable
 class Study(Protocol):
-    """One question to a sweep: a module of `scaling.studies` with these members.
+    """One question about a sweep: a module of `scaling.studies` with these members.
 
-    A folder is a study by its module `study`. Nothing but `applies` is asked where it says no.
+    A folder is a study if it has a module `study`. If `applies` is false, nothing else is called.
 
     Attributes:
-        ORDER: place in a report, the smallest first.
+        ORDER: position in a report, the smallest first.
     """
 
     ORDER: int
 
     def applies(self, sweep: SweepTables) -> bool:
-        """Whether the sweep has what the question is about."""
+        """Whether the sweep has the data that the question needs."""
 
     def sentences(self, sweep: SweepTables) -> Iterable[str]:
-        """What the sweep says of the question."""
+        """The answers of the sweep to the question."""
 
     def verdicts(self, sweep: SweepTables) -> Iterable[tuple[str, Verdict]]:
-        """The claims of the study, judged for each setting, whose title comes first."""
+        """The judged claims of the study for each setting, each with the setting's title."""
 
     def tables(self, sweep: SweepTables) -> Mapping[str, pd.DataFrame]:
-        """The numbers behind the sentences, by the name of their file."""
+        """The numbers behind the sentences, by file name."""
 
     def figures(self, sweep: SweepTables) -> Mapping[str, Drawing]:
-        """The figures that have something to show, by the name of their file."""
+        """The figures that have something to show, by file name."""
 
 
 @runtime_checkable
 class MeasuresRuns(Protocol):
-    """A study that computes numbers of each run, which are kept in its row."""
+    """A study that computes numbers of each run, which are stored in its row."""
 
     def measures(self, sweep: SweepTables) -> pd.DataFrame:
-        """Rows of the runs that the study is about, with further columns."""
+        """Rows of the runs that the study covers, with further columns."""
 
 
 @runtime_checkable
 class MeasuresEpochs(Protocol):
-    """A study that computes numbers of each evaluation, which are kept in the table of epochs."""
+    """A study that computes numbers of each evaluation, which are stored in the table of epochs."""
 
     def passes(self, sweep: SweepTables) -> pd.DataFrame:
-        """Evaluations of the runs that the study is about, with further columns."""
+        """Evaluations of the runs that the study covers, with further columns."""
 
 
 def all_studies() -> list[Study]:
     """The studies of this package, in the order of a report.
 
     Raises:
-        TypeError: for a module with `applies` that lacks another member of a study.
+        TypeError: if a module has `applies` but not every other member of a study.
     """
     names = [
         f"{module.name}.study" if module.ispkg else module.name
@@ -95,14 +95,14 @@ def all_studies() -> list[Study]:
 
 
 def study(name: str) -> Study:
-    """Give the study of a file or folder of `scaling.studies`: `laws`, `clipping`, `adaptation`.
+    """Return the study of a file or folder of `scaling.studies`: `laws`, `clipping`, `adaptation`.
 
     Raises:
-        ValueError: naming the studies that there are.
+        ValueError: for an unknown name; the message lists the studies.
     """
     named = {_name(each): each for each in all_studies()}
     if name not in named:
-        raise ValueError(f"{name} is not a study; there are {', '.join(named)}")
+        raise ValueError(f"{name} is not a study; the studies are {', '.join(named)}")
     return named[name]
 
 

@@ -1,4 +1,4 @@
-"""The tables of a sweep that studies look at."""
+"""The tables of a sweep, as studies read them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,23 +10,20 @@ import pandas as pd
 from scaling import results
 
 
-@dataclass(frozen=True, eq=False)  # hashed by identity, for caches of what is computed from it
+@dataclass(frozen=True, eq=False)  # hashed by identity, for caches of results
 class SweepTables:
-    """Rows, and the longer tables of their runs, which are read on first use.
-
-    A longer table is empty if no run has it.
-    """
+    """Rows, and the longer tables of their runs, read on first use; empty if no run has them."""
 
     rows: pd.DataFrame
     folders: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, *folders: Path) -> "SweepTables":
-        """Read the rows below some folders: of runs, studies, or exported sweeps.
+        """Read the rows below some folders of runs, studies or exported sweeps.
 
         Raises:
             FileNotFoundError: if there is no row below a folder.
-            ValueError: for a file that is no table of rows.
+            ValueError: if a file is not a table of rows.
         """
         return cls(results.read(*folders), folders)
 
@@ -57,12 +54,12 @@ class SweepTables:
 
 
 def where(title: str) -> str:
-    """The title of a setting in parentheses, for a sentence; empty if there is one setting only."""
+    """The title of a setting in parentheses, for a sentence; empty if there is only one setting."""
     return f" ({title})" if title else ""
 
 
 def stacked(parts: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
-    """Tables of settings as one, with their titles in front; empty ones are left out."""
+    """Concatenate the non-empty tables of settings, with the title as first column."""
     tables = [part.assign(setting=title) for title, part in parts if len(part)]
     whole = pd.concat(tables) if tables else pd.DataFrame({"setting": []})
     return whole[["setting", *whole.columns.drop("setting")]]

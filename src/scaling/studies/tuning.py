@@ -20,7 +20,7 @@ from scaling.studies.sweep_tables import SweepTables, where
 from scaling.studies.tuning_figures import lr_sensitivity, steps_and_examples
 
 ORDER = 3
-FACTOR = 3.0  # by which lr is off, at most
+FACTOR = 3.0  # largest factor by which lr is off
 
 
 def applies(sweep: SweepTables) -> bool:
@@ -72,7 +72,7 @@ def _costs(rows: pd.DataFrame) -> Iterator[str]:
             slope = _trend(bracketed, block)
             change = f"costs {'more' if slope.value > 0 else 'less'} at larger batch sizes"
             if not (slope.low > 0 or slope.high < 0):
-                change = "whether that changes with the batch: cannot tell"
+                change = "cannot tell whether this changes with the batch"
             doubts = [f"{change}, {slope.shown}", *doubts]
         yield "; ".join([text, *doubts])
 
@@ -80,8 +80,8 @@ def _costs(rows: pd.DataFrame) -> Iterator[str]:
 def tradeoff_sentences(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[str]:
     """What a larger batch saves in steps and costs in examples, for each setting.
 
-    `experiment=fixed_examples` is made for this question; `joint` has three batch sizes, one fewer
-    than a critical batch takes.
+    `experiment=fixed_examples` is made for this question; `joint` has three batch sizes, one too
+    few for a critical batch.
 
     Args:
         rows: as `scaling.results.read` gives them.
@@ -98,17 +98,17 @@ def tradeoff_sentences(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[str
             continue
         if len(hyperbola.optima) < 2:
             few = len(hyperbola.optima)
-            yield f"{subject}: cannot tell; batch sizes with an lr at which every seed ended: {few}"
+            yield f"{subject}: cannot tell; batch sizes that reach the target on all seeds: {few}"
             continue
         yield f"{subject}: {_course(reached, hyperbola)}; {_hyperbola(hyperbola)}"
 
 
 def trend(rows: pd.DataFrame) -> Estimate:
-    """What a wrong lr costs more for each doubling of the batch, in nats.
+    """Change in the cost of a wrong lr per doubling of the batch, in nats.
 
-    A line through the losses lost of each seed, over the batch sizes whose best lr is inside the
-    grid, and a t interval over seeds. Seeds choose each other's best lr, which ties them a little:
-    where noise is a third of the bowl's depth the interval misses in 12 %, not 5 %, on both sides.
+    A line through each seed's losses lost, over the batch sizes whose best lr is inside the grid,
+    and a t interval over seeds. Seeds choose each other's best lr, so they are slightly dependent:
+    if noise is a third of the bowl's depth, the interval misses in 12 %, not 5 %, on both sides.
     """
     try:
         sensitivities = sensitivity(rows, factors=(FACTOR,))
@@ -136,9 +136,9 @@ def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _races(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The settings with several batch sizes, of finished runs whose losses are at hand.
+    """The settings with several batch sizes, of finished runs with recorded losses.
 
-    None of adapted runs: their loss is not what they are after.
+    Adapted runs are left out: their aim is not a low loss.
     """
     if losses.empty or "query_accuracy" in rows:
         return
@@ -149,14 +149,14 @@ def _races(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[tuple[str, pd.D
 
 
 def _is_bracketed(one: Sensitivity) -> bool:
-    """Whether both sides of the best lr were tried, so that it may be the best."""
+    """Whether learning rates on both sides of the best one were tried."""
     return not one.edge and math.isfinite(one.lost)
 
 
 def _trend(bracketed: Sequence[Sensitivity], rows: pd.DataFrame) -> Estimate:
     if len(bracketed) < 2:
         return Estimate.missing(
-            f"batch sizes whose best lr is inside the grid: {len(bracketed)}; it takes 2",
+            f"batch sizes whose best lr is inside the grid: {len(bracketed)}; at least 2 needed",
             "learning rates on both sides of a best one that learns",
         )
     table = pd.DataFrame({math.log2(one.batch): dict(one.each) for one in bracketed}).dropna()
@@ -176,7 +176,7 @@ def _trend(bracketed: Sequence[Sensitivity], rows: pd.DataFrame) -> Estimate:
 
 
 def _doubts(sensitivities: Sequence[Sensitivity], rows: pd.DataFrame) -> list[str]:
-    """Caveats of the costs, each with the batch sizes that it is about."""
+    """Caveats of the costs, each with its batch sizes."""
     ceiling = rows["uniform_loss"].max() if "uniform_loss" in rows else math.nan
     uniform = f"the uniform loss, {ceiling:.3f}"
     batches: defaultdict[str, list[str]] = defaultdict(list)
@@ -187,13 +187,12 @@ def _doubts(sensitivities: Sequence[Sensitivity], rows: pd.DataFrame) -> list[st
             f"not known at batch {{}}: no lr ends below {uniform}": one.seeds and not one.best > 0,
             f"not known at batch {{}}: the best lr is the {one.edge} tried": one.edge,
             "may cost nothing at batch {}": inside and one.low <= 0,
-            f"at least this at batch {{}}: losses above {uniform}, count as that": inside
-            and one.capped,
+            f"at least this at batch {{}}: losses are capped at {uniform}": inside and one.capped,
             "the grid ends within the factor at batch {}": inside and one.covered < 0.99,
         }
         for why in (why for why, true in reasons.items() if true):
             batches[why].append(str(one.batch))
-    doubts = [why.format(", ".join(those)) for why, those in batches.items()]
+    doubts = [why.format(", ".join(sizes)) for why, sizes in batches.items()]
     few = sorted({one.seeds for one in sensitivities if _is_bracketed(one) and one.seeds < FEWEST})
     if few:
         doubts.append(f"seeds: {few[0]}, and an interval needs {FEWEST}")
@@ -208,8 +207,8 @@ def _course(reached: steps_to_loss.Arrivals, hyperbola: critical_batch.Tradeoff)
         for batch, _, taken in hyperbola.optima
     )
     text = (
-        f"a {kind} loss of {reached.target:.3f}, the lowest that every batch size comes to in "
-        f"half a run, takes in steps at each batch {steps}"
+        f"a {kind} loss of {reached.target:.3f}, the lowest that every batch size reaches in "
+        f"half a run, takes this many steps at each batch: {steps}"
     )
     (small, _, most), (large, _, least) = hyperbola.optima[0], hyperbola.optima[-1]
     if not {small, large} & set(hyperbola.bounded):
@@ -220,14 +219,14 @@ def _course(reached: steps_to_loss.Arrivals, hyperbola: critical_batch.Tradeoff)
         )
     if hyperbola.missed:
         left = ", ".join(map(str, hyperbola.missed))
-        text += f"; left out: batch {left}, where at no lr every seed stays there"
+        text += f"; left out: batch {left}, where no lr stays at this loss on every seed"
     return text
 
 
 def _hyperbola(hyperbola: critical_batch.Tradeoff) -> str:
     """The critical batch of a target with its interval, or why it is not reported."""
     if not hyperbola.identified:
-        return f"cannot tell a critical batch: {hyperbola.reason}"
+        return f"cannot tell the critical batch: {hyperbola.reason}"
 
     least, fewest, critical = hyperbola.steps_min, hyperbola.examples_min, hyperbola.critical_batch
     return (

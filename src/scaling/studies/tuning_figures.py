@@ -14,7 +14,7 @@ from scaling.analysis.lr_sensitivity import Sensitivity, sensitivity
 from scaling.figures.panels import blank, panels
 
 FACTORS = (3.0, 10.0)
-WHOLE = 0.99  # share of a range that counts as all of it
+WHOLE = 0.99  # share of a range that counts as the whole range
 
 
 def lr_sensitivity(rows: pd.DataFrame) -> Figure:
@@ -74,14 +74,14 @@ def _sensitivity_panel(block: pd.DataFrame, axes: Axes) -> None:
 
 def _legend(costs: list[Sensitivity]) -> str:
     cut = any(one.covered < WHOLE for one in costs)
-    return "lr off by up to" + (" (open: tried in part)" if cut else "")
+    return "lr off by up to" + (" (open: partly tried)" if cut else "")
 
 
 def _course_panel(
     reached: steps_to_loss.Arrivals, tradeoff: critical_batch.Tradeoff, axes: Axes
 ) -> None:
     if not tradeoff.optima:
-        blank(axes, "no batch size has an lr at which every seed ended")
+        blank(axes, "no batch size reaches the target on all seeds")
         return
     points = reached.points
     for batch, lr, steps in tradeoff.optima:
@@ -104,8 +104,8 @@ def _course_panel(
         axes.plot(fine, np.full_like(fine, least.value), ":", color="C0", linewidth=1)
         axes.plot(fine, fewest.value / fine, ":", color="C0", linewidth=1)
         for place, text, side in (
-            ((fine[0], least.value), f"{least.value:.3g} steps at least", "left"),
-            ((fine[-1], fewest.value / fine[-1]), f"{fewest.value:.3g} examples at least", "right"),
+            ((fine[0], least.value), f"at least {least.value:.3g} steps", "left"),
+            ((fine[-1], fewest.value / fine[-1]), f"at least {fewest.value:.3g} examples", "right"),
         ):
             axes.annotate(text, place, ha=side, va="top", fontsize=8, color="C0")
         axes.axvspan(critical.low, critical.high, color="C0", alpha=0.12, linewidth=0)
@@ -129,6 +129,6 @@ def _batch_axis(batches: list[int], axes: Axes) -> None:
 
 
 def _note(text: str, axes: Axes) -> None:
-    """A sentence below what is drawn."""
+    """Write a note at the bottom of the axes."""
     wrapped = "\n".join(textwrap.wrap(text, 44))
     axes.text(0.02, 0.02, wrapped, va="bottom", fontsize=8, color="0.3", transform=axes.transAxes)

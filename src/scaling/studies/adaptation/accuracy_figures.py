@@ -14,9 +14,9 @@ from scaling.figures.panels import HEIGHT, STYLE, WIDTH, wrapped
 from scaling.studies.adaptation.runs import arms, blocks
 from scaling.studies.cluster_intervals import gains, over_clusters
 
-GROWING = (0.8, 0.2, 0.4)  # a color that no fixed batch size has
+GROWING = (0.8, 0.2, 0.4)  # color of batch sizes that grow, used for no fixed one
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
-LEVELS = {  # column -> what it is called, style of its line
+LEVELS = {  # column -> label, line style
     "best_accuracy": ("best possible", "-."),
     "statistics_query_accuracy": ("normalisation statistics only, query", ":"),
     "before_query_accuracy": ("source model, query", "--"),
@@ -65,7 +65,7 @@ def accuracy_over_passes(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
 
 
 def accuracy_by_batch(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
-    """Accuracy after adaptation, and what it gains over the source, by batch size.
+    """Accuracy after adaptation, and the gain over the source, by batch size.
 
     Args:
         table: as `scaling.studies.adaptation.runs.measures` gives them.
@@ -80,7 +80,7 @@ def accuracy_by_batch(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
             ends = _ends(block, split, gained=what == "gain")
             middle = ends[:, 0]
             reach = np.abs(ends[:, 1:] - middle[:, None]).T
-            shown = np.nan_to_num(reach)  # where there is no interval, a point
+            shown = np.nan_to_num(reach)  # without an interval, a point
             axes.errorbar(at, middle, yerr=shown, fmt=marker, markersize=5, capsize=2,
                           color=colors[i], label=name)  # fmt: skip
         if what == "gain":
@@ -94,14 +94,14 @@ def accuracy_by_batch(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
             axes.set_ylabel("accuracy after adaptation (%)")
             axes.legend(**BESIDE)
         axes.set_xticks(range(len(names)), [name.replace(" to ", "\nto ") for name in names])
-        axes.set_xlim(-0.6, len(names) - 0.4)  # one batch alone stands in the middle, too
+        axes.set_xlim(-0.6, len(names) - 0.4)  # centers a single batch
         axes.set_xlabel("batch")
 
     return _beside(table, draw, ("accuracy", "gain"))
 
 
 def colors_of(block: pd.DataFrame) -> dict[str, Any]:
-    """Each arm with its color: batch sizes from dark to light, and one for those that grow."""
+    """Each arm with its color: fixed batch sizes from dark to light, one color for growing ones."""
     names = arms(block)
     grow = set(block.loc[block["grows"], "arm"])
     fixed = [name for name in names if name not in grow]
@@ -127,7 +127,7 @@ def _ends(block: pd.DataFrame, split: str, *, gained: bool) -> np.ndarray:
 def _courses(
     block: pd.DataFrame, lines: pd.DataFrame, axes: Axes, key: str, factor: float = 1.0
 ) -> None:
-    """The mean over units of each arm by pass, each unit as it was when it stopped."""
+    """Draw the mean over units of each arm by pass; a stopped unit keeps its last value."""
     for arm, color in colors_of(block).items():
         runs = lines[lines["run"].isin(block.loc[block["arm"] == arm, "run"])]
         wide = runs.pivot_table(index="passes", columns="unit", values=key)
@@ -143,7 +143,7 @@ def _courses(
 def _beside(
     table: pd.DataFrame, draw: Callable[[pd.DataFrame, Axes, str], None], keys: tuple[str, ...]
 ) -> Figure:
-    """A row of panels for each setting, one for each key; batch sizes are named on the right."""
+    """Draw a row of panels for each setting, one per key, with the legend on the right."""
     settings = list(blocks(table))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH * len(keys), HEIGHT * len(settings)), layout="constrained")

@@ -1,4 +1,4 @@
-"""Gradient norms of models that adapt: every query, and how many are still there."""
+"""Gradient norms during adaptation: every query, and the number of queries still running."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 3.1, 3.6  # inches of an arm
 
 
 def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
-    """Gradient norm of mini-batches over the passes, a line for each query, with the number below.
+    """Gradient norm of mini-batches over the passes, a line per query, and their number below.
 
     Args:
         table: as `scaling.studies.adaptation.runs.measures` gives them.
@@ -66,8 +66,8 @@ def _draw(runs: pd.DataFrame, lines: pd.DataFrame, upper: Axes, lower: Axes, col
         upper.plot(end["step"], end["gradient_norm"], mark, color=color, markersize=6)
     if has_trend(norms):
         curve = fold_trend(norms).curve
-        upper.plot(curve["survivors"], color="0.3", linestyle="--", label="mean of those there")
-        upper.plot(curve["riskset"], color="black", linewidth=1.3, label="their increments")
+        upper.plot(curve["survivors"], color="0.3", linestyle="--", label="mean of running queries")
+        upper.plot(curve["riskset"], color="black", linewidth=1.3, label="sum of increments")
         lower.step(curve.index, curve["at_risk"], where="post", color=color)
     whole = norms_of(runs, lines, "query_grad_norm")
     if has_trend(whole):

@@ -1,4 +1,4 @@
-"""The published study's tables of the gradient norm, each beside a sound counterpart."""
+"""The published study's tables of the gradient norm, each next to a corrected counterpart."""
 
 from collections.abc import Iterator
 
@@ -9,15 +9,15 @@ from scaling.studies.adaptation.norm_trends import has_trend, norms_of
 from scaling.studies.adaptation.runs import arms
 
 THRESHOLD = 1e-4  # on the norm
-EVERY, THIRD = 10, 3  # passes between those shown; early and late are a third each
+EVERY, THIRD = 10, 3  # passes between shown ones; early and late are a third of the passes each
 
 
 def by_pass(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """The study's table of the mean norm every 10 passes, with its change by three measures.
 
-    `change` is that of the mean over the queries still there, from its start in percent;
-    `riskset_change` sums the increments of those present, and `completers_change` is that of
-    those present at the first and the last pass. The three agree if all stay.
+    `change` is the change from the start, in percent, of the mean over the queries still running;
+    `riskset_change` sums the increments of running queries; `completers_change` uses the queries
+    present at the first and the last pass. The three agree if no query stops early.
     """
     tables = []
     for arm, norms in _tables(block, lines):
@@ -40,8 +40,8 @@ def by_pass(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 def early_late(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """The study's table of the mean norm in the first third of the passes against the last third.
 
-    `change` compares means of all queries, `paired_change` those of the `pairs` that have both
-    thirds, by the ratio of their means.
+    `change` compares means over all queries, `paired_change` means over the `pairs` queries that
+    have both thirds.
     """
     changes = []
     for arm, norms in _tables(block, lines):
@@ -68,8 +68,8 @@ def early_late(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 def distances(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """The study's table of the last norm, in multiples of a threshold.
 
-    `reached` of `queries` runs came below it; the others are censored after `longest` passes or
-    before.
+    `reached` of `queries` runs fell below it; the others are censored after `longest` passes or
+    earlier.
     """
     rows = []
     for arm, norms in _tables(block, lines):

@@ -16,12 +16,13 @@ OF = {"pass_grad_norm": "mini-batches", "query_grad_norm": "the whole query"}
 
 
 def trends(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    """A line for each arm and kind of norm, those of mini-batches and that of the whole query.
+    """A line for each arm and kind of norm: of mini-batches, and of the whole query.
 
-    `survivors`, `completers` and `riskset` are changes in percent as `trends.FoldTrend` has them,
-    `change`, `low` and `high` rest on the slopes within queries, over what is independent.
-    `late` queries have no first norm, such as one whose first updates were all skipped, and are in
-    none of the first three; `zeros` are norms of 0, which have no logarithm and are in nothing.
+    `survivors`, `completers` and `riskset` are changes in percent, defined in `trends.FoldTrend`;
+    `change`, `low` and `high` come from the slopes within queries, over independent clusters.
+    `late` queries have no norm in the first pass, for example because all its updates were skipped,
+    and are left out of the first three. `zeros` are norms of 0, which are always left out because
+    they have no logarithm.
 
     Args:
         block: runs of a setting, as `scaling.studies.adaptation.runs.measures` gives them.
@@ -49,35 +50,35 @@ def sentences(table: pd.DataFrame) -> Iterator[str]:
     """The trend of each kind of norm, with a warning if the mean of survivors disagrees."""
     if table.empty:
         return
-    for kind, those in table.groupby("norm_of", sort=False):
+    for kind, trend in table.groupby("norm_of", sort=False):
         each = [
             f"batch {arm} {verdict} ({change:+.3g} %, {_reach(low, high)})"
             for arm, verdict, change, low, high in zip(
-                *(those[key] for key in ("arm", "verdict", "change", "low", "high")), strict=True
+                *(trend[key] for key in ("arm", "verdict", "change", "low", "high")), strict=True
             )
         ]
         yield f"Gradient norm of {kind} over the passes, slopes within queries: {'; '.join(each)}"
-        for row in those[those.reindex(columns=["late", "zeros"]).gt(0).any(axis=1)].itertuples():
+        for row in trend[trend.reindex(columns=["late", "zeros"]).gt(0).any(axis=1)].itertuples():
             yield (
                 f"Warning: at batch {row.arm}, norms of {kind}: {row.late:.0f} of {row.queries} "
-                "queries have no first one and are in no mean over queries (slopes have them); "
-                f"{row.zeros:.0f} are 0 and in nothing"
+                "queries have no norm in the first pass and are left out of means (not of slopes); "
+                f"{row.zeros:.0f} norms are 0 and are left out of both"
             )
-        conflicts = those[those["conflict"] == 1] if "conflict" in those else those.iloc[:0]
+        conflicts = trend[trend["conflict"] == 1] if "conflict" in trend else trend.iloc[:0]
         for row in conflicts.itertuples():
             yield (
-                f"Warning: at batch {row.arm} the norm of {kind} depends on who left early: "
-                f"{row.survivors:+.2f} % by the mean of those still there, {row.completers:+.2f} % "
-                f"by those that stayed, {row.riskset:+.2f} % by increments of those present "
-                f"({row.stayed:.0f} of {row.queries} stayed to the end)"
+                f"Warning: at batch {row.arm} the norm of {kind} depends on which queries stopped "
+                f"early: {row.survivors:+.2f} % by the mean of running queries, "
+                f"{row.completers:+.2f} % by those that never stopped, {row.riskset:+.2f} % by "
+                f"increments of running queries ({row.stayed:.0f} of {row.queries} ran to the end)"
             )
 
 
 def reversal(block: pd.DataFrame, *, rising: str, falling: str) -> Estimate:
-    """The lesser of a rise at one batch and a fall at another, in log changes of the norm.
+    """The smaller of a rise at one batch and a fall at another, in log changes of the norm.
 
-    Positive if the norm does both. Its interval is made of the ends of both intervals, which the
-    lesser of two numbers leaves on either side in at most the 5 % that either does.
+    Positive if the norm does both. Its ends are the smaller lower end and the smaller upper end of
+    the two intervals; on each side it misses in at most 5 %, as each of the two does in total.
     """
     ends = {arm: change_of_norm(block[block["arm"] == arm], "norm") for arm in (rising, falling)}
     for arm, one in ends.items():
@@ -98,14 +99,14 @@ def reversal(block: pd.DataFrame, *, rising: str, falling: str) -> Estimate:
 
 
 def norms_of(runs: pd.DataFrame, lines: pd.DataFrame, which: str) -> pd.DataFrame:
-    """The norms of some runs, of queries that have the first, for `scaling.analysis.trends`."""
+    """Norms for `scaling.analysis.trends`, of the queries with a norm in the first pass."""
     series = norms(_of(runs, lines), which)
     begun = series.loc[series["step"] == series["step"].min(), "fold"]
     return series[series["fold"].isin(begun)]
 
 
 def has_trend(series: pd.DataFrame) -> bool:
-    """Whether two units have two norms."""
+    """Whether at least two units have two norms or more."""
     return bool((series.groupby("fold")["step"].count() > 1).sum() > 1)
 
 
@@ -114,7 +115,7 @@ def _of(runs: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _changes(series: pd.DataFrame) -> dict[str, float]:
-    """The change by survivors, completers and the risk set; empty without a trend."""
+    """The change of survivors, completers and the risk set; empty without a trend."""
     if not has_trend(series):
         return {}
     trend = fold_trend(series)
@@ -132,7 +133,7 @@ def _changes(series: pd.DataFrame) -> dict[str, float]:
 def _lacking(
     runs: pd.DataFrame, lines: pd.DataFrame, which: str, series: pd.DataFrame
 ) -> dict[str, int]:
-    """How much of the norms is missing in what is told of them."""
+    """The number of queries and of norms that the trends leave out."""
     passes = _of(runs, lines)
     if which not in passes:
         return {}

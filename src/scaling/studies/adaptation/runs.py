@@ -25,16 +25,16 @@ TERMS = (
     *("diversity_grad_norm", "diversity_weight"),
 )
 AT_EQUAL = ("query_entropy", "query_accuracy", "val_accuracy")
-MEASURED = "norm_jitter"  # a column that only `measures` makes
-FOLDS = ("data.fold", "data.growth", "data.growth_passes")  # which `fold` and `arm` replace
+MEASURED = "norm_jitter"  # a column that only `measures` adds
+FOLDS = ("data.fold", "data.growth", "data.growth_passes")  # replaced by `fold` and `arm`
 
 
 def adapted(rows: pd.DataFrame) -> pd.DataFrame:
-    """The runs that ended and were adapted, each with its `arm` and its `unit`.
+    """The finished adapted runs, each with its `arm` and its `unit`.
 
-    An arm is a batch size, or two where it grows, `16 to 64`, and within how many passes, if runs
-    differ in that: `16 to 64 in 20`. A unit is a query of a seed's population: a fold and a seed.
-    A run that is in two studies counts once.
+    An arm is a batch size, or the range of one that grows, `16 to 64`, with the number of passes if
+    runs differ in that: `16 to 64 in 20`. A unit is a query of a seed's population: a fold and a
+    seed. A run that is in two studies counts once.
     """
     if "query_accuracy" not in rows:
         return rows.iloc[:0]
@@ -56,7 +56,7 @@ def adapted(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _either(rows: pd.DataFrame, measured: str, key: str) -> pd.Series:
-    """A measurement of runs, else the setting of their configs, which has a column if it varies."""
+    """A measured column, else the config's setting, which has a column only if it varies."""
     missing = pd.Series(math.nan, rows.index)
     first, second = (rows.get(name, missing).astype(float) for name in (measured, key))
     return first.fillna(second)
@@ -64,12 +64,11 @@ def _either(rows: pd.DataFrame, measured: str, key: str) -> pd.Series:
 
 @lru_cache(maxsize=1)  # sentences, verdicts and tables of one report share it
 def passes(sweep: SweepTables) -> pd.DataFrame:
-    """Evaluations of adapted runs, with the norms of the updates since the one before.
+    """Evaluations of adapted runs, with the norms of the updates since the previous one.
 
-    `passes` counts those before an evaluation. `pass_grad_norm` and `pass_grad_norm_sd` are mean
-    and standard deviation over mini-batches of the norm before clipping, in the pass that ended
-    there; `TERMS` are means over the same mini-batches. Columns that were kept are not computed
-    again.
+    `passes` is the number of passes before an evaluation. `pass_grad_norm` and `pass_grad_norm_sd`
+    are mean and standard deviation over mini-batches of the norm before clipping, in the pass that
+    ended there; `TERMS` are means over the same mini-batches. Existing columns are not recomputed.
     """
     rows = adapted(sweep.rows)
     epochs = sweep.epochs
@@ -90,7 +89,7 @@ def passes(sweep: SweepTables) -> pd.DataFrame:
 
 
 def _norms(lines: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
-    """Norms of the updates between the evaluations of a run; update i has i before it."""
+    """Norms of the updates between the evaluations of a run; update i comes after i others."""
     ended = np.searchsorted(lines["step"], steps["step"], side="right")
     norms = steps["grad_norm_pre_clip"].groupby(ended).agg(["mean", "std"])
     norms = norms.set_axis(["pass_grad_norm", "pass_grad_norm_sd"], axis=1)
@@ -100,9 +99,9 @@ def _norms(lines: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
 
 
 def norms(lines: pd.DataFrame, which: str) -> pd.DataFrame:
-    """A table for `scaling.analysis.trends`: a fold for each unit, a step for each pass.
+    """A table for `scaling.analysis.trends`: units are its folds, passes its steps.
 
-    Step p is the pass that starts after p passes, or for the whole query the weights at its start.
+    Step p is the pass after p passes; for the norm of the whole query, the weights at its start.
     """
     if which not in lines:
         return pd.DataFrame(columns=["fold", "step", "gradient_norm"])
@@ -115,21 +114,21 @@ def norms(lines: pd.DataFrame, which: str) -> pd.DataFrame:
 
 @lru_cache(maxsize=1)
 def measures(sweep: SweepTables) -> pd.DataFrame:
-    """The rows of adapted runs, each with what its passes say; a run is one observation.
+    """The rows of adapted runs with measures of their passes; a run is one observation.
 
-    Before and after: `before_query_accuracy` and so on; `query_gain` and `val_gain` in accuracy,
-    `forgetting` the accuracy lost on the source. `entropy_fall` is that of the query's mean
-    entropy, in nats, and `fall_rate` the same per pass, over the passes that all arms have of the
-    same query; `loss_rate` is the fall of what is minimised, its mean over a pass, per pass, of
-    which the diversity depends on the batch. `*_scatter` is over the mini-batches of a
-    pass, a standard deviation (of norms, over their mean), averaged over passes; `*_jitter` the
-    standard deviation of changes from one pass to the next (of norms, of their log). `TERMS` are
-    means over passes, `COUNTED` windows that became right or wrong in all of them. `norm_slope`
-    is the Theil-Sen slope of the log norm per pass over `norm_span` passes, `query_norm_slope` that
-    of the whole query's. `equal_*` is after `equal_updates`, as many as every arm of the setting
-    has; a run that had stopped is as it was then.
+    Before and after: `before_query_accuracy` and so on; `query_gain` and `val_gain` are gains in
+    accuracy, `forgetting` is the accuracy lost on the source. `entropy_fall` is the fall of the
+    query's mean entropy, in nats, and `fall_rate` its fall per pass, over the passes that all arms
+    have of the same query. `loss_rate` is the fall per pass of the minimised loss, averaged over a
+    pass; its diversity term depends on the batch. `*_scatter` is a standard deviation over the
+    mini-batches of a pass (for norms, divided by their mean), averaged over passes; `*_jitter` is
+    the standard deviation of changes from one pass to the next (for norms, of their log). `TERMS`
+    are means over passes, `COUNTED` the windows that became right or wrong over all of them.
+    `norm_slope` is the Theil-Sen slope of the log norm per pass over `norm_span` passes,
+    `query_norm_slope` that of the whole query. `equal_*` is after `equal_updates` updates, which
+    every arm of the setting reaches; a run that stopped before keeps its last value.
 
-    Rows that were kept with these columns are not computed again.
+    Rows that already have these columns are not recomputed.
     """
     rows = adapted(sweep.rows)
     if MEASURED in rows:
@@ -182,9 +181,9 @@ def _of_run(lines: pd.DataFrame) -> dict[str, float]:
 
 
 def _fall_rates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.Series:
-    """How fast the query's mean entropy falls in each run, over passes that its rivals have, too.
+    """Fall of the query's mean entropy per pass in each run, over the passes all arms have.
 
-    A run that stopped early would else be compared with others' later, slower passes.
+    Otherwise a run that stopped early would be compared with later, slower passes of other arms.
     """
     courses = dict(iter(lines.groupby(RUN)))
     rates: dict[Any, float] = {}
@@ -199,7 +198,7 @@ def _fall_rates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.Series:
 
 
 def _rate(lines: pd.DataFrame) -> float:
-    """How fast the mean loss of a pass falls, per pass, from the first to the last."""
+    """Fall per pass of a pass's mean loss, from the first to the last."""
     losses = lines["pass_loss"].dropna() if "pass_loss" in lines else pd.Series(dtype=float)
     if len(losses) < 2:
         return math.nan
@@ -227,10 +226,10 @@ def _at_equal_updates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def blocks(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Runs that differ in their arm, fold and seed only, and in what lr follows the arm.
+    """Runs that differ only in arm, fold and seed, and in an lr that follows the arm.
 
-    Where an arm has several learning rates each is a setting of its own: to choose among them would
-    take labels, which whoever adapts does not have.
+    If an arm has several learning rates, each is a separate setting: choosing one needs labels,
+    which are not available during adaptation.
     """
     for title, setting in by_setting(table.assign(clip=table["clip"].fillna(np.inf))):
         if setting.groupby("arm")["lr"].nunique().max() == 1:

@@ -40,16 +40,16 @@ __all__ = ["ORDER", "applies", "figures", "measures", "passes", "sentences", "ta
 
 
 def applies(sweep: SweepTables) -> bool:
-    """Whether runs were adapted, and their passes are at hand."""
+    """Whether runs were adapted and their passes were recorded."""
     return len(adapted(sweep.rows)) > 0 and len(measures(sweep)) > 0
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
-    """What adaptation did in each setting: gains, norms, forgetting, early stops, the oracle."""
+    """The effects of adaptation in each setting: gains, norms, forgetting, early stops, oracle."""
     lines = passes(sweep)
     lost = (sweep.rows["status"] == "diverged").sum()
     if lost:
-        yield f"Adaptation: {lost} runs diverged and are left out of all that follows"
+        yield f"Adaptation: {lost} runs diverged and are left out below"
     yield from _failures(sweep.rounds)
     for title, block in blocks(measures(sweep)):
         for sentence in _of(block, lines):
@@ -57,7 +57,7 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
-    """The published statements, each by itself, in each setting that can bear on it."""
+    """The published statements, each judged separately in each setting that it applies to."""
     for title, block in blocks(measures(sweep)):
         several = block.loc[~block["grows"], "batch"].nunique() > 1
         for claim in (*(ACROSS if several else ()), *WITHIN):
@@ -65,7 +65,7 @@ def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
 
 
 def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
-    """The study's tables, each beside a sound counterpart, over all settings."""
+    """The study's tables over all settings, each next to a corrected counterpart."""
     return all_tables(measures(sweep), passes(sweep), sweep.windows)
 
 
@@ -80,7 +80,7 @@ def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
     yield _levels(block)
     for split in WHERE:
         each = [f"batch {arm} {_shown(one)}" for arm, one in _gains(block, split)]
-        yield f"accuracy {WHERE[split]}, after less before, in points: {'; '.join(each)}"
+        yield f"accuracy {WHERE[split]}, after minus before, in points: {'; '.join(each)}"
     lost = [f"batch {arm} {_shown(one)}" for arm, one in _gains(block, "source")]
     yield f"accuracy on the source, which it may forget, in points: {'; '.join(lost)}"
     yield from _statistics(block)
@@ -93,7 +93,7 @@ def _of(block: pd.DataFrame, lines: pd.DataFrame) -> Iterator[str]:
 
 
 def _failures(rounds: pd.DataFrame) -> Iterator[str]:
-    """Each client that is missing in averages of a source model, with its reasons."""
+    """Warnings of clients that are missing from averages of a source model, with the reasons."""
     if rounds.empty:
         return
     lost = rounds[rounds["failures"] != ""]
@@ -102,7 +102,7 @@ def _failures(rounds: pd.DataFrame) -> Iterator[str]:
         numbers = ", ".join(f"{number:.0f}" for number in sorted(lines["round"].unique()))
         client, _, reason = str(failure).partition(": ")
         yield (
-            f"Warning: {client} is missing in the average of round {numbers} of the source of "
+            f"Warning: {client} is missing from the average of round {numbers} of the source of "
             f"{lines['run'].nunique()} runs: {reason}"
         )
 
@@ -116,7 +116,7 @@ def _sources(block: pd.DataFrame) -> Iterator[str]:
     if bad.any():
         yield (
             f"Warning: {bad.sum()} of {len(sources)} source models are no better than the "
-            "frequencies of labels; raise federation.rounds, for what is gained over them says "
+            "frequencies of labels; raise federation.rounds, since gains over such models mean "
             "little"
         )
 
@@ -127,7 +127,7 @@ def _gains(block: pd.DataFrame, split: str) -> list[tuple[str, Contrast]]:
 
 
 def _shown(one: Contrast, called: Callable[[Contrast], str] = gain_or_harm) -> str:
-    """A difference in percentage points, and what it is called, corrected for all arms."""
+    """A difference in percentage points as text, with the verdict corrected for all arms."""
     ends = "no interval"
     if one.seeds >= FEWEST and one.low < one.high:
         ends = f"{100 * one.low:+.2f} to {100 * one.high:+.2f}"
@@ -135,12 +135,12 @@ def _shown(one: Contrast, called: Callable[[Contrast], str] = gain_or_harm) -> s
 
 
 def _compared(block: pd.DataFrame) -> str:
-    """The accuracy of each arm on the query, against that of one."""
+    """The accuracy of each arm on the query, compared with the reference arm."""
     against = reference(block)
     each = {str(one.b): one for one in between_arms(block, "query_accuracy", against)}
     shown = [f"batch {arm} {_shown(each[arm], more_or_less)}" for arm in arms(block) if arm in each]
     return (
-        f"accuracy on the query less that of batch {against}, paired by fold and seed, in points: "
+        f"accuracy on the query minus that of batch {against}, paired by fold and seed, in points: "
         + "; ".join(shown)
     )
 
@@ -149,16 +149,16 @@ def _levels(block: pd.DataFrame) -> str:
     """Accuracies without adaptation, and the best possible one."""
     levels = {
         "source model": "before_query_accuracy",
-        "statistics of normalisation alone": "statistics_query_accuracy",
+        "normalisation statistics alone": "statistics_query_accuracy",
         "best possible": "best_accuracy",
     }
     means = {name: block[key].mean() for name, key in levels.items() if key in block}
     shown = ", ".join(f"{name} {100 * x:.2f} %" for name, x in means.items() if not math.isnan(x))
-    return f"accuracy on the query without it: {shown}"
+    return f"accuracy on the query without adaptation: {shown}"
 
 
 def _statistics(block: pd.DataFrame) -> Iterator[str]:
-    """What statistics of normalisation give by themselves, and adapting beyond them."""
+    """The gain from normalisation statistics alone, and that of adaptation beyond them."""
     alone = "statistics_query_accuracy"
     if alone not in block or block[alone].isna().any():
         return
@@ -167,8 +167,8 @@ def _statistics(block: pd.DataFrame) -> Iterator[str]:
     beyond = changes(block, alone, "query_accuracy")
     each = [f"batch {arm} {_shown(beyond[arm], more_or_less)}" for arm in arms(block)]
     yield (
-        "accuracy on the query with statistics of normalisation taken from it and nothing else, "
-        f"less the source, in points: {_shown(given)}; after adaptation, less these alone: "
+        "accuracy on the query with normalisation statistics taken from it and no adaptation, "
+        f"minus the source, in points: {_shown(given)}; after adaptation, minus statistics alone: "
         + "; ".join(each)
     )
 
@@ -193,10 +193,10 @@ def _stops(block: pd.DataFrame) -> Iterator[str]:
     """How many runs stopped early, or would have, why and when."""
     if "stopped_pass" not in block or block["stopped_pass"].isna().all():
         return
-    early, went_on = block["stopped_pass"].notna(), block["end"] > block["stopped_pass"]
+    early, continued = block["stopped_pass"].notna(), block["end"] > block["stopped_pass"]
     groups = {
-        "stopped early": block[early & ~went_on],
-        "would have stopped early (observed only: they went on)": block[early & went_on],
+        "stopped early": block[early & ~continued],
+        "would have stopped early (observed only: they continued)": block[early & continued],
     }
     for did, stopped in groups.items():
         if stopped.empty:
@@ -204,9 +204,9 @@ def _stops(block: pd.DataFrame) -> Iterator[str]:
         why = {cause: stopped[f"stopped_by_{cause}"].sum() for cause in ("collapse", "patience")}
         reasons = ", ".join(f"{count:.0f} by {name}" for name, count in why.items() if count)
         each = [
-            f"batch {arm} {len(some)} of {(block['arm'] == arm).sum()}"
+            f"batch {arm} {count} of {(block['arm'] == arm).sum()}"
             for arm in arms(block)
-            if len(some := stopped[stopped["arm"] == arm])
+            if (count := (stopped["arm"] == arm).sum())
         ]
         when = stopped["stopped_pass"]
         yield (
@@ -216,19 +216,19 @@ def _stops(block: pd.DataFrame) -> Iterator[str]:
 
 
 def _oracle(block: pd.DataFrame) -> Iterator[str]:
-    """What a choice by labels would reach: an upper bound, never a result."""
+    """The accuracy if labels chose the pass: an upper bound, not a result."""
     if "oracle_query_accuracy" not in block:
         return
     best, last = block["oracle_query_accuracy"].mean(), block["query_accuracy"].mean()
     yield (
         f"an oracle that sees the labels would stop after {block['oracle_passes'].median():.0f} "
         f"passes (median) at {100 * best:.2f} % on the query, against {100 * last:.2f} % at the "
-        "end; that choice takes labels, so it is no result"
+        "end; this needs labels, so it is not a result"
     )
 
 
 def _mean_gain(block: pd.DataFrame, split: str) -> Estimate:
-    """The mean over arms of what adaptation gains over its source."""
+    """The mean over arms of the gain of adaptation over its source."""
     return over_clusters(block, block.groupby("unit")[f"{split}_gain"].mean())
 
 

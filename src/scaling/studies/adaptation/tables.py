@@ -1,4 +1,4 @@
-"""The published study's tables of adaptation, each beside a sound counterpart."""
+"""The published study's tables of adaptation, each next to a corrected counterpart."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from scaling.studies.cluster_intervals import (
 )
 from scaling.studies.sweep_tables import stacked
 
-REFERENCE = "32"  # the study's batch, if there is one
+REFERENCE = "32"  # the published study's batch, used if present
 MEASURES = (
     "query_accuracy", "val_accuracy", "query_entropy", "equal_query_accuracy", "equal_val_accuracy",
     "equal_query_entropy", "norm_slope", "loss_rate", "norm_jitter", "norm_scatter", "pass_seconds",
@@ -55,13 +55,13 @@ def all_tables(
 
 
 def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of each arm on each split before and after, with intervals over what is independent.
+    """Accuracy of each arm on each split before and after, with intervals over clusters.
 
-    `statistics` is the accuracy with statistics of batch normalisation taken from the query and
-    nothing else. `gain_low` and `gain_high` are for one arm by itself, `p_holm` is corrected for
-    all; `verdict` is gain, harm or cannot tell. Beside them stand results of a single evaluation:
-    the Wilson interval of the windows of one run (`one_run_low`, `one_run_high`), not of other
-    queries; and `mcnemar_p_median`, the median over runs of the p-value of McNemar's test
+    `statistics` is the accuracy with batch normalisation statistics from the query and no other
+    change. `gain_low` and `gain_high` are for one arm alone, `p_holm` is corrected for all arms;
+    `verdict` is gain, harm or cannot tell. For comparison, results of a single evaluation: the
+    Wilson interval of the windows of one run (`one_run_low`, `one_run_high`), which does not cover
+    other queries; and `mcnemar_p_median`, the median over runs of the p-value of McNemar's test
     of the windows that became right (`won`) and wrong (`lost`, both means over runs).
 
     Args:
@@ -87,7 +87,7 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _single(runs: pd.DataFrame, split: str, windows: pd.Series) -> dict[str, float]:
-    """Intervals and tests by the counts of single runs."""
+    """Intervals and tests from the window counts of single runs."""
     many = int(windows.median())
     one = wilson_interval(round(runs[f"{split}_accuracy"].mean() * many), many)
     interval = {"one_run_low": one.low, "one_run_high": one.high}
@@ -104,11 +104,11 @@ def _single(runs: pd.DataFrame, split: str, windows: pd.Series) -> dict[str, flo
 
 
 def updates(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    """The study's table of updates per pass, and with how many updates arms are compared.
+    """The study's table of updates per pass, and the number of updates at which arms are compared.
 
     Args:
         block: runs of a setting.
-        lines: of these runs; without them, that time is not known.
+        lines: of these runs; without them `passes_for_equal` is nan.
     """
     rows = []
     for arm in arms(block):
@@ -125,7 +125,7 @@ def updates(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _passes_at(updates: float, lines: pd.DataFrame) -> float:
-    """The passes of an arm in which so many updates are taken, of its run that went on longest."""
+    """The number of passes that an arm's longest run needs for this many updates."""
     if lines.empty:
         return math.nan
     longest = lines.sort_values(["run", "step"])
@@ -134,17 +134,17 @@ def _passes_at(updates: float, lines: pd.DataFrame) -> float:
 
 
 def reference(block: pd.DataFrame) -> str:
-    """The arm that others are compared with."""
+    """The arm that the others are compared with."""
     names = arms(block)
     return REFERENCE if REFERENCE in names else names[0]
 
 
 def batch_against_batch(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    """Each arm less batch 32, or the smallest there is, paired by fold and seed; Holm over arms.
+    """Each arm minus batch 32, or the smallest, paired by fold and seed, Holm-corrected over arms.
 
-    Measures named `equal_` compare after equally many updates, the others at the end of each run:
-    after as many passes with `match=passes`, unless one stopped early. A measure that batch 32 or
-    all others lack is left out.
+    Measures named `equal_` are compared after equally many updates, the others at the end of each
+    run: with `match=passes` after equally many passes, unless one stopped early. A measure that is
+    missing at batch 32 or at all others is left out.
 
     Args:
         block: runs of a setting.
@@ -156,7 +156,7 @@ def batch_against_batch(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFram
     for measure in (key for key in MEASURES if key in block):
         measured = set(block.loc[block[measure].notna(), "arm"])
         if reference(block) not in measured or len(measured) < 2:
-            continue  # such as a spread over the updates of a pass, where there is one
+            continue  # such as a spread over the updates of a pass that has only one
         for one in between_arms(block, measure, reference(block)):
             rows.append(
                 {"measure": measure, "arm": one.b, "against": one.a, "pairs": one.pairs,

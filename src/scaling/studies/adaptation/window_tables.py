@@ -10,13 +10,13 @@ from scaling.studies.adaptation.runs import RUN, arms
 
 
 def window_by_window(block: pd.DataFrame, windows: pd.DataFrame, against: str) -> pd.DataFrame:
-    """McNemar's test of each arm against another, on every query by itself.
+    """McNemar's test of each arm against another, on each query separately.
 
     `won` windows are right in this arm and wrong in the other one, `lost` the other way round, both
     means over queries; `mcnemar_p_median` is the median p-value over queries, and `differ` the
-    number of `queries` whose p-value, corrected for all queries of the arm (Holm), is below 5 %. It
-    tells whether two runs classify a query differently; for other queries see the interval of
-    `batch_against_batch`.
+    number of `queries` whose p-value, corrected for all queries of the arm (Holm), is below 5 %.
+    The test shows whether two runs classify a query differently; for conclusions on other queries
+    use the interval of `batch_against_batch`.
 
     Args:
         block: runs of a setting.

@@ -1,4 +1,4 @@
-"""How the gradient of each layer decays over the epochs, over the seeds of a setting."""
+"""The decay of each layer's gradient over the epochs, averaged over seeds."""
 
 import numpy as np
 import pandas as pd
@@ -9,15 +9,15 @@ from scaling.studies.gradient_flow.layer_measures import RUN
 
 
 def layer_decay(block: pd.DataFrame, layer_epochs: pd.DataFrame) -> pd.DataFrame:
-    """A line for each weight matrix: what its gradient is at first, and how it decays.
+    """A line for each weight matrix: the initial size of its gradient, and its decay.
 
     `rms` is the geometric mean over seeds of the gradient's RMS in the first epoch, `decay` the
-    mean slope of its log per epoch, with ends by a t interval over seeds (nan for fewer than
-    three), and `update_to_weight` the mean over all epochs and seeds.
+    mean slope of its log per epoch, with a t interval over seeds (nan for fewer than three), and
+    `update_to_weight` the mean over all epochs and seeds.
 
     Args:
-        block: runs that differ in their seed only.
-        layer_epochs: of these and other runs; of exported sweeps there may be none.
+        block: runs that differ only in their seed.
+        layer_epochs: of these and other runs; may be empty for exported sweeps.
     """
     if layer_epochs.empty:
         return pd.DataFrame()

@@ -1,4 +1,4 @@
-"""Measures of the layers of each run, in a line per run."""
+"""Measures of the layers, one line per run."""
 
 import math
 from functools import lru_cache
@@ -21,23 +21,23 @@ EARLY, SHARE, STILL, STRETCH = 1, 0.1, 0.05, 3  # of the collapse detector
 
 @lru_cache(maxsize=1)  # sentences, verdicts and tables of one report share it
 def measures(sweep: SweepTables) -> pd.DataFrame:
-    """The rows of finished runs, each with what its layers say; a run is one observation.
+    """The rows of finished runs with measures of their layers; a run is one observation.
 
-    `first` is the first weight matrix, next to the input: `first_rms` its gradient's RMS in the
+    `first` is the first weight matrix, next to the input: `first_rms` is its gradient's RMS in the
     first epoch, `first_decay` the slope of its log per epoch, `first_scatter` the coefficient of
-    variation of its mini-batch norms in the first epoch, their drift within that epoch included.
-    `depth_slope` is the slope of the log RMS per layer in the first epoch, `norm_ratio` and
-    `rms_ratio` those of the first weight matrix to the last in the first epoch; `norm_range` is the
-    largest mean norm of a weight matrix over the smallest. Ratios of variances:
-    `classifier_variance` and `classifier_spread` are the classifier's to the largest of the others,
-    over mini-batches and over coordinates, `bias_variance` and `bias_spread` those of biases to
-    weights of their layer. `scatter` is a mean over epochs and weight matrices. In percent of
-    accuracy: `worst_drop` is the largest loss on validation from one epoch to the next, `peak_drop`
-    the test accuracy of the best epoch less that of the last. `gap` is training less test accuracy,
-    `lowest` what is left of the first gradient's RMS, as the collapse detector scales it, and
-    `collapse` the epoch of a collapse's onset.
+    variation of its mini-batch norms in the first epoch, including their drift within that epoch.
+    `depth_slope` is the slope of the log RMS per layer in the first epoch; `norm_ratio` and
+    `rms_ratio` are ratios of the first weight matrix to the last in the first epoch; `norm_range`
+    is the ratio of the largest to the smallest mean norm of a weight matrix. Ratios of variances:
+    `classifier_variance` and `classifier_spread` compare the classifier to the largest of the other
+    layers, over mini-batches and over coordinates; `bias_variance` and `bias_spread` compare biases
+    to weights of their layer. `scatter` is a mean over epochs and weight matrices. In percent:
+    `worst_drop` is the largest drop in validation accuracy from one epoch to the next, `peak_drop`
+    the test accuracy of the best epoch minus that of the last. `gap` is training minus test
+    accuracy, `lowest` the smallest RMS of the first gradient, as the collapse detector scales it,
+    and `collapse` the epoch at which a collapse starts.
 
-    Rows that were kept with these columns are not computed again.
+    Rows that already have these columns are not recomputed.
     """
     done = sweep.rows[sweep.rows["status"] == "done"]
     kept = done[done["first_rms"].notna()] if "first_rms" in done else done.iloc[:0]
@@ -118,7 +118,7 @@ def _course(epochs: pd.DataFrame, measure: str) -> np.ndarray:
 
 
 def _biases(layers: pd.DataFrame) -> dict[str, float]:
-    """Geometric means over layers of what biases vary by, over what weights do."""
+    """Variation of biases divided by that of weights, as geometric means over layers."""
     kinds = layers[layers["kind"].isin(("weight", "bias"))].astype({"layer": str})
     kinds = kinds.assign(owner=kinds["layer"].str.rpartition(".")[0])
     ratios = {}

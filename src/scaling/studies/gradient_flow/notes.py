@@ -14,6 +14,6 @@ def noted(
     measure: str,
     **settings: object,
 ) -> Claim:
-    """A claim of the published notes about a measure; `settings` are those of the statistic."""
+    """A claim of the published notes about a measure; `settings` go to the statistic."""
     source = f"published notes, {note}"
     return Claim(sentence, region, partial(statistic, measure=measure, **settings), source)

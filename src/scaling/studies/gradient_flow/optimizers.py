@@ -1,4 +1,4 @@
-"""Is it the optimizer, or its learning rate? At one lr for all, and each at its best."""
+"""Is it the optimizer, or its learning rate? All at one lr, and each at its best lr."""
 
 import math
 from collections.abc import Iterator
@@ -10,24 +10,24 @@ from scaling.studies.claims import LARGER, NEGATIVE, POSITIVE, Estimate
 from scaling.studies.cluster_intervals import against
 from scaling.studies.gradient_flow.notes import noted
 
-TUNING = 2  # seeds that choose each optimizer's lr; those that compare are others
+TUNING = 2  # seeds that choose each optimizer's lr; the others compare optimizers
 HOW = {False: "at one lr", True: "each at its best lr"}
 
 
 def best_lrs(block: pd.DataFrame) -> pd.DataFrame:
-    """The best lr of each optimizer, as the first two seeds chose it.
+    """Choose the best lr of each optimizer on the first two seeds.
 
-    It has the lowest mean validation loss over seeds that the comparison leaves out: an lr chosen
-    on the runs it is judged by would favour the optimizer that was tried more often. An lr at which
-    one of these seeds has no finished run is not chosen.
+    The best lr has the lowest mean validation loss over these seeds, which the comparison leaves
+    out: choosing on the compared runs would favour the optimizer with more lrs tried. An lr at
+    which one of these seeds has no finished run is not chosen.
 
     Args:
         block: a line per run with `optimizer`, `lr`, `seed` and `val_loss`.
 
     Returns:
         A line per optimizer: `optimizer`, `lr`, `tried` (how many lrs), `edge` (`smallest` or
-        `largest` of those tried, so that a better one may lie beyond; else empty), `next` and
-        `lead`, the second best lr and how many nats the best is ahead of it (nan for a single lr).
+        `largest` of those tried, so a better one may lie beyond; else empty), `next` and `lead`,
+        the second best lr and how many nats the best is below it (nan for a single lr).
     """
     tuned = block[block["seed"].isin(_tuning_seeds(block))]
     lines = []
@@ -49,7 +49,7 @@ def best_lrs(block: pd.DataFrame) -> pd.DataFrame:
 
 
 def sentences(block: pd.DataFrame) -> Iterator[str]:
-    """Which lr is best for each optimizer, and what choosing it changes in the claims."""
+    """The best lr of each optimizer, and how tuning changes the verdicts."""
     best = best_lrs(block)
     if len(best) < 2 or best["tried"].max() < 2:
         return
@@ -84,12 +84,12 @@ def _tuning_seeds(block: pd.DataFrame) -> list[float]:
 def _compared(
     block: pd.DataFrame, measure: str, *, of: str, to: str, tuned: bool, positive: bool = True
 ) -> Estimate:
-    """A measure under one optimizer against another, by the seeds that chose no lr."""
+    """Compare a measure between two optimizers, on the seeds not used for tuning."""
     rest = block[~block["seed"].isin(_tuning_seeds(block))]
     if tuned:
         best = best_lrs(block)
         if len(best) < 2 or best["tried"].max() < 2:
-            return Estimate.missing("one lr was tried", "experiment=optimizers tries several")
+            return Estimate.missing("only one lr was tried", "experiment=optimizers tries several")
         chosen = dict(zip(best["optimizer"], best["lr"], strict=True))
         rest = rest[rest["lr"] == rest["optimizer"].map(chosen)]
     else:
@@ -97,8 +97,8 @@ def _compared(
         common = tried.index[tried == block["optimizer"].nunique()]
         if len(common) != 1:
             return Estimate.missing(
-                f"learning rates that all optimizers share: {len(common)}; it takes one",
-                "one common lr, as experiment=optimizers has it",
+                f"learning rates that all optimizers share: {len(common)}; exactly one needed",
+                "one common lr, as in experiment=optimizers",
             )
         rest = rest[rest["lr"] == common[0]]
     return against(rest, measure, key="optimizer", of=of, to=to, positive=positive)

@@ -28,12 +28,12 @@ def applies(sweep: SweepTables) -> bool:
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
-    """What the layers of each setting say, and whether their gradients collapse."""
+    """Depth ratio and scatter of gradients in each setting, and whether they collapse."""
     for title, block in _blocks(sweep):
         setting = where(title)
         ratio, scatter = over_seeds(block, "rms_ratio"), over_seeds(block, "scatter")
         yield (
-            f"Gradient's RMS of the first weight matrix over the classifier's{setting}: "
+            f"Gradient RMS of the first weight matrix divided by the classifier's{setting}: "
             f"{_shown(ratio)} in the first epoch; mini-batch norms scatter by {_shown(scatter)} of "
             "their mean"
         )
@@ -52,7 +52,7 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
-    """The published notes, each statement by itself: within settings, then across them."""
+    """The published notes, each statement separately: within settings, then across them."""
     for title, block in _blocks(sweep):
         for claim in WITHIN:
             yield title, claim.judge(block)
@@ -63,15 +63,15 @@ def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
 
 
 def _compared(table: pd.DataFrame) -> list[str]:
-    """The keys whose values some claims compare, and that have several."""
+    """The keys that claims compare and that have several values."""
     return [key for key in ACROSS if key in table and table[key].nunique() > 1]
 
 
 def _blocks(sweep: SweepTables, across: str = "") -> Iterator[tuple[str, pd.DataFrame]]:
-    """Runs that differ in nothing but their seed, and `across`; at the best lr of each setting.
+    """Runs that differ only in their seed and `across`, at the best lr of each setting.
 
-    The best is chosen among all runs, those that diverged included. Of optimizers there are runs at
-    every lr, because their claims are about the choice of one.
+    The best lr is chosen among all runs, including diverged ones. For optimizers, runs at every lr
+    are kept, because those claims are about the choice of lr.
     """
     table = chosen = measures(sweep)
     if across != "optimizer":
@@ -104,7 +104,7 @@ def figures(sweep: SweepTables) -> Mapping[str, Drawing]:
 
 
 def _shown(estimate: Estimate) -> str:
-    """A statistic with its interval as a sentence shows it, or why it is not reported."""
+    """A statistic with its interval as text, or the reason why it is missing."""
     if math.isnan(estimate.value):
         return estimate.shown
     return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
@@ -113,7 +113,7 @@ def _shown(estimate: Estimate) -> str:
 def _largest_against_smallest(
     block: pd.DataFrame, measure: str, *, key: str, positive: bool = True
 ) -> Estimate:
-    """A measure at the largest value of a key against that at the smallest."""
+    """A measure at the largest value of a key compared with the smallest."""
     low, high = block[key].min(), block[key].max()
     return against(block, measure, key=key, of=high, to=low, positive=positive)
 
@@ -174,7 +174,7 @@ ACROSS: dict[str, tuple[Claim, ...]] = {
                SMALLER, against, "first_scatter", of="orthogonal", to="he", **INIT),
         noted(5, "Orthogonal gradients scatter less at first than Xavier's",
                SMALLER, against, "first_scatter", of="orthogonal", to="xavier", **INIT),
-        noted(5, "Early gradients decay over the epochs from an orthogonal start, too",
+        noted(5, "Early gradients also decay over the epochs with orthogonal initialisation",
               NEGATIVE, _orthogonal, "first_decay"),
     ),
     "optimizer": optimizers.CLAIMS,
