@@ -1,4 +1,4 @@
-"""How learning rate, batch size and gradient clipping move together.
+"""How learning rate, batch size and gradient clipping depend on each other.
 
 Every name below is imported on first access, so that `import scaling` takes no time.
 

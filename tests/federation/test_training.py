@@ -235,15 +235,15 @@ def test_every_reason_of_a_client_is_reported_with_its_rounds():
         training.warn(Source({}, history, failures), parts, parts[0])
     said = [str(warning.message) for warning in caught]
     assert said == [
-        "client 1 is missing in the average of round 1, 3 of 3: KeyError: x",
-        "client 1 is missing in the average of round 2 of 3: y",
+        "client 1 is missing from the average of round 1, 3 of 3: KeyError: x",
+        "client 1 is missing from the average of round 2 of 3: y",
     ]
 
 
 def test_weights_that_are_not_finite_are_not_averaged():
     parts = clients()
     parts[2] = parts[2]._replace(windows=1e25 * parts[2].windows)
-    with pytest.warns(UserWarning, match="client 2 is missing in the average of round 1"):
+    with pytest.warns(UserWarning, match="client 2 is missing from the average of round 1"):
         source = trained(parts=parts, momentum=0.9)
     assert set(source.failures["client"]) == {2}
     assert source.failures["reason"][0].startswith("FloatingPointError: its ")

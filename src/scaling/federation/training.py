@@ -128,7 +128,7 @@ def warn(source: Source, clients: Sequence[Labeled], scored: Labeled) -> None:
     for (client, reason), lines in source.failures.groupby(["client", "reason"]):
         which = ", ".join(map(str, lines["round"]))
         warnings.warn(
-            f"client {client} is missing in the average of round {which} of {rounds:.0f}: {reason}",
+            f"client {client} is missing from the average of round {which} of {rounds:.0f}: {reason}",
             stacklevel=3,
         )
 

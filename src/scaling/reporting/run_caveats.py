@@ -105,7 +105,7 @@ def _clients(run: Mapping[str, float]) -> Iterator[Caveat]:
         yield Caveat(
             "clients missing in an average of the source model",
             failures,
-            f"{failures:.0f} answers of clients are missing in the averages of the source model",
+            f"{failures:.0f} answers of clients are missing from the averages of the source model",
             "see scaling.results.rounds for each client and its reason",
         )
 
