@@ -138,7 +138,7 @@ def test_a_shared_parameter_appears_once(tmp_path):
     "settings", [{"every": 0, "flush_every": 1}, {"every": 1, "flush_every": 0}]
 )
 def test_intervals_below_one_step_are_refused(settings):
-    with pytest.raises(ValueError, match="must be at least 1 step"):
+    with pytest.raises(ValueError, match="must be at least 1"):
         LayerGradients(**settings)
 
 

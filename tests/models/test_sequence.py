@@ -152,5 +152,5 @@ def test_windows_without_these_features_are_refused(model):
     net = made(model)
     with pytest.raises(ValueError, match="takes windows of measurements, not tokens"):
         net.logits(torch.ones(2, 12, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"windows of shape \(2, 12, 6\) must be .* 5 features"):
+    with pytest.raises(ValueError, match=r"shape \(2, 12, 6\) must be .* 5 input features"):
         net.losses((torch.ones(2, 12, 6), torch.zeros(2, dtype=torch.int64)))

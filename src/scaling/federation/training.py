@@ -126,9 +126,9 @@ def warn(source: Source, clients: Sequence[Labeled], scored: Labeled) -> None:
             stacklevel=3,
         )
     for (client, reason), lines in source.failures.groupby(["client", "reason"]):
-        which = ", ".join(map(str, lines["round"]))
+        which = f"{', '.join(map(str, lines['round']))} of {rounds:.0f}"
         warnings.warn(
-            f"client {client} is missing from the average of round {which} of {rounds:.0f}: {reason}",
+            f"client {client} is missing from the average of round {which}: {reason}",
             stacklevel=3,
         )
 

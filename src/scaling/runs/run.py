@@ -153,6 +153,8 @@ def _fit(
     """
     L.seed_everything(cell.config["seed"], workers=True, verbose=False)
     data, module, trainer = _build(cell, folder, bar, resumed)
+    if resumed:
+        log.info("%s continues from step %d", cell.name, resumed.step)
     (saver,) = [part for part in trainer.callbacks if isinstance(part, Resumable)]  # type: ignore[attr-defined]
     where["threads"] = saver.threads
     with threads.on(saver.threads):

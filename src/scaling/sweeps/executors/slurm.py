@@ -1,5 +1,6 @@
 """Slurm jobs, one for each cell, which resume on another node after preemption."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -134,6 +135,9 @@ class _Train:
 
     def __call__(self, cell: Cell) -> RunState:
         signals.listen_to_keys()
+        logger = logging.getLogger("scaling")  # into the log of the job
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.INFO)
         torch.set_num_threads(self.threads or int(os.environ.get(CORES, cores())))
         begun = int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
         try:
