@@ -46,10 +46,10 @@ def tradeoff(points: pd.DataFrame) -> Tradeoff:
     """Fit the hyperbola of steps against examples at the best lr of each batch size.
 
     The formula is eq. 2.11 of McCandlish et al. (arXiv:1812.06162). The best lr takes the fewest
-    steps to the target, by the geometric mean over seeds, all of which must reach it; less than one
-    step counts as one. The hyperbola is fitted by least squares to the log steps of each seed, with
-    95 % t intervals over seeds for the logs of its parameters. Steps are not interpolated between
-    learning rates, so a grid coarser than a factor of 2 overstates them.
+    steps to the target, by the geometric mean over seeds; every seed must reach the target. Less
+    than one step counts as one. The hyperbola is fitted by least squares to the log steps of each
+    seed, with 95 % t intervals over seeds for the logs of its parameters. Steps are not
+    interpolated between learning rates, so a grid coarser than a factor of 2 overstates them.
 
     Args:
         points: columns `batch lr seed steps reached exact`, of runs that differ in nothing else:

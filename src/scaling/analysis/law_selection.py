@@ -76,8 +76,8 @@ def candidates(rows: pd.DataFrame) -> Candidates:
             nothing else; as `scaling.results.read` gives them.
 
     Returns:
-        The fits, the best first, or the reason why there are none: it takes five batch sizes and a
-        law that is identified (`learning_rate_law`).
+        The fits, the best first, or the reason why no laws are compared: five batch sizes and an
+        identified law are needed (`learning_rate_law`).
 
     Raises:
         ValueError: as `learning_rate_law`.
