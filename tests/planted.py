@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 HALF_DECADE = np.log(10) / 2
-BOWLS = ("wide", "curved", "diverged", "missing", "moving", "cut", "all")
+BOWLS = (
+    "wide", "curved", "diverged", "diverging", "missing", "moving", "tilting", "cut", "all"
+)  # fmt: skip
 NULLS = ("flat", "flat_with_bad_runs", "outside")
 
 
@@ -43,6 +45,8 @@ class Draw:
 
 
 SHIFT = 0.25  # standard deviation of a moving optimum, in natural log lr
+TILT = 0.08  # standard deviation of the slope of a seed, per unit of log batch
+EDGE = 2.0, 0.2  # where runs diverge: mean and standard deviation of the log lr above the optimum
 
 
 def bowl(
@@ -85,6 +89,9 @@ def bowl(
     heights = np.exp(curvature * logs)
     moves = str(rng.choice(["seed", "curve"])) if family in ("moving", "all") else ""
     shift = SHIFT * rng.standard_normal((1 if moves == "seed" else nb, ns)) if moves else 0.0
+    if family == "tilting":  # each seed has a law of its own
+        tilts = TILT * rng.standard_normal(ns) * logs[:, None]
+        shift = SHIFT * rng.standard_normal(ns) + tilts
     z = x[None, :, None] - np.broadcast_to(optima[:, None] + shift, (nb, ns))[:, None, :]
     losses = 3 - 0.1 * logs[:, None, None] + heights[:, None, None] * _linex(z, skew)
     sd = np.full(z.shape, noise * x[-1] ** 2 / 3)
@@ -95,6 +102,8 @@ def bowl(
     status = np.full(z.shape, "done", dtype=object)
     if family in ("diverged", "all"):
         status[z > rng.uniform(1.5, 2.5)] = "diverged"
+    if family == "diverging":
+        status[z > rng.normal(*EDGE, z.shape)] = "diverged"
     kept = rng.random(z.shape) >= (0.15 if family in ("missing", "all") else 0.0)
     middle = x[None, :, None] - optima[:, None, None] + np.zeros(z.shape)
     return Draw(

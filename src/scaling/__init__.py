@@ -32,12 +32,12 @@ if TYPE_CHECKING:  # for type checkers and editors; must agree with _HOMES
     from scaling.analysis.gradient_flow import epoch_slopes as epoch_slopes
     from scaling.analysis.gradient_flow import scatters as scatters
     from scaling.analysis.intervals import wilson_interval as wilson_interval
-    from scaling.analysis.law_selection import candidates as candidates
     from scaling.analysis.lr_sensitivity import sensitivity as sensitivity
     from scaling.analysis.optima import naive_optima as naive_optima
     from scaling.analysis.optima import optimum as optimum
+    from scaling.analysis.plain_fit import plain_fit as plain_fit
+    from scaling.analysis.powerlaws import candidates as candidates
     from scaling.analysis.powerlaws import learning_rate_law as learning_rate_law
-    from scaling.analysis.powerlaws import plain_fit as plain_fit
     from scaling.analysis.replicates import replicates as replicates
     from scaling.analysis.significance import mcnemar as mcnemar
     from scaling.analysis.steps_to_loss import arrivals as arrivals
@@ -76,10 +76,10 @@ _HOMES = {  # module -> its names
         "scatters",
     ),
     "scaling.analysis.intervals": ("wilson_interval",),
-    "scaling.analysis.law_selection": ("candidates",),
     "scaling.analysis.lr_sensitivity": ("sensitivity",),
     "scaling.analysis.optima": ("naive_optima", "optimum"),
-    "scaling.analysis.powerlaws": ("learning_rate_law", "plain_fit"),
+    "scaling.analysis.plain_fit": ("plain_fit",),
+    "scaling.analysis.powerlaws": ("candidates", "learning_rate_law"),
     "scaling.analysis.replicates": ("replicates",),
     "scaling.analysis.significance": ("mcnemar",),
     "scaling.analysis.steps_to_loss": ("arrivals", "steps_to_loss"),

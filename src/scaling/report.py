@@ -1,6 +1,7 @@
 """Write the page, tables and figures of a sweep: `python -m scaling.report multirun/quickstart`."""
 
 import argparse
+import math
 import signal
 import sys
 import warnings
@@ -12,6 +13,17 @@ from scaling.storage import exports
 def _place(first: Path) -> Path:
     """The default folder of a report: in the first folder, or beside a table's file."""
     return first.with_suffix("") / "report" if first.suffix == ".csv" else first / "report"
+
+
+def _nats(text: str) -> float:
+    """A positive number, for `--flat`."""
+    try:
+        nats = float(text)
+    except ValueError:
+        nats = math.nan
+    if not 0 < nats < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of nats, such as 0.002")
+    return nats
 
 
 def main() -> int:
@@ -31,6 +43,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help=out)
     export = "also write rows and longer tables to this folder, which can be read like the sweep"
     parser.add_argument("--export", type=Path, metavar="PLACE", help=export)
+    flat = (
+        "rise of the loss within a factor of 4 in lr below which an optimum is flat; 0.1 %% of the "
+        "lowest loss, and at least 0.001, by default"
+    )
+    parser.add_argument("--flat", type=_nats, metavar="NATS", help=flat)
     given = parser.parse_args()
     from scaling.reporting import build  # imported here to keep --help quick
 
@@ -40,7 +57,8 @@ def main() -> int:
             for option, place in {"--out": given.out, "--export": given.export}.items():
                 if place:
                     exports.check_place(place, option)
-            files = build.write(given.folders, given.out or _place(given.folders[0]))
+            place = given.out or _place(given.folders[0])
+            files = build.write(given.folders, place, flat=given.flat)
             if given.export:
                 build.export(given.folders, given.export)
     except (OSError, ValueError) as error:

@@ -1,6 +1,6 @@
-"""Intervals cover at their nominal rate, and a sweep without a law gives none.
+"""Intervals cover at their nominal rate, and nothing is concluded where nothing follows.
 
-60 draws of each family; `make calibrate` takes 1,000 and prints the rates.
+24 draws of each family; `make calibrate` takes 1,000 and prints the results.
 """
 
 import os
@@ -12,25 +12,28 @@ from scipy import stats
 
 from scaling.analysis import powerlaws
 
-DRAWS = int(os.environ.get("SCALING_DRAWS", "60"))
-IDENTIFIED = {
-    "wide": 0.95,
-    "curved": 0.9,
-    "diverged": 0.9,
-    "missing": 0.9,
-    "moving": 0.8,
-    "cut": 0.7,
-    "all": 0.6,
+DRAWS = int(os.environ.get("SCALING_DRAWS", "24"))
+SEVERAL = {  # families of three to five seeds -> share identified, width over the oracle's
+    "wide": (0.95, 2.0),
+    "curved": (0.9, 2.2),
+    "diverged": (0.9, 2.0),
+    "diverging": (0.9, 2.0),
+    "missing": (0.9, 2.0),
+    "moving": (0.8, 2.0),
+    "tilting": (0.8, None),  # no oracle knows the slopes of other seeds
+    "cut": (0.7, 4.0),
+    "all": (0.6, 4.0),
 }
-WIDTH = {
-    "wide": 1.6,
-    "missing": 1.6,
-    "curved": 2.0,
-    "diverged": 2.0,
-    "moving": 2.0,
-    "cut": 4.0,
-    "all": 4.0,
+SINGLE = {  # families of one seed
+    "wide": (0.75, 2.0),
+    "curved": (0.55, 2.2),
+    "diverging": (0.5, 2.6),
+    "missing": (0.65, 2.0),
+    "cut": (0.35, 4.5),
 }
+FAMILIES = [(family, None, *bounds) for family, bounds in SEVERAL.items()]
+FAMILIES += [(family, 1, *bounds) for family, bounds in SINGLE.items()]
+FAMILIES += [("wide", 5, 0.95, 1.6), ("missing", 5, 0.9, 1.6)]
 
 
 def at_least(share: float) -> int:
@@ -49,22 +52,22 @@ def generators(name: str):
     return (np.random.default_rng([number, draw]) for draw in range(DRAWS))
 
 
-@pytest.mark.parametrize("family", planted.BOWLS)
-def test_the_interval_of_a_planted_law_covers_it(family):
-    draws = [planted.bowl(rng, family) for rng in generators(family)]
+@pytest.mark.parametrize(("family", "seeds", "share", "widest"), FAMILIES)
+def test_the_interval_of_a_planted_law_covers_it(family, seeds, share, widest):
+    draws = [planted.bowl(rng, family, seeds=seeds) for rng in generators(f"{family}{seeds or ''}")]
     laws = [powerlaws.learning_rate_law(draw.rows) for draw in draws]
     known = [(law, draw) for law, draw in zip(laws, draws, strict=True) if law.identified]
     inside = np.array([law.low <= draw.exponent <= law.high for law, draw in known])
     bias = np.mean([law.exponent - draw.exponent for law, draw in known])
-    widths = [(law.high - law.low) / draw.oracle_width() for law, draw in known]
+    width = np.median([(law.high - law.low) / draw.oracle_width() for law, draw in known])
     print(
-        f"{family:<10} identified {len(known) / DRAWS:.3f}  covers {inside.mean():.3f}  "
-        f"bias {bias:+.4f}  width {np.median(widths):.2f} of the oracle's"
+        f"{family:<10} seeds {seeds or '3 to 5':<6}  identified {len(known) / DRAWS:.3f}  "
+        f"covers {inside.mean():.3f}  bias {bias:+.4f}  width {width:.2f} of the oracle's"
     )
-    assert len(known) >= at_least(IDENTIFIED[family])
+    assert len(known) >= at_least(share)
     assert covers(inside)
     assert abs(bias) < 0.05
-    assert np.median(widths) < WIDTH.get(family, 2.0)
+    assert widest is None or width < widest
     assert all(np.isfinite([law.low, law.high]).all() for law, _ in known)
 
 
@@ -84,11 +87,13 @@ def test_the_interval_covers_the_line_through_the_optima_of_the_noisy_quadratic_
     assert abs(bias) < 0.05
 
 
+@pytest.mark.parametrize("seeds", [1, 5])
 @pytest.mark.parametrize("family", planted.NULLS)
-def test_a_sweep_without_a_law_gives_none(family):
-    found = [powerlaws.learning_rate_law(planted.null(rng, family)) for rng in generators(family)]
-    wrong = sum(law.identified for law in found)
-    print(f"{family:<20} identified {wrong / DRAWS:.3f}")
+def test_no_law_is_read_from_a_sweep_that_has_none(family, seeds):
+    sweeps = [planted.null(rng, family) for rng in generators(family)]
+    laws = [powerlaws.learning_rate_law(rows[rows["seed"] < seeds]) for rows in sweeps]
+    wrong = sum(law.identified for law in laws)
+    print(f"{family:<20} seeds {seeds}  identified {wrong / DRAWS:.3f}")
     assert wrong <= stats.binom.ppf(0.99, DRAWS, 0.05)
 
 
@@ -103,11 +108,3 @@ def test_much_noise_makes_no_false_law(noise):
     print(f"noise {noise:<14} identified {np.mean([law.identified for law in laws]):.3f}  "
           f"falsely {false / DRAWS:.3f}")  # fmt: skip
     assert false <= stats.binom.ppf(0.99, DRAWS, 0.05)
-
-
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_one_or_two_seeds_make_no_law(seeds):
-    for rng in generators(f"{seeds} seeds"):
-        law = powerlaws.learning_rate_law(planted.bowl(rng, "wide", seeds=seeds).rows)
-        assert not law.identified
-        assert "seed" in law.reason

@@ -1,17 +1,23 @@
-"""Laws that compete to say how the best learning rate moves with the batch size."""
+"""Forms of the law by which the best learning rate moves with the batch size, and their comparison.
+
+The optimum of each batch size is an estimate with a known error, and scatters about any law beyond
+it. Each form is a meta-regression of these estimates (`scaling.analysis.meta_regression`), whose
+second parameter is found by generalised least squares.
+"""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
-from scipy import optimize
+from scipy import stats
 
-from scaling.analysis import loss_surface, powerlaws, surface_inference
-from scaling.analysis.loss_surface import Matrix, Vector
+from scaling.analysis.intervals import LEVEL
+from scaling.analysis.meta_regression import Matrix, Regression, Vector, between_variance, regress
 
-TIE = 4.0  # AICc: a cut at 0 would prefer a redundant parameter in 16 % of all cases
+FAR = math.log(1e3)  # a turn may lie so far outside the batch sizes
+DECISIVE = 2.0  # standard errors between the log scores of two forms
+FEWEST = 5  # batch sizes; AICc of a form with two parameters needs as many
 
 
 def _constant(log_batch: Vector, level: float) -> Vector:
@@ -22,18 +28,18 @@ def _power(log_batch: Vector, level: float, exponent: float) -> Vector:
     return level + exponent * log_batch
 
 
-def _saturating(log_batch: Vector, level: float, log_scale: float) -> Vector:
+def _saturating(log_batch: Vector, level: float, log_turn: float | Matrix) -> Vector:
     """LR_max / (1 + B_n / B), for SGD: McCandlish et al. (arXiv:1812.06162, eq. 2.6)."""
-    return level - np.logaddexp(0, log_scale - log_batch)
+    return level - np.logaddexp(0, log_turn - log_batch)
 
 
-def _surge(log_batch: Vector, level: float, log_scale: float) -> Vector:
+def _surge(log_batch: Vector, level: float, log_turn: float | Matrix) -> Vector:
     """LR_max / (1/2 (sqrt(B_n / B) + sqrt(B / B_n))), for Adam: Li et al. (arXiv:2405.14578)."""
-    half = (log_scale - log_batch) / 2
+    half = (log_turn - log_batch) / 2
     return level - np.logaddexp(half, -half) + math.log(2)
 
 
-LAWS: dict[str, tuple[Callable[..., Vector], tuple[str, ...]]] = {
+FORMS: dict[str, tuple[Callable[..., Vector], tuple[str, ...]]] = {
     "constant": (_constant, ("lr",)),
     "power": (_power, ("lr", "exponent")),
     "saturating": (_saturating, ("lr", "batch")),
@@ -43,109 +49,165 @@ LAWS: dict[str, tuple[Callable[..., Vector], tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """A law fitted to the optima of the batch sizes.
+    """A form of the law, fitted to the optima of the batch sizes.
 
-    `lr` and `batch` are LR_max and B_n; for the power law `lr` is that of batch size 1.
+    `lr` and `batch` of the parameters are LR_max and the turn B_n, at which the form bends; for the
+    power law `lr` is that of batch size 1.
     """
 
     name: str
     parameters: tuple[tuple[str, float], ...]
-    aicc: float
+    turn: tuple[float, float, float]  # B_n with its 95 % interval, 0 or inf if open; else nan
+    aicc: float  # counts batch sizes
     behind: float  # AICc above the lowest
-    left_out: float  # root mean square error of each batch size from the others, in natural log lr
+    log_score: float  # mean log density of each batch size's optimum, predicted from the others
+    left_out: float  # root mean square error of these predictions, in natural log lr
+    theta: Vector
+    regression: Regression  # linearised at theta
+
+    def predict(self, batches: Vector, level: float) -> tuple[Vector, Vector]:
+        """Log of the best lr of new curves, and the half width of their prediction interval.
+
+        The interval is that of one more optimum: it includes how much optima scatter about the
+        form.
+        """
+        logs, between = np.log(batches), self.regression.between
+        rows = _slopes(self.name, logs, self.theta)
+        half = [self.regression.reach(row, level, between) for row in rows]
+        return FORMS[self.name][0](logs, *self.theta), np.array(half)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The laws, the best first, and those that fit about as well as the best."""
+    """The forms, the best prediction first, and those that cannot be told from it."""
 
     fits: tuple[Candidate, ...]
-    tied: tuple[str, ...]  # names within `TIE` of the best; one name is a preference
-    reason: str  # why there are none; empty otherwise
+    tied: tuple[str, ...]  # the best first; one name is a preference
+    reason: str  # why no forms are compared; empty otherwise
 
 
-def candidates(rows: pd.DataFrame) -> Candidates:
-    """Compare constant, power, saturating and surge laws by AICc and leave-one-batch-out error.
+def compare(batches: Vector, optima: Vector, errors: Matrix) -> Candidates:
+    """Compare the forms by how well they predict a batch size that is left out.
 
-    In one surface (`scaling.analysis.loss_surface`) each batch size has a free optimum. Their
-    covariance is that of a jackknife over curves; what the runs of a seed share is removed with the
-    shift of the seed. Laws are fitted by generalised least squares.
+    The score is the log density of the optimum left out (Vehtari, Gelman and Gabry,
+    arXiv:1507.04544, sec. 2). A form is preferred if the paired differences from every other one
+    are two standard errors from 0, and AICc agrees; anything else is a tie.
 
     Args:
-        rows: columns `batch`, `lr`, `seed`, `val_loss` in nats and `status`, of runs that differ in
-            nothing else; as `scaling.results.read` gives them.
-
-    Returns:
-        The fits, the best first, or the reason why no laws are compared: five batch sizes and an
-        identified law are needed (`learning_rate_law`).
-
-    Raises:
-        ValueError: as `learning_rate_law`.
+        batches: sizes.
+        optima: natural log of the best lr of each.
+        errors: covariance of the errors of `optima`.
     """
-    law = powerlaws.learning_rate_law(rows)
-    if not law.identified:
-        return Candidates((), (), law.reason)
-    surface = loss_surface.free(loss_surface.fit(loss_surface.Losses.of(rows)))
-    if surface_inference.lack_of_fit(surface) < powerlaws.MISFIT:
-        return Candidates((), (), "bowls of one shape do not fit all batch sizes")
-    optima, logs = surface.optima, np.log(surface.losses.batches)
-    if len(optima) < 5:
-        return Candidates((), (), f"{len(optima)} batch sizes; AICc of two parameters needs 5")
-    covariance = surface_inference.jackknife(surface)
-    curves = len(np.unique(surface.losses.curve))
-    if curves <= len(optima) + 2:
-        return Candidates((), (), f"{curves} curves do not give the covariance of the optima")
-    # a covariance of few curves makes distances too large, by this factor on average (Hartlap
-    # et al., arXiv:astro-ph/0608064, eq. 17)
-    precision = np.linalg.pinv(covariance) * (curves - len(optima) - 2) / (curves - 1)
-    fits = [_candidate(name, logs, optima, precision) for name in LAWS]
-    best = min(fit.aicc for fit in fits)
-    ranked = [
-        Candidate(fit.name, fit.parameters, fit.aicc, fit.aicc - best, fit.left_out)
-        for fit in sorted(fits, key=lambda fit: fit.aicc)
-    ]
-    return Candidates(tuple(ranked), tuple(fit.name for fit in ranked if fit.behind < TIE), "")
+    if len(batches) < FEWEST:
+        few = f"batch sizes with their optimum inside the grid: {len(batches)}; it takes {FEWEST}"
+        return Candidates((), (), few)
+    logs = np.log(batches)
+    scored = [fit_form(name, logs, optima, errors) for name in FORMS]
+    lowest = min(fit.aicc for fit, _ in scored)
+    scored.sort(key=lambda pair: -pair[0].log_score)
+    (best, scores), tied = scored[0], []
+    for fit, others in scored[1:]:
+        differences = scores - others
+        error = differences.std(ddof=1) / math.sqrt(len(differences))
+        if differences.mean() < DECISIVE * error or fit.aicc < best.aicc:
+            tied.append(fit.name)
+    fits = tuple(replace(fit, behind=fit.aicc - lowest) for fit, _ in scored)
+    return Candidates(fits, (best.name, *tied), "")
 
 
-def _candidate(name: str, logs: Vector, optima: Vector, precision: Matrix) -> Candidate:
-    form, names = LAWS[name]
-    number, count = len(optima), len(names)
-    fitted, distance = _least(form, count, logs, optima, precision)
-    penalty = 2 * count + 2 * count * (count + 1) / (number - count - 1)
-    errors = []
-    for i in range(number):
-        rest = np.arange(number) != i
-        marginal = np.linalg.pinv(np.linalg.pinv(precision)[np.ix_(rest, rest)])
-        without, _ = _least(form, count, logs[rest], optima[rest], marginal)
-        errors.append(float(form(logs[i : i + 1], *without)[0] - optima[i]))
+def fit_form(name: str, logs: Vector, optima: Vector, errors: Matrix) -> tuple[Candidate, Vector]:
+    """Fit a form, and score each batch size by the fit to the others."""
+    form, names = FORMS[name]
+    number, between = len(optima), 0.0
+    for _ in range(3):  # the variance about the form depends on where it bends, and little
+        covariance = errors + between * np.eye(number)
+        theta = _least(name, logs, optima, covariance)
+        linear = optima - form(logs, *theta) + _slopes(name, logs, theta) @ theta
+        between = between_variance(linear, errors, _slopes(name, logs, theta))
+    regression = regress(linear, errors, _slopes(name, logs, theta))
+    covariance = errors + regression.between * np.eye(number)
+    residuals = optima - form(logs, *theta)
+    count = len(names) + 1  # the variance is one
+    deviance = float(
+        residuals @ np.linalg.solve(covariance, residuals)
+        + np.linalg.slogdet(2 * np.pi * covariance)[1]
+    )
+    penalty = 2 * count * number / max(number - count - 1, 0.5)
+    missed, scores = _left_out(name, logs, optima, covariance)
     shown = [
         float(value) if key == "exponent" else float(np.exp(value))
-        for key, value in zip(names, fitted, strict=True)
+        for key, value in zip(names, theta, strict=True)
     ]
-    return Candidate(
-        name,
-        parameters=tuple(zip(names, shown, strict=True)),
-        aicc=distance + penalty,
-        behind=0.0,
-        left_out=float(np.sqrt(np.mean(np.square(errors)))),
-    )
+    turn = (math.nan,) * 3
+    if names[-1] == "batch":
+        turn = (shown[-1], *_turn_interval(name, logs, optima, covariance, regression))
+    fit = Candidate(
+        name, tuple(zip(names, shown, strict=True)), turn, deviance + penalty, 0.0,
+        float(scores.mean()), float(np.sqrt(np.mean(missed**2))), theta, regression,
+    )  # fmt: skip
+    return fit, scores
 
 
-def _least(
-    form: Callable[..., Vector], count: int, logs: Vector, optima: Vector, precision: Matrix
-) -> tuple[Vector, float]:
-    """Parameters of the smallest distance, from several starts, and the distance."""
-    root = np.linalg.cholesky(precision + 1e-12 * np.trace(precision) * np.eye(len(precision))).T
-    second: list[list[float]] = [[]]
-    if count == 2:
-        second = [[0.0], [logs.mean()], [logs[0]], [logs[-1]]]
-    fits = [
-        optimize.least_squares(
-            lambda theta: root @ (optima - form(logs, *theta)),
-            [optima.mean(), *start],
-            bounds=(-60, 60),
-        )
-        for start in second
-    ]
-    best = min(fits, key=lambda fit: fit.cost)
-    return best.x, 2 * float(best.cost)
+def _left_out(name: str, logs: Vector, optima: Vector, covariance: Matrix) -> tuple[Vector, Vector]:
+    """Error and log density of each optimum, predicted from the others."""
+    missed, scores = [], []
+    for i in range(len(optima)):
+        rest = np.arange(len(optima)) != i
+        known = covariance[np.ix_(rest, rest)]
+        theta = _least(name, logs[rest], optima[rest], known)
+        slopes, row = _slopes(name, logs[rest], theta), _slopes(name, logs[i : i + 1], theta)[0]
+        uncertain = np.linalg.pinv(slopes.T @ np.linalg.solve(known, slopes))
+        sd = math.sqrt(covariance[i, i] + row @ uncertain @ row)
+        missed.append(float(FORMS[name][0](logs[i : i + 1], *theta)[0] - optima[i]))
+        scores.append(float(stats.norm.logpdf(missed[-1], scale=sd)))
+    return np.array(missed), np.array(scores)
+
+
+def _slopes(name: str, logs: Vector, theta: Sequence[float] | Vector) -> Matrix:
+    """Derivatives of a form by its parameters, a row for each batch size."""
+    form, columns = FORMS[name][0], []
+    for i in range(len(theta)):
+        step = np.zeros(len(theta))
+        step[i] = 1e-4
+        columns.append((form(logs, *(theta + step)) - form(logs, *(theta - step))) / 2e-4)
+    return np.column_stack(columns)
+
+
+def _least(name: str, logs: Vector, optima: Vector, covariance: Matrix) -> Vector:
+    """Parameters by generalised least squares."""
+    if FORMS[name][1][-1] != "batch":
+        design = np.column_stack([np.ones_like(logs), logs])[:, : len(FORMS[name][1])]
+        weighted = np.linalg.solve(covariance, design)
+        solution: Vector = np.linalg.solve(design.T @ weighted, weighted.T @ optima)
+        return solution
+    turns = np.linspace(logs.min() - FAR, logs.max() + FAR, 121)
+    for _ in range(4):  # 60 times closer each
+        levels, distances = _over_turns(name, turns, logs, optima, covariance)
+        best = int(distances.argmin())
+        lowest = np.array([levels[best], turns[best]])
+        ends = turns[max(best - 1, 0)], turns[min(best + 1, len(turns) - 1)]
+        turns = np.linspace(*ends, 121)
+    return lowest
+
+
+def _over_turns(
+    name: str, turns: Vector, logs: Vector, optima: Vector, covariance: Matrix
+) -> tuple[Vector, Vector]:
+    """The best level of a form at each of some turns, and its squared distance to the optima."""
+    rest = optima - FORMS[name][0](logs, 0.0, turns[:, None])
+    precision = np.linalg.inv(covariance)
+    levels = rest @ precision.sum(axis=0) / precision.sum()
+    rest = rest - levels[:, None]
+    return levels, ((rest @ precision) * rest).sum(axis=1)
+
+
+def _turn_interval(
+    name: str, logs: Vector, optima: Vector, covariance: Matrix, regression: Regression
+) -> tuple[float, float]:
+    """The turns that the optima do not exclude, by the likelihood ratio; 0 or inf if open."""
+    turns = np.linspace(logs.min() - FAR, logs.max() + FAR, 801)
+    _, distances = _over_turns(name, turns, logs, optima, covariance)
+    allowed = stats.f.isf(1 - LEVEL, 1, regression.freedom) * max(1.0, regression.scale)
+    inside = np.flatnonzero(distances <= distances.min() + allowed)
+    low = 0.0 if inside[0] == 0 else math.exp(turns[inside[0]])
+    return low, math.inf if inside[-1] == len(turns) - 1 else math.exp(turns[inside[-1]])

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from scaling.analysis.lr_curve import Array, Bottom, Curve
 
-SKEW = 1.5  # the largest
+SKEW = 3.0  # the largest
 
 
 def linex(z: NDArray[np.float64], skew: NDArray[np.float64] | float) -> NDArray[np.float64]:

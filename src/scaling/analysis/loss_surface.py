@@ -1,4 +1,4 @@
-"""A bowl in log lr whose minimum moves with the batch size, fitted to all losses at once.
+"""Bowls in log lr of one shape, with an optimum for each batch size, fitted to all losses at once.
 
 The loss of batch size i, learning rate j and seed s is
 
@@ -6,12 +6,10 @@ The loss of batch size i, learning rate j and seed s is
 
 with sum D = sum U = 0 and g the LINEX loss (Varian, 1975; Zellner, 1986),
 g(z) = 2 (exp(kz) - 1 - kz) / k^2: z^2 at skew k = 0, never below 0, its only minimum at 0, steeper
-on the right for k > 0. The optima m follow a power law, m_i = a + b ln B_i with ln B centred, or
-are free. A, D and K are linear and are solved for inside the search (variable projection).
+on the right for k > 0. Each batch size has an optimum m of its own. A, D and K are linear and are
+solved for inside the search (variable projection).
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,10 +21,8 @@ from scaling.analysis.linex import SKEW, linex
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
-Solver = Callable[[Vector], tuple[Vector, Vector]]  # theta -> linear parameters, residuals
 
-SLOPES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)  # starting points of the search
-SLOPE, SHIFT = 3.0, 2.5  # bounds of the search, like SKEW
+SHIFT = 2.5  # bound of U, in natural log lr
 
 
 @dataclass(frozen=True)
@@ -83,158 +79,205 @@ class Surface:
     """A fitted surface; vectors run over losses, weighted by the root of their precision."""
 
     losses: Losses
-    law: Matrix  # optima are law @ parameters
-    theta: Vector  # parameters of the law, then c, k and U of every seed but the first
-    height: float  # K; a bowl if positive
+    theta: Vector  # an optimum for each batch size, then c, k and U of every seed but the first
+    linear: Vector  # A, then D of every seed but the first, then K
     weights: Vector
     residuals: Vector  # weighted
     prior: Vector  # weights of c and k, which enter as residuals
-
-    @property
-    def parameters(self) -> Vector:
-        """Those of the law: a and b, or an optimum for each batch size."""
-        return self.theta[: self.law.shape[1]]
+    growth: float = 0.0  # of the log of the noise's variance, per unit of z > 0
 
     @property
     def optima(self) -> Vector:
         """Log lr of each batch size's optimum, over seeds."""
-        return self.law @ self.parameters
+        return self.theta[: len(self.losses.batches)]
 
     @property
     def curvature(self) -> float:
         """How the bowl's height changes with log batch, c."""
-        return float(self.theta[self.law.shape[1]])
+        return float(self.theta[len(self.losses.batches)])
 
     @property
     def skew(self) -> float:
         """How much steeper the bowl is on its right, k."""
-        return float(self.theta[self.law.shape[1] + 1])
+        return float(self.theta[len(self.losses.batches) + 1])
+
+    @property
+    def shifts(self) -> Vector:
+        """How far the optima of each seed lie to the right, U."""
+        others = self.theta[len(self.losses.batches) + 2 :]
+        return np.append(-others.sum(), others)
+
+    @property
+    def height(self) -> float:
+        """The bowl's height, K; a bowl if positive."""
+        return float(self.linear[-1])
+
+    @property
+    def freedom(self) -> int:
+        """Losses less parameters."""
+        return len(self.losses.y) - len(self.theta) - len(self.linear)
 
     @property
     def noise(self) -> float:
         """Standard deviation of a weighted residual."""
-        freedom = len(self.losses.y) - len(self.theta) - self.losses.offsets.shape[1] - 1
-        return float(np.sqrt(self.residuals @ self.residuals / max(1, freedom)))
+        return float(np.sqrt(self.residuals @ self.residuals / max(1, self.freedom)))
 
     def distances(self) -> Vector:
-        """Distance of each loss to the right of its optimum, z, in natural logs."""
-        return _distances(self.losses, self.law, self.theta)
+        """How far each loss lies to the right of its optimum, z, in natural logs."""
+        return _distances(self.losses, self.theta)
 
     def bowl(self) -> Vector:
         """The bowl of height 1 at each loss."""
-        return _bowl(self.losses, self.law, self.theta)
+        return _bowl(self.losses, self.theta)
 
-    def jacobian(self) -> Matrix:
-        """Weighted derivatives by theta, then by A, D and K."""
-        moved = []
-        for i in range(len(self.theta)):
-            step = np.zeros_like(self.theta)
-            step[i] = 1e-5 * max(1.0, abs(self.theta[i]))
-            up = _bowl(self.losses, self.law, self.theta + step)
-            down = _bowl(self.losses, self.law, self.theta - step)
-            moved.append(self.height * (up - down) / (2 * step[i]))
-        columns = [*moved, *self.losses.offsets.T, self.bowl()]
-        return np.column_stack(columns) * self.weights[:, None]
+    def predicted(self, losses: Losses) -> Vector:
+        """The surface at some losses."""
+        columns = [losses.offsets, _bowl(losses, self.theta)]
+        surface: Vector = np.column_stack(columns) @ self.linear
+        return surface
+
+    def derivatives(self, losses: Losses) -> Matrix:
+        """Derivatives of the surface at some losses, by theta, then by A, D and K."""
+        moved = self.height * _derivatives(losses, self.theta)
+        return np.column_stack([moved, losses.offsets, _bowl(losses, self.theta)])
+
+    def information(self) -> tuple[Matrix, Matrix]:
+        """Weighted derivatives by all parameters, and their cross product with the prior added."""
+        design = self.derivatives(self.losses) * self.weights[:, None]
+        information, count = design.T @ design, len(self.losses.batches)
+        information[[count, count + 1], [count, count + 1]] += self.prior**2
+        return design, information
 
 
-def fit(losses: Losses) -> Surface:
-    """Fit the surface of a power law by least squares.
+def fit(
+    losses: Losses,
+    start: Vector,
+    prior: Vector,
+    ends: tuple[Vector, Vector] | None = None,
+    growth: float = 0.0,
+) -> Surface:
+    """Fit a surface by least squares.
 
-    Losses are weighted if noise grows to the right of the optimum. Curvature and skew are shrunk to
-    0 as far as the losses do not determine them, which halves the interval if the grid cuts off the
-    optima of the large batch sizes.
+    Args:
+        losses: of all batch sizes.
+        start: theta of another surface of these batch sizes, or their optima to begin with.
+        prior: weights with which c and k enter as residuals.
+        ends: bounds of the optima; a grid beyond the grid on each side if not given.
+        growth: of the noise to the right of the optima (`noise_growth`).
     """
-    law = np.column_stack([np.ones_like(losses.batches), losses.centred])
-    surface = _fitted(losses, law, np.ones_like(losses.y), np.zeros(2), None)
-    weights = _weights(surface)
-    if np.ptp(weights) > 0:
-        surface = _fitted(losses, law, weights, np.zeros(2), surface.theta)
-    return _fitted(losses, law, weights, _prior(surface), surface.theta)
+    theta = np.zeros(len(losses.batches) + 1 + len(losses.seeds))
+    theta[: len(start)] = start
+    return _fitted(losses, theta, growth, prior, ends)
 
 
-def free(surface: Surface) -> Surface:
-    """Fit the same surface with a free optimum for each batch size."""
-    start = np.concatenate([surface.optima, surface.theta[surface.law.shape[1] :]])
-    law = np.eye(len(surface.losses.batches))
-    return _fitted(surface.losses, law, surface.weights, surface.prior, start)
+def refine(surface: Surface) -> Surface:
+    """Weigh losses where noise grows to the right of the optimum, and shrink c and k to 0.
+
+    They are shrunk as far as the losses do not determine them, which halves the interval of a grid
+    that cuts off the optima of its large batch sizes.
+    """
+    growth = noise_growth(surface)
+    weighted = _fitted(surface.losses, surface.theta, growth, surface.prior)
+    return _fitted(surface.losses, weighted.theta, growth, _prior(weighted))
 
 
 def _fitted(
-    losses: Losses, law: Matrix, weights: Vector, prior: Vector, start: Vector | None
+    losses: Losses,
+    start: Vector,
+    growth: float,
+    prior: Vector,
+    ends: tuple[Vector, Vector] | None = None,
 ) -> Surface:
-    offsets, count, shifts = losses.offsets, law.shape[1], len(losses.seeds) - 1
+    weights = roots_of_precision(_distances(losses, start), growth)
+    offsets, count, shifts = losses.offsets, len(losses.batches), len(losses.seeds) - 1
 
-    def solved(theta: Vector) -> tuple[Vector, Vector]:
-        design = np.column_stack([offsets, _bowl(losses, law, theta)]) * weights[:, None]
+    def solved(theta: Vector) -> tuple[Vector, Vector, Matrix]:
+        design = np.column_stack([offsets, _bowl(losses, theta)]) * weights[:, None]
         target = losses.y * weights
         solution = np.asarray(np.linalg.lstsq(design, target, rcond=None)[0], np.float64)
-        return solution, target - design @ solution
+        return solution, target - design @ solution, design
+
+    def errors(theta: Vector) -> Vector:
+        return np.append(solved(theta)[1], prior * theta[count : count + 2])
+
+    def slopes(theta: Vector) -> Matrix:
+        """Derivatives of `errors` (Kaufman, BIT 15, 1975, for variable projection)."""
+        solution, _, design = solved(theta)
+        moved = -solution[-1] * weights[:, None] * _derivatives(losses, theta)
+        basis = np.linalg.qr(design)[0]
+        shrinks = np.zeros((2, len(theta)))
+        shrinks[[0, 1], [count, count + 1]] = prior
+        return np.vstack([moved - basis @ (basis.T @ moved), shrinks])
 
     low, high = losses.grid[0], losses.grid[-1]
-    slopes = np.isclose(law.sum(axis=0), 0)  # the others are optima themselves
+    lows, highs = ends or (np.full(count, 2 * low - high), np.full(count, 2 * high - low))
     reach = [SKEW] * 2 + [SHIFT] * shifts
-    lower = np.array([*np.where(slopes, -SLOPE, 2 * low - high), *(-bound for bound in reach)])
-    upper = np.array([*np.where(slopes, SLOPE, 2 * high - low), *reach])
-    theta = _start(losses, law, solved) if start is None else start
-    best = optimize.least_squares(
-        lambda theta: np.append(solved(theta)[1], prior * theta[count : count + 2]),
-        np.clip(theta, lower + 1e-6, upper - 1e-6),
-        bounds=(lower, upper), x_scale="jac", max_nfev=60,
-    ).x  # fmt: skip
-    solution, residuals = solved(best)
-    return Surface(losses, law, best, float(solution[-1]), weights, residuals, prior)
+    lower = np.array([*lows, *(-bound for bound in reach)])
+    upper = np.array([*highs, *reach])
+    begin = np.clip(start, lower + 1e-6, upper - 1e-6)
+    theta = optimize.least_squares(
+        errors, begin, slopes, bounds=(lower, upper), x_scale="jac", max_nfev=60
+    ).x
+    solution, residuals, _ = solved(theta)
+    return Surface(losses, theta, solution, weights, residuals, prior, growth)
 
 
-def _start(losses: Losses, law: Matrix, solved: Solver) -> Vector:
-    """The best bowl of a coarse grid of centres and slopes."""
-    best = math.inf
-    start: Vector = np.zeros(3 + len(losses.seeds))
-    for centre in np.linspace(losses.grid[0], losses.grid[-1], 9):
-        for slope in SLOPES:
-            theta = np.zeros(3 + len(losses.seeds))
-            theta[:2] = centre, slope
-            solution, residuals = solved(theta)
-            if solution[-1] > 0 and residuals @ residuals < best:
-                best, start = float(residuals @ residuals), theta
-    return start
-
-
-def _distances(losses: Losses, law: Matrix, theta: Vector) -> Vector:
-    count = law.shape[1]
+def _distances(losses: Losses, theta: Vector) -> Vector:
+    count = len(losses.batches)
     shifts = theta[count + 2 :]
-    moved = np.append(-shifts.sum(), shifts)[losses.seed]
-    return losses.x - (law @ theta[:count])[losses.batch] - moved
+    return losses.x - theta[:count][losses.batch] - np.append(-shifts.sum(), shifts)[losses.seed]
 
 
-def _bowl(losses: Losses, law: Matrix, theta: Vector) -> Vector:
-    curvature, skew = theta[law.shape[1] : law.shape[1] + 2]
+def _bowl(losses: Losses, theta: Vector) -> Vector:
+    curvature, skew = theta[len(losses.batches) :][:2]
     heights = np.exp(curvature * losses.centred)[losses.batch]
-    return heights * linex(_distances(losses, law, theta), float(skew))
+    return heights * linex(_distances(losses, theta), float(skew))
 
 
-def _weights(surface: Surface) -> Vector:
-    """Roots of precision if noise grows to the right of the optimum; else all 1.
+def _derivatives(losses: Losses, theta: Vector) -> Matrix:
+    """Derivatives of the bowl of height 1 by theta."""
+    count, z = len(losses.batches), _distances(losses, theta)
+    curvature, skew = theta[count : count + 2]
+    heights = np.exp(curvature * losses.centred)[losses.batch]
+    bent = np.clip(skew * z, -30, 30)
+    slope = 2 * z * np.where(np.abs(bent) < 1e-8, 1.0, np.expm1(bent) / np.where(bent, bent, 1.0))
+    moves = -(heights * slope)[:, None]
+    skewed = (linex(z, skew + 1e-5) - linex(z, skew - 1e-5)) / 2e-5
+    seeds = np.eye(len(losses.seeds))[losses.seed]
+    return np.column_stack([
+        moves * np.eye(count)[losses.batch],
+        losses.centred[losses.batch] * heights * linex(z, float(skew)),
+        heights * skewed,
+        moves * (seeds[:, 1:] - seeds[:, :1]),
+    ])  # fmt: skip
 
-    A line in z, where z is positive, is fitted to the log of the squared residuals.
+
+def noise_growth(surface: Surface) -> float:
+    """How fast the log of the noise's variance grows with z > 0; 0 unless it clearly does.
+
+    The slope of a line through the logs of the squared residuals.
     """
     right = np.clip(surface.distances(), 0, None)
-    equal = np.ones_like(right)
     if surface.height <= 0 or (right > 0).sum() < 5:
-        return equal
-    squared = surface.residuals**2
-    growth = stats.linregress(right, np.log(squared + 1e-3 * squared.mean()))
-    if growth.slope < 2 * growth.stderr:
-        return equal
-    return np.exp(-0.5 * growth.slope * right)
+        return 0.0
+    squared = (surface.residuals / surface.weights) ** 2
+    line = stats.linregress(right, np.log(squared + 1e-3 * squared.mean()))
+    return float(line.slope) if line.slope >= 2 * line.stderr else 0.0
+
+
+def roots_of_precision(z: Vector, growth: float) -> Vector:
+    """Weights of losses at a distance z to the right of their optimum; 1 to its left."""
+    return np.exp(-0.5 * growth * np.clip(z, 0, None))
 
 
 def _prior(surface: Surface) -> Vector:
-    """Weights with which curvature and skew enter as residuals: empirical Bayes around 0.
+    """Weights with which curvature and skew enter as residuals: empirical Bayes about 0.
 
-    The prior's variance is the square of the estimate minus that of its error, and at least the
-    latter, so that an estimate is shrunk by at most half.
+    The variance of the prior is the estimate's square minus its error variance, and at least the
+    latter, so that no more than half of an estimate is shrunk away.
     """
-    design, count = surface.jacobian(), surface.law.shape[1]
+    count = len(surface.losses.batches)
+    design, _ = surface.information()
     errors = surface.noise**2 * np.diag(np.linalg.pinv(design.T @ design))[count : count + 2]
     shape = surface.theta[count : count + 2]
     return surface.noise / np.sqrt(np.maximum(np.maximum(shape**2 - errors, errors), 1e-12))

@@ -25,10 +25,10 @@ class Bottom(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """Learning rates of one batch size and clip at which no run diverged."""
+    """Learning rates of one batch size and clip at which no run diverged or was unstable."""
 
     runs: Array  # rows of lr, seed, loss
-    diverged: Array  # log lr at which some run did
+    bad: Array  # rows of log lr, and the highest loss where some run diverged (inf) or was unstable
     lr: Array
     y: Array  # mean loss, seed offsets removed
     spread: Array  # covariance of y over the variance of noise, but for what all y share
@@ -37,7 +37,7 @@ class Curve:
     seeds: int
 
     @classmethod
-    def of(cls, runs: Array, diverged: Array) -> "Curve":
+    def of(cls, runs: Array, bad: Array) -> "Curve":
         lr, cell = np.unique(runs[:, 0], return_inverse=True)
         seeds, seed = np.unique(runs[:, 1], return_inverse=True)
         cells, offsets = np.eye(len(lr))[cell], np.eye(len(seeds))[seed]
@@ -48,7 +48,7 @@ class Curve:
         solution = inverse @ (design.T @ runs[:, 2])
         squares = float(np.square(runs[:, 2] - design @ solution).sum())
         y, spread = solution[: len(lr)], inverse[: len(lr), : len(lr)]
-        return cls(runs, diverged, lr, y, spread, squares, len(runs) - design.shape[1], len(seeds))
+        return cls(runs, bad, lr, y, spread, squares, len(runs) - design.shape[1], len(seeds))
 
     @cached_property
     def x(self) -> Array:
@@ -61,9 +61,10 @@ class Curve:
 
     @cached_property
     def walls(self) -> tuple[float, float]:
-        """Log lr of the nearest diverged runs below and above; -inf and inf without any."""
-        below = self.diverged[self.diverged < self.x[0]].max(initial=-math.inf)
-        above = self.diverged[self.diverged > self.x[-1]].min(initial=math.inf)
+        """Log lr of the nearest bad ones below and above; -inf and inf without any."""
+        bad = self.bad[:, 0]
+        below = bad[bad < self.x[0]].max(initial=-math.inf)
+        above = bad[bad > self.x[-1]].min(initial=math.inf)
         return float(below), float(above)
 
     @cached_property
@@ -77,7 +78,7 @@ class Curve:
         """The curve of up to `count` learning rates about the best."""
         first = max(0, min(self.best - count // 2, len(self.x) - count))
         near = np.isin(self.runs[:, 0], self.lr[first : first + count])
-        return Curve.of(self.runs[near], self.diverged)
+        return Curve.of(self.runs[near], self.bad)
 
     def roughness(self) -> float:
         """Squared residual of a cubic through five learning rates: noise, one degree of freedom."""

@@ -14,16 +14,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from scaling.analysis.flatness import FACTOR, flat_below, words
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.linex import Bowl
-from scaling.analysis.lr_curve import Bottom, Curve, LossVariance
+from scaling.analysis.lr_curve import Array, Bottom, Curve, LossVariance
+from scaling.analysis.near_optimum import unstable_runs
 from scaling.contracts.columns import need
 from scaling.contracts.settings import by_setting
 
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
 COLUMNS = ("batch", "lr", "clip", "seed", "status", "val_loss")
-FLAT = 0.02  # nats: losses that differ by significantly less are flat
+NEAR = 5  # learning rates about the best one: noise and dips are theirs
 MISFIT = 0.05  # p-value below which a bowl is not believed
 STRICT = 5  # `interior` needs a wider interval inside the grid, of an error rate so much smaller
 
@@ -34,10 +36,10 @@ class Optimum:
 
     `interior`: it lies in the grid, between `low` and `high`. `low_edge`, `high_edge`: it may lie
     beyond this end of the grid, and not beyond the other; `low` is then 0, or `high` inf, and `lr`
-    and `loss` are those of the best one tried. `flat`: losses differ by significantly less than
-    `flat` over the whole grid. `unresolved`: there are too few runs, or too much noise.
-    `irregular`: the losses do not form a bowl. In the last three `lr`, `low`, `high`, `curvature`
-    and `loss` are nan.
+    and `loss` are those of the best one tried. `flat`: within a factor of 4 in lr of the best, the
+    loss rises by significantly less than `flat`. `unresolved`: there are too few runs, or too much
+    noise. `irregular`: the losses near the best do not form a bowl. In the last three `lr`, `low`,
+    `high`, `curvature` and `loss` are nan.
     """
 
     batch: float
@@ -46,7 +48,7 @@ class Optimum:
     low: float = math.nan
     high: float = math.nan
     curvature: float = math.nan  # second derivative of loss by log lr at the optimum; nan at edges
-    depth: float = math.inf  # upper bound on worst less best loss of the grid; inf if there is none
+    depth: float = math.inf  # upper bound on the loss's rise within a factor of 4 in lr of the best
     loss: float = math.nan  # at the optimum
     status: Status = "unresolved"
     reason: str = ""
@@ -64,7 +66,9 @@ class NaiveOptima:
     whole: float  # minimum of the least-squares parabola through all learning rates
 
 
-def optimum(rows: pd.DataFrame, *, flat: float = FLAT, level: float = LEVEL) -> tuple[Optimum, ...]:
+def optimum(
+    rows: pd.DataFrame, *, flat: float | None = None, level: float = LEVEL
+) -> tuple[Optimum, ...]:
     """Estimate the best learning rate of each batch size and clip, sorted.
 
     A bowl is fitted to the five learning rates about the best one, or to as many more as show both
@@ -74,13 +78,15 @@ def optimum(rows: pd.DataFrame, *, flat: float = FLAT, level: float = LEVEL) -> 
 
     Noise is the scatter of seeds about the five, pooled over batch sizes if they are few; with one
     seed, the residual of cubics through the five; without either, the status is read off the grid.
-    An lr at which a run diverged counts as worse than any other. `val_loss_se` is not used: runs
-    share their validation data, so it is not the error of a difference.
+    An lr at which a run diverged, or was unstable (`scaling.analysis.near_optimum`), bounds the
+    optimum; runs beyond it are left out. `val_loss_se` is not used: runs share their validation
+    data, so it is not the error of a difference.
 
     Args:
         rows: columns `batch`, `lr`, `clip`, `seed`, `status` and `val_loss` in nats, of runs that
             differ in nothing else; as `scaling.results.read` gives them. A missing clip is inf.
-        flat: difference of losses in nats below which the grid is called flat.
+        flat: rise of the loss in nats below which the optimum is flat; 0.1 % of the lowest loss of
+            its batch size, and at least 0.001, if not given.
         level: of the interval, and of the one-sided bound on the depth.
 
     Raises:
@@ -116,36 +122,40 @@ def naive_optima(rows: pd.DataFrame) -> tuple[NaiveOptima, ...]:
     return tuple(answers)
 
 
-def _judged(blank: Optimum, curve: Curve, peers: list[Curve], flat: float, error: float) -> Optimum:
+def _judged(
+    blank: Optimum, curve: Curve, peers: list[Curve], flat: float | None, error: float
+) -> Optimum:
     """The optimum of a curve; `peers` are those of every batch size, its own included."""
     x, count = curve.x, len(curve.x)
-    if not count and len(curve.diverged):
+    if not count and len(curve.bad):
         return replace(blank, status="irregular", reason="a run diverged at every learning rate")
-    if count and ((curve.diverged > x[0]) & (curve.diverged < x[-1])).any():
-        reason = "a run diverged at a learning rate between others at which none did"
-        return replace(blank, status="irregular", reason=reason)
     if count < 3:
         return replace(blank, reason=f"losses at {count} learning rates; a bowl needs 3")
-    noise = LossVariance.of(curve, peers)
+    noise = LossVariance.of(curve.near(NEAR), [peer.near(NEAR) for peer in peers])
     if not noise.freedom:
         return _by_grid(blank, curve)
     differences, spread = curve.y[:, None] - curve.y, np.diag(curve.spread)
     errors = np.sqrt(noise.value * (spread[:, None] + spread - 2 * curve.spread).clip(0))
-    if not len(curve.diverged):
-        depth = (differences + stats.t.isf(error, noise.freedom) * errors).max()
-        blank = replace(blank, depth=float(depth))
+    best, steps = curve.best, np.abs(np.arange(count) - curve.best)
+    beside = (np.abs(x - x[best]) <= FACTOR + 1e-6) | (steps == 1)
+    rises = differences[:, best] + stats.t.isf(error, noise.freedom) * errors[:, best]
+    worse = curve.bad[np.abs(curve.bad[:, 0] - x[best]) <= FACTOR + 1e-6, 1] - curve.y[best]
+    blank = replace(blank, depth=float(max(rises[beside].max(), worse.max(initial=-math.inf))))
     surely = differences > stats.t.isf(error / count / (count - 1), noise.freedom) * errors
     falls, rises = np.triu(surely).any(1), np.tril(surely).any(1)  # to one above, from one below
-    if (falls & rises).any():
-        reason = "a learning rate is surely worse than one below it and one above it"
+    near = np.isin(curve.lr, curve.near(NEAR).lr)
+    dips = surely & near & near[:, None]
+    if (np.triu(dips).any(1) & np.tril(dips).any(1)).any():
+        reason = "near the best, a learning rate is significantly worse than one on each side"
         return replace(blank, status="irregular", reason=reason)
-    if blank.depth < flat:
-        reason = f"losses differ by at most {blank.depth:.2g} nats over the whole grid"
-        return replace(blank, status="flat", reason=reason)
+    if blank.depth < (least := flat_below(float(curve.y[best]), flat)):
+        return replace(blank, status="flat", reason=words(blank.depth, least))
     below, above = curve.walls
-    limits = float(x[falls].max(initial=below)), float(x[rises].min(initial=above))
-    near = LossVariance.of(curve.near(5), [peer.near(5) for peer in peers])
-    return _located(blank, curve, limits, near, error)
+    limits = (
+        float(x[falls & (x < x[best])].max(initial=below)),
+        float(x[rises & (x > x[best])].min(initial=above)),
+    )
+    return _located(blank, curve, limits, noise, error)
 
 
 def _located(
@@ -154,8 +164,8 @@ def _located(
     """Locate the optimum between `limits`, beyond which losses are worse; they may be infinite."""
     x, (low, high) = curve.x, limits
     bottom, closed = curve.near(3).bottom(2), False
-    points = [bottom.place, curve.near(5).bottom(3).place]
-    reason = "no bowl fits with both its sides, but lrs beyond these are surely worse or diverged"
+    points = [bottom.place, curve.near(NEAR).bottom(3).place]
+    reason = "no bowl fits with both its sides, but lrs beyond these are worse or diverged"
     for bowl in _bowls(curve, noise, error):
         left, right = bowl.interval(noise.reach(error / STRICT))
         inner = bowl.interval(noise.reach(error))
@@ -176,7 +186,7 @@ def _located(
 def _bowls(curve: Curve, noise: LossVariance, error: float) -> Iterator[Bowl]:
     """Bowls through more and more learning rates about the best, while they fit and are curved."""
     most = len(curve.x)
-    for size in sorted({min(size, most) for size in range(5, max(5, most) + 2, 2)}):
+    for size in sorted({min(size, most) for size in range(NEAR, max(NEAR, most) + 2, 2)}):
         bowl = Bowl(curve.near(size))
         if size > 4 and bowl.squares > noise.reach(MISFIT, size - 4):
             return
@@ -222,15 +232,36 @@ def _curves(rows: pd.DataFrame) -> dict[tuple[float, float], Curve]:
     """The curve of each batch size and clip, sorted."""
     need(rows, *COLUMNS)
     clips, curves = rows["clip"].astype(float).fillna(math.inf), {}
-    for key, block in rows.assign(clip=clips).groupby(["batch", "clip"]):
-        runs = block[["lr", "seed", "val_loss"]].to_numpy(float, copy=True)
-        done, endless = (block["status"] == "done").to_numpy(), np.isposinf(runs[:, 2])
-        bad = np.unique(runs[(block["status"] == "diverged").to_numpy() | (done & endless), 0])
-        finite = runs[done & np.isfinite(runs[:, 2]) & ~np.isin(runs[:, 0], bad)]
-        # a run in two folders counts once; two losses of one seed are two measurements
-        batch, clip = np.array(key, float).tolist()
-        curves[batch, clip] = Curve.of(np.unique(finite, axis=0), np.log(bad))
-    return curves
+    for _, same_clip in rows.assign(clip=clips).reset_index(drop=True).groupby("clip"):
+        unstable = unstable_runs(same_clip)
+        for key, block in same_clip.groupby(["batch", "clip"]):
+            runs = block[["lr", "seed", "val_loss"]].to_numpy(float, copy=True)
+            done, endless = (block["status"] == "done").to_numpy(), np.isposinf(runs[:, 2])
+            ended_badly = (block["status"] == "diverged").to_numpy() | (done & endless)
+            losses = np.where(ended_badly, math.inf, runs[:, 2])
+            badly = ended_badly | unstable[block.index].to_numpy()
+            highest = pd.Series(losses[badly]).groupby(runs[badly, 0]).max()
+            bad = np.column_stack([np.log(highest.index.to_numpy(float)), highest.to_numpy(float)])
+            finite = runs[done & np.isfinite(runs[:, 2]) & ~np.isin(runs[:, 0], highest.index)]
+            # a run in two folders counts once; two losses of one seed are two measurements
+            batch, clip = np.array(key, float).tolist()
+            curves[batch, clip] = _bounded(np.unique(finite, axis=0), bad)
+    return dict(sorted(curves.items()))
+
+
+def _bounded(runs: Array, bad: Array) -> Curve:
+    """The curve between the nearest learning rates on each side of the best that went badly."""
+    curve = Curve.of(runs, bad)
+    if not len(curve.x):
+        return curve
+    best = curve.x[curve.best]
+    lower, higher = bad[bad[:, 0] < best], bad[bad[:, 0] > best]
+    nearest = np.concatenate([lower[-1:], higher[:1]])  # they are sorted
+    x = np.log(runs[:, 0])
+    within = np.ones_like(x, dtype=bool)
+    for wall in nearest[:, 0]:
+        within &= (x > wall) if wall < best else (x < wall)
+    return Curve.of(runs[within], nearest)
 
 
 def at_best(rows: pd.DataFrame) -> pd.DataFrame:

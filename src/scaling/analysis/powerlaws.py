@@ -1,27 +1,32 @@
 """How the best learning rate moves with the batch size: LR_opt = C batch^beta."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scaling.analysis import loss_surface, surface_inference
+from scaling.analysis import law_selection, surface_inference
 from scaling.analysis.intervals import LEVEL
+from scaling.analysis.law_selection import Candidate, Candidates
+from scaling.analysis.loss_surface import Matrix, Vector
+from scaling.analysis.meta_regression import Regression, regress
+from scaling.analysis.surface_inference import CurveOptima
+from scaling.analysis.sweep_optima import SweepOptima, sweep_optima
 from scaling.contracts.columns import alike, need
 
-SURE = 2.0  # t value of each side of the bowl, below which there is no optimum to speak of
-MISFIT = 0.01  # p-value below which the surface is not believed
+NOT_COMPARED = Candidates((), (), "no law is identified")
+SEEDS = 3  # seeds from which the interval includes the variation between seeds
 
 
 class Point(NamedTuple):
-    """The best learning rate of a batch size, as the law has it, with its interval."""
+    """The best learning rate of a batch size by the law, with its interval."""
 
     batch: float
     lr: float
-    low: float  # nan where minima were found one by one
+    low: float
     high: float
 
 
@@ -40,42 +45,70 @@ class Law:
     reason: str  # why not; empty if identified
     constant: float = math.nan  # C, so that LR_opt = C batch^exponent
     optima: tuple[Point, ...] = ()
-    method: str = ""  # `surface`, or `local` where one surface does not fit all batch sizes
-    seeds_agree: float = math.nan  # p-value that seeds share one optimum; of the surface
+    seeds: int = 0
+    between_seeds: bool = False  # whether the interval includes the variation between seeds
+    seeds_agree: float = math.nan  # p-value that seeds share one optimum
+    unstable: int = 0  # runs that jumped, and runs that diverged: they only bound the optimum
+    fitted: Candidate | None = field(default=None, repr=False)  # the form that predicts best
+    compared: Candidates = field(default=NOT_COMPARED, repr=False)
+
+    @property
+    def form(self) -> str:
+        """The form that predicts best, or `power` of few batch sizes; empty if not identified."""
+        return self.fitted.name if self.fitted else ""
+
+    @property
+    def turn(self) -> tuple[float, float, float]:
+        """The batch size at which the form bends, B_n, and its 95 % interval; nan for a line."""
+        return self.fitted.turn if self.fitted else (math.nan, math.nan, math.nan)
 
     def contains(self, exponent: float) -> bool | None:
         """Whether a hypothesis lies inside the interval; None where there is no interval."""
         return self.low <= exponent <= self.high if self.identified else None
 
+    def predict(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Predict the best learning rate of new curves, by the form that predicts best.
 
-@dataclass(frozen=True)
-class PlainFit:
-    """What a plain analysis says: least squares on the logs of the optima."""
+        Args:
+            table: a column `batch`.
 
-    exponent: float
-    error: float  # standard error
-    low: float
-    high: float
-    r_squared: float  # nan if all optima are equal
-    constant: float
-    count: int
+        Returns:
+            `lr`, and `low` and `high` of a 95 % prediction interval: where the optimum of one more
+            curve of that batch size is expected, on the index of `table`.
+
+        Raises:
+            ValueError: if no law is identified.
+        """
+        if self.fitted is None:
+            raise ValueError(f"no law to predict with: {self.reason}")
+        need(table, "batch")
+        logs, half = self.fitted.predict(table["batch"].to_numpy(float), LEVEL)
+        columns = {"lr": logs, "low": logs - half, "high": logs + half}
+        return pd.DataFrame({key: np.exp(x) for key, x in columns.items()}, index=table.index)
 
 
-def learning_rate_law(rows: pd.DataFrame) -> Law:
-    """Fit LR_opt = C batch^beta to all losses of a sweep at once.
+def learning_rate_law(rows: pd.DataFrame, *, flat: float | None = None) -> Law:
+    """Fit LR_opt = C batch^beta to the losses of a sweep.
 
-    The model is one bowl-shaped surface in log lr, whose minimum moves with log batch
-    (`scaling.analysis.loss_surface`); the interval is a t interval over curves, each of one batch
-    size and seed. If the surface does not fit, the optimum of each batch size is found by itself,
-    and the interval is that of a line through them. Runs that diverged are left out.
+    Bowls of one shape, each with an optimum of its own, are fitted to the runs near the optima
+    (`scaling.analysis.near_optimum`). The law is a meta-regression of these optima
+    (`scaling.analysis.meta_regression`), in which they may scatter about it: curves, each of one
+    batch size and seed, are the units, and the interval is a t interval over them. If bowls of one
+    shape do not fit, lines through the minima of each batch size alone bound the interval.
+
+    With three seeds or more, the interval is also at least the t interval over the slopes of the
+    seeds; with fewer, variation between seeds is not included. Runs that diverged, and unstable
+    ones that ended far above the others, only bound the optimum from above.
 
     Args:
         rows: columns `batch`, `lr`, `seed`, `val_loss` in nats and `status`, of runs that differ in
             nothing else; as `scaling.results.read` gives them.
+        flat: rise of the loss in nats, within a factor of 4 in lr, below which the optima are flat
+            and have no law; 0.1 % of the lowest loss, and at least 0.001, if not given.
 
     Returns:
         The law with a 95 % interval, or the reason why none is identified: it takes three batch
-        sizes, four learning rates and three seeds.
+        sizes with three learning rates each.
 
     Raises:
         ValueError: for an absent column, or several clips, models, data sets, optimizers or
@@ -83,150 +116,105 @@ def learning_rate_law(rows: pd.DataFrame) -> Law:
     """
     need(rows, "batch", "lr", "seed", "val_loss", "status")
     alike(rows, "clip", "model", "data", "optimizer", "protocol")
-    losses = loss_surface.Losses.of(rows)
-    if reason := _too_little(losses):
-        return _unidentified(reason)
-    surface = loss_surface.fit(losses)
-    if reason := _no_bowl(surface):
-        return _unidentified(reason)
-    if surface_inference.lack_of_fit(surface) < MISFIT:
-        return _local(losses)
-    centre, slope = (float(parameter) for parameter in surface.parameters)
-    freedom = len(np.unique(losses.curve)) - len(losses.seeds) - 1
-    covariance = surface_inference.jackknife(surface)
-    quantile = float(stats.t.ppf((1 + LEVEL) / 2, freedom))
-    reach = quantile * math.sqrt(covariance[1, 1])
-    bands = quantile * np.sqrt(np.diag(surface.law @ covariance @ surface.law.T))
-    if not math.isfinite(reach):
-        return _unidentified("the interval has no end")
+    optima = sweep_optima(rows, flat)
+    if isinstance(optima, str):
+        unknown = Candidates((), (), optima)
+        return Law(math.nan, math.nan, math.nan, False, optima, compared=unknown)
+    losses, seeds = optima.surface.losses, len(optima.surface.losses.seeds)
+    lines = _lines(optima)
+    low, high = min(line.low for line in lines), max(line.high for line in lines)
+    slope = float(np.mean([line.slope for line in lines]))
+    if seeds >= SEEDS:
+        reach = _between_seeds(optima.curves, losses.centred, lines[0].regression.between)
+        low, high = min(low, slope - reach), max(high, slope + reach)
+    middle = np.mean([line.levels for line in lines], axis=0)
+    lows = np.min([line.levels - line.bands for line in lines], axis=0)
+    highs = np.max([line.levels + line.bands for line in lines], axis=0)
+    batches, best, errors = optima.batches, optima.best, optima.errors
+    inside = np.flatnonzero(optima.inside)
+    compared = law_selection.compare(batches[inside], best[inside], errors[np.ix_(inside, inside)])
+    power, _ = law_selection.fit_form("power", np.log(batches), best, errors)
     return Law(
         exponent=slope,
-        low=slope - reach,
-        high=slope + reach,
+        low=low,
+        high=high,
         identified=True,
         reason="",
-        constant=math.exp(centre - slope * float(np.log(losses.batches).mean())),
-        optima=tuple(
-            Point(float(batch), math.exp(x), math.exp(x - band), math.exp(x + band))
-            for batch, x, band in zip(losses.batches, surface.optima, bands, strict=True)
-        ),
-        method="surface",
-        seeds_agree=surface_inference.seeds_agree(surface),
+        constant=math.exp(middle.mean() - slope * float(np.log(losses.batches).mean())),
+        optima=tuple(map(Point, losses.batches.tolist(), *np.exp([middle, lows, highs]).tolist())),
+        seeds=seeds,
+        between_seeds=seeds >= SEEDS,
+        seeds_agree=surface_inference.seeds_agree(optima.surface),
+        unstable=optima.unstable,
+        fitted=compared.fits[0] if compared.fits else power,
+        compared=compared,
     )
 
 
-def plain_fit(batch: np.ndarray, lr: np.ndarray) -> PlainFit:
-    """Fit log lr on log batch by least squares, with a t interval for the exponent.
+def candidates(rows: pd.DataFrame) -> Candidates:
+    """Compare constant, power, saturating and surge laws by how they predict batch sizes left out.
 
-    This is the usual analysis of a few optima: it ignores how uncertain each of them is, and that
-    some lie at an end of the grid.
+    See `scaling.analysis.law_selection.compare`.
 
     Args:
-        batch: the batch size of each optimum.
-        lr: the best learning rate of each.
+        rows: as for `learning_rate_law`.
+
+    Returns:
+        The fits, the best first, or the reason why there are none: it takes five batch sizes and a
+        law that is identified.
 
     Raises:
-        ValueError: for fewer than three optima, or a single batch size.
+        ValueError: as `learning_rate_law`.
     """
-    x, y = np.log(np.asarray(batch, float)), np.log(np.asarray(lr, float))
-    if len(x) < 3 or np.ptp(x) == 0:
-        raise ValueError(
-            f"optima: {len(x)}; a line with an interval needs three, at several batch sizes"
-        )
-    if np.ptp(y) == 0:  # least squares would give rounding errors
-        return PlainFit(0.0, 0.0, 0.0, 0.0, math.nan, float(np.exp(y[0])), len(x))
-    line = stats.linregress(x, y)
-    reach = float(line.stderr * stats.t.ppf((1 + LEVEL) / 2, len(x) - 2))
-    slope = float(line.slope)
-    return PlainFit(
-        exponent=slope, error=float(line.stderr), low=slope - reach, high=slope + reach,
-        r_squared=float(line.rvalue**2), constant=float(np.exp(line.intercept)), count=len(x),
-    )  # fmt: skip
+    return learning_rate_law(rows).compared
 
 
-def _too_little(losses: loss_surface.Losses) -> str:
-    """Why no surface can be fitted, if none can."""
-    if len(losses.batches) < 3:
-        return f"batch sizes with a finite loss: {len(losses.batches)}; an interval needs 3"
-    rates = [len(np.unique(losses.x[losses.batch == i])) for i in range(len(losses.batches))]
-    if max(rates) < 4:
-        return f"learning rates per batch size: {max(rates)}; a bowl needs 4, at three batch sizes"
-    if (several := sum(rate >= 3 for rate in rates)) < 3:
-        return f"batch sizes with three learning rates or more: {several}; an interval needs 3"
-    if len(losses.seeds) < 3:
-        return f"seeds: {len(losses.seeds)}; the noise is not known well enough, 3 would tell"
-    if np.ptp(losses.y) < 1e-9:
-        return "all losses are equal"
-    if len(losses.y) <= len(losses.batches) + 2 * len(losses.seeds) + 4:
-        return f"{len(losses.y)} losses are fewer than the surface has parameters"
-    return ""
+class _Line(NamedTuple):
+    """A power law through optima, in natural logs."""
+
+    slope: float
+    low: float
+    high: float
+    levels: Vector  # of every batch size
+    bands: Vector  # half widths of their intervals
+    regression: Regression
 
 
-def _no_bowl(surface: loss_surface.Surface) -> str:
-    """Why a surface has no optimum to follow, if it has none."""
-    grid, optima = surface.losses.grid, surface.optima
-    inside = int(((optima > grid[0]) & (optima < grid[-1])).sum())
-    if surface.height <= 0 or abs(surface.parameters[1]) > 0.99 * loss_surface.SLOPE:
-        return "the losses have no minimum that moves with the batch size as a power law's"
-    left, right = surface_inference.side_t_values(surface)
-    if min(left, right) < SURE:
-        side = "below" if left < right else "above"
-        return f"the loss does not surely rise {side} the optimum (t = {min(left, right):.1f})"
-    if inside < 2:
-        return f"optima inside the grid: {inside}; two would tell"
-    return ""
+def _lines(optima: SweepOptima) -> list[_Line]:
+    """The line through the optima of curves, or those through minima of each batch size alone."""
+    logs, curves, seeds = optima.surface.losses.centred, optima.curves, optima.surface.losses.seeds
+    if not optima.local:
+        offsets = np.eye(len(seeds))[curves.seed]
+        design = np.column_stack([offsets, logs[curves.batch]])
+        rows = np.column_stack([np.full((len(logs), len(seeds)), 1 / len(seeds)), logs])
+        return [_line(curves.optima, curves.covariance, design, rows)]
+    lines, rows = [], np.column_stack([np.ones_like(logs), logs])
+    for minima in optima.local:
+        kept = np.isfinite(minima)
+        negligible = 1e-12 * np.eye(kept.sum())  # all scatter is taken as that about the line
+        lines.append(_line(minima[kept], negligible, rows[kept], rows))
+    return lines
 
 
-def _local(losses: loss_surface.Losses) -> Law:
-    """Lines through the minima of each batch size on its own, which assume less.
-
-    Minima are those of a cubic through five learning rates and of a parabola through three, about
-    the best. The two differ where neither has the shape of the bowl, so the interval covers both.
-    """
-    lines = []
-    for degree in (3, 2):
-        places = {}
-        for i, batch in enumerate(losses.batches):
-            optimum = _minimum(losses.where(losses.batch == i), degree)
-            if optimum is not None:
-                places[float(batch)] = math.exp(optimum)
-        if len(places) < 3:
-            return _unidentified(
-                "one surface does not fit all batch sizes, and one by one they have a minimum "
-                f"inside the grid at {len(places)} of {len(losses.batches)}; three would tell"
-            )
-        lines.append(plain_fit(np.array(list(places)), np.array(list(places.values()))))
-    return Law(
-        exponent=sum(line.exponent for line in lines) / 2,
-        low=min(line.low for line in lines),
-        high=max(line.high for line in lines),
-        identified=True,
-        reason="",
-        constant=math.sqrt(lines[0].constant * lines[1].constant),
-        optima=tuple(Point(batch, lr, math.nan, math.nan) for batch, lr in places.items()),
-        method="local",
-    )
+def _line(values: Vector, errors: Matrix, design: Matrix, rows: Matrix) -> _Line:
+    regression = regress(values, errors, design)
+    slope = float(regression.coefficients[-1])
+    reach = regression.reach(np.eye(design.shape[1])[-1], LEVEL)
+    bands = np.array([regression.reach(row, LEVEL) for row in rows])
+    levels = rows @ regression.coefficients
+    return _Line(slope, slope - reach, slope + reach, levels, bands, regression)
 
 
-def _minimum(losses: loss_surface.Losses, degree: int) -> float | None:
-    """Log lr where a polynomial about the best learning rate is lowest; None at its edge.
-
-    A polynomial of degree d goes through the 2d - 1 learning rates nearest to the best one, seeds
-    shifted to each other.
-    """
-    grid = losses.grid
-    best = int(np.argmin([losses.y[losses.x == x].mean() for x in grid]))
-    near = grid[max(0, best - degree + 1) : best + degree]
-    if len(near) <= degree:
-        return None
-    some = losses.where(np.isin(losses.x, near))
-    seeds = (some.seed[:, None] == np.unique(some.seed)[None, :]).astype(float)
-    powers = np.vander(some.x - grid[best], degree + 1)[:, :-1]
-    solution = np.linalg.lstsq(np.column_stack([seeds, powers]), some.y, rcond=None)[0]
-    fine = np.linspace(near[0], near[-1], 801)
-    lowest = int(np.polyval([*solution[-degree:], 0.0], fine - grid[best]).argmin())
-    return float(fine[lowest]) if 0 < lowest < len(fine) - 1 else None
-
-
-def _unidentified(reason: str) -> Law:
-    return Law(math.nan, math.nan, math.nan, identified=False, reason=reason)
+def _between_seeds(curves: CurveOptima, logs: Vector, between: float) -> float:
+    """Half width of the t interval over the slopes of the seeds."""
+    slopes, variances = [], np.diag(curves.covariance) + between
+    for seed in np.unique(curves.seed):
+        one = curves.seed == seed
+        x, weights = logs[curves.batch[one]], 1 / variances[one]
+        x = x - np.average(x, weights=weights)
+        if (x != 0).any():
+            slopes.append(float(weights * x @ curves.optima[one] / (weights * x @ x)))
+    if len(slopes) < 2:
+        return 0.0
+    quantile = stats.t.ppf((1 + LEVEL) / 2, len(slopes) - 1)
+    return float(quantile * np.std(slopes, ddof=1) / math.sqrt(len(slopes)))

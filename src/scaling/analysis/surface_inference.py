@@ -1,29 +1,56 @@
-"""What a fitted loss surface tells: the covariance of its optima, and tests of its shape."""
+"""Inference from a fitted loss surface: the optimum of each curve, and tests of its shape."""
+
+from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
+from scipy import optimize, stats
 
-from scaling.analysis.loss_surface import Matrix, Surface
+from scaling.analysis.linex import linex
+from scaling.analysis.loss_surface import Matrix, Surface, Vector
 
 
-def jackknife(surface: Surface) -> Matrix:
-    """Covariance of the law's parameters, robust to what losses of a batch size and seed share.
+class CurveOptima(NamedTuple):
+    """The optimum of each curve, which is a batch size and a seed, with the shape of all."""
 
-    The linearised fit is repeated without each curve (a batch size and a seed), as in CR3 of
-    MacKinnon, Nielsen and Webb (arXiv:2205.03285, sec. 3): it covers noise of unequal size, and
-    optima that move from seed to seed.
+    batch: NDArray[np.int64]  # index of the batch size
+    seed: NDArray[np.int64]
+    optima: Vector  # natural log of the lr
+    covariance: Matrix  # of their errors, the uncertainty of the shared shape included
+
+
+def curve_optima(surface: Surface) -> CurveOptima:
+    """Estimate the optimum of each batch size and seed, by one Gauss-Newton step.
+
+    Curves have the offset and the optimum of their own, and share the bowl's height, curvature and
+    skew. Curves whose losses do not determine both are left out.
     """
-    residuals, curve = surface.residuals, surface.losses.curve
-    design, information = _information(surface)
-    count = surface.law.shape[1]
-    ridge = 1e-10 * np.trace(information) / len(information) * np.eye(len(information))
-    changes = []
-    for number in np.unique(curve):
-        left = design[curve == number]
-        rest = information - left.T @ left + ridge
-        changes.append(np.linalg.solve(rest, left.T @ residuals[curve == number])[:count])
-    moved = np.array(changes)
-    return (len(moved) - 1) / len(moved) * moved.T @ moved
+    losses, count = surface.losses, len(surface.losses.batches)
+    design, _ = surface.information()
+    moves = design[:, :count][np.arange(len(losses.y)), losses.batch]  # by the curve's own optimum
+    curves = [
+        curve for curve in np.unique(losses.curve)
+        if np.linalg.matrix_rank(_own(surface, moves, losses.curve == curve)) == 2
+    ]  # fmt: skip
+    member = (losses.curve[:, None] == np.array(curves)[None, :]).astype(float)
+    shape = design[:, [count, count + 1, design.shape[1] - 1]]  # by c, k and K
+    full = np.column_stack([member * moves[:, None], shape, member * surface.weights[:, None]])
+    kept = member.any(axis=1)
+    full, residuals = full[kept], surface.residuals[kept]
+    information = full.T @ full
+    prior = [len(curves), len(curves) + 1]
+    information[prior, prior] += surface.prior**2
+    inverse = np.linalg.pinv(information)
+    score = full.T @ residuals
+    score[prior] -= surface.prior**2 * surface.theta[count : count + 2]
+    number = len(curves)
+    batch, seed = np.divmod(np.array(curves), len(losses.seeds))
+    optima = surface.optima[batch] + surface.shifts[seed] + (inverse @ score)[:number]
+    return CurveOptima(batch, seed, optima, surface.noise**2 * inverse[:number, :number])
+
+
+def _own(surface: Surface, moves: Vector, curve: NDArray[np.bool_]) -> Matrix:
+    return np.column_stack([moves[curve] / np.abs(moves).max(), surface.weights[curve]])
 
 
 def side_t_values(surface: Surface) -> tuple[float, float]:
@@ -34,7 +61,7 @@ def side_t_values(surface: Surface) -> tuple[float, float]:
     """
     losses, z, bowl = surface.losses, surface.distances(), surface.bowl()
     sides = [bowl * (z < 0), bowl * (z >= 0)]
-    moves = surface.jacobian()[:, : surface.law.shape[1]] / surface.weights[:, None]
+    moves = surface.derivatives(losses)[:, : len(losses.batches)]
     design = np.column_stack([*sides, losses.offsets, moves]) * surface.weights[:, None]
     inverse = np.linalg.pinv(design.T @ design)
     target = losses.y * surface.weights
@@ -50,10 +77,32 @@ def side_t_values(surface: Surface) -> tuple[float, float]:
     return left, right
 
 
+def rises(surface: Surface, reach: float) -> tuple[Vector, Vector]:
+    """How far the loss of each batch size rises from its optimum to the higher side.
+
+    Args:
+        reach: distance from the optimum in natural log lr.
+
+    Returns:
+        The rises, and their standard errors by the delta method.
+    """
+    count, shape = len(surface.losses.batches), (surface.curvature, surface.skew, surface.height)
+
+    def higher(curvature: float, skew: float, height: float) -> Vector:
+        sides = linex(np.array([-reach, reach]), skew)
+        return height * np.exp(curvature * surface.losses.centred) * sides.max()
+
+    slopes = optimize.approx_fprime(np.array(shape), lambda x: higher(*x), 1e-6)
+    _, information = surface.information()
+    places = [count, count + 1, len(information) - 1]
+    covariance = surface.noise**2 * np.linalg.pinv(information)[np.ix_(places, places)]
+    return higher(*shape), np.sqrt(np.einsum("ij,jk,ik->i", slopes, covariance, slopes).clip(0))
+
+
 def lack_of_fit(surface: Surface) -> float:
     """The p-value that cells (batch and lr) scatter about the surface as seeds do about cells.
 
-    An F test; 1 where there are too few cells or seeds for one.
+    An F test; 1 if there are too few cells or seeds for one.
     """
     losses, residuals = surface.losses, surface.residuals
     cells = losses.batch * 10_000 + np.searchsorted(losses.grid, losses.x)
@@ -61,7 +110,7 @@ def lack_of_fit(surface: Surface) -> float:
     means = np.bincount(cell, residuals) / count
     between = float((count * means**2).sum())
     within = float(residuals @ residuals) - between
-    lacking = len(count) - len(losses.batches) - surface.law.shape[1] - 3
+    lacking = len(count) - 2 * len(losses.batches) - 3
     pure = len(residuals) - len(count) - 2 * (len(losses.seeds) - 1)
     if lacking <= 0 or pure <= 0 or within <= 0:
         return 1.0
@@ -71,24 +120,16 @@ def lack_of_fit(surface: Surface) -> float:
 def seeds_agree(surface: Surface) -> float:
     """The p-value that seeds share one optimum, by Wald's F test of their shifts U; 1 for one seed.
 
-    An optimum that moves from seed to seed is covered by the interval all the same (`jackknife`).
+    An optimum that moves from seed to seed is covered by the interval all the same.
     """
-    first = surface.law.shape[1] + 2
+    first = len(surface.losses.batches) + 2
     shifts = surface.theta[first:]
     if not len(shifts):
         return 1.0
-    design, information = _information(surface)
+    _, information = surface.information()
     there = slice(first, first + len(shifts))
     covariance = surface.noise**2 * np.linalg.pinv(information)[there, there]
-    # a surface with hardly a bowl leaves some shifts open: these carry no evidence
+    # a surface with hardly a bowl does not determine some shifts: they carry no evidence
     wald = float(shifts @ np.linalg.pinv(covariance) @ shifts) / len(shifts)
-    freedom = len(surface.losses.y) - design.shape[1]
+    freedom = surface.freedom
     return float(stats.f.sf(wald, len(shifts), freedom)) if freedom > 0 else 1.0
-
-
-def _information(surface: Surface) -> tuple[Matrix, Matrix]:
-    """Weighted derivatives by all parameters, and their cross product with the prior added."""
-    design, first = surface.jacobian(), surface.law.shape[1]
-    information = design.T @ design
-    information[[first, first + 1], [first, first + 1]] += surface.prior**2
-    return design, information

@@ -1,6 +1,7 @@
 """Loss, gradient norm and update against the learning rate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,14 @@ from scaling.contracts.columns import REFERENCES
 from scaling.figures.panels import blank, colors, panels, spread
 
 
-def loss_against_lr(rows: pd.DataFrame) -> Figure:
-    """Validation loss against learning rate, a line for each batch size, its best lr ringed."""
-    return panels(rows, _loss_panel)
+def loss_against_lr(rows: pd.DataFrame, flat: float | None = None) -> Figure:
+    """Validation loss against learning rate, a line for each batch size, its best lr ringed.
+
+    Args:
+        rows: from `scaling.results.read`.
+        flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
+    """
+    return panels(rows, partial(_loss_panel, flat=flat))
 
 
 def gradient_norm(rows: pd.DataFrame) -> Figure:
@@ -27,7 +33,7 @@ def update_size(rows: pd.DataFrame) -> Figure:
     return panels(rows, _against_lr("update_norm", "mean norm of the update"))
 
 
-def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
+def _loss_panel(block: pd.DataFrame, axes: Axes, flat: float | None) -> None:
     done = block[block["status"] == "done"]
     best = {one.batch: one.argmin for one in optima.naive_optima(block)}
     for batch, color in colors(block):
@@ -52,14 +58,14 @@ def _loss_panel(block: pd.DataFrame, axes: Axes) -> None:
     axes.set_ylabel("validation loss (nats)")
     axes.set_xlim(block["lr"].min() / 1.5, block["lr"].max() * 1.5)
     _references(block, axes)
-    _optimum_bars(block, axes)
+    _optimum_bars(optima.optimum(block, flat=flat), block, axes)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(title="batch (ring: best)", ncols=2, loc="best", framealpha=0.8)
 
 
-def _optimum_bars(block: pd.DataFrame, axes: Axes) -> None:
+def _optimum_bars(found: Iterable[optima.Optimum], block: pd.DataFrame, axes: Axes) -> None:
     """Draw the interval of each batch size's optimum, stacked along the bottom."""
-    located = [optimum for optimum in optima.optimum(block) if not np.isnan(optimum.lr)]
+    located = [optimum for optimum in found if not np.isnan(optimum.lr)]
     bottom, top = axes.get_ylim()
     room = 0.03 * (len(located) + 1) if located else 0.0
     axes.set_ylim(bottom - (top - bottom) * room / (1 - room), top)

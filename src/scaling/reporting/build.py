@@ -19,12 +19,13 @@ from scaling.studies.sweep_tables import SweepTables
 LONGEST = ("steps", "layers")  # tables with a line per step of each run
 
 
-def write(folders: list[Path], out: Path) -> list[Path]:
+def write(folders: list[Path], out: Path, *, flat: float | None = None) -> list[Path]:
     """Write the page, the tables and the figures of a sweep.
 
     Args:
         folders: of one sweep, or of several that are read as one.
         out: folder of the files; made if missing.
+        flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
 
     Returns:
         the files written; the first holds the text, the last is the page.
@@ -32,7 +33,7 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     Raises:
         FileNotFoundError: if a folder has no row.
     """
-    sweep = SweepTables.of(*folders)
+    sweep = SweepTables.of(*folders, flat=flat)
     studies, rows = _applying(sweep), sweep.rows
     out.mkdir(parents=True, exist_ok=True)
     sentences = [sentence for study in studies for sentence in study.sentences(sweep)]
@@ -40,7 +41,9 @@ def write(folders: list[Path], out: Path) -> list[Path]:
     files = [out / "report.txt"]
     above = [*sentences, *claims]
     files[0].write_text(
-        "\n".join([*above, *([""] if above else []), text.summary_table(rows), *undone, ""])
+        "\n".join(
+            [*above, *([""] if above else []), text.summary_table(rows, flat=flat), *undone, ""]
+        )
     )
     tables = {"rows": _measured(studies, sweep)}
     for study in studies:
@@ -73,7 +76,7 @@ def write(folders: list[Path], out: Path) -> list[Path]:
             table=text.summary_table(rows, with_caveats=False),
             tables=[page.Table(name, table) for name, table in tables.items() if name != "rows"],
             pictures=pictures,
-            warnings=[*sweep_caveats(rows), *undone],
+            warnings=[*sweep_caveats(rows, flat=flat), *undone],
             provenance=results.provenance(*folders),
         ).html()
     )

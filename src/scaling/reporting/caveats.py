@@ -16,11 +16,12 @@ NOTHING = 0.02  # nats between a loss and its floor below which nothing is left 
 NGRAMS = ("unigram", "bigram", "trigram", "fourgram", "fivegram")
 
 
-def sweep_caveats(rows: pd.DataFrame) -> list[str]:
+def sweep_caveats(rows: pd.DataFrame, *, flat: float | None = None) -> list[str]:
     """All caveats of the losses, optima and comparisons of a sweep.
 
     Args:
         rows: from `scaling.results.read`.
+        flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
     """
     readable = rows[rows["status"] != "corrupt"]
     levels = [f"{name} {value:.3f}" for name, value in trivial(readable).items()]
@@ -37,7 +38,7 @@ def sweep_caveats(rows: pd.DataFrame) -> list[str]:
             )
     lines += _beside_ngrams({t: block for t, block in blocks.items() if floors[t] is None})
     for title, block in blocks.items():
-        lines += _uncertain_optima(block, where(title))
+        lines += _uncertain_optima(block, where(title), flat)
     lines += [*_unasked(readable), *_repeated(readable), *_seeds(readable), *_unfinished(rows)]
     return [*_of_runs(readable), *lines]
 
@@ -114,12 +115,12 @@ def _beside_ngrams(blocks: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         yield f"The best loss, {'; '.join(losses)}, is worse than a {model}{suspect}"
 
 
-def _uncertain_optima(block: pd.DataFrame, setting: str) -> Iterator[str]:
+def _uncertain_optima(block: pd.DataFrame, setting: str, flat: float | None) -> Iterator[str]:
     """The batch sizes whose best lr is not known, grouped by the reason."""
     if block.groupby("batch")["lr"].nunique().max() < 2:
         return  # the sweep has no lr to compare
     batches: dict[str, list[str]] = defaultdict(list)
-    for optimum in optima.optimum(block):
+    for optimum in optima.optimum(block, flat=flat):
         if optimum.status in ("low_edge", "high_edge"):
             low = optimum.status == "low_edge"
             end = float(block["lr"].min() if low else block["lr"].max())
@@ -127,8 +128,6 @@ def _uncertain_optima(block: pd.DataFrame, setting: str) -> Iterator[str]:
             doubt = f"the best lr may lie {place} tried"
             if optimum.lr != end:
                 doubt += " (the lowest mean is inside; the rise to the end is within the noise)"
-        elif optimum.status == "flat":
-            doubt = f"losses differ by less than {optima.FLAT:g} nats over the whole grid"
         else:
             doubt = optimum.reason
         if optimum.status != "interior":

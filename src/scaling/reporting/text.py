@@ -12,7 +12,9 @@ from scaling.reporting.run_caveats import caveats
 LEGEND = "* best of its batch   ! significantly worse than unigram   (%) steps clipped"
 
 
-def summary_table(rows: pd.DataFrame, *, with_caveats: bool = True) -> str:
+def summary_table(
+    rows: pd.DataFrame, *, with_caveats: bool = True, flat: float | None = None
+) -> str:
     """Validation loss with a row per batch and a column per lr, one block for each other setting.
 
     Columns are clips if only the clip varies at each batch size. Seeds are averaged. Caveats of the
@@ -21,12 +23,13 @@ def summary_table(rows: pd.DataFrame, *, with_caveats: bool = True) -> str:
     Args:
         rows: from `scaling.results.read`.
         with_caveats: add those of `scaling.reporting.caveats`.
+        flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
     """
     across = "clip" if clips_only(rows) else "lr"
     together = ("clip",) if across == "clip" else ()
     settings = by_setting(rows, together=together)
     blocks = [_block(title, block, across) for title, block in settings]
-    below = "\n".join([LEGEND, *(sweep_caveats(rows) if with_caveats else [])])
+    below = "\n".join([LEGEND, *(sweep_caveats(rows, flat=flat) if with_caveats else [])])
     return "\n\n".join(["Validation loss in nats", *blocks, below])
 
 

@@ -8,7 +8,8 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from scaling.analysis import clipping_regimes, effects, powerlaws
+from scaling.analysis import clipping_regimes, effects
+from scaling.analysis.powerlaws import learning_rate_law
 from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import by_setting
 from scaling.studies.claims import LARGER, POSITIVE, Claim, Estimate, Verdict
@@ -172,9 +173,7 @@ def effective_exponent(rows: pd.DataFrame) -> Estimate:
     best = float(cells.reset_index().sort_values("val_loss")["clip"].iloc[0])
     at_best = done[done["clip"] == best]
     norms = at_best.groupby(["batch", "lr"])["grad_norm_pre_clip"].transform("mean")
-    law = powerlaws.learning_rate_law(
-        at_best.assign(lr=at_best["lr"] * (best / norms).clip(upper=1))
-    )
+    law = learning_rate_law(at_best.assign(lr=at_best["lr"] * (best / norms).clip(upper=1)))
     if not law.identified:
         return Estimate.missing(f"no exponent at clip {best:g}: {law.reason}")
     shown = (

@@ -3,12 +3,16 @@
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from scaling.analysis import clipping_regimes, law_selection, optima, powerlaws
+from scaling.analysis import clipping_regimes, optima
+from scaling.analysis.intervals import LEVEL
+from scaling.analysis.powerlaws import SEEDS, Law, learning_rate_law
 from scaling.contracts.settings import by_setting
 from scaling.studies import naive_fit
 from scaling.studies.claims import NEGATIVE, POSITIVE, Claim, Estimate, Verdict
@@ -21,14 +25,17 @@ HYPOTHESES = {"0": 0.0, "1/2": 0.5, "2/3": 2 / 3, "1": 1.0}
 
 
 def exponent(rows: pd.DataFrame) -> Estimate:
-    """The exponent of LR_opt = C batch^beta, for rows that differ only in batch, lr and seed."""
-    law = powerlaws.learning_rate_law(rows)
+    """The exponent of LR_opt = C batch^beta, of rows that differ in batch, lr and seed only."""
+    return _exponent(learning_rate_law(rows))
+
+
+def _exponent(law: Law) -> Estimate:
     if not law.identified:
         return Estimate.missing(f"no exponent: {law.reason}")
     shown = f"exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to {law.high:.2f}"
     width = law.high - law.low
-    seeds = math.ceil(rows["seed"].nunique() * (width / 0.2) ** 2)  # errors fall as 1 / sqrt(runs)
-    enough = f"about {seeds} seeds, or more batch sizes, for +- 0.1"
+    seeds = math.ceil(law.seeds * (width / 0.2) ** 2)  # errors fall as 1 / sqrt(runs)
+    enough = f"about {max(seeds, SEEDS)} seeds, or more batch sizes, for +- 0.1"
     return Estimate(law.exponent, law.low, law.high, shown, enough if width > 0.2 else "")
 
 
@@ -50,53 +57,78 @@ def applies(sweep: SweepTables) -> bool:
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
     """The fitted law for each setting other than batch, lr and seed."""
-    for title, block in _blocks(sweep.rows):
-        yield _sentence(block, where(title))
-        yield from _within_regimes(block, title)
+    for title, block, law in _laws(sweep):
+        best = optima.optimum(block, flat=sweep.flat)
+        yield f"LR_opt against batch{where(title)}: {_sentence(block, law, best)}"
+        yield from _within_regimes(block, title, sweep.flat)
 
 
-def _sentence(block: pd.DataFrame, setting: str) -> str:
-    """The law, the hypotheses inside its interval, other laws, and a plain fit."""
-    law = powerlaws.learning_rate_law(block)
+def _sentence(block: pd.DataFrame, law: Law, best: tuple[optima.Optimum, ...]) -> str:
+    """The law, the hypotheses inside its interval, its form, and a plain fit."""
     plain_fit = naive_fit.words(block)
-    best = optima.optimum(block)
     if all(one.status == "flat" for one in best):
         depth = max(one.depth for one in best)
         return (
-            f"LR_opt against batch{setting}: no optimum to fit; over the whole grid losses "
-            f"differ by at most {depth:.2g} nats at every batch size{plain_fit}"
+            f"no optimum to fit; within a factor of 4 in lr of the best, losses rise by at most "
+            f"{depth:.2g} nats at every batch size{plain_fit}"
         )
     if not law.identified:
-        return f"LR_opt against batch{setting}: cannot tell the exponent; {law.reason}{plain_fit}"
+        return f"cannot tell the exponent; {law.reason}{plain_fit}"
     inside = [name for name, value in HYPOTHESES.items() if law.contains(value)]
     rest = [name for name in HYPOTHESES if name not in inside]
-    how = "" if law.method == "surface" else ", optima fitted separately"
-    text = (
-        f"LR_opt against batch{setting}: exponent {law.exponent:.2f}, 95 % interval "
-        f"{law.low:.2f} to {law.high:.2f}{how}"
-    )
+    text = f"exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to {law.high:.2f}"
     text += f"; contains {', '.join(inside)}" if inside else ""
     text += f"; excludes {', '.join(rest)}" if rest else ""
+    return f"{text}{_seeds(law)}{_form(law)}{_unstable(law)}{plain_fit}"
+
+
+def _seeds(law: Law) -> str:
+    """What the interval includes of the variation between seeds."""
+    if not law.between_seeds:
+        ratio = _OF_THREE_SEEDS / float(stats.t.ppf((1 + LEVEL) / 2, len(law.optima) - 2))
+        return (
+            f"; variation between seeds is not included (seeds: {law.seeds}): three seeds that "
+            f"agree would include it in an interval {ratio:.1f} times as wide as that of one"
+        )
     if law.seeds_agree < 0.05:
         differ = f"optima differ between seeds (p {law.seeds_agree:.1g})"
-        text += f"; {differ}, which the interval includes"
-    compared = law_selection.candidates(block)
-    if len(compared.tied) > 1:
-        text += f"; AICc cannot distinguish the {', '.join(compared.tied)} laws"
-    elif compared.tied:
-        text += f"; the {compared.tied[0]} law fits best of {len(compared.fits)} by AICc"
-    if compared.fits:
-        nearest = min(compared.fits, key=lambda fit: fit.left_out)
-        text += (
-            f", and the {nearest.name} law predicts held-out batch sizes best (off by a factor of "
-            f"{math.exp(nearest.left_out):.2f})"
-        )
-    elif compared.reason:
-        text += f"; laws are not compared ({compared.reason})"
-    return text + plain_fit
+        return f"; {differ}, which the interval includes"
+    return ""
 
 
-def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
+def _form(law: Law) -> str:
+    """The form that predicts held-out batch sizes best, and where it bends."""
+    if not law.compared.fits:
+        return f"; forms are not compared ({law.compared.reason})"
+    best, tied = law.compared.fits[0], law.compared.tied
+    factor = math.exp(best.left_out)
+    text = (
+        f"; the {best.name} law predicts held-out batch sizes best (off by a factor of "
+        f"{factor:.2f})"
+    )
+    turn, low, high = law.turn
+    if not math.isnan(turn):
+        text += f" and bends at batch {turn:.3g} ({_ends(low, high)})"
+    if len(tied) > 1:
+        text += f"; it cannot be distinguished from the {' or '.join(tied[1:])} law"
+    return text
+
+
+def _ends(low: float, high: float) -> str:
+    """The interval of a turn, which may be open."""
+    if low == 0:
+        return f"below {high:.3g}" if math.isfinite(high) else "anywhere"
+    return f"{low:.3g} to {high:.3g}" if math.isfinite(high) else f"above {low:.3g}"
+
+
+def _unstable(law: Law) -> str:
+    if not law.unstable:
+        return ""
+    runs = "1 run" if law.unstable == 1 else f"{law.unstable} runs"
+    return f"; {runs} diverged or ended far above the bowl, and only bound the optimum"
+
+
+def _within_regimes(block: pd.DataFrame, title: str, flat: float | None) -> Iterator[str]:
     """The law of each clipping regime, if there are several."""
     if "clip_percent" not in block or not np.isfinite(block["clip"]).all():
         return
@@ -105,7 +137,7 @@ def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
         return
     named = f"{title}, " if title else ""
     for kind, part in parts.items():
-        law = powerlaws.learning_rate_law(part)
+        law = learning_rate_law(part, flat=flat)
         if law.identified:
             yield (
                 f"LR_opt against batch ({named}{kind} cells only, since the others are clipped "
@@ -117,37 +149,56 @@ def _within_regimes(block: pd.DataFrame, title: str) -> Iterator[str]:
 def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
     """`optima`, `laws` and `candidates`: the numbers behind the sentences, for each setting."""
     lines: dict[str, list[dict[str, Any]]] = {"optima": [], "laws": [], "candidates": []}
-    for title, block in _blocks(sweep.rows):
+    for title, block, law in _laws(sweep):
         naive = {one.batch: asdict(one) for one in optima.naive_optima(block)}
-        for one in optima.optimum(block):
+        for one in optima.optimum(block, flat=sweep.flat):
             other = naive.get(one.batch, {})
             plain = {key: other.get(key) for key in ("argmin", "three", "whole")}
             lines["optima"].append({"setting": title, **asdict(one), **plain})
-        law = asdict(powerlaws.learning_rate_law(block))
         fit = naive_fit.line(naive_fit.best_tried(block))
-        del law["optima"]
         plain = {f"plain_{key}": value for key, value in asdict(fit).items()} if fit else {}
-        lines["laws"].append({"setting": title, **law, **plain})
-        for candidate in law_selection.candidates(block).fits:
+        numbers = {key: getattr(law, key) for key in _COLUMNS}
+        turns = dict(zip(("turn", "turn_low", "turn_high"), law.turn, strict=True))
+        lines["laws"].append({"setting": title, **numbers, **turns, **plain})
+        for candidate in law.compared.fits:
             parameters = ", ".join(f"{key}={value:.4g}" for key, value in candidate.parameters)
-            numbers = {key: getattr(candidate, key) for key in ("aicc", "behind", "left_out")}
+            scores = {key: getattr(candidate, key) for key in _SCORES}
             lines["candidates"].append(
-                {"setting": title, "law": candidate.name, "parameters": parameters, **numbers}
+                {"setting": title, "law": candidate.name, "parameters": parameters, **scores}
             )
     return {name: pd.DataFrame(table) for name, table in lines.items() if table}
 
 
+# expected half width of the t interval over three seeds, in standard errors of one seed: t of 2
+# degrees of freedom, times the mean standard deviation of three normal numbers, over the root of 3
+_OF_THREE_SEEDS = 4.303 * 0.886 / math.sqrt(3)
+_COLUMNS = (
+    "exponent", "low", "high", "identified", "reason", "constant", "seeds", "between_seeds",
+    "seeds_agree", "unstable", "form",
+)  # fmt: skip
+_SCORES = ("aicc", "behind", "log_score", "left_out")
+
+
 def figures(sweep: SweepTables) -> dict[str, Drawing]:
     """The law through the optima of the batch sizes."""
-    return drawings([optimal_lr], sweep.rows)
+    return drawings([optimal_lr], sweep.rows, flat=sweep.flat)
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
     """The claims of the field, judged for each setting other than batch, lr and seed."""
-    for title, block in _blocks(sweep.rows):
-        estimate = exponent(block)  # the statistic of all claims
+    for title, _, law in _laws(sweep):
+        estimate = _exponent(law)  # the statistic of all claims
         for claim in CLAIMS:
             yield title, claim.weigh(estimate)
+
+
+@lru_cache(maxsize=2)
+def _laws(sweep: SweepTables) -> list[tuple[str, pd.DataFrame, Law]]:
+    """The law of each setting, with its title and rows; fitted once for each sweep."""
+    return [
+        (title, block, learning_rate_law(block, flat=sweep.flat))
+        for title, block in _blocks(sweep.rows)
+    ]
 
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

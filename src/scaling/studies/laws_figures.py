@@ -1,29 +1,36 @@
 """The best learning rate against batch size, and the law through it."""
 
 import textwrap
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling.analysis import optima, powerlaws
+from scaling.analysis import optima
+from scaling.analysis.powerlaws import learning_rate_law
 from scaling.figures.panels import blank, panels
 
 
-def optimal_lr(rows: pd.DataFrame) -> Figure:
-    """Best learning rate against batch size: optima, and the law fitted to all losses."""
-    return panels(rows, _optimum_panel)
+def optimal_lr(rows: pd.DataFrame, flat: float | None = None) -> Figure:
+    """Best learning rate against batch size: optima, and the law fitted to losses near them.
+
+    Args:
+        rows: from `scaling.results.read`.
+        flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
+    """
+    return panels(rows, partial(_optimum_panel, flat=flat))
 
 
-def _optimum_panel(block: pd.DataFrame, axes: Axes) -> None:
+def _optimum_panel(block: pd.DataFrame, axes: Axes, flat: float | None) -> None:
     done = block[block["status"] == "done"]
     if done["lr"].nunique() < 2:
         blank(axes, "no lr to choose from")
         return
     low, high = float(block["lr"].min()), float(block["lr"].max())
     best = {one.batch: one.argmin for one in optima.naive_optima(block)}
-    for optimum in optima.optimum(block):
+    for optimum in optima.optimum(block, flat=flat):
         if np.isnan(optimum.lr):
             if optimum.batch in best:
                 axes.plot(optimum.batch, best[optimum.batch], "o", color="0.5", fillstyle="none")
@@ -34,7 +41,7 @@ def _optimum_panel(block: pd.DataFrame, axes: Axes) -> None:
         axes.plot(optimum.batch, optimum.lr, marker, color="black", markersize=6)
     for edge in (low, high):
         axes.axhline(edge, color="0.5", linestyle=":", linewidth=1)
-    law = powerlaws.learning_rate_law(block)
+    law = learning_rate_law(block, flat=flat)
     if law.identified:
         batches, _, lows, highs = zip(*law.optima, strict=True)
         lrs = [law.constant * batch**law.exponent for batch in batches]

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from scaling.analysis import optima, powerlaws
+from scaling.analysis import optima
+from scaling.analysis.plain_fit import PlainFit, plain_fit
 
 
 def best_tried(rows: pd.DataFrame) -> dict[float, float]:
@@ -15,11 +16,11 @@ def best_tried(rows: pd.DataFrame) -> dict[float, float]:
     return {one.batch: one.argmin for one in optima.naive_optima(rows)}
 
 
-def line(best: dict[float, float]) -> powerlaws.PlainFit | None:
+def line(best: dict[float, float]) -> PlainFit | None:
     """The least-squares line through some optima; None for fewer than three."""
     if len(best) < 3:
         return None
-    return powerlaws.plain_fit(np.array(list(best)), np.array(list(best.values())))
+    return plain_fit(np.array(list(best)), np.array(list(best.values())))
 
 
 def words(rows: pd.DataFrame) -> str:
@@ -46,12 +47,12 @@ def words(rows: pd.DataFrame) -> str:
     return f" [{shown}; {len(best) - len(inside)} of them at an end of the grid{without}]"
 
 
-def _shown(fit: powerlaws.PlainFit) -> str:
+def _shown(fit: PlainFit) -> str:
     exponent = round(fit.exponent, 2) + 0.0  # turns -0 into 0
     return f"{exponent:.2f} +- {fit.high - fit.exponent:.2f}"
 
 
-def _without_one(best: dict[float, float], fit: powerlaws.PlainFit) -> str:
+def _without_one(best: dict[float, float], fit: PlainFit) -> str:
     """The line without the optimum that moves it most, and which batch sizes share the top lr."""
     highest = max(best.values())
     largest = [f"{batch:g}" for batch, lr in best.items() if lr == highest]

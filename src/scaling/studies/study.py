@@ -28,10 +28,13 @@ class Drawing:
     caption: str
 
 
-def drawings(draws: Iterable[Callable[..., Figure]], *tables: pd.DataFrame) -> dict[str, Drawing]:
+def drawings(
+    draws: Iterable[Callable[..., Figure]], *tables: pd.DataFrame, **options: Any
+) -> dict[str, Drawing]:
     """Figures of some tables by the name of their function, with captions."""
     return {
-        draw.__name__: Drawing(partial(draw, *tables), CAPTIONS[draw.__name__]) for draw in draws
+        draw.__name__: Drawing(partial(draw, *tables, **options), CAPTIONS[draw.__name__])
+        for draw in draws
     }
 
 

@@ -16,16 +16,21 @@ class SweepTables:
 
     rows: pd.DataFrame
     folders: tuple[Path, ...] = ()
+    flat: float | None = None  # rise in nats below which an optimum is flat, if it was chosen
 
     @classmethod
-    def of(cls, *folders: Path) -> "SweepTables":
+    def of(cls, *folders: Path, flat: float | None = None) -> "SweepTables":
         """Read the rows below some folders of runs, studies or exported sweeps.
+
+        Args:
+            folders: read as one sweep.
+            flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
 
         Raises:
             FileNotFoundError: if there is no row below a folder.
             ValueError: if a file is not a table of rows.
         """
-        return cls(results.read(*folders), folders)
+        return cls(results.read(*folders), folders, flat)
 
     @cached_property
     def steps(self) -> pd.DataFrame:

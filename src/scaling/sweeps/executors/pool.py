@@ -30,7 +30,7 @@ from scaling.storage.run_state import RunState
 from scaling.sweeps.executors.executor import Executor
 
 TRIES = 3  # pools that may die before one of them trains
-GRACE = 8  # seconds in which an interrupted process may write its row
+GRACE = 30  # seconds in which an interrupted process may write its row; a busy machine needs some
 STOPPED = 143  # exit code of a process that was interrupted
 DEVICE = "CUDA_VISIBLE_DEVICES"
 
