@@ -54,9 +54,9 @@ def main() -> int:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            for option, place in {"--out": given.out, "--export": given.export}.items():
-                if place:
-                    exports.check_place(place, option)
+            for option, folder in {"--out": given.out, "--export": given.export}.items():
+                if folder:
+                    exports.check_place(folder, option)
             place = given.out or _place(given.folders[0])
             files = build.write(given.folders, place, flat=given.flat)
             if given.export:

@@ -52,7 +52,7 @@ def test_each_setting_has_its_own_law():
     ]
 
 
-@pytest.mark.parametrize(("name", "reason"), [("phase_2_5", "seeds: 1"), ("phase_3a", ": 2;")])
+@pytest.mark.parametrize(("name", "reason"), [("phase_2_5", "rise above the optimum"), ("phase_3a", ": 2;")])
 def test_the_published_designs_give_no_exponent(name, reason):
     rows = results.read(KEPT / f"{name}.csv")
     (sentence,) = laws.sentences(SweepTables(rows))
@@ -61,12 +61,19 @@ def test_the_published_designs_give_no_exponent(name, reason):
     assert set(words(rows).values()) == {"cannot tell"}
 
 
-def test_joint_excludes_proportion_and_decides_nothing_else():
+def test_joint_excludes_proportion_and_finds_growth_where_runs_are_clipped():
     rows = results.read(KEPT / "joint.csv")
     found = [(title, v.sentence, v.word) for title, v in laws.verdicts(SweepTables(rows))]
     assert len({title for title, _, _ in found}) == 4
-    for _, sentence, word in found:
-        assert word == ("fails" if "proportion" in sentence else "cannot tell")
+    for title, sentence, word in found:
+        if "proportion" in sentence:
+            assert word == "fails"
+        elif "does not depend" in sentence:
+            assert word == "cannot tell"
+        elif title in ("clip=0.2", "clip=0.65"):
+            assert word == ("holds" if "grows" in sentence else "fails")
+        else:
+            assert word == "cannot tell"
 
 
 def test_the_study_does_not_apply_to_a_sweep_of_one_lr():
@@ -77,7 +84,7 @@ def test_the_study_does_not_apply_to_a_sweep_of_one_lr():
 def test_if_all_losses_are_flat_there_is_no_law():
     rows = results.read(KEPT / "phase_2.csv")
     (sentence,) = laws.sentences(SweepTables(rows))
-    assert "no optimum to fit; over the whole grid losses differ by at most 0.0068" in sentence
+    assert "no optimum to fit; within a factor of 4 in lr of the best, losses rise by" in sentence
     assert set(words(rows).values()) == {"cannot tell"}
 
 
@@ -127,4 +134,4 @@ def test_tables_give_each_optimum_beside_what_plain_analyses_call_best():
 
 def test_the_reason_why_laws_are_not_compared_is_reported():
     said = "\n".join(laws.sentences(SweepTables(results.read(KEPT / "joint.csv"))))
-    assert said.count("laws are not compared (3 batch sizes; AICc of two parameters needs 5)") == 4
+    assert said.count("(batch sizes with their optimum inside the grid: 3; it takes 5)") == 4

@@ -70,7 +70,9 @@ def side_t_values(surface: Surface) -> tuple[float, float]:
     curves = [losses.curve == number for number in np.unique(losses.curve)]
     scores = np.array([design[curve].T @ residuals[curve] for curve in curves])
     variance = inverse @ scores.T @ scores @ inverse * len(scores) / max(1, len(scores) - 2)
-    errors = np.sqrt(np.clip(np.diag(variance)[:2], 0, None))
+    # clusters alone understate the error of a side that has one run or two in each curve
+    variances = np.maximum(np.diag(variance), surface.noise**2 * np.diag(inverse))
+    errors = np.sqrt(np.clip(variances[:2], 0, None))
     left, right = (
         float(heights[i] / errors[i]) if errors[i] > 0 and sides[i].any() else 0.0 for i in (0, 1)
     )
@@ -81,6 +83,7 @@ def rises(surface: Surface, reach: float) -> tuple[Vector, Vector]:
     """How far the loss of each batch size rises from its optimum to the higher side.
 
     Args:
+        surface: a bowl.
         reach: distance from the optimum in natural log lr.
 
     Returns:

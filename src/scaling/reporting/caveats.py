@@ -120,7 +120,10 @@ def _uncertain_optima(block: pd.DataFrame, setting: str, flat: float | None) -> 
     if block.groupby("batch")["lr"].nunique().max() < 2:
         return  # the sweep has no lr to compare
     batches: dict[str, list[str]] = defaultdict(list)
-    for optimum in optima.optimum(block, flat=flat):
+    found = optima.optimum(block, flat=flat)
+    flats = [optimum for optimum in found if optimum.status == "flat"]
+    rise = max(flats, key=lambda optimum: optimum.depth).reason if flats else ""
+    for optimum in found:
         if optimum.status in ("low_edge", "high_edge"):
             low = optimum.status == "low_edge"
             end = float(block["lr"].min() if low else block["lr"].max())
@@ -129,7 +132,7 @@ def _uncertain_optima(block: pd.DataFrame, setting: str, flat: float | None) -> 
             if optimum.lr != end:
                 doubt += " (the lowest mean is inside; the rise to the end is within the noise)"
         else:
-            doubt = optimum.reason
+            doubt = rise if optimum.status == "flat" else optimum.reason
         if optimum.status != "interior":
             kind = "Censored" if "edge" in optimum.status else optimum.status.capitalize()
             batches[f"{kind}{setting}, batch {{}}: {doubt}"].append(f"{optimum.batch:g}")
