@@ -40,7 +40,7 @@ survive: $(DEV) ## kill a sweep ten times at random moments and compare its tabl
 	SCALING_KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_survival.py
 
 calibrate: $(DEV) ## count how often intervals contain a known law, 1,000 sweeps of each family (minutes)
-	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/analysis/test_calibration.py
+	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/analysis/test_calibration.py tests/analysis/test_powerlaws.py
 
 ray: ## train a federation on Ray, in a separate environment, and compare it with one in a single process (minutes)
 	$(PYTHON) -m venv .venv-ray

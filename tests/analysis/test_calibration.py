@@ -1,6 +1,6 @@
 """Intervals cover at their nominal rate, and nothing is concluded where nothing follows.
 
-24 draws of each family; `make calibrate` takes 1,000 and prints the results.
+16 draws of each family; `make calibrate` takes 1,000 and prints the results.
 """
 
 import os
@@ -12,7 +12,7 @@ from scipy import stats
 
 from scaling.analysis import powerlaws
 
-DRAWS = int(os.environ.get("SCALING_DRAWS", "24"))
+DRAWS = int(os.environ.get("SCALING_DRAWS", "16"))
 SEVERAL = {  # families of three to five seeds -> share identified, width over the oracle's
     "wide": (0.95, 2.0),
     "curved": (0.9, 2.2),
@@ -42,9 +42,11 @@ def at_least(share: float) -> int:
 
 
 def covers(inside: np.ndarray) -> bool:
-    """Whether the share of intervals that hold the truth fits 95 %, within a 99 % band."""
-    low, high = stats.binom.interval(0.99, len(inside), 0.95)
-    return bool(low <= inside.sum() <= high)
+    """Whether intervals of 95 % may have held the truth as often, at an error rate of 1 in 200.
+
+    More often is no fault here: the interval is the widest of several, and its width is bounded.
+    """
+    return bool(inside.sum() >= stats.binom.ppf(0.005, len(inside), 0.95))
 
 
 def generators(name: str):

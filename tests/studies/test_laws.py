@@ -52,7 +52,9 @@ def test_each_setting_has_its_own_law():
     ]
 
 
-@pytest.mark.parametrize(("name", "reason"), [("phase_2_5", "rise above the optimum"), ("phase_3a", ": 2;")])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("phase_2_5", "rise above the optimum"), ("phase_3a", ": 2;")]
+)
 def test_the_published_designs_give_no_exponent(name, reason):
     rows = results.read(KEPT / f"{name}.csv")
     (sentence,) = laws.sentences(SweepTables(rows))
@@ -66,7 +68,9 @@ def test_joint_excludes_proportion_and_finds_growth_where_runs_are_clipped():
     found = [(title, v.sentence, v.word) for title, v in laws.verdicts(SweepTables(rows))]
     assert len({title for title, _, _ in found}) == 4
     for title, sentence, word in found:
-        if "proportion" in sentence:
+        if title == "clip=1.25":  # losses do not clearly rise above the optimum
+            assert word == "cannot tell"
+        elif "proportion" in sentence:
             assert word == "fails"
         elif "does not depend" in sentence:
             assert word == "cannot tell"
@@ -129,9 +133,9 @@ def test_tables_give_each_optimum_beside_what_plain_analyses_call_best():
     assert len(tables["optima"]) == 12
     assert set(tables["optima"]["status"]) == {"interior", "high_edge"}
     assert tables["optima"]["argmin"].isin([0.003, 0.01]).all()
-    assert tables["laws"]["identified"].all()
+    assert tables["laws"]["identified"].tolist() == [True, True, False, True]
 
 
 def test_the_reason_why_laws_are_not_compared_is_reported():
     said = "\n".join(laws.sentences(SweepTables(results.read(KEPT / "joint.csv"))))
-    assert said.count("(batch sizes with their optimum inside the grid: 3; it takes 5)") == 4
+    assert said.count("(batch sizes with their optimum inside the grid: 3; it takes 5)") == 3

@@ -11,6 +11,8 @@ from scipy import stats
 
 Array = NDArray[np.floating]
 
+NEAR = 5  # learning rates about the best one: noise is theirs
+FEWEST = 3  # degrees of freedom; with fewer, t intervals are too wide to use
 FEW = 6  # degrees of freedom, below which noise is pooled over batch sizes
 FINEST = 1e-6  # nats: float32 losses are not known better, however well seeds agree
 
@@ -81,7 +83,7 @@ class Curve:
         return Curve.of(self.runs[near], self.bad)
 
     def roughness(self) -> float:
-        """Squared residual of a cubic through five learning rates: noise, one degree of freedom."""
+        """Squared residual of a cubic, of four degrees of freedom less than learning rates."""
         powers = self.whitener.T @ np.vander(self.x - self.x.mean(), 4)[:, :3]
         losses = self.y @ self.whitener
         return float(np.square(losses - powers @ np.linalg.pinv(powers) @ losses).sum())
@@ -107,15 +109,24 @@ class LossVariance(NamedTuple):
 
     @classmethod
     def of(cls, curve: Curve, peers: list[Curve]) -> "LossVariance":
-        """From the seeds of a curve, or of all batch sizes if those are too few."""
-        pooled, source = [curve], "its seeds"
-        if curve.freedom < FEW:
-            pooled, source = peers, "the seeds of all batch sizes"
+        """From the seeds near the best of a curve, or of all batch sizes if those are too few.
+
+        With one seed, from cubics through the five learning rates about the best, or through more
+        where few batch sizes leave too few degrees of freedom; their misfit then counts as noise.
+        """
+        pooled, source = [curve.near(NEAR)], "its seeds"
+        if pooled[0].freedom < FEW:
+            pooled, source = [peer.near(NEAR) for peer in peers], "the seeds of all batch sizes"
         squares, freedom = sum(c.squares for c in pooled), sum(c.freedom for c in pooled)
         if not freedom:
-            rough = [peer.near(5).roughness() for peer in peers if len(peer.x) >= 5]
-            squares, freedom = sum(rough), len(rough)
-            source = "what cubics through five learning rates leave, for want of seeds"
+            most = max((len(peer.x) for peer in peers), default=0)
+            for size in range(NEAR, most + 1):
+                cubics = [peer.near(size) for peer in peers if len(peer.x) >= NEAR]
+                squares = sum(cubic.roughness() for cubic in cubics)
+                freedom = sum(len(cubic.x) - 4 for cubic in cubics)
+                if freedom >= FEWEST:
+                    break
+            source = "what cubics through the learning rates near the best leave, for want of seeds"
         return cls(max(squares / max(1, freedom), FINEST**2), freedom, source)
 
     def reach(self, error: float, shape: int = 1) -> float:

@@ -17,15 +17,15 @@ from scipy import stats
 from scaling.analysis.flatness import FACTOR, flat_below, words
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.linex import Bowl
-from scaling.analysis.lr_curve import Array, Bottom, Curve, LossVariance
+from scaling.analysis.lr_curve import NEAR, Array, Bottom, Curve, LossVariance
 from scaling.analysis.near_optimum import unstable_runs
+from scaling.analysis.seed_groups import grouped
 from scaling.contracts.columns import need
 from scaling.contracts.settings import by_setting
 
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
 COLUMNS = ("batch", "lr", "clip", "seed", "status", "val_loss")
-NEAR = 5  # learning rates about the best one: noise and dips are theirs
 MISFIT = 0.05  # p-value below which a bowl is not believed
 STRICT = 5  # `interior` needs a wider interval inside the grid, of an error rate so much smaller
 
@@ -52,7 +52,7 @@ class Optimum:
     loss: float = math.nan  # at the optimum
     status: Status = "unresolved"
     reason: str = ""
-    seeds: int = 0
+    seeds: int = 0  # or groups of seeds, of which there are at most 20
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ def optimum(
     the nearest learning rate that is significantly worse than one before it, or diverged.
 
     Noise is the scatter of seeds about the five, pooled over batch sizes if they are few; with one
-    seed, the residual of cubics through the five; without either, the status is read off the grid.
+    seed, the residual of cubics through the five, or through more where batch sizes are few;
+    without either, the status is read off the grid.
     An lr at which a run diverged, or was unstable (`scaling.analysis.near_optimum`), bounds the
     optimum; runs beyond it are left out. `val_loss_se` is not used: runs share their validation
     data, so it is not the error of a difference.
@@ -131,7 +132,7 @@ def _judged(
         return replace(blank, status="irregular", reason="a run diverged at every learning rate")
     if count < 3:
         return replace(blank, reason=f"losses at {count} learning rates; a bowl needs 3")
-    noise = LossVariance.of(curve.near(NEAR), [peer.near(NEAR) for peer in peers])
+    noise = LossVariance.of(curve, peers)
     if not noise.freedom:
         return _by_grid(blank, curve)
     differences, spread = curve.y[:, None] - curve.y, np.diag(curve.spread)
@@ -196,13 +197,13 @@ def _bowls(curve: Curve, noise: LossVariance, error: float) -> Iterator[Bowl]:
 
 def _by_grid(blank: Optimum, curve: Curve) -> Optimum:
     """The answer where nothing tells noise from shape."""
-    words = "one seed and fewer than five learning rates leave the noise unknown"
+    few = "one seed and fewer than five learning rates leave the noise unknown"
     rising = np.diff(curve.y) > 0
     if (rising[:-1] & ~rising[1:]).any():
-        return replace(blank, reason=f"{words}, and there are two dips")
+        return replace(blank, reason=f"{few}, and there are two dips")
     places = np.array([curve.walls[0], *curve.x, curve.walls[1]])
     neighbours = float(places[curve.best]), float(places[curve.best + 2])
-    reason = f"{words}: the interval ends at the learning rates beside the best one"
+    reason = f"{few}: the interval ends at the learning rates beside the best one"
     return _stated(blank, curve, neighbours, curve.near(3).bottom(2), reason)
 
 
@@ -231,8 +232,9 @@ def _stated(
 def _curves(rows: pd.DataFrame) -> dict[tuple[float, float], Curve]:
     """The curve of each batch size and clip, sorted."""
     need(rows, *COLUMNS)
-    clips, curves = rows["clip"].astype(float).fillna(math.inf), {}
-    for _, same_clip in rows.assign(clip=clips).reset_index(drop=True).groupby("clip"):
+    curves = {}
+    few = grouped(rows.assign(clip=rows["clip"].astype(float).fillna(math.inf)))
+    for _, same_clip in few.reset_index(drop=True).groupby("clip"):
         unstable = unstable_runs(same_clip)
         for key, block in same_clip.groupby(["batch", "clip"]):
             runs = block[["lr", "seed", "val_loss"]].to_numpy(float, copy=True)

@@ -13,6 +13,7 @@ from scaling.analysis.intervals import LEVEL
 from scaling.analysis.law_selection import Candidate, Candidates
 from scaling.analysis.loss_surface import Matrix, Vector
 from scaling.analysis.meta_regression import Regression, regress
+from scaling.analysis.seed_groups import grouped
 from scaling.analysis.surface_inference import CurveOptima
 from scaling.analysis.sweep_optima import SweepOptima, sweep_optima
 from scaling.contracts.columns import alike, need
@@ -116,11 +117,11 @@ def learning_rate_law(rows: pd.DataFrame, *, flat: float | None = None) -> Law:
     """
     need(rows, "batch", "lr", "seed", "val_loss", "status")
     alike(rows, "clip", "model", "data", "optimizer", "protocol")
-    optima = sweep_optima(rows, flat)
+    optima = sweep_optima(grouped(rows), flat)
     if isinstance(optima, str):
         unknown = Candidates((), (), optima)
         return Law(math.nan, math.nan, math.nan, False, optima, compared=unknown)
-    losses, seeds = optima.surface.losses, len(optima.surface.losses.seeds)
+    losses, seeds = optima.surface.losses, rows.loc[rows["status"] == "done", "seed"].nunique()
     lines = _lines(optima)
     low, high = min(line.low for line in lines), max(line.high for line in lines)
     slope = float(np.mean([line.slope for line in lines]))

@@ -8,6 +8,7 @@ from scipy import optimize, stats
 
 from scaling.analysis.linex import linex
 from scaling.analysis.loss_surface import Matrix, Surface, Vector
+from scaling.analysis.lr_curve import FINEST
 
 
 class CurveOptima(NamedTuple):
@@ -115,7 +116,7 @@ def lack_of_fit(surface: Surface) -> float:
     within = float(residuals @ residuals) - between
     lacking = len(count) - 2 * len(losses.batches) - 3
     pure = len(residuals) - len(count) - 2 * (len(losses.seeds) - 1)
-    if lacking <= 0 or pure <= 0 or within <= 0:
+    if lacking <= 0 or pure <= 0 or within <= 0 or between < lacking * FINEST**2:
         return 1.0
     return float(stats.f.sf(between / lacking / (within / pure), lacking, pure))
 

@@ -106,19 +106,21 @@ def _form(law: Law) -> str:
         f"; the {best.name} law predicts held-out batch sizes best (off by a factor of "
         f"{factor:.2f})"
     )
-    turn, low, high = law.turn
-    if not math.isnan(turn):
-        text += f" and bends at batch {turn:.3g} ({_ends(low, high)})"
+    text += _bend(*law.turn)
     if len(tied) > 1:
         text += f"; it cannot be distinguished from the {' or '.join(tied[1:])} law"
     return text
 
 
-def _ends(low: float, high: float) -> str:
-    """The interval of a turn, which may be open."""
+def _bend(turn: float, low: float, high: float) -> str:
+    """Where the law bends, if its form does; the interval may be open at one end or both."""
+    if math.isnan(turn) or (low == 0 and high == math.inf):
+        return ""
     if low == 0:
-        return f"below {high:.3g}" if math.isfinite(high) else "anywhere"
-    return f"{low:.3g} to {high:.3g}" if math.isfinite(high) else f"above {low:.3g}"
+        return f" and bends below batch {high:.3g}, if at all"
+    if high == math.inf:
+        return f" and bends above batch {low:.3g}, if at all"
+    return f" and bends at batch {turn:.3g} ({low:.3g} to {high:.3g})"
 
 
 def _unstable(law: Law) -> str:

@@ -47,6 +47,13 @@ def _optimum_panel(block: pd.DataFrame, axes: Axes, flat: float | None) -> None:
         lrs = [law.constant * batch**law.exponent for batch in batches]
         axes.plot(batches, lrs, color="C0", label=f"exponent {law.exponent:.2f}")
         axes.fill_between(batches, lows, highs, color="C0", alpha=0.2, linewidth=0)
+        if law.form != "power":
+            fine = pd.DataFrame({"batch": np.geomspace(batches[0], batches[-1], 100)})
+            curve = law.predict(fine)
+            axes.plot(fine["batch"], curve["lr"], color="C1", label=f"{law.form} law")
+            axes.fill_between(
+                fine["batch"], curve["low"], curve["high"], color="C1", alpha=0.15, linewidth=0
+            )
         middle = len(batches) // 2
         for exponent, name, style in ((0.5, "1/2", "--"), (1.0, "1", "-.")):
             theory = [lrs[middle] * (batch / batches[middle]) ** exponent for batch in batches]
