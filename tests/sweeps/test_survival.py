@@ -44,7 +44,8 @@ def start(study: str, log: Path, *more: str) -> subprocess.Popen:
 def workers(study: str) -> list[int]:
     """The processes that train a cell of a study right now."""
     held = [path.parent for path in Path("multirun", study).glob(f"*/{heartbeats.FILE}")]
-    return [locks.holder(folder)["pid"] for folder in held if locks.is_held(folder)]
+    holders = [locks.holder(folder) for folder in held if locks.is_held(folder)]
+    return [holder["pid"] for holder in holders if holder]  # a lock is held before it has a name
 
 
 def tables(study: str) -> tuple[pd.DataFrame, ...]:

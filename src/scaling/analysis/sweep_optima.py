@@ -16,7 +16,7 @@ from scaling.analysis.near_optimum import Near, near_optimum
 from scaling.analysis.surface_inference import CurveOptima
 
 SURE = 2.0  # t value of the loss's rise on each side, below which there is no optimum to speak of
-MISFIT = 0.1  # p-value below which bowls of one shape do not fit; a misfit biases the optima
+MISFIT = 0.01  # p-value below which bowls of one shape do not fit
 
 
 @dataclass(frozen=True)

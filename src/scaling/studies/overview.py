@@ -12,11 +12,13 @@ from scaling.studies.sweep_tables import SweepTables
 
 ORDER = 0
 OVER_LR = {  # chart -> column of rows that must contain a number
+    over_lr.loss_against_lr: "lr",
     maps.loss_heatmap: "lr",
     maps.clip_frequency: "clip_percent",
     over_lr.gradient_norm: "grad_norm_pre_clip",
     over_lr.update_size: "update_norm",
 }
+WITH_OPTIMA = {over_lr.loss_against_lr}  # they depend on which optima are flat
 OVER_NOISE = {layers.accuracy_over_noise: layers.NOISE}
 OVER_STEPS = (curves.norm_curves,)
 OVER_LAYERS = (layers.layer_norms, layers.layer_map, layers.batch_norms)
@@ -46,12 +48,11 @@ def figures(sweep: SweepTables) -> dict[str, Drawing]:
     """The charts whose axes vary in the sweep and whose numbers were measured."""
     rows, steps, layer_epochs = sweep.rows, sweep.steps, sweep.layer_epochs
     rates = [block.groupby("batch")["lr"].nunique().max() for _, block in by_setting(rows)]
-    several = max(rates, default=1) > 1
-    charts = (OVER_LR if several else {}) | OVER_NOISE
+    charts = (OVER_LR if max(rates, default=1) > 1 else {}) | OVER_NOISE
     of_rows = [draw for draw, key in charts.items() if key in rows and rows[key].notna().any()]
     return {
-        **drawings([over_lr.loss_against_lr] if several else [], rows, flat=sweep.flat),
-        **drawings(of_rows, rows),
+        **drawings([draw for draw in of_rows if draw in WITH_OPTIMA], rows, flat=sweep.flat),
+        **drawings([draw for draw in of_rows if draw not in WITH_OPTIMA], rows),
         **drawings(OVER_STEPS if len(steps) else (), rows, steps),
         **drawings(OVER_LAYERS if len(layer_epochs) else (), rows, layer_epochs),
     }
