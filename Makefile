@@ -39,7 +39,7 @@ bench: $(DEV) ## measure what a step, a sweep, a report, layer statistics and a 
 survive: $(DEV) ## kill a sweep ten times at random moments and compare its table (minutes)
 	SCALING_KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_survival.py
 
-calibrate: $(DEV) ## count how often intervals contain a known law, 1,000 sweeps of each family (minutes)
+calibrate: $(DEV) ## count how often intervals contain a known law, 1,000 sweeps of each family (hours)
 	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/analysis/test_calibration.py tests/analysis/test_powerlaws.py
 
 ray: ## train a federation on Ray, in a separate environment, and compare it with one in a single process (minutes)

@@ -15,7 +15,7 @@ from scaling.analysis import powerlaws
 DRAWS = int(os.environ.get("SCALING_DRAWS", "16"))
 SEVERAL = {  # families of three to five seeds -> share identified, width over the oracle's
     "wide": (0.95, 2.0),
-    "curved": (0.9, 2.2),
+    "curved": (0.9, 2.0),
     "diverged": (0.9, 2.0),
     "diverging": (0.9, 2.0),
     "missing": (0.9, 2.0),
@@ -42,11 +42,9 @@ def at_least(share: float) -> int:
 
 
 def covers(inside: np.ndarray) -> bool:
-    """Whether intervals of 95 % may have held the truth as often, at an error rate of 1 in 200.
-
-    More often is no fault here: the interval is the widest of several, and its width is bounded.
-    """
-    return bool(inside.sum() >= stats.binom.ppf(0.005, len(inside), 0.95))
+    """Whether the share of intervals that hold the truth fits 95 %, within a 99 % band."""
+    low, high = stats.binom.interval(0.99, len(inside), 0.95)
+    return bool(low <= inside.sum() <= high)
 
 
 def generators(name: str):

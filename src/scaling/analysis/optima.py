@@ -52,7 +52,7 @@ class Optimum:
     loss: float = math.nan  # at the optimum
     status: Status = "unresolved"
     reason: str = ""
-    seeds: int = 0  # or groups of seeds, of which there are at most 20
+    seeds: int = 0  # at most 20: more are averaged in 20 groups
 
 
 @dataclass(frozen=True)

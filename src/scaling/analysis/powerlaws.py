@@ -47,7 +47,6 @@ class Law:
     constant: float = math.nan  # C, so that LR_opt = C batch^exponent
     optima: tuple[Point, ...] = ()
     seeds: int = 0
-    between_seeds: bool = False  # whether the interval includes the variation between seeds
     seeds_agree: float = math.nan  # p-value that seeds share one optimum
     unstable: int = 0  # runs that jumped, and runs that diverged: they only bound the optimum
     fitted: Candidate | None = field(default=None, repr=False)  # the form that predicts best
@@ -62,6 +61,11 @@ class Law:
     def turn(self) -> tuple[float, float, float]:
         """The batch size at which the form bends, B_n, and its 95 % interval; nan for a line."""
         return self.fitted.turn if self.fitted else (math.nan, math.nan, math.nan)
+
+    @property
+    def between_seeds(self) -> bool:
+        """Whether the interval includes the variation between seeds."""
+        return self.identified and self.seeds >= SEEDS
 
     def contains(self, exponent: float) -> bool | None:
         """Whether a hypothesis lies inside the interval; None where there is no interval."""
@@ -144,7 +148,6 @@ def learning_rate_law(rows: pd.DataFrame, *, flat: float | None = None) -> Law:
         constant=math.exp(middle.mean() - slope * float(np.log(losses.batches).mean())),
         optima=tuple(map(Point, losses.batches.tolist(), *np.exp([middle, lows, highs]).tolist())),
         seeds=seeds,
-        between_seeds=seeds >= SEEDS,
         seeds_agree=surface_inference.seeds_agree(optima.surface),
         unstable=optima.unstable,
         fitted=compared.fits[0] if compared.fits else power,
@@ -161,8 +164,8 @@ def candidates(rows: pd.DataFrame) -> Candidates:
         rows: as for `learning_rate_law`.
 
     Returns:
-        The fits, the best first, or the reason why there are none: it takes five batch sizes and a
-        law that is identified.
+        The fits, the best first. Without a law, or with fewer than five batch sizes whose optimum
+        is inside the grid, there are no fits, and `reason` says why.
 
     Raises:
         ValueError: as `learning_rate_law`.

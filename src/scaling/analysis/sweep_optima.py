@@ -1,4 +1,4 @@
-"""The optima of a sweep that a law can be fitted to, or the reason why there are none."""
+"""Locate the optimum of each batch size of a sweep, for a law to be fitted to."""
 
 from dataclasses import dataclass
 

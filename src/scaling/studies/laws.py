@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -57,8 +57,7 @@ def applies(sweep: SweepTables) -> bool:
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
     """The fitted law for each setting other than batch, lr and seed."""
-    for title, block, law in _laws(sweep):
-        best = optima.optimum(block, flat=sweep.flat)
+    for title, block, law, best in _laws(sweep):
         yield f"LR_opt against batch{where(title)}: {_sentence(block, law, best)}"
         yield from _within_regimes(block, title, sweep.flat)
 
@@ -151,9 +150,9 @@ def _within_regimes(block: pd.DataFrame, title: str, flat: float | None) -> Iter
 def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
     """`optima`, `laws` and `candidates`: the numbers behind the sentences, for each setting."""
     lines: dict[str, list[dict[str, Any]]] = {"optima": [], "laws": [], "candidates": []}
-    for title, block, law in _laws(sweep):
+    for title, block, law, best in _laws(sweep):
         naive = {one.batch: asdict(one) for one in optima.naive_optima(block)}
-        for one in optima.optimum(block, flat=sweep.flat):
+        for one in best:
             other = naive.get(one.batch, {})
             plain = {key: other.get(key) for key in ("argmin", "three", "whole")}
             lines["optima"].append({"setting": title, **asdict(one), **plain})
@@ -188,17 +187,29 @@ def figures(sweep: SweepTables) -> dict[str, Drawing]:
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
     """The claims of the field, judged for each setting other than batch, lr and seed."""
-    for title, _, law in _laws(sweep):
+    for title, _, law, _ in _laws(sweep):
         estimate = _exponent(law)  # the statistic of all claims
         for claim in CLAIMS:
             yield title, claim.weigh(estimate)
 
 
+class _Setting(NamedTuple):
+    title: str
+    block: pd.DataFrame
+    law: Law
+    optima: tuple[optima.Optimum, ...]
+
+
 @lru_cache(maxsize=2)
-def _laws(sweep: SweepTables) -> list[tuple[str, pd.DataFrame, Law]]:
-    """The law of each setting, with its title and rows; fitted once for each sweep."""
+def _laws(sweep: SweepTables) -> list[_Setting]:
+    """The law and the optima of each setting; fitted once for each sweep."""
     return [
-        (title, block, learning_rate_law(block, flat=sweep.flat))
+        _Setting(
+            title,
+            block,
+            learning_rate_law(block, flat=sweep.flat),
+            optima.optimum(block, flat=sweep.flat),
+        )
         for title, block in _blocks(sweep.rows)
     ]
 
