@@ -11,6 +11,7 @@ solved for inside the search (variable projection).
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -45,25 +46,34 @@ class Losses:
         x, y = np.log(done["lr"].to_numpy(float)), done["val_loss"].to_numpy(float)
         return cls(x, y, batch, seed, batches, seeds)
 
-    @property
+    @cached_property
     def centred(self) -> Vector:
         """Log of each batch size minus their mean."""
         logs: Vector = np.log(self.batches)
         return logs - logs.mean()
 
-    @property
+    @cached_property
+    def by_batch(self) -> Matrix:
+        """A column for each batch size: 1 at its losses, else 0."""
+        return np.eye(len(self.batches))[self.batch]
+
+    @cached_property
+    def by_seed(self) -> Matrix:
+        """A column for every seed but the first, whose effect is minus the sum of theirs."""
+        seeds = np.eye(len(self.seeds))[self.seed]
+        return np.asarray(seeds[:, 1:] - seeds[:, :1])
+
+    @cached_property
     def offsets(self) -> Matrix:
         """Columns of A, and of D for every seed but the first."""
-        seeds = np.eye(len(self.seeds))[self.seed]
-        batches = np.eye(len(self.batches))[self.batch]
-        return np.column_stack([batches, seeds[:, 1:] - seeds[:, :1]])
+        return np.column_stack([self.by_batch, self.by_seed])
 
-    @property
+    @cached_property
     def curve(self) -> NDArray[np.int64]:
         """Index of each loss's batch size and seed."""
         return self.batch * len(self.seeds) + self.seed
 
-    @property
+    @cached_property
     def grid(self) -> Vector:
         """The learning rates that were tried, in natural logs."""
         return np.unique(self.x)
@@ -243,12 +253,11 @@ def _derivatives(losses: Losses, theta: Vector) -> Matrix:
     slope = 2 * z * np.where(np.abs(bent) < 1e-8, 1.0, np.expm1(bent) / np.where(bent, bent, 1.0))
     moves = -(heights * slope)[:, None]
     skewed = (linex(z, skew + 1e-5) - linex(z, skew - 1e-5)) / 2e-5
-    seeds = np.eye(len(losses.seeds))[losses.seed]
     return np.column_stack([
-        moves * np.eye(count)[losses.batch],
+        moves * losses.by_batch,
         losses.centred[losses.batch] * heights * linex(z, float(skew)),
         heights * skewed,
-        moves * (seeds[:, 1:] - seeds[:, :1]),
+        moves * losses.by_seed,
     ])  # fmt: skip
 
 

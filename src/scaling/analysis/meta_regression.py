@@ -63,25 +63,25 @@ def regress(values: Vector, errors: Matrix, design: Matrix) -> Regression:
 
 
 def between_variance(values: Vector, errors: Matrix, design: Matrix) -> float:
-    """Variance of the estimates about the line beyond their errors, tau^2, by REML; at least 0."""
+    """Variance of the estimates about the line beyond their errors, tau^2, by REML; at least 0.
+
+    The restricted likelihood is that of the contrasts K'y which no line explains (Patterson and
+    Thompson, Biometrika 58, 1971). Their covariance is K'VK + tau^2 I, so that in the basis of its
+    eigenvectors it is diagonal for every tau^2.
+    """
+    contrasts = np.linalg.qr(design, mode="complete")[0][:, design.shape[1] :]
+    variances, basis = np.linalg.eigh(contrasts.T @ errors @ contrasts)
+    squares = (basis.T @ (contrasts.T @ values)) ** 2
+
+    def deviance(log_between: Vector | float) -> Vector:
+        """Minus twice the restricted log likelihood, up to a constant."""
+        totals = variances.clip(0) + np.exp(np.asarray(log_between))[..., None]
+        return np.asarray((np.log(totals) + squares / totals).sum(axis=-1))
+
     typical = float(np.exp(np.log(np.diag(errors)).mean()))
     logs = np.linspace(math.log(1e-4 * typical), math.log(1e4 * typical + np.var(values)), 40)
-
-    def deviance(log_between: float) -> float:
-        return _deviance(values, errors + math.exp(log_between) * np.eye(len(values)), design)
-
-    heights = [deviance(log) for log in logs]
-    lowest = int(np.argmin(heights))
+    lowest = int(np.argmin(deviance(logs)))
     if lowest == 0:
         return 0.0
     ends = logs[lowest - 1], logs[min(lowest + 1, len(logs) - 1)]
     return math.exp(optimize.minimize_scalar(deviance, bounds=ends, method="bounded").x)
-
-
-def _deviance(values: Vector, covariance: Matrix, design: Matrix) -> float:
-    """Minus twice the restricted log likelihood, up to a constant."""
-    precision = np.linalg.inv(covariance)
-    information = design.T @ precision @ design
-    residuals = values - design @ np.linalg.solve(information, design.T @ precision @ values)
-    determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(information)[1]
-    return float(determinants + residuals @ precision @ residuals)
