@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
-from scaling.config.cell import make_cell
+from scaling.config.cell import Cell, make_cell
 from scaling.config.folder import FOLDER
 from scaling.datamodules.batches import Batches
 from scaling.runs import run
@@ -36,7 +36,7 @@ SETTINGS = ("model.d_model=128", "lr=1e-3", "clip=1.0")
 class PlainLoop:
     """The same step with nothing around it."""
 
-    def __init__(self, cell: cells.Cell):
+    def __init__(self, cell: Cell):
         _, learner, _ = run._build(cell, Path(tempfile.mkdtemp()), bar=False)
         self.net, self.optimizer = learner.net, learner.configure_optimizers()["optimizer"]
         self.parameters = list(self.net.parameters())
@@ -70,7 +70,7 @@ class Turns:
             self.seconds["ours"].append(time.perf_counter() - start)
 
 
-def composed(*overrides: str) -> cells.Cell:
+def composed(*overrides: str) -> Cell:
     with initialize_config_dir(str(FOLDER), version_base="1.3"):
         cfg = compose("config", [*SETTINGS, *overrides])
     return make_cell(cfg, overrides, {})

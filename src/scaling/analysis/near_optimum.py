@@ -3,10 +3,8 @@
 The optimum is local. A run whose loss is a nat above the best says on which side of it the optimum
 lies, and nothing about its shape; beyond the edge of stability losses jump. So the surface
 (`scaling.analysis.loss_surface`, with a free optimum for each batch size) is first fitted to the
-learning rates beside the best of each batch size. Its window then grows by one learning rate after
-another, to both sides alike where it can, for as long as the surface predicts what is added (Chow,
-Econometrica 28, 1960, test of prediction) and the errors of the optima do not grow, so that runs
-far away never make them worse. Noise is the scatter about the surface in the window.
+learning rates beside the best of each batch size, and this window then grows
+(`scaling.analysis.lr_window`). Noise is the scatter about the surface in the window.
 
 A run is unstable if it lies to the right of its optimum, far above what the others predict. The
 first window is fitted by trimmed least squares (Rousseeuw, JASA 79, 1984; with the steps of
@@ -15,25 +13,19 @@ the runs do not move; an outlier test of each run comes last.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
-from scaling.analysis import loss_surface
-from scaling.analysis.loss_surface import Losses, Matrix, Surface, Vector
-
-Mask = NDArray[np.bool_]
+from scaling.analysis.loss_surface import Losses, Surface, Vector
+from scaling.analysis.lr_window import Mask, Window, expected_surface, grown, readmitted
 
 BESIDE = 2  # learning rates on each side of the best one, in the first window
 TRIMMED = 0.75  # share of the runs that the trimmed fit is of
 GROSS = 5.0  # robust standard deviations above the trimmed fit
-MISFIT = 0.01  # p-value below which a surface does not predict what is added
-OUTLIER = 1e-3  # p-value of a run that is unstable
-CURVATURE, SKEW = 0.4, 1.0  # what is expected of c and k: standard deviations about 0
 
 
 class Near(NamedTuple):
@@ -42,55 +34,6 @@ class Near(NamedTuple):
     kept: Mask
     unstable: Mask
     surface: Surface | None  # fitted to those kept; None if they are fewer than its parameters
-
-
-@dataclass(frozen=True)
-class _Window:
-    """Runs up to `left` and `right` of their optimum, in natural log lr, that are stable."""
-
-    losses: Losses
-    surface: Surface
-    kept: Mask
-    unstable: Mask
-    left: float
-    right: float
-    ends: tuple[Vector, Vector]  # of the optima, in natural log lr
-
-    @property
-    def offset(self) -> Vector:
-        """How far each run lies to the right of its optimum; one outside the grid is at its end."""
-        grid = self.losses.grid
-        return self.losses.x - self.surface.optima.clip(grid[0], grid[-1])[self.losses.batch]
-
-    @property
-    def inside(self) -> Mask:
-        slack = 1e-6 * (self.left + self.right)
-        return (self.offset >= -self.left - slack) & (self.offset <= self.right + slack)
-
-    @property
-    def error(self) -> float:
-        """Log of the standard error of an optimum, the mean over batch sizes."""
-        _, information = self.surface.information()
-        count = len(self.losses.batches)
-        variances = np.diag(np.linalg.pinv(information))[:count].clip(1e-300)
-        return math.log(max(self.surface.noise, 1e-12)) + float(np.log(variances).mean()) / 2
-
-    def fitted(self, kept: Mask) -> "_Window":
-        """The window with the surface of other runs."""
-        near = self.losses.where(kept)
-        growth = loss_surface.noise_growth(self.surface)
-        surface = _surface(near, self.surface.theta, self.surface.noise, self.ends, growth)
-        return replace(self, surface=surface, kept=kept)
-
-    def surprise(self, runs: Mask) -> tuple[Vector, Matrix]:
-        """What some runs exceed the surface by, and its covariance in units of the noise's."""
-        others = self.losses.where(runs)
-        excess = others.y - self.surface.predicted(others)
-        there, (_, information) = self.surface.derivatives(others), self.surface.information()
-        information += 1e-9 * np.trace(information) / len(information) * np.eye(len(information))
-        offset = self.offset[runs]
-        noise = loss_surface.roots_of_precision(offset, self.surface.growth) ** -2
-        return excess, np.diag(noise) + there @ np.linalg.solve(information, there.T)
 
 
 def near_optimum(losses: Losses) -> Near:
@@ -109,14 +52,14 @@ def near_optimum(losses: Losses) -> Near:
     reach = (BESIDE + 0.5) * step
     beside = np.abs(losses.x - best[losses.batch]) <= reach
     if beside.sum() < parameters + 3:
-        return Near(~none, none, _surface(losses, best, 0.0, None))
+        return Near(~none, none, expected_surface(losses, best, 0.0, None))
     window = _first(losses, beside, best, reach)
     for _ in range(3):  # about the optima of the law of all, where a best run was a lucky one
         inside = window.inside & ~window.unstable
         if (inside == window.kept).all() or inside.sum() < parameters + 3:
             break
         window = window.fitted(inside)
-    window = _readmitted(_grown(window, step))
+    window = readmitted(grown(window, step))
     return Near(window.kept, window.unstable | _jumped(window), window.surface)
 
 
@@ -158,18 +101,7 @@ def _ends(losses: Losses, best: Vector, reach: float) -> tuple[Vector, Vector]:
     return best - np.where(first, span, reach), best + np.where(last, span, reach)
 
 
-def _surface(
-    losses: Losses,
-    start: Vector,
-    noise: float,
-    ends: tuple[Vector, Vector] | None,
-    growth: float = 0.0,
-) -> Surface:
-    expected = max(noise, 1e-9) / np.array([CURVATURE, SKEW])
-    return loss_surface.fit(losses, start, expected, ends, growth)
-
-
-def _first(losses: Losses, beside: Mask, best: Vector, reach: float) -> _Window:
+def _first(losses: Losses, beside: Mask, best: Vector, reach: float) -> Window:
     """The first window, by trimmed least squares."""
     ends = _ends(losses, best, reach)
     surface, excess = None, np.abs(losses.y - _rough(losses, beside, best))
@@ -180,7 +112,7 @@ def _first(losses: Losses, beside: Mask, best: Vector, reach: float) -> _Window:
             break
         some = trimmed
         start, noise = (surface.theta, surface.noise) if surface else (best, 0.0)
-        surface = _surface(losses.where(some), start, noise, ends)
+        surface = expected_surface(losses.where(some), start, noise, ends)
         excess = np.abs(losses.y - surface.predicted(losses))
     assert surface is not None  # the first round fits one
     parameters = len(surface.theta) + len(surface.linear)
@@ -188,7 +120,7 @@ def _first(losses: Losses, beside: Mask, best: Vector, reach: float) -> _Window:
     scale = max(_scale(excess[beside]), _scale(excess[right]))  # noise may grow to the right
     scale *= math.sqrt(beside.sum() / max(1, beside.sum() - parameters))
     unstable = beside & (losses.y - surface.predicted(losses) > GROSS * max(scale, 1e-9))
-    window = _Window(losses, surface, beside, unstable, reach, reach, ends)
+    window = Window(losses, surface, beside, unstable, reach, reach, ends)
     unstable &= window.offset > 0
     return replace(window, unstable=unstable).fitted(beside & ~unstable)
 
@@ -221,81 +153,7 @@ def _closest(losses: Losses, beside: Mask, excess: Vector) -> Mask:
     return closest
 
 
-def _grown(window: _Window, step: float) -> _Window:
-    """The widest window whose surface predicts what each step adds."""
-    sides = [-1, 1]
-    while sides := [side for side in sides if _outside(window, side).any()]:
-        for some in ([-1, 1], [-1], [1]):
-            if not set(some) <= set(sides):
-                continue
-            wider = window
-            for side in some:
-                wider = _wider(wider, side, step)
-            added = wider.inside & ~wider.kept & ~wider.unstable
-            if not added.any():
-                window = wider
-                break
-            excess, covariance = window.surprise(added)
-            if _predicted(window, excess, covariance):
-                grown = wider.fitted(window.kept | added)
-                if grown.error <= window.error:
-                    window = grown
-                    break
-            if len(some) == 2:
-                continue
-            jumps = _outliers(window, excess, covariance)
-            if some == [1] and jumps.any() and not jumps.all():
-                unstable = window.unstable.copy()
-                unstable[np.flatnonzero(added)[jumps]] = True
-                window = replace(window, unstable=unstable)
-                break
-            sides = [side for side in sides if side != some[0]]
-    return window
-
-
-def _outside(window: _Window, side: int) -> Mask:
-    outside = ~window.inside & ~window.unstable & ~window.kept
-    return outside & (np.sign(window.offset) == side)
-
-
-def _wider(window: _Window, side: int, step: float) -> _Window:
-    """A window wider by a step, or up to the next run."""
-    key = "right" if side > 0 else "left"
-    reach = getattr(window, key)
-    nearest = float(np.abs(window.offset[_outside(window, side)]).min())
-    return replace(window, **{key: max(reach + step, nearest)})
-
-
-def _predicted(window: _Window, excess: Vector, covariance: Matrix) -> bool:
-    ratio = float(excess @ np.linalg.solve(covariance, excess)) / len(excess)
-    noise = max(window.surface.noise, 1e-9)
-    freedom = max(1, window.surface.freedom)
-    return bool(stats.f.sf(ratio / noise**2, len(excess), freedom) > MISFIT)
-
-
-def _outliers(window: _Window, excess: Vector, covariance: Matrix) -> Mask:
-    """Which of some runs lie above the surface, at an error rate of `OUTLIER` for all."""
-    t = excess / np.sqrt(np.diag(covariance)) / max(window.surface.noise, 1e-9)
-    outliers: Mask = t > stats.t.isf(OUTLIER / len(t), max(1, window.surface.freedom))
-    return outliers
-
-
-def _readmitted(window: _Window) -> _Window:
-    """The window with runs taken back that the final surface does predict."""
-    for _ in range(5):
-        doubted = window.unstable & window.inside
-        if not doubted.any():
-            break
-        outliers = _outliers(window, *window.surprise(doubted)) & (window.offset[doubted] > 0)
-        if outliers.all():
-            break
-        back = np.zeros_like(doubted)
-        back[np.flatnonzero(doubted)[~outliers]] = True
-        window = replace(window, unstable=window.unstable & ~back).fitted(window.kept | back)
-    return window
-
-
-def _jumped(window: _Window) -> Mask:
+def _jumped(window: Window) -> Mask:
     """Runs to the right of the window, above the surface by more than its highest rise in it."""
     surface, losses = window.surface, window.losses
     rise = float(surface.height * surface.bowl().max())
