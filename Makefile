@@ -14,7 +14,7 @@ demo: $(RUN) ## set up, sweep a small transformer over Python's documentation, s
 	$(BIN)/python -m scaling.report multirun/quickstart
 
 test: $(DEV) ## set up and run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(DEV) ## lint, format, types and import contracts
 	$(BIN)/ruff check

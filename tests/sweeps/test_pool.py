@@ -3,8 +3,6 @@
 import concurrent.futures
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -17,7 +15,7 @@ from processes import HANG, holder, sweep, wait_for
 from scaling import results
 from scaling.storage import locks
 from scaling.storage.rows import ROW_FILE
-from scaling.sweeps.executors import pool
+from scaling.sweeps.executors import pool, worker_server
 
 STUDY = Path("multirun", "scratch")
 
@@ -73,32 +71,17 @@ def test_workers_die_with_their_parent_and_a_dead_sweep_resumes(folder):
     assert len(started()) == 2  # with their checkpoints, at whatever step the signal came
 
 
-def test_each_process_has_its_own_device(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)  # discard the cached folder
-    code = (
-        "import os, sys, time\n"
-        "from scaling.sweeps.executors import pool\n"
-        "pool._begin(os.getppid(), 1, ['0', '1', '2'], 1)\n"
-        "print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True)\n"
-        "time.sleep(60)\n"
-    )
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
-    try:
-        seen = [process.stdout.readline().strip() for process in processes]
-        assert sorted(seen) == ["0", "1", "2"]
-        processes[0].kill()
-        processes[0].wait()
-        place = tmp_path / f"scaling-{os.getuid()}"
-        assert locks.keep(place / f"gpu-{seen[0]}-0.lock")  # a dead process frees its device
-        assert not locks.keep(place / f"gpu-{seen[1]}-0.lock")
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate(timeout=HANG)
+def test_each_process_has_its_own_device_until_it_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(locks, "_kept", [])
+    gpus = ["0", "1", "2"]
+    assert sorted(pool._claimed(gpus, 1) for _ in gpus) == gpus
+    place = tmp_path / f"scaling-{os.getuid()}"
+    assert not locks.keep(place / "gpu-1-0.lock")
+    locks._kept[1].close()  # as the system does for a process that ends
+    assert pool._claimed(gpus, 1) == "1"
+    for file in locks._kept:
+        file.close()
 
 
 @pytest.mark.parametrize(
@@ -114,13 +97,14 @@ def test_there_is_a_process_for_each_device(monkeypatch):
     assert pool.executor(None, 100).at_a_time == 3
 
 
-def test_a_process_that_dies_before_any_cell_has_begun_costs_no_cell(folder):
+@pytest.mark.skipif(not worker_server.FORKS, reason="workers are not forked here")
+def test_a_server_of_workers_that_dies_before_any_cell_has_begun_costs_no_cell(folder):
     process = sweep("workers=2", "seed=0,1", "steps=60")
     parent = psutil.Process(process.pid)
-    child = wait_for(
-        lambda: [c for c in parent.children() if "spawn_main" in " ".join(c.cmdline())]
+    server = wait_for(
+        lambda: [c for c in parent.children() if "forkserver" in " ".join(c.cmdline())]
     )[0]
-    child.kill()
+    server.kill()
     out, err = process.communicate(timeout=HANG)
     assert process.returncode == 0, out + err
     assert results.read(STUDY)["status"].tolist() == ["done", "done"]

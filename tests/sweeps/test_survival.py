@@ -1,6 +1,6 @@
-"""A sweep that is killed repeatedly ends with the table of one that was not.
+"""A sweep that is killed at random ends with the table of one that was not.
 
-SCALING_KILLS says how often; `make survive` kills ten times.
+SCALING_KILLS says how often; `make survive` kills ten times, each kind of process in turn.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from processes import HANG, wait_for
 from scaling import results
 from scaling.storage import heartbeats, locks
 
-KILLS = int(os.environ.get("SCALING_KILLS", "3"))
+KILLS = int(os.environ.get("SCALING_KILLS", "1"))
 STEPS = 50 + 40 * KILLS  # long enough for a process to be running at the last kill
 GRID = (
-    *("batch=8,16", "lr=1e-3,1e-2,1e-1", "seed=0,1", "save_every=0", "workers=2"),
+    *("batch=8,16", "lr=1e-3,1e-2,1e-1", "save_every=0", "workers=2"),
     *("model.d_model=16", "model.layers=1", "model.heads=2", "data.context=16"),
     *("data.val_windows=8",),
 )
@@ -69,8 +69,9 @@ def test_a_sweep_that_is_killed_at_random_ends_as_if_uninterrupted(folder):
     log, more = Path("log.txt"), f"steps={STEPS}"
     seed = int(os.environ.get("SCALING_KILL_SEED", time.time_ns() % 10**6))
     chance = random.Random(seed)
+    victims = chance.sample(VICTIMS, 3)
     for number in range(KILLS):
-        victim = VICTIMS[number % 3]
+        victim = victims[number % 3]
         # or a sweep that survives its worker could finish before the next kills
         process = start("killed", log, more, *(["fail_fast=true"] if victim == "worker" else []))
         wait_for(lambda process=process: workers("killed") or process.poll() is not None)
@@ -92,7 +93,7 @@ def test_a_sweep_that_is_killed_at_random_ends_as_if_uninterrupted(folder):
 
     for killed, alone in zip(tables("killed"), tables("alone"), strict=True):
         pd.testing.assert_frame_equal(killed, alone, obj=f"seed {seed}")
-    assert len(tables("killed")[0]) == 12
+    assert len(tables("killed")[0]) == 6
     for path in Path("multirun").rglob("*.json"):
         json.loads(path.read_text())
     assert not list(Path("multirun").rglob("*.draft"))
@@ -118,7 +119,7 @@ def test_two_sweeps_started_together_train_no_cell_twice(folder, monkeypatch):
     both = [start("both", log, *more) for log in logs]
     assert [process.wait(timeout=HANG) for process in both] == [0, 0], logs[0].read_text()
     rows = tables("both")[0]
-    assert rows["status"].tolist() == ["done"] * 12
+    assert rows["status"].tolist() == ["done"] * 6
     started = Path("starts.txt").read_text().splitlines()
     assert sorted(Path(run).name for run in started) == rows["run"].tolist()
     steps = results.steps("multirun/both").groupby("run", observed=True)["step"]

@@ -62,6 +62,13 @@ class _Launcher(Launcher):
 class PoolLauncher(_Launcher):
     """A pool of processes, see `scaling.sweeps.executors.pool`."""
 
+    def prepare(self, workers: int | None) -> None:
+        """Let the server of the workers import torch while this process does."""
+        from scaling.sweeps.executors import worker_server
+
+        if workers != 0:
+            worker_server.start()
+
     def executor(self, workers: int | None, cells: int) -> "Executor":
         """Return the executor for a number of cells and processes."""
         from scaling.sweeps.executors import pool  # imports torch; other Hydra apps need not wait
@@ -74,6 +81,9 @@ class SlurmLauncher(_Launcher):
 
     def __init__(self, cluster: str, **settings: Any):
         self.cluster, self.settings = cluster, settings
+
+    def prepare(self, workers: int | None) -> None:
+        """Do nothing: jobs start when they are submitted."""
 
     def executor(self, workers: int | None, cells: int) -> "Executor":
         """Return the executor for a number of cells, with at most `workers` jobs at a time.

@@ -22,6 +22,8 @@ from scaling.config.folder import FOLDER
 from scaling.config.grid import Grid, expand
 from scaling.runs import signals
 from scaling.runs.signals import Interrupted
+from scaling.storage.run_state import read_state
+from scaling.sweeps.executors.executor import OffersExecutor
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TRACEBACK_WANTED = os.environ.get(FULL_ERROR) == "1"
@@ -84,10 +86,13 @@ def multirun(
     launcher: Launcher,
 ) -> None:
     """Train a grid; called by Hydra's sweeper, see `scaling.config.grid`."""
-    from scaling.sweeps import sweep
-
     checks.check_hydra(OmegaConf.to_container(master.hydra, resolve=False))  # type: ignore[arg-type]
     asked = expand(loader, master, arguments, Grid(**grid))
+    finished = all(read_state(cell.folder).finished for cell in asked)
+    if isinstance(launcher, OffersExecutor) and not (finished or master.dry_run):
+        launcher.prepare(master.workers)
+    from scaling.sweeps import sweep  # imports torch and Lightning
+
     sys.exit(sweep.train_cells(asked, launcher=launcher))
 
 

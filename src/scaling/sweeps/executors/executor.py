@@ -39,6 +39,9 @@ class Executor(Protocol):
 class OffersExecutor(Protocol):
     """A Hydra launcher that trains cells that were already checked."""
 
+    def prepare(self, workers: int | None) -> None:
+        """Start what takes a while, before this process imports torch itself."""
+
     def executor(self, workers: int | None, cells: int) -> Executor:
         """Return the executor of a sweep.
 

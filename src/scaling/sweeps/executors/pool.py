@@ -27,6 +27,7 @@ from scaling.runs.lifecycle import record_death, record_interrupted, starts_fres
 from scaling.runs.signals import Interrupted
 from scaling.storage import locks
 from scaling.storage.run_state import RunState
+from scaling.sweeps.executors import worker_server
 from scaling.sweeps.executors.executor import Executor
 
 TRIES = 3  # pools that may die before one of them trains
@@ -126,9 +127,9 @@ def _through_pool(
     slots = -(-workers // max(1, len(devices())))  # processes of each device
     pool = pebble.ProcessPool(
         max_workers=min(workers, max(1, len(todo))),
-        context=multiprocessing.get_context("spawn"),
+        context=worker_server.context(),
         initializer=_begin,
-        initargs=(os.getpid(), threads, devices(), slots),
+        initargs=(threads, devices(), slots),
     )
     pebble.CONSTS.term_timeout = GRACE
     futures: dict[concurrent.futures.Future, Cell] = {}
@@ -189,11 +190,11 @@ class _State:
 _state = _State()
 
 
-def _begin(parent: int, threads: int, gpus: list[str], slots: int) -> None:
+def _begin(threads: int, gpus: list[str], slots: int) -> None:
     """Prepare a process of the pool: its exit, its device and its threads."""
     import torch
 
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     if gpus:
         os.environ[DEVICE] = _claimed(gpus, slots)
     torch.set_num_threads(threads)
@@ -216,8 +217,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     signals.interrupt(number, frame)
 
 
-def _die_with(parent: int) -> None:
-    """End this process when its parent has ended."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+def _die_with_parent() -> None:
+    """End this process when the command that started it has ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,29 @@
+"""The process that workers are forked from, so that torch and Lightning are imported once.
+
+It is Python's fork server: it imports what every worker needs while the command itself does, trains
+nothing, has no threads, and ends with the command and its workers. Elsewhere than on Linux, where
+some system libraries do not survive a fork, each worker starts and imports on its own.
+"""
+
+import multiprocessing
+import sys
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+
+FORKS = sys.platform == "linux"
+PRELOADED = "scaling.sweeps.executors.preload"
+
+
+def start() -> None:
+    """Let the server begin to import; returns at once, and does nothing if it runs."""
+    if FORKS:
+        multiprocessing.set_forkserver_preload([PRELOADED])
+        forkserver.ensure_running()
+
+
+def context() -> BaseContext:
+    """Return the context in which a pool starts its workers."""
+    if not FORKS:
+        return multiprocessing.get_context("spawn")
+    start()
+    return multiprocessing.get_context("forkserver")
