@@ -110,7 +110,26 @@ def test_a_server_of_workers_that_dies_before_any_cell_has_begun_costs_no_cell(f
     assert results.read(STUDY)["status"].tolist() == ["done", "done"]
 
 
-def test_pools_that_always_die_fail_their_cells_and_end(folder, monkeypatch, command):
+@pytest.fixture
+def starts(monkeypatch) -> list[None]:
+    """The starts of a server of workers, none of which starts one."""
+    made: list[None] = []
+    monkeypatch.setattr(worker_server, "start", lambda: made.append(None))
+    return made
+
+
+def test_a_server_is_started_only_where_workers_will_train(folder, monkeypatch, command, starts):
+    grid = ("-m", "seed=0,1")
+    assert command(*grid, "workers=2", "dry_run=true").code == 0
+    assert command(*grid, "workers=0").code == 0
+    assert command(*grid, "workers=2").code == 0  # finished
+    assert not starts
+    monkeypatch.setattr("scaling.sweeps.sweep.train_cells", lambda cells, launcher: 0)
+    assert command(*grid, "workers=2", "lr=1").code == 0
+    assert len(starts) == 1
+
+
+def test_pools_that_always_die_fail_their_cells_and_end(folder, monkeypatch, command, starts):
     broken = BrokenProcessPool("All workers expired")
     monkeypatch.setattr(pool, "_through_pool", lambda todo, *_: ((cell, broken) for cell in todo))
     ended = command("-m", "seed=0,1", "workers=2")
@@ -141,7 +160,7 @@ class Forgetful:
     join = stop
 
 
-def test_a_broken_pool_that_forgets_its_cells_does_not_hang(monkeypatch, folder, command):
+def test_a_broken_pool_that_forgets_its_cells_does_not_hang(monkeypatch, folder, command, starts):
     monkeypatch.setattr(pebble, "ProcessPool", Forgetful)
     ended = command("-m", "seed=0,1,2", "workers=2")
     assert ended.code == 1
