@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hydra._internal.hydra import Hydra
 from jaxtyping import install_import_hook
 
 hook = install_import_hook("scaling", "beartype.beartype")
@@ -45,6 +46,20 @@ def own_cache(tmp_path_factory):
     os.environ.pop("XDG_CACHE_HOME")
     if before is not None:
         os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def composed_once():
+    """Hydra composes a command once more to see its mode, which only these words can set."""
+    mode = Hydra.get_mode
+
+    def mode_if_set(hydra, config_name, overrides):
+        may_set = any(word.lstrip("+").startswith(("experiment", "hydra.")) for word in overrides)
+        return mode(hydra, config_name, overrides) if may_set else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hydra, "get_mode", mode_if_set)
+        yield
 
 
 class Ended(NamedTuple):

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from expansions import cells_of
 
 from scaling import results
 from scaling.config import schema
 from scaling.config.folder import FOLDER
+from scaling.runs import run
 
 GROUPS = {
     folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
@@ -15,6 +17,34 @@ GROUPS = {
 }
 OPTIONS = [(group, option) for group, options in GROUPS.items() for option in options]
 EXPERIMENTS = sorted(file.stem for file in (FOLDER / "experiment").glob("*.yaml"))
+TOGETHER = (  # options of different groups, each run with all of its own
+    "model=nano_transformer data=pydoc optimizer=adam schedule=constant logger=none",
+    "data=markov optimizer=adamw schedule=warmup_cosine callbacks=layer_epochs logger=tensorboard",
+    "data=random_tokens optimizer=sgd schedule=warmup_stable_decay callbacks=default",
+    "data=text optimizer=sgd_momentum scale=tiny trainer=default",
+    "data=wikitext2 scale=small",
+    "model=mlp data=digits",
+    "model=mlp data=mnist",
+    "model=gru data=flows",
+    "model=tcn data=unsw_nb15",
+    "model=tcn data=nsl_kdd",
+    "model=tcn data=flows adaptation=entropy federation=default callbacks=adaptation match=passes",
+    "model=tcn data=flows adaptation=information_maximisation federation=fedprox match=samples",
+    "model=tcn data=flows adaptation=study federation=fedadam match=updates",
+)
+NEEDED = {
+    "data=markov": ["data.sequences=64"],
+    "data=random_tokens": ["data.sequences=64"],
+    "data=text": ["data.path=data"],
+    "data=wikitext2": ["data.path=data"],
+    "schedule=warmup_cosine": ["schedule.warmup_steps=2"],
+    "schedule=warmup_stable_decay": ["schedule.warmup_steps=2"],
+    "federation=default": ["federation.rounds=1"],
+    "federation=fedprox": ["federation.rounds=1"],
+    "federation=fedadam": ["federation.rounds=1"],
+    "match=passes": ["steps=null", "epochs=1"],
+    "match=samples": ["steps=null", "examples=64"],
+}
 HEADER = ("Question:", "Data:", "Command:", "Cost:", "Expected:")
 ADAPTS = ("model=tcn", "data=flows", "adaptation=entropy")
 SIZES = {"phase_2": 49, "phase_2_5": 20, "phase_3a": 10, "phase_3b": 9, "joint": 180}
@@ -60,63 +90,20 @@ def test_the_quickstart_is_the_grid_that_the_readme_shows(command, monkeypatch):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_has_as_many_runs_as_its_header_says(command, monkeypatch, request, name):
+def test_an_experiment_is_as_large_as_it_says_and_a_smaller_scale_keeps_its_axes(name, request):
     if needs_files(name):
         request.getfixturevalue("real_data")
-    runs = len(cells_of(command, monkeypatch, f"experiment={name}"))
+    full = cells_of(f"experiment={name}")
     header = (FOLDER / "experiment" / f"{name}.yaml").read_text()
-    assert f"# Cost:     {runs} runs" in header
+    assert f"# Cost:     {len(full)} runs" in header
+    if name in SIZES:
+        assert len(full) == SIZES[name], "as published"
+        assert {cell.config["steps"] for cell in full} == {STEPS[name]}, "as published"
+    if name in PARAMETERS:
+        assert parameters(full[0]) == pytest.approx(PARAMETERS[name], rel=0.1), "as published"
 
-
-def cells_of(command, monkeypatch, *arguments: str) -> list:
-    from scaling.sweeps import sweep
-
-    seen = []
-    monkeypatch.setattr(sweep, "train_cells", lambda cells, launcher: seen.extend(cells) or 0)
-    ended = command(*arguments, small=False)
-    assert ended.code == 0, ended.err
-    return seen
-
-
-@pytest.mark.parametrize("name", SIZES)
-def test_an_experiment_is_as_large_as_published(command, monkeypatch, real_data, name):
-    cells = cells_of(command, monkeypatch, f"experiment={name}")
-    assert len(cells) == SIZES[name]
-    assert {cell.config["steps"] for cell in cells} == {STEPS[name]}
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_a_model_is_as_large_as_published(command, monkeypatch, real_data, name):
-    from scaling.runs import run
-
-    cell = cells_of(command, monkeypatch, f"experiment={name}")[0]
-    _, learner, _ = run._build(cell, Path(), bar=False)
-    parameters = sum(p.numel() for p in learner.parameters())
-    assert parameters == pytest.approx(PARAMETERS[name], rel=0.1)
-
-
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_a_smaller_scale_keeps_the_axes(command, monkeypatch, name, request):
-    if needs_files(name):
-        request.getfixturevalue("real_data")
-    full, small = (
-        cells_of(command, monkeypatch, f"experiment={name}", *scale)
-        for scale in ([], ["scale=small"])
-    )
-
-    def axes(cells):
-        clips = sorted({cell.config["clip"] for cell in cells})
-        return [  # the clips of joint are quantiles of the norms, which depend on the model
-            (
-                clips.index(c["clip"]) if name == "joint" else c["clip"],
-                c["batch"],
-                c["lr"],
-                c["seed"],
-            )
-            for c in (cell.config for cell in cells)
-        ]
-
-    assert axes(small) == axes(full)
+    small = cells_of(f"experiment={name}", "scale=small")
+    assert axes(small, name) == axes(full, name)
     protocols = {schema.protocol(cell.config)[0] for cell in (*small, *full)}
     assert len(protocols) == 1
     assert schema.protocol(small[0].config)[1] < schema.protocol(full[0].config)[1] or (
@@ -124,43 +111,47 @@ def test_a_smaller_scale_keeps_the_axes(command, monkeypatch, name, request):
     )
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_an_option_composes_and_runs(command, folder, request, group, option):
+def parameters(cell) -> int:
+    _, learner, _ = run._build(cell, Path(), bar=False)
+    return sum(p.numel() for p in learner.parameters())
+
+
+def axes(cells, name: str) -> list[tuple]:
+    clips = sorted({cell.config["clip"] for cell in cells})
+    return [  # the clips of joint are quantiles of the norms, which depend on the model
+        (clips.index(c["clip"]) if name == "joint" else c["clip"], c["batch"], c["lr"], c["seed"])
+        for c in (cell.config for cell in cells)
+    ]
+
+
+@pytest.mark.parametrize("options", TOGETHER)
+def test_options_compose_and_run(command, folder, request, options):
     (folder / "data").mkdir()
     for name in ("train", "valid"):
         (folder / "data" / f"{name}.txt").write_text("To be, or not to be. " * 100)
-    if option in ("mnist", "unsw_nb15", "nsl_kdd"):
+    if any(option in options for option in ("mnist", "unsw_nb15", "nsl_kdd")):
         request.getfixturevalue("real_data")
-    more = {
-        "mlp": ["data=digits"],
-        "digits": ["model=mlp"],
-        "mnist": ["model=mlp"],
-        "tcn": ["data=flows"],
-        "gru": ["data=flows"],
-        "flows": ["model=tcn"],
-        "unsw_nb15": ["model=tcn"],
-        "nsl_kdd": ["model=tcn"],
-        "markov": ["data.sequences=64"],
-        "random_tokens": ["data.sequences=64"],
-        "text": ["data.path=data"],
-        "wikitext2": ["data.path=data"],
-        "warmup_cosine": ["schedule.warmup_steps=2"],
-        "warmup_stable_decay": ["schedule.warmup_steps=2"],
-    }
-    adapts = ["model=tcn", "data=flows", "adaptation=entropy", "federation.rounds=1"]
-    alone = {"passes": ["steps=null", "epochs=1"], "samples": ["steps=null", "examples=64"]}
-    of_group = {
-        "adaptation": ["model=tcn", "data=flows", "federation.rounds=1"],
-        "federation": adapts,
-        "callbacks": adapts if option == "adaptation" else [],
-        "match": [*adapts, *alone.get(option, [])],
-    }
-    wanted = of_group.get(group, more)
-    typed = wanted if isinstance(wanted, list) else wanted.get(option, [])
-    ended = command(f"{group}={option}", *typed)
-    assert ended.code == 0, ended.err
+    chosen = options.split()
+    ended = command(*typed(chosen))
+    assert ended.code == 0, ended.err + runs_without(chosen, command)
     (row,) = results.read("multirun").itertuples()
     assert row.status == "done"
+
+
+def typed(options: list[str]) -> list[str]:
+    """The arguments of options, with what makes a run of each small or valid."""
+    return [*options, *(key for option in options for key in NEEDED.get(option, []))]
+
+
+def runs_without(options: list[str], command) -> str:
+    """The options without which the others run, for the message of a failure."""
+    fine = [o for o in options if command(*typed([p for p in options if p != o])).code == 0]
+    return f"; it runs without {' or '.join(fine) or 'none of its options'}"
+
+
+def test_every_option_is_in_one_of_the_runs():
+    chosen = [option for options in TOGETHER for option in options.split()]
+    assert set(chosen) == {f"{group}={option}" for group, option in OPTIONS}
 
 
 @pytest.mark.parametrize(

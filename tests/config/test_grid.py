@@ -1,30 +1,12 @@
 """A grid becomes the cells that Hydra would compose, without duplicates."""
 
 import pytest
+from expansions import expand
 from hydra import compose, initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from scaling.config import cell as cells
-from scaling.config import grid as grids
 from scaling.config.folder import FOLDER
-
-
-@pytest.fixture(autouse=True)
-def own_hydra_config():
-    before = HydraConfig.instance().cfg
-    yield
-    HydraConfig.instance().cfg = before
-
-
-def expand(*arguments: str, **grid) -> list[cells.Cell]:
-    loader = ConfigLoaderImpl(create_config_search_path(str(FOLDER)))
-    with initialize_config_dir(str(FOLDER), version_base="1.3"):
-        master = loader.load_configuration("config", list(arguments), RunMode.MULTIRUN)
-        return grids.expand(loader, master, list(arguments), grids.Grid(**grid))
 
 
 def points(made: list[cells.Cell], *keys: str) -> list[tuple]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from expansions import cells_of
 
 from scaling.config import identity
 from scaling.config.folder import FOLDER
@@ -29,35 +30,24 @@ DIGESTS = {
 }
 
 
-@pytest.fixture
-def cells_of(command, monkeypatch):
-    """The cells that a command would train."""
-    from scaling.sweeps import sweep
-
-    def cells(*arguments: str) -> list:
-        asked = []
-        monkeypatch.setattr(sweep, "train_cells", lambda cells, *_, **__: asked.extend(cells) or 0)
-        ended = command(*arguments, small=False)
-        assert ended.code == 0, ended.err
-        return asked
-
-    return cells
-
-
 @pytest.mark.parametrize("name", DIGESTS)
-def test_every_scale_gives_the_same_runs_as_before(cells_of, name):
+def test_every_scale_gives_the_same_runs_as_before_and_the_block_is_in_none(name):
     for scale, digests in zip(SCALES, DIGESTS[name], strict=True):
         asked = cells_of(f"experiment={name}", *scale)
         ends = (identity.canonical(cell.config, "data") for cell in (asked[0], asked[-1]))
         assert tuple(identity.digest(canonical) for canonical in ends) == digests, scale
+        assert_without_blocks(asked)
 
 
-def test_the_block_is_in_no_run_and_none_of_its_files(cells_of):
-    for typed in (["experiment=ttt_gain"], []):
-        for scale in SCALES:
-            for cell in cells_of(*typed, *scale):
-                assert "by_scale" not in cell.source
-                assert "by_scale" not in str(cell.config)
+def test_the_block_is_not_in_a_run_without_an_experiment():
+    for scale in SCALES:
+        assert_without_blocks(cells_of(*scale))
+
+
+def assert_without_blocks(asked) -> None:
+    for cell in asked:
+        assert "by_scale" not in cell.source
+        assert "by_scale" not in str(cell.config)
 
 
 def test_each_scale_is_in_the_file_that_it_changes():
@@ -66,7 +56,7 @@ def test_each_scale_is_in_the_file_that_it_changes():
         assert "\nby_scale:" in model.read_text()
 
 
-def test_a_scale_wins_over_an_experiment_and_typed_values_win_over_a_scale(cells_of):
+def test_a_scale_wins_over_an_experiment_and_typed_values_win_over_a_scale():
     (experiment, small, typed) = (
         cells_of("experiment=phase_2", *more)[0].config
         for more in ([], ["scale=small"], ["scale=small", "model.d_model=48", "steps=7"])
@@ -95,12 +85,25 @@ def own(folder) -> Path:
     return folder / "conf" / "model" / "mine.yaml"
 
 
-def test_a_users_files_have_their_own_scales(cells_of, own):
+@pytest.fixture
+def config_of(command, monkeypatch):
+    """The config of the first run that a command would train."""
+    from scaling.sweeps import sweep
+
+    def first(*arguments: str) -> dict:
+        asked = []
+        monkeypatch.setattr(sweep, "train_cells", lambda cells, *_, **__: asked.extend(cells) or 0)
+        ended = command(*arguments, small=False)
+        assert ended.code == 0, ended.err
+        return asked[0].config
+
+    return first
+
+
+def test_a_users_files_have_their_own_scales(config_of, own):
     own.write_text(MINE + "by_scale:\n  mine: {model: {width: 6}}\n  tiny: {model: {width: 4}}\n")
     typed = ("--config-dir=conf", "model=mine", "data=flows")
-    widths = [
-        cells_of(*typed, *scale)[0].config["model"]["width"] for scale in (*SCALES, ["scale=mine"])
-    ]
+    widths = [config_of(*typed, *scale)["model"]["width"] for scale in (*SCALES, ["scale=mine"])]
     assert widths == [12, 12, 4, 6]
 
 
