@@ -9,7 +9,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from scaling.config import grid as grids
 from scaling.config.cell import Cell
@@ -46,12 +46,24 @@ def expand(*arguments: str, **grid: Any) -> list[Cell]:
 
 
 @functools.cache
-def cells_of(*arguments: str) -> tuple[Cell, ...]:
-    """Expand the grid of the experiment in a command; nothing is checked against built parts."""
+def grid_of(*arguments: str) -> Mapping[str, Any]:
+    """The grid of the experiment in a command."""
     with initialize_config_dir(str(FOLDER), version_base="1.3"):
         sweeper = Loader().master(*arguments).hydra.sweeper
-    grid = {key: value for key, value in sweeper.items() if value is not None and key != "_target_"}
-    return tuple(_expanded(arguments, grid))
+    grid = OmegaConf.to_container(sweeper)
+    return {key: value for key, value in grid.items() if value is not None and key != "_target_"}
+
+
+@functools.cache
+def cells_of(*arguments: str) -> tuple[Cell, ...]:
+    """Expand the grid of the experiment in a command; nothing is checked against built parts."""
+    return tuple(_expanded(arguments, grid_of(*arguments)))
+
+
+def first_cell(*arguments: str) -> Cell:
+    """The cell of a command with the first value of every key."""
+    (cell,) = _expanded(arguments, {**grid_of(*arguments), "first": 1})
+    return cell
 
 
 def _expanded(arguments: tuple[str, ...], grid: Mapping[str, Any]) -> list[Cell]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from expansions import expand
 
 from scaling import results
 from scaling.config import identity
@@ -54,17 +55,20 @@ def texts(folder: Path) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize(
-    "file",
-    ["one.txt", "pair/train.txt", "pair/valid.txt", "many/valid-part.txt", "wikitext2/train.txt",
-     "wikitext2/valid.txt"],
-)  # fmt: skip
-def test_one_byte_of_a_text_makes_another_run(command, folder, file):
-    typed = texts(folder)[file]
+def test_one_byte_of_a_text_makes_another_run(command, folder):
+    typed = texts(folder)["one.txt"]
     assert command(*typed).code == 0
-    flipped(folder / file)
+    flipped(folder / "one.txt")
     assert command(*typed).code == 0
     assert len(set(digests())) == 2
+
+
+def test_one_byte_of_any_file_of_a_text_gives_another_identity(folder):
+    for file, typed in texts(folder).items():
+        (before,) = expand(*typed)
+        flipped(folder / file)
+        (after,) = expand(*typed)
+        assert after.digest != before.digest, file
 
 
 def test_one_byte_of_a_file_of_records_gives_another_fingerprint(tmp_path):
@@ -140,13 +144,13 @@ def test_a_validation_text_from_another_system_has_no_unknown_characters(command
 
 
 def test_a_number_that_a_grid_makes_is_the_one_that_is_typed(command):
-    assert command("-m", "lr=range(0.1,0.45,0.1)").code == 0
-    assert len(digests()) == 4
+    assert command("-m", "lr=range(0.1,0.35,0.1)").code == 0
+    assert len(digests()) == 3
     for typed in ("lr=0.3", "lr=0.30000000000000004", "lr=3.0e-1"):
         assert command(typed).code == 0
-    assert len(digests()) == 4
+    assert len(digests()) == 3
     rows = results.read(STUDY)
-    assert sorted(rows["lr"]) == [0.1, 0.2, 0.3, 0.4]
+    assert sorted(rows["lr"]) == [0.1, 0.2, 0.3]
     (row,) = [run for run in rows["run"] if run.startswith("batch=32,lr=0.3,")]
     assert read_row(STUDY / row).config["lr"] == 0.3  # the value that it was trained with
     assert results.steps(STUDY / row)["lr"].iloc[0] == pytest.approx(0.3, rel=1e-7)
@@ -246,29 +250,32 @@ def test_a_file_that_changes_during_a_sweep_fails_the_remaining_cells(command, f
     assert "its data have changed since the command started; run it again" in rows["error"][1]
 
 
-@pytest.mark.parametrize(
-    ("place", "hook"),
-    [(Text, "train_dataloader"), (task, "module"), (task, "begin"), (Text, "val_dataloader")],
-)
-def test_a_file_that_changes_during_a_run_does_not_change_it(
-    command, folder, monkeypatch, place, hook
-):
-    file = folder / "a.txt"
-    begin = getattr(place, hook)
-
-    def changing(*arguments, **more):
-        if list(STUDY.glob("*/.beat.json")):  # while it runs, not while it is checked
-            file.write_text("another text altogether " * 100)
-        return begin(*arguments, **more)
-
-    losses = []
-    for runs in (begin, changing):
-        file.write_text(WORDS * 40)
-        monkeypatch.setattr(place, hook, runs)
+def test_a_file_that_changes_during_a_run_does_not_change_it(command, folder, monkeypatch):
+    def losses() -> tuple:
+        (folder / "a.txt").write_text(WORDS * 40)
         assert command("data=text", "data.path=a.txt", "resume=all").code == 0
         (row,) = results.read(STUDY).itertuples()
-        losses.append((row.val_loss, row.fivegram_loss, row.unknown_val, row.train_characters))
-    assert losses[0] == losses[1]
+        return row.val_loss, row.fivegram_loss, row.unknown_val, row.train_characters
+
+    unchanged = losses()
+    places = {"train_dataloader": Text, "module": task, "begin": task, "val_dataloader": Text}
+    for hook, place in places.items():
+        changed = []
+        with monkeypatch.context() as patch:
+            patch.setattr(place, hook, changing(folder / "a.txt", getattr(place, hook), changed))
+            assert losses() == unchanged, hook
+        assert changed, hook
+
+
+def changing(file: Path, begin, changed: list):
+    """A function that changes a file and then begins; while a run runs, not while it is checked."""
+
+    def hook(*arguments, **more):
+        if list(STUDY.glob("*/.beat.json")):
+            changed.append(file.write_text("another text altogether " * 100))
+        return begin(*arguments, **more)
+
+    return hook
 
 
 def test_runs_on_other_data_are_not_seeds_of_one_cell_and_copies_of_a_file_are(command, folder):
@@ -283,16 +290,11 @@ def test_runs_on_other_data_are_not_seeds_of_one_cell_and_copies_of_a_file_are(c
     assert sorted(blocks) == [[0, 1], [2]]
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
-        ["trainer.precision=32"],
-        ["clip=inf", "trainer.gradient_clip_algorithm=value"],
-        ["trainer.log_every_n_steps=3"],
-        ["+trainer.num_nodes=1"],
-    ],
-)
-def test_keys_that_change_no_result_make_no_other_run(command, typed):
-    assert command(*(["clip=inf"] if "clip=inf" in typed else [])).code == 0
-    assert command(*typed).code == 0
-    assert len(digests()) == 1
+def test_keys_that_change_no_result_make_no_other_run(command):
+    assert command().code == 0
+    for typed in ("trainer.precision=32", "trainer.log_every_n_steps=3", "+trainer.num_nodes=1"):
+        assert command(typed).code == 0
+        assert len(digests()) == 1, typed
+    assert command("clip=inf").code == 0
+    assert command("clip=inf", "trainer.gradient_clip_algorithm=value").code == 0
+    assert len(digests()) == 2

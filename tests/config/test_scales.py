@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from expansions import cells_of
+from expansions import cells_of, first_cell
 
 from scaling.config import identity
 from scaling.config.folder import FOLDER
@@ -58,7 +58,7 @@ def test_each_scale_is_in_the_file_that_it_changes():
 
 def test_a_scale_wins_over_an_experiment_and_typed_values_win_over_a_scale():
     (experiment, small, typed) = (
-        cells_of("experiment=phase_2", *more)[0].config
+        first_cell("experiment=phase_2", *more).config
         for more in ([], ["scale=small"], ["scale=small", "model.d_model=48", "steps=7"])
     )
     sizes = [(c["model"]["d_model"], c["data"]["context"]) for c in (experiment, small, typed)]
