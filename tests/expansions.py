@@ -49,7 +49,7 @@ def expand(*arguments: str, **grid: Any) -> list[Cell]:
 def grid_of(*arguments: str) -> Mapping[str, Any]:
     """The grid of the experiment in a command."""
     with initialize_config_dir(str(FOLDER), version_base="1.3"):
-        sweeper = Loader().master(*arguments).hydra.sweeper
+        sweeper = _loader()[0].master(*arguments).hydra.sweeper
     grid = OmegaConf.to_container(sweeper)
     return {key: value for key, value in grid.items() if value is not None and key != "_target_"}
 

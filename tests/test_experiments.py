@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from expansions import cells_of
+from expansions import cells_of, expand, grid_of
 
 from scaling import results
 from scaling.config import schema
@@ -78,12 +78,8 @@ def test_an_experiment_says_what_it_asks_and_what_it_costs(name):
     assert f"experiment={name}" in text
 
 
-def test_the_quickstart_is_the_grid_that_the_readme_shows(command, monkeypatch):
-    from scaling.sweeps import sweep
-
-    seen = []
-    monkeypatch.setattr(sweep, "train_cells", lambda cells, launcher: seen.extend(cells) or 0)
-    assert command("experiment=quickstart", small=False).code == 0
+def test_the_quickstart_is_the_grid_that_the_readme_shows():
+    seen = cells_of("experiment=quickstart")
     grid = {(cell.config["batch"], cell.config["lr"]) for cell in seen}
     assert grid == {(b, lr) for b in (8, 16, 32, 64) for lr in (3e-4, 1e-3, 3e-3, 1e-2)}
     assert {cell.config["steps"] for cell in seen} == {300}
@@ -102,10 +98,12 @@ def test_an_experiment_is_as_large_as_it_says_and_a_smaller_scale_keeps_its_axes
     if name in PARAMETERS:
         assert parameters(full[0]) == pytest.approx(PARAMETERS[name], rel=0.1), "as published"
 
-    small = cells_of(f"experiment={name}", "scale=small")
-    assert axes(small, name) == axes(full, name)
-    protocols = {schema.protocol(cell.config)[0] for cell in (*small, *full)}
-    assert len(protocols) == 1
+    scaled = (f"experiment={name}", "scale=small")
+    assert grid(*scaled) == grid(f"experiment={name}")
+    seed = full[0].config["seed"]  # a cell's seed does not change whether it is valid
+    small = expand(*scaled, f"seed={seed}", **grid_of(*scaled))
+    assert axes(small, name) == axes([c for c in full if c.config["seed"] == seed], name)
+    assert len({schema.protocol(cell.config)[0] for cell in (*small, *full)}) == 1
     assert schema.protocol(small[0].config)[1] < schema.protocol(full[0].config)[1] or (
         name == "quickstart"
     )
@@ -116,9 +114,17 @@ def parameters(cell) -> int:
     return sum(p.numel() for p in learner.parameters())
 
 
+def grid(*arguments: str) -> dict:
+    """The grid of an experiment."""
+    found = dict(grid_of(*arguments))
+    if "experiment=joint" in arguments:  # its clips are quantiles of the norms of a model
+        found["params"] = found["params"] | {"clip": found["params"]["clip"].count(",")}
+    return found
+
+
 def axes(cells, name: str) -> list[tuple]:
     clips = sorted({cell.config["clip"] for cell in cells})
-    return [  # the clips of joint are quantiles of the norms, which depend on the model
+    return [
         (clips.index(c["clip"]) if name == "joint" else c["clip"], c["batch"], c["lr"], c["seed"])
         for c in (cell.config for cell in cells)
     ]
@@ -132,20 +138,20 @@ def test_options_compose_and_run(command, folder, request, options):
     if any(option in options for option in ("mnist", "unsw_nb15", "nsl_kdd")):
         request.getfixturevalue("real_data")
     chosen = options.split()
-    ended = command(*typed(chosen))
+    ended = command(*arguments_of(chosen))
     assert ended.code == 0, ended.err + runs_without(chosen, command)
     (row,) = results.read("multirun").itertuples()
     assert row.status == "done"
 
 
-def typed(options: list[str]) -> list[str]:
+def arguments_of(options: list[str]) -> list[str]:
     """The arguments of options, with what makes a run of each small or valid."""
     return [*options, *(key for option in options for key in NEEDED.get(option, []))]
 
 
 def runs_without(options: list[str], command) -> str:
     """The options without which the others run, for the message of a failure."""
-    fine = [o for o in options if command(*typed([p for p in options if p != o])).code == 0]
+    fine = [o for o in options if command(*arguments_of([p for p in options if p != o])).code == 0]
     return f"; it runs without {' or '.join(fine) or 'none of its options'}"
 
 

@@ -24,26 +24,37 @@ def installed(tmp_path_factory) -> Path:
     return out / "site"
 
 
+# as `python -m` does, in one process
+COMMANDS = """
+import runpy, sys
+import scaling
+print(scaling.__file__, flush=True)
+for line in sys.stdin.read().splitlines():
+    name, *sys.argv[1:] = line.split()
+    try:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        assert not ended.code, line
+"""
+
+
 def test_a_run_works_from_a_wheel_in_another_folder(installed, folder):
     for file in ("conf/config.yaml", "reporting/page.html", "studies/captions.toml"):
         assert (installed / "scaling" / file).exists()
-    small = ["model.d_model=16", "model.heads=2", "data.context=16", "data.val_windows=8"]
-    environment = os.environ | {"PYTHONPATH": str(installed)}
-    place = "import scaling; print(scaling.__file__)"
+    small = "steps=20 model.d_model=16 model.heads=2 data.context=16 data.val_windows=8"
+    typed = [
+        f"scaling.train {small}",
+        f"scaling.train -m {small} seed=1 workers=1",
+        "scaling.report multirun/scratch",
+    ]
     ended = subprocess.run(
-        [sys.executable, "-c", place], env=environment, capture_output=True, text=True, check=True
-    )
-    assert ended.stdout.startswith(str(installed))
-    for arguments in (["steps=20"], ["-m", "steps=20", "seed=1,2"]):
-        ended = subprocess.run(
-            [sys.executable, "-m", "scaling.train", *arguments, *small],
-            env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert ended.returncode == 0, ended.stderr
-    assert len(list(folder.glob("multirun/scratch/*/row.json"))) == 3
-    report = [sys.executable, "-m", "scaling.report", "multirun/scratch"]
-    ended = subprocess.run(report, env=environment, capture_output=True, text=True, check=False)
+        [sys.executable, "-c", COMMANDS], input="\n".join(typed),
+        env=os.environ | {"PYTHONPATH": str(installed)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(str(installed))
+    assert len(list(folder.glob("multirun/scratch/*/row.json"))) == 2
     assert (folder / "multirun" / "scratch" / "report" / "index.html").exists()
 
 
