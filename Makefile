@@ -36,8 +36,8 @@ bench: $(DEV) ## measure what a step, a sweep, a report, layer statistics and a 
 	$(BIN)/python tests/benchmarks/thread_cost.py
 	$(BIN)/python tests/benchmarks/thread_cost.py --busy 1
 
-survive: $(DEV) ## kill a sweep ten times at random moments and compare its table (minutes)
-	SCALING_KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_survival.py
+survive: $(DEV) ## kill a sweep ten times and runs at many steps, and compare their tables (minutes)
+	SCALING_KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_survival.py tests/runs/test_resume.py
 
 calibrate: $(DEV) ## count how often intervals contain a known law, 1,000 sweeps of each family (hours)
 	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/analysis/test_calibration.py tests/analysis/test_powerlaws.py

@@ -11,21 +11,14 @@ from scaling.storage.rows import ROW_FILE, Row, read_row, write_row
 from scaling.storage.run_state import read_state
 
 
+pytest_plugins = ("trained",)
+
+
 @pytest.fixture
-def cell(command, monkeypatch):
+def cell(trained):
     """A cell that was trained, and its folder."""
-    from scaling.sweeps import sweep
-
-    seen = []
-    train_cells = sweep.train_cells
-
-    def watch(asked, **how):
-        seen.extend(asked)
-        return train_cells(asked, **how)
-
-    monkeypatch.setattr(sweep, "train_cells", watch)
-    assert command("seed=3").code == 0
-    return seen[0]
+    (only,) = trained("seed=3", "steps=3").cells
+    return only
 
 
 def write(cell, status: str) -> None:
@@ -96,5 +89,5 @@ def test_a_row_that_an_interrupted_process_wrote_keeps_its_measurements(cell):
     write(cell, "interrupted")
     state = record_death(cell, None)
     assert state.status == "interrupted"
-    assert state.row.measured["steps"] == 6
+    assert state.row.measured["steps"] == 3
     assert record_death(cell, "its job ended") == state

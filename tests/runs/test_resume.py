@@ -1,5 +1,9 @@
-"""A killed run resumes and ends bit-identical to one that was not interrupted."""
+"""A killed run resumes and ends bit-identical to one that was not interrupted.
 
+`make survive` sets SCALING_KILLS=10, for deaths in more orders.
+"""
+
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +13,11 @@ import torch
 from scaling import results
 from scaling.runs import run
 from scaling.storage.rows import write_row
+from scaling.sweeps import sweep
 
+pytest_plugins = ("trained",)
+
+EVERY_ORDER = int(os.environ.get("SCALING_KILLS", "3")) >= 10
 TIMES = (  # taken with a clock
     *("seconds", "statistics_percent", "layer_statistics_percent"),
     "layer_epoch_statistics_percent",
@@ -95,24 +103,36 @@ def deaths(monkeypatch):
     return steps, ended
 
 
-def outcome(command, deaths, at: list[int], *arguments: str):
-    """Weights, tables and row of a run that died before each of these steps and was resumed."""
+def typed(*arguments: str) -> tuple[str, ...]:
+    """These arguments, and those that all runs of their model have."""
     own = {"model=mlp": ALWAYS_MLP, "model=tcn": ALWAYS_ADAPTING}
-    always = next((own[typed] for typed in arguments if typed in own), ALWAYS)
+    return *next((own[argument] for argument in arguments if argument in own), ALWAYS), *arguments
+
+
+def write_text() -> None:
     Path("text.txt").write_text("To be, or not to be, that is the question. " * 22)  # 946
-    steps, ended = deaths
-    steps[:] = at
-    for _ in range(len(at)):
-        with pytest.raises(Killed):
-            command(*always, *arguments)
-    assert command(*always, *arguments).code == 0
-    assert not steps
+
+
+def outcome(ended):
+    """Weights, tables and row of the run in the current directory."""
     weights = [tensor.clone() for tensor in ended[-1].state_dict().values()]
     row = results.read(STUDY).drop(columns=list(TIMES)).drop(columns=COSTS, errors="ignore")
     reads = (results.steps, results.epochs, results.layers, results.layer_epochs)
     tables = [read(STUDY).drop(columns=COSTS, errors="ignore") for read in reads]
     assert all(len(table) for table in tables)
     return weights, *tables, row
+
+
+def resumed(cell, deaths, at: list[int]):
+    """The outcome of a cell that died before each of these steps and was resumed."""
+    steps, ended = deaths
+    steps[:] = at
+    for _ in at:
+        with pytest.raises(Killed):
+            sweep.train_cells([cell], launcher=None)
+    assert sweep.train_cells([cell], launcher=None) == 0
+    assert not steps
+    return outcome(ended)
 
 
 CASES = {
@@ -136,20 +156,30 @@ CASES = {
 }
 
 
+def orders(total: int, case: str) -> list[list[int]]:
+    """Steps at which a run of `total` steps dies, one run after another."""
+    if not EVERY_ORDER:
+        return [[1, 3], [2, total - 1, -total]]
+    few = [[1], [3], [total - 1], [1, -total]]
+    if "model=tcn" in CASES[case]:  # which trains a source each time
+        return few
+    return [*few, [2], [-total], [1, 2], [2, 4]]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_killed_run_ends_as_if_it_had_not_been_interrupted(
-    command, deaths, case, tmp_path, monkeypatch
+    command, asked, deaths, case, tmp_path, monkeypatch
 ):
-    alone = outcome(command, deaths, [], *CASES[case])
-    total = len(alone[1])
-    deadly = [[1], [3], [total - 1], [1, -total]]
-    if "model=tcn" not in CASES[case]:  # which trains a source each time
-        deadly += [[2], [-total], [1, 2], [2, 4]]
-    for at in deadly:
+    write_text()
+    assert command(*typed(*CASES[case])).code == 0
+    alone = outcome(deaths[1])
+    (cell,) = asked
+    for at in orders(len(alone[1]), case):
         place = tmp_path / str(at)
         place.mkdir()
         monkeypatch.chdir(place)
-        killed = outcome(command, deaths, at, *CASES[case])
+        write_text()
+        killed = resumed(cell, deaths, at)
         for a, b in zip(alone[0], killed[0], strict=True):
             assert torch.equal(a, b), at
         for a, b in zip(alone[1:], killed[1:], strict=True):
