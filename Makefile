@@ -37,7 +37,8 @@ bench: $(DEV) ## measure what a step, a sweep, a report, layer statistics and a 
 	$(BIN)/python tests/benchmarks/thread_cost.py --busy 1
 
 survive: $(DEV) ## kill a sweep ten times and runs at many steps, and compare their tables (minutes)
-	SCALING_KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_survival.py tests/runs/test_resume.py
+	SCALING_KILLS=10 $(BIN)/python -m pytest tests/sweeps/test_survival.py tests/runs/test_resume.py \
+		tests/sweeps/test_command.py::test_a_signal_leaves_interrupted_rows_and_its_exit_code
 
 calibrate: $(DEV) ## count how often intervals contain a known law, 1,000 sweeps of each family (hours)
 	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/analysis/test_calibration.py tests/analysis/test_powerlaws.py

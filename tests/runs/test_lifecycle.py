@@ -10,7 +10,6 @@ from scaling.storage import heartbeats, locks
 from scaling.storage.rows import ROW_FILE, Row, read_row, write_row
 from scaling.storage.run_state import read_state
 
-
 pytest_plugins = ("trained",)
 
 

@@ -1,4 +1,7 @@
-"""Commands as typed: what they train, what they print, and how they end."""
+"""Commands as typed: what they train, what they print, and how they end.
+
+`make survive` sets SCALING_KILLS=10, for each signal with each number of workers.
+"""
 
 import json
 import logging
@@ -18,7 +21,13 @@ from scaling import results
 from scaling.storage import locks, plans
 from scaling.storage.rows import ROW_FILE, read_row
 
+pytest_plugins = ("trained",)
+
 STUDY = Path("multirun", "scratch")
+EVERY_SIGNAL = int(os.environ.get("SCALING_KILLS", "3")) >= 10
+SWEEP = ("-m", "batch=8,16", "lr=1e-3,1e-2")
+RATES = ("-m", "lr=1e-3,1e-2")
+SEEDS = ("-m", "seed=0,1")
 
 
 def rows(study: Path = STUDY) -> pd.DataFrame:
@@ -53,9 +62,8 @@ def test_a_single_run_leaves_a_row_its_tables_and_its_config(command):
     assert "val_loss" in ended.out
 
 
-def test_a_sweep_prints_one_line_a_cell_and_one_table(command):
-    ended = command("-m", "batch=8,16", "lr=1e-3,1e-2")
-    assert ended.code == 0
+def test_a_sweep_prints_one_line_a_cell_and_one_table(trained):
+    ended = trained(*SWEEP).ended
     assert "4 cells: 0 done before, 4 to train" in ended.out
     assert re.search(r"\[1/4\] batch=8,lr=0.001,clip=1,seed=0  done  val_loss .* left", ended.out)
     assert re.search(r"batch +lr 0.001 +lr 0.01\n +8 ", ended.out)
@@ -65,8 +73,8 @@ def test_a_sweep_prints_one_line_a_cell_and_one_table(command):
     assert plan["command"].startswith("python -m scaling.train")
 
 
-def test_a_finished_sweep_trains_nothing_and_prints_the_same_table(command):
-    first = command("-m", "batch=8,16", "lr=1e-3,1e-2")
+def test_a_finished_sweep_trains_nothing_and_prints_the_same_table(command, trained):
+    first = trained(*SWEEP).ended
     before = mtimes()
     again = command("-m", "lr=0.010,0.001", "batch=16,8")
     assert mtimes() == before
@@ -74,8 +82,8 @@ def test_a_finished_sweep_trains_nothing_and_prints_the_same_table(command):
     assert table_of(again.out) == table_of(first.out)
 
 
-def test_a_widened_sweep_trains_only_what_is_new(command):
-    command("-m", "lr=1e-3,1e-2")
+def test_a_widened_sweep_trains_only_what_is_new(command, trained):
+    trained(*RATES)
     before = mtimes()
     assert "3 cells: 2 done before, 1 to train" in command("-m", "lr=1e-3,3e-3,1e-2").out
     assert {path: time for path, time in mtimes().items() if path in before} == before
@@ -90,8 +98,8 @@ def test_null_clip_finds_the_row_of_infinite_clip(command):
     assert rows()["clip"].tolist() == [math.inf]
 
 
-def test_a_changed_default_retrains(command):
-    command()
+def test_a_changed_default_retrains(command, trained):
+    trained()
     command("optimizer.eps=1e-6")
     assert len(rows()) == 2
 
@@ -118,13 +126,14 @@ def test_no_post_clip_norm_exceeds_the_ceiling(command):
     [("examples=100", 3, 96), ("epochs=1", None, None), ("steps=4", 4, 128)],
 )
 def test_each_protocol_takes_its_steps(command, duration, steps, examples):
+    Path("text.txt").write_text("To be, or not to be, that is the question. " * 100)  # 4,300
     key = duration.partition("=")[0]
     other = () if key == "steps" else ("steps=null",)
-    ended = command(duration, *other, "data.context=2048" if key == "epochs" else "data.context=16")
+    ended = command(duration, *other, "data=text", "data.path=text.txt", "data.val_share=0.2")
     assert ended.code == 0, ended.err
     (row,) = rows().itertuples()
     assert row.protocol == key
-    assert row.steps == (steps or 204 // 32)  # 418,543 characters in windows of 2,048
+    assert row.steps == (steps or 214 // 32)  # 3,440 characters, windows of 16
     assert row.examples == (examples or 6 * 32)
 
 
@@ -209,8 +218,8 @@ def test_a_sweeper_of_hydra_itself_trains_every_cell(command):
     assert rows()["status"].tolist() == ["done", "done"]
 
 
-def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(command, folder):
-    command("-m", "lr=1e-3,1e-2")
+def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(command, trained):
+    trained(*RATES)
     before = mtimes()
     ended = command("-m", "lr=1e-3,1e-2,1e-1", "dry_run=true")
     assert ended.code == 0
@@ -222,7 +231,10 @@ def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(command, folder
 
 
 def test_resume_chooses_which_cells_are_trained_again(command, breaking):
-    command("-m", "seed=0,1")
+    ended = command(*SEEDS, "resume=all")
+    assert ended.code == 1
+    (line,) = [line for line in ended.err.splitlines() if "to try again" in line]
+    assert "resume" not in line  # nor need it be typed for these cells
     breaking.clear()
     assert "1 to train" in command("-m", "seed=0,1,2", "resume=failed").out
     assert rows()["seed"].tolist() == [0, 1]
@@ -270,13 +282,15 @@ def _planned(command) -> list[dict]:
     return plans.read(STUDY)[-1]["cells"]
 
 
-def test_a_corrupt_row_is_reported_and_kept_and_its_cell_is_not_trained(command):
-    command("-m", "seed=0,1")
+def test_a_corrupt_row_is_reported_and_kept_and_its_cell_is_not_trained(command, trained):
+    trained(*SEEDS)
     file = STUDY / rows()["run"][0] / ROW_FILE
     file.write_text(file.read_text()[:100])
     before = mtimes()
     ended = command("-m", "seed=0,1,2")
     assert ended.code == 1
+    assert "corrupt" in ended.err
+    assert "to try again" not in ended.err
     assert f"{file} cannot be read" in ended.err
     assert "delete it to train this run again" in ended.err
     assert before.items() <= mtimes().items()
@@ -299,8 +313,8 @@ class LetGo(logging.Filter):
         return True
 
 
-def test_a_sweep_waits_at_its_end_for_cells_that_others_hold(command):
-    command("-m", "seed=0,1")
+def test_a_sweep_waits_at_its_end_for_cells_that_others_hold(command, trained):
+    trained(*SEEDS)
     folder = STUDY / rows()["run"][0]
     (folder / ROW_FILE).unlink()
     assert locks.keep(folder / locks.FILE)
@@ -315,8 +329,8 @@ def test_a_sweep_waits_at_its_end_for_cells_that_others_hold(command):
     assert set(rows()["status"]) == {"done"}
 
 
-def test_a_corrupt_checkpoint_is_set_aside_and_the_cell_starts_again(command):
-    command()
+def test_a_corrupt_checkpoint_is_set_aside_and_the_cell_starts_again(command, trained):
+    trained()
     folder = STUDY / rows()["run"][0]
     (folder / ROW_FILE).unlink()
     (folder / "checkpoint.ckpt").write_text("torn")
@@ -327,10 +341,10 @@ def test_a_corrupt_checkpoint_is_set_aside_and_the_cell_starts_again(command):
     assert (STUDY / f"{folder.name}.corrupt.ckpt").read_text() == "torn"
 
 
-def test_a_row_says_how_it_was_made(command):
+def test_a_row_says_how_it_was_made(trained):
     import torch
 
-    command()
+    trained()
     row = read_row(STUDY / rows()["run"][0])
     made = row.provenance
     assert made["torch"] == torch.__version__
@@ -338,8 +352,8 @@ def test_a_row_says_how_it_was_made(command):
     assert {"scaling", "python", "lightning", "host", "device", "threads", "data"} <= made.keys()
 
 
-def test_a_cell_held_by_another_process_is_skipped(command):
-    command()
+def test_a_cell_held_by_another_process_is_skipped(command, trained):
+    trained()
     folder = STUDY / rows()["run"][0]
     (folder / ROW_FILE).unlink()
     with locks.hold(folder):
@@ -351,9 +365,9 @@ def test_a_cell_held_by_another_process_is_skipped(command):
 
 
 def test_typed_values_are_all_kept_at_a_smaller_scale_and_a_dry_run_has_a_line_for_each(command):
-    typed = ("-m", "batch=8,16,32", "lr=1e-3,3e-3,1e-2", "scale=tiny")
-    assert command(*typed[:2], "lr=1e-3", "scale=tiny", small=False).code == 0
-    ended = command(*typed, "dry_run=true", small=False)
+    batches, few = ("-m", "batch=8,16,32"), ("scale=tiny", "steps=2", "data.val_windows=8")
+    assert command(*batches, "lr=1e-3", *few, small=False).code == 0
+    ended = command(*batches, "lr=1e-3,3e-3,1e-2", *few, "dry_run=true", small=False)
     assert ended.code == 0
     lines = [line.split() for line in ended.out.splitlines()]
     assert [line[0] for line in lines if "batch=" in line[1]].count("keep") == 3
@@ -361,8 +375,8 @@ def test_typed_values_are_all_kept_at_a_smaller_scale_and_a_dry_run_has_a_line_f
     assert "6 of 9 cells would be trained" in ended.out
 
 
-def test_a_dry_run_has_one_line_also_for_a_row_that_is_damaged(command):
-    command()
+def test_a_dry_run_has_one_line_also_for_a_row_that_is_damaged(command, trained):
+    trained()
     (file,) = STUDY.glob(f"*/{ROW_FILE}")
     file.write_text("torn\nin\ntwo")
     lines = command("dry_run=true").out.splitlines()
@@ -498,12 +512,17 @@ def test_help_says_what_the_command_does_and_its_exit_codes(folder):
     assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+SIGNALS = [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)]
+if EVERY_SIGNAL:
+    SIGNALS += [(signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 1)]
+
+
+@pytest.mark.parametrize(("number", "code", "workers"), SIGNALS)
 def test_a_signal_leaves_interrupted_rows_and_its_exit_code(folder, number, code, workers):
     process = subprocess.Popen(
         [sys.executable, "-m", "scaling.train", "-m", "seed=0,1,2", "steps=100000", "save_every=0",
-         "data.context=16", "data.val_windows=8", f"workers={workers}"],
+         "data.context=16", "data.val_windows=8", "model.d_model=16", "model.layers=1",
+         "model.heads=2", f"workers={workers}"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     wait_for(lambda: len(list(STUDY.glob("*/checkpoint.ckpt"))) == workers)
@@ -521,8 +540,8 @@ def test_a_signal_leaves_interrupted_rows_and_its_exit_code(folder, number, code
     assert len(list(STUDY.glob("*/checkpoint.ckpt"))) == workers
 
 
-def test_plans_are_strict_json(command):
-    command("-m", "seed=0,1")
+def test_plans_are_strict_json(trained):
+    trained(*SEEDS)
     (path,) = (STUDY / plans.FOLDER).iterdir()
     assert set(json.loads(path.read_text())) == {"schema", "time", "command", "cells"}
 
@@ -548,22 +567,6 @@ def test_an_experiment_with_a_grid_is_not_a_single_run(command, monkeypatch):
     ended = command("experiment=quickstart", "hydra.mode=RUN", small=False)
     assert ended.code == 2
     assert "hydra.sweeper.params is a grid, but this is a single run" in ended.err
-
-
-def test_the_command_for_unfinished_cells_leaves_out_the_resume_of_this_time(command, breaking):
-    ended = command("-m", "seed=0,1", "resume=all")
-    assert ended.code == 1
-    (line,) = [line for line in ended.err.splitlines() if "to try again" in line]
-    assert "resume" not in line
-
-
-def test_the_command_for_unfinished_cells_leaves_out_corrupt_rows(command):
-    command("-m", "seed=0,1")
-    (STUDY / rows()["run"][0] / ROW_FILE).write_text("rubbish")
-    ended = command("-m", "seed=0,1")
-    assert ended.code == 1
-    assert "corrupt" in ended.err
-    assert "to try again" not in ended.err
 
 
 def test_a_reader_may_leave_early(folder):
