@@ -17,7 +17,7 @@ from scaling.sweeps import sweep
 
 pytest_plugins = ("trained",)
 
-EVERY_ORDER = int(os.environ.get("SCALING_KILLS", "3")) >= 10
+EVERY_ORDER = int(os.environ.get("SCALING_KILLS", "1")) >= 10
 TIMES = (  # taken with a clock
     *("seconds", "statistics_percent", "layer_statistics_percent"),
     "layer_epoch_statistics_percent",

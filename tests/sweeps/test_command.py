@@ -24,7 +24,7 @@ from scaling.storage.rows import ROW_FILE, read_row
 pytest_plugins = ("trained",)
 
 STUDY = Path("multirun", "scratch")
-EVERY_SIGNAL = int(os.environ.get("SCALING_KILLS", "3")) >= 10
+EVERY_SIGNAL = int(os.environ.get("SCALING_KILLS", "1")) >= 10
 SWEEP = ("-m", "batch=8,16", "lr=1e-3,1e-2")
 RATES = ("-m", "lr=1e-3,1e-2")
 SEEDS = ("-m", "seed=0,1")
