@@ -1,7 +1,11 @@
 """A report begins with what the rows support, and is one self-contained page."""
 
+import contextlib
+import io
 import re
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from scaling import report, results
 from scaling.storage import plans
 from scaling.storage.rows import ROW_FILE, write_json
+from scaling.studies.study import all_studies
 
 SHOWN = {"loss_against_lr", "optimal_lr", "loss_heatmap", "clip_frequency", "lr_sensitivity"}
 
@@ -28,9 +33,25 @@ def run_report(monkeypatch, *arguments) -> int:
     return report.main()
 
 
-def test_the_command_writes_a_page_tables_and_figures(sweep, monkeypatch, capsys):
-    assert run_report(monkeypatch, sweep) == 0
-    out = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory) -> tuple[Path, str]:
+    """A sweep with its report, and what the command printed."""
+    folder = write_sweep(tmp_path_factory.mktemp("reported") / "sweep")
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+        assert run_report(patch, folder) == 0
+    return folder, out.getvalue()
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Reports without figures, for tests of their text."""
+    for study in all_studies():
+        monkeypatch.setattr(study, "figures", lambda _: {})
+
+
+def test_the_command_writes_a_page_tables_and_figures(reported):
+    sweep, out = reported
     pictures = [f"{name}.{kind}" for name in SHOWN for kind in ("png", "svg")]
     for name in ("report.txt", "rows.csv", "rows.parquet", "index.html", *pictures):
         file = sweep / "report" / name
@@ -40,8 +61,8 @@ def test_the_command_writes_a_page_tables_and_figures(sweep, monkeypatch, capsys
     assert f"wrote {sweep / 'report' / 'index.html'} and {files - 1} files" in out
 
 
-def test_the_page_needs_nothing_from_elsewhere(sweep, monkeypatch):
-    assert run_report(monkeypatch, sweep) == 0
+def test_the_page_needs_nothing_from_elsewhere(reported):
+    sweep, _ = reported
     page = (sweep / "report" / "index.html").read_text()
     assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']*//""", page)
     assert "<script" not in page
@@ -51,6 +72,7 @@ def test_the_page_needs_nothing_from_elsewhere(sweep, monkeypatch):
     assert page.index("One seed") < page.index("<h2>Where it comes from</h2>")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_tables_of_the_studies_are_files_and_on_the_page(tmp_path, monkeypatch):
     folder = write_sweep(tmp_path / "sweep", clips=(0.5, 1.0), seeds=(0, 1, 2))
     assert run_report(monkeypatch, folder) == 0
@@ -65,9 +87,8 @@ def test_tables_of_the_studies_are_files_and_on_the_page(tmp_path, monkeypatch):
         assert f"{name}, {lines} lines" in page
 
 
-def test_numbers_that_several_claims_share_are_printed_once(tmp_path, monkeypatch, capsys):
-    assert run_report(monkeypatch, write_sweep(tmp_path / "sweep")) == 0
-    out = capsys.readouterr().out
+def test_numbers_that_several_claims_share_are_printed_once(reported):
+    _, out = reported
     assert out.count("(no exponent: ") == 1
     assert out.count("(by the same numbers)") == 3
     judged = re.findall("^(?:HOLDS|FAILS|CANNOT TELL): .*", out, re.MULTILINE)
@@ -82,6 +103,7 @@ def test_names_from_the_rows_are_escaped_on_the_page(tmp_path, monkeypatch):
     assert "&lt;b&gt;bold" in page
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_law_that_seeds_support_is_the_first_sentence(tmp_path, monkeypatch, capsys):
     draw = planted.bowl(np.random.default_rng(0), "wide", noise=0.05)
     rows = draw.rows.assign(
@@ -97,9 +119,9 @@ def test_a_law_that_seeds_support_is_the_first_sentence(tmp_path, monkeypatch, c
     assert (tmp_path / "kept" / "report" / "index.html").exists()
 
 
-def test_the_figures_are_a_run_of_tensorboard(sweep, monkeypatch):
-    for _ in range(2):  # a second report replaces the first
-        assert run_report(monkeypatch, sweep) == 0
+def test_the_figures_are_a_run_of_tensorboard(reported, tmp_path, monkeypatch):
+    sweep = shutil.copytree(reported[0], tmp_path / "sweep")
+    assert run_report(monkeypatch, sweep) == 0  # a second report replaces the first
     (file,) = (sweep / "_sweep").iterdir()
     events = EventAccumulator(str(file), size_guidance={"images": 0}).Reload()
     assert set(events.Tags()["images"]) == {f"sweep/{name}" for name in SHOWN}
@@ -119,6 +141,7 @@ def test_provenance_is_counted_over_the_runs(tmp_path, monkeypatch):
     assert (found["first start"], found["last end"]) == ("2026-01-02T00:00", "2027")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_half_finished_sweep_is_reported_with_what_is_missing(sweep, monkeypatch, capsys):
     (sweep / plans.FOLDER).mkdir()
     cells = [{"run": run, "digest": run} for run in (results.read(sweep)["run"][0], "other")]
@@ -128,6 +151,7 @@ def test_a_half_finished_sweep_is_reported_with_what_is_missing(sweep, monkeypat
     assert "1 of 2 cells not done: python -m scaling.train -m x=1,2" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_corrupt_row_is_named_and_the_others_reported(sweep, monkeypatch, capsys):
     file = next(sweep.glob(f"*/{ROW_FILE}"))
     file.write_text("rubbish")
@@ -148,6 +172,7 @@ def test_a_report_that_cannot_be_written_is_refused(sweep, monkeypatch, capsys):
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("given", [("a", "b"), (".",)])
 def test_a_cell_that_another_study_has_is_still_missing_here(tmp_path, monkeypatch, capsys, given):
     for name in ("a", "b"):

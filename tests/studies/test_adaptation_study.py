@@ -86,6 +86,7 @@ def test_skipped_updates_have_no_norm():
 
 def test_each_statement_is_judged_separately():
     good = made_up(
+        folds=1,
         gain=lambda run: 0.01 * math.log2(run["batch"]),
         slope=lambda run: 1.0 if run["batch"] == 32 else -1.0,
         spread=lambda run: 1 / run["batch"] ** 2,
@@ -94,6 +95,7 @@ def test_each_statement_is_judged_separately():
     )
     assert set(words(good).values()) == {"holds"}
     bad = made_up(
+        folds=1,
         gain=lambda run: -0.01 * math.log2(run["batch"]),
         slope=lambda run: -1.0 if run["batch"] == 32 else 1.0,
         spread=lambda run: run["batch"] ** 2 / 1e5,
@@ -121,15 +123,15 @@ def test_runs_that_differ_by_noise_decide_nothing():
 
 def test_both_batches_must_turn_for_the_trend_to_be_reversed():
     for slopes in ({32: 1.0, 64: 1.0}, {32: -1.0, 64: -1.0}):
-        one_only = made_up(slope=lambda run, s=slopes: s.get(run["batch"], 0.0))
+        one_only = made_up(folds=1, slope=lambda run, s=slopes: s.get(run["batch"], 0.0))
         assert words(one_only)[REVERSAL] == "fails"
-    without = words(made_up(batches=(16, 32)))
+    without = words(made_up(folds=1, batches=(16, 32)))
     assert without[REVERSAL] == "cannot tell"
 
 
 def test_the_same_after_as_many_updates_need_not_hold():
     """All updates move equally far: small batches gain only from their number of updates."""
-    given = made_up(entropy=lambda run: 1 - 0.5 * 16 / run["batch"])
+    given = made_up(folds=1, entropy=lambda run: 1 - 0.5 * 16 / run["batch"])
     judged = words(given)
     assert judged["Larger batches end at a lower entropy of the query"] == "fails"
     assert judged[
@@ -144,14 +146,14 @@ def test_too_few_seeds_decide_nothing():
     given = made_up(seeds=2, gain=lambda run: 0.05, slope=lambda run: 1.0 * (run["batch"] == 32),
                      seconds=lambda run: 1 / run["batch"])  # fmt: skip
     assert set(words(given).values()) == {"cannot tell"}
-    assert set(study.tables(given)["adaptation_accuracy"]["verdict"]) == {"cannot tell"}
-    assert set(study.tables(given)["batch_against_batch"]["verdict"]) == {"cannot tell"}
-    assert set(study.tables(given)["norm_trends"]["verdict"]) == {"cannot tell"}
+    tables = study.tables(given)
+    for name in ("adaptation_accuracy", "batch_against_batch", "norm_trends"):
+        assert set(tables[name]["verdict"]) == {"cannot tell"}
     assert not any("; gain)" in line for line in study.sentences(given))
 
 
 def test_an_adaptation_that_changes_nothing_is_no_gain():
-    given = made_up(gain=lambda run: 0.0)
+    given = made_up(folds=1, passes=2, gain=lambda run: 0.0)
     for split in ("query", "val"):
         given.epochs[f"{split}_accuracy"] = 0.5
     assert words(given)[HELPS] == "cannot tell"
@@ -161,7 +163,7 @@ def test_an_adaptation_that_changes_nothing_is_no_gain():
 
 
 def test_a_gain_and_a_harm_are_reported():
-    given = made_up(gain=lambda run: {16: 0.03, 32: -0.03, 64: 0.0}[run["batch"]])
+    given = made_up(passes=2, gain=lambda run: {16: 0.03, 32: -0.03, 64: 0.0}[run["batch"]])
     (line,) = said(given, "accuracy on the query, after minus before")
     calls = [part.rpartition("; ")[2].rstrip(")") for part in line.split("); ")]
     assert calls == ["gain", "harm", "cannot tell"]
@@ -183,36 +185,38 @@ def test_without_a_gain_one_is_reported_in_few_draws():
 
 
 def test_seeds_are_independent_unless_they_share_the_windows_of_a_fold():
-    own, shared = (study.measures(made_up(shared=shared, passes=2)) for shared in (False, True))
+    shared = study.measures(made_up(shared=True, passes=2, batches=(16,)))
+    own = study.measures(given := made_up(passes=2, batches=(16,)))
     assert (cluster_of(own), cluster_of(shared)) == ("seed", "fold")
     assert cluster_of(own[own["seed"] == 0]) == "fold"
-    assert "over 4 seeds, whose folds share clients" in said(made_up(passes=2), "12 queries")[0]
-    alone = made_up(seeds=1, folds=5, gain=lambda run: 0.05)
+    assert "over 4 seeds, whose folds share clients" in said(given, "12 queries")[0]
+    alone = made_up(seeds=1, folds=5, passes=2, gain=lambda run: 0.05)
     assert words(alone)[HELPS] == "holds"
     assert "over 5 folds, of one seed's population" in said(alone, "5 queries")[0]
 
 
 def test_the_gain_from_statistics_is_separated_from_that_of_adapting():
-    given = made_up(seeds=6, batches=(16, 32), gain=lambda run: 0.03)
+    few = {"seeds": 6, "folds": 1, "passes": 2}
+    given = made_up(**few, batches=(16, 32), gain=lambda run: 0.03)
     (line,) = said(given, "accuracy on the query with normalisation statistics")
     given, beyond = line.split("; after adaptation, minus statistics alone: ")
     alone = pd.Series([0.01 + 0.001 * np.cos(seed) for seed in range(6)])
     assert f"minus the source, in points: {100 * alone.mean():+.2f} (" in given
     assert given.endswith("; gain)")
     assert [part.rpartition("; ")[2].rstrip(")") for part in beyond.split("); ")] == ["more"] * 2
-    harmed = made_up(seeds=6, batches=(16,), gain=lambda run: -0.03)
+    harmed = made_up(**few, batches=(16,), gain=lambda run: -0.03)
     assert said(harmed, "accuracy on the query with normalisation")[0].endswith("; less)")
 
 
 def test_without_batch_normalisation_no_sentence_is_about_its_statistics():
-    given = made_up()
+    given = made_up(folds=1, passes=2)
     bare = changed(given, statistics_query_accuracy=np.nan)
     assert said(given, "accuracy on the query with normalisation statistics")
     assert not said(bare, "accuracy on the query with normalisation statistics")
 
 
 def test_folds_that_share_windows_decide_nothing_alone():
-    given = made_up(seeds=1, folds=5, gain=lambda run: 0.05)
+    given = made_up(seeds=1, folds=5, passes=2, gain=lambda run: 0.05)
     shared = changed(given, query_overlap=0.7)
     assert words(given)[HELPS] == "holds"
     assert words(shared)[HELPS] == "cannot tell"
@@ -221,7 +225,7 @@ def test_folds_that_share_windows_decide_nothing_alone():
 
 
 def test_sources_that_learned_nothing_are_named():
-    assert not said(changed(made_up(), source_unigram_loss=1.6), "Warn")
+    assert not said(changed(made_up(folds=1, passes=2), source_unigram_loss=1.6), "Warn")
     bad = changed(given := made_up(seeds=4, folds=1, batches=(16,)), source_unigram_loss=0.7)
     losses = dict(zip(given.rows["run"], (0.1, 0.7, 0.9, 0.2), strict=True))
     vars(bad).update(epochs=given.epochs.assign(source_loss=given.epochs["run"].map(losses)))
@@ -349,11 +353,13 @@ def test_a_conflict_gives_a_warning():
     row = study.tables(given)["norm_trends"].iloc[0]
     assert row["survivors"] < 0 < row["completers"]
     assert row["verdict"] == "rises"
-    assert not said(made_up(batches=(64,), slope=lambda run: 0.3), "Warning")
+    assert not said(made_up(folds=1, batches=(64,), slope=lambda run: 0.3), "Warning")
 
 
 def test_the_angle_between_the_terms_is_reported_with_its_interval():
-    (line,) = said(made_up(), "cosine between the gradients of entropy and diversity")
+    (line,) = said(
+        made_up(folds=1, passes=2), "cosine between the gradients of entropy and diversity"
+    )
     assert "batch 16 -0.20 (-0.2" in line
     assert line.count(" to ") == 3
 
@@ -362,17 +368,17 @@ def test_early_stops_are_reported_with_cause_and_time():
     def stop(run: dict) -> int | None:
         return 3 + run["seed"] if run["batch"] == 16 and run["fold"] else None
 
-    (line,) = said(made_up(stop=stop), "8 of 36 runs")
+    (line,) = said(made_up(passes=7, stop=stop), "8 of 36 runs")
     assert (
         line == "8 of 36 runs stopped early, 8 by collapse, after 3 to 6 passes: batch 16 8 of 12"
     )
-    (line,) = said(made_up(stop=stop, observe_only=True), "8 of 36 runs")
+    (line,) = said(made_up(passes=7, stop=stop, observe_only=True), "8 of 36 runs")
     assert "would have stopped early (observed only: they continued)" in line
-    assert not said(made_up(), "0 of")
+    assert not said(made_up(folds=1, passes=2), "0 of")
 
 
 def test_the_oracle_is_labelled_as_one():
-    (line,) = said(made_up(gain=lambda run: -0.05), "an oracle")
+    (line,) = said(made_up(folds=1, passes=2, gain=lambda run: -0.05), "an oracle")
     assert line.endswith("this needs labels, so it is not a result")
 
 
@@ -405,7 +411,8 @@ def test_the_studys_tables_come_with_paired_counterparts():
 
 
 def test_single_evaluations_have_wide_intervals():
-    row = study.tables(made_up(gain=lambda run: 0.02))["adaptation_accuracy"].iloc[0]
+    given = made_up(folds=1, passes=2, gain=lambda run: 0.02)
+    row = study.tables(given)["adaptation_accuracy"].iloc[0]
     assert row["one_run_high"] - row["one_run_low"] > 0.1  # of 128 windows
     assert row["won"] - row["lost"] == pytest.approx(0.02 * 128, abs=0.5)
     assert row["mcnemar_p_median"] > 0.05  # 2 or 3 windows
@@ -428,7 +435,7 @@ def test_learning_rates_are_settings_and_labels_choose_none():
 
 
 def test_diverged_runs_are_counted_and_left_out():
-    given = made_up()
+    given = made_up(passes=2)
     given.rows.loc[0, "status"] = "diverged"
     first = next(iter(study.sentences(given)))
     assert first == "Adaptation: 1 runs diverged and are left out below"
@@ -449,17 +456,17 @@ def test_arms_come_in_the_order_of_their_batches():
 
 
 def test_exported_rows_give_the_same_sentences(tmp_path, monkeypatch):
-    given = made_up(seeds=3, folds=2, batches=(16, 32), growth=64, gain=lambda run: 0.02)
+    few = {"seeds": 3, "folds": 2, "passes": 4}
+    given = made_up(**few, batches=(16, 32), growth=64, gain=lambda run: 0.02)
     monkeypatch.setattr(SweepTables, "of", classmethod(lambda *folders: given))
     build.export([], tmp_path / "kept")
     monkeypatch.undo()
     kept = SweepTables.of(tmp_path / "kept")
     assert kept.steps.empty
     assert words(kept) == words(given)
+    again = study.tables(kept)
     for name, table in study.tables(given).items():
-        pd.testing.assert_frame_equal(
-            study.tables(kept)[name], table, check_dtype=False, rtol=2e-3, atol=0.01
-        )
+        pd.testing.assert_frame_equal(again[name], table, check_dtype=False, rtol=2e-3, atol=0.01)
 
 
 def test_runs_of_folds_are_one_setting():
