@@ -8,10 +8,14 @@ import pytest
 
 from scaling import results
 from scaling.config import schema
+from scaling.datamodules.passes import Passes, doubling
 from scaling.federation.training import Source
 from scaling.reporting import caveats
 from scaling.runs import task
 from scaling.studies.adaptation import study
+from scaling.sweeps import sweep
+
+pytest_plugins = ("trained",)
 
 FEW = (
     *("model=tcn", "data=flows", "steps=null", "federation.rounds=1", "lr=1e-3"),
@@ -201,23 +205,28 @@ def test_a_stop_ends_a_run_unless_it_only_observes(command):
     assert (rows["stopped_by_collapse"] == 1).all()
 
 
+ALONE = ("seed=0", "data.fold=0")  # of 3 seeds and 5 folds
+
+
 @pytest.mark.parametrize(
-    ("option", "key", "value"),
-    [("passes", "epochs", 50), ("updates", "steps", 600), ("samples", "examples", 37_500)],
+    ("option", "key", "value", "typed"),
+    [
+        ("passes", "epochs", 50, ()),
+        ("updates", "steps", 600, ALONE),
+        ("samples", "examples", 37_500, ALONE),
+    ],
 )
 def test_the_quantity_that_is_equal_for_all_batch_sizes_is_a_choice(
-    command, monkeypatch, option, key, value
+    command, asked, monkeypatch, option, key, value, typed
 ):
-    from scaling.sweeps import sweep
-
-    seen = []
-    monkeypatch.setattr(sweep, "train_cells", lambda cells, launcher: seen.extend(cells) or 0)
-    assert command("experiment=ttt_batch", f"match={option}", small=False).code == 0
-    assert {schema.protocol(cell.config) for cell in seen} == {(key, value)}
-    assert len(seen) == 105
-    grown = [cell for cell in seen if cell.config["data"]["growth"]]
+    monkeypatch.setattr(sweep, "train_cells", lambda cells, launcher: asked.extend(cells) or 0)
+    assert command("experiment=ttt_batch", f"match={option}", *typed, small=False).code == 0
+    assert {schema.protocol(cell.config) for cell in asked} == {(key, value)}
+    groups = 1 if typed else 15
+    assert len(asked) == 7 * groups
+    grown = [cell for cell in asked if cell.config["data"]["growth"]]
     assert {(c.config["batch"], c.config["data"]["growth"]) for c in grown} == {(16, 64)}
-    assert len(grown) == 15
+    assert len(grown) == groups
 
 
 def test_a_batch_that_would_not_grow_to_its_end_is_refused(command):
@@ -230,23 +239,21 @@ def test_a_batch_that_would_not_grow_to_its_end_is_refused(command):
 
 @pytest.mark.parametrize("scale", [None, "small"])
 @pytest.mark.parametrize("option", ["passes", "updates", "samples"])
-def test_under_every_match_growing_batches_grow_to_the_end(command, monkeypatch, option, scale):
-    from scaling.datamodules.passes import Passes, doubling
-    from scaling.sweeps import sweep
-
-    seen = []
-    monkeypatch.setattr(sweep, "train_cells", lambda cells, launcher: seen.extend(cells) or 0)
-    typed = [f"match={option}", *([f"scale={scale}"] if scale else [])]
+def test_under_every_match_growing_batches_grow_to_the_end(
+    command, asked, monkeypatch, option, scale
+):
+    monkeypatch.setattr(sweep, "train_cells", lambda cells, launcher: asked.extend(cells) or 0)
+    typed = [f"match={option}", *ALONE, *([f"scale={scale}"] if scale else [])]
     assert command("experiment=ttt_batch", *typed, small=False).code == 0
     kinds = {"passes": "epochs", "updates": "steps", "samples": "examples"}
-    assert {schema.protocol(cell.config)[0] for cell in seen} == {kinds[option]}
+    assert {schema.protocol(cell.config)[0] for cell in asked} == {kinds[option]}
     (grown,) = {
         (cell.config["batch"], cell.config["data"]["growth"], cell.config["data"]["growth_passes"])
-        for cell in seen if cell.config["data"]["growth"]
+        for cell in asked if cell.config["data"]["growth"]
     }  # fmt: skip
     sizes = doubling(*grown)
     passes = Passes(lambda rows: (rows,), order=lambda _: None, windows=750, sizes=sizes)
-    count = schema.protocol(seen[0].config)[1]
+    count = schema.protocol(asked[0].config)[1]
     updates = {"passes": passes.updates, "samples": passes.updates_for}.get(option, int)(count)
     assert updates > passes.updates(sizes.index(64))
 
