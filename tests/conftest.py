@@ -37,6 +37,7 @@ SMALL = (
     *("data.context=16", "data.val_windows=8", "workers=0"),
 )
 SMALL_SEQUENCE = ("steps=6", "model.width=8", "workers=0")
+UNRECORDED = ("callbacks.gradient_norms=null", "callbacks.layer_gradients=null")
 SMALL_MLP = ("steps=6", "model.depth=2", "model.width=8", "data.scored_examples=50", "workers=0")
 
 

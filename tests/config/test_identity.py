@@ -144,13 +144,13 @@ def test_a_validation_text_from_another_system_has_no_unknown_characters(command
 
 
 def test_a_number_that_a_grid_makes_is_the_one_that_is_typed(command):
-    assert command("-m", "lr=range(0.1,0.35,0.1)").code == 0
-    assert len(digests()) == 3
+    assert command("-m", "lr=range(0.1,0.45,0.1)").code == 0
+    assert len(digests()) == 4
     for typed in ("lr=0.3", "lr=0.30000000000000004", "lr=3.0e-1"):
         assert command(typed).code == 0
-    assert len(digests()) == 3
+    assert len(digests()) == 4
     rows = results.read(STUDY)
-    assert sorted(rows["lr"]) == [0.1, 0.2, 0.3]
+    assert sorted(rows["lr"]) == [0.1, 0.2, 0.3, 0.4]
     (row,) = [run for run in rows["run"] if run.startswith("batch=32,lr=0.3,")]
     assert read_row(STUDY / row).config["lr"] == 0.3  # the value that it was trained with
     assert results.steps(STUDY / row)["lr"].iloc[0] == pytest.approx(0.3, rel=1e-7)

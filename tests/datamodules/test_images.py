@@ -4,13 +4,12 @@ import math
 
 import pytest
 import torch
+from conftest import UNRECORDED
 
 from scaling import results
 from scaling.contracts.sizes import Sizes
 from scaling.datamodules import digit_sources
 from scaling.datamodules.images import Images
-
-UNRECORDED = ("callbacks.gradient_norms=null", "callbacks.layer_gradients=null")
 
 
 def digits(**changes) -> Images:

@@ -5,11 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import UNRECORDED
 
 from scaling import results
 from scaling.datamodules.markov import Markov, source
-
-UNRECORDED = ("callbacks.gradient_norms=null", "callbacks.layer_gradients=null")
 
 
 def data(**settings) -> Markov:

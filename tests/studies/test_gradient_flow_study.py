@@ -149,7 +149,7 @@ def test_a_claim_of_two_settings_holds_as_planted_and_fails_the_other_way(
 
         measured = measure in (FIRST, SCATTER, DECAY)
         given = {measure: planted} if measured else {"ended": {measure: planted}}
-        seeds = 5 if key == "optimizer" else 3  # two of which choose the lr of each optimizer
+        seeds = 5 if key == "optimizer" else 3  # optimizers are tuned on two of the seeds
         judged = words(made_up(seeds, **given, **{key: [of, to]}))
         (found[way],) = [word for sentence, word in judged.items() if sentence.startswith(claim)]
     opposite = {"smaller": "larger", "larger": "smaller"}[which]

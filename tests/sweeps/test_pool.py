@@ -80,6 +80,12 @@ def test_each_process_has_its_own_device_until_it_ends(tmp_path, monkeypatch):
     assert not locks.keep(place / "gpu-1-0.lock")
     locks._kept[1].close()  # as the system does for a process that ends
     assert pool._claimed(gpus, 1) == "1"
+    locks._kept[2].close()
+    with monkeypatch.context() as patch:
+        patch.setenv(pool.DEVICE, "")
+        patch.setattr(signal, "signal", lambda *_: None)  # the handlers of this process stay
+        pool._begin(1, gpus, 1)
+        assert os.environ[pool.DEVICE] == "2"
     for file in locks._kept:
         file.close()
 
@@ -112,7 +118,7 @@ def test_a_server_of_workers_that_dies_before_any_cell_has_begun_costs_no_cell(f
 
 @pytest.fixture
 def starts(monkeypatch) -> list[None]:
-    """The starts of a server of workers, none of which starts one."""
+    """Count the starts of a server of workers, and start none."""
     made: list[None] = []
     monkeypatch.setattr(worker_server, "start", lambda: made.append(None))
     return made

@@ -22,7 +22,7 @@ from scaling.config.folder import FOLDER
 from scaling.config.grid import Grid, expand
 from scaling.runs import signals
 from scaling.runs.signals import Interrupted
-from scaling.storage.run_state import read_state
+from scaling.storage.rows import ROW_FILE
 from scaling.sweeps.executors.executor import OffersExecutor
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -88,8 +88,8 @@ def multirun(
     """Train a grid; called by Hydra's sweeper, see `scaling.config.grid`."""
     checks.check_hydra(OmegaConf.to_container(master.hydra, resolve=False))  # type: ignore[arg-type]
     asked = expand(loader, master, arguments, Grid(**grid))
-    finished = all(read_state(cell.folder).finished for cell in asked)
-    if isinstance(launcher, OffersExecutor) and not (finished or master.dry_run):
+    new = any(not (cell.folder / ROW_FILE).exists() for cell in asked)  # rows are read later, once
+    if isinstance(launcher, OffersExecutor) and new and not master.dry_run:
         launcher.prepare(master.workers)
     from scaling.sweeps import sweep  # imports torch and Lightning
 

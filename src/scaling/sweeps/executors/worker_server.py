@@ -1,8 +1,8 @@
 """The process that workers are forked from, so that torch and Lightning are imported once.
 
 It is Python's fork server: it imports what every worker needs while the command itself does, trains
-nothing, has no threads, and ends with the command and its workers. Elsewhere than on Linux, where
-some system libraries do not survive a fork, each worker starts and imports on its own.
+nothing, uses no GPU, and ends with the command and its workers. On other systems than Linux, some
+system libraries do not survive a fork, so each worker starts and imports on its own.
 """
 
 import multiprocessing
