@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import signal
+import subprocess
 import tempfile
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -103,17 +104,38 @@ def test_there_is_a_process_for_each_device(monkeypatch):
     assert pool.executor(None, 100).at_a_time == 3
 
 
-@pytest.mark.skipif(not worker_server.FORKS, reason="workers are not forked here")
-def test_a_server_of_workers_that_dies_before_any_cell_has_begun_costs_no_cell(folder):
-    process = sweep("workers=2", "seed=0,1", "steps=60")
+def server_of(process: subprocess.Popen) -> psutil.Process:
+    """The server of a command's workers, as soon as it imports."""
     parent = psutil.Process(process.pid)
-    server = wait_for(
+    return wait_for(
         lambda: [c for c in parent.children() if "forkserver" in " ".join(c.cmdline())]
     )[0]
-    server.kill()
+
+
+forks = pytest.mark.skipif(not worker_server.FORKS, reason="workers are not forked here")
+
+
+@forks
+def test_a_server_of_workers_that_dies_before_any_cell_has_begun_costs_no_cell(folder):
+    process = sweep("workers=2", "seed=0,1", "steps=60")
+    server_of(process).kill()
     out, err = process.communicate(timeout=HANG)
     assert process.returncode == 0, out + err
     assert results.read(STUDY)["status"].tolist() == ["done", "done"]
+
+
+@forks
+def test_a_refused_command_does_not_wait_for_the_imports_of_its_server(folder):
+    process = sweep("workers=2", "seed=0,1", "batch=1000000")
+    server = server_of(process)
+    psutil.Process(process.pid).suspend()
+    wait_for(lambda: "libtorch" in Path(f"/proc/{server.pid}/maps").read_text())
+    server.suspend()
+    psutil.Process(process.pid).resume()
+    _, err = process.communicate(timeout=HANG)
+    assert process.returncode == 2, err
+    gone, _ = psutil.wait_procs([server], timeout=HANG)
+    assert gone == [server]
 
 
 @pytest.fixture
@@ -128,11 +150,17 @@ def test_a_server_is_started_only_where_workers_will_train(folder, monkeypatch, 
     grid = ("-m", "seed=0,1")
     assert command(*grid, "workers=2", "dry_run=true").code == 0
     assert command(*grid, "workers=0").code == 0
-    assert command(*grid, "workers=2").code == 0  # finished
     assert not starts
-    monkeypatch.setattr("scaling.sweeps.sweep.train_cells", lambda cells, launcher: 0)
-    assert command(*grid, "workers=2", "lr=1").code == 0
+    assert command(*grid, "workers=2").code == 0
+    assert len(starts) == 1  # it is not known yet that another command has trained these cells
+    assert command(*grid, "workers=2").code == 0
+    assert command(*grid, "workers=2", "resume=failed").code == 0
     assert len(starts) == 1
+    next(STUDY.glob(f"*/{ROW_FILE}")).unlink()
+    monkeypatch.setattr("scaling.sweeps.sweep.train_cells", lambda cells, launcher: 0)
+    assert command(*grid, "workers=2").code == 0
+    assert command(*grid, "workers=2", "lr=1").code == 0
+    assert len(starts) == 3
 
 
 def test_pools_that_always_die_fail_their_cells_and_end(folder, monkeypatch, command, starts):

@@ -4,12 +4,13 @@ import datetime
 import json
 import secrets
 import shlex
+import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scaling.storage.rows import SCHEMA, write_json
+from scaling.storage.rows import ROW_FILE, SCHEMA, write_json
 
 FOLDER = ".sweeps"
 
@@ -61,6 +62,22 @@ def read(folder: str | Path) -> list[dict[str, Any]]:
         except (OSError, ValueError, TypeError, KeyError) as error:
             warnings.warn(f"{path} cannot be read ({error}); its cells are not known", stacklevel=2)
     return plans
+
+
+def typed() -> str:
+    """The command that is running, as it was typed."""
+    return shlex.join(["python", "-m", "scaling.train", *sys.argv[1:]])
+
+
+def ran_before(study: Path) -> bool:
+    """Whether the running command was typed before, and left a row of each of its cells.
+
+    Its cells may be others by now, if its data or its experiment changed.
+    """
+    before = [plan for plan in read(study) if again(plan["command"]) == again(typed())]
+    return bool(before) and all(
+        (study / cell["run"] / ROW_FILE).exists() for cell in before[-1]["cells"]
+    )
 
 
 def again(command: str) -> str:

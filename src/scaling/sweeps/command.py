@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -22,7 +23,7 @@ from scaling.config.folder import FOLDER
 from scaling.config.grid import Grid, expand
 from scaling.runs import signals
 from scaling.runs.signals import Interrupted
-from scaling.storage.rows import ROW_FILE
+from scaling.storage import plans
 from scaling.sweeps.executors.executor import OffersExecutor
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -87,10 +88,10 @@ def multirun(
 ) -> None:
     """Train a grid; called by Hydra's sweeper, see `scaling.config.grid`."""
     checks.check_hydra(OmegaConf.to_container(master.hydra, resolve=False))  # type: ignore[arg-type]
-    asked = expand(loader, master, arguments, Grid(**grid))
-    new = any(not (cell.folder / ROW_FILE).exists() for cell in asked)  # rows are read later, once
-    if isinstance(launcher, OffersExecutor) and new and not master.dry_run:
+    done = plans.ran_before(Path("multirun", master.study))  # likely; what is left trains anyway
+    if isinstance(launcher, OffersExecutor) and not (done or master.dry_run):
         launcher.prepare(master.workers)
+    asked = expand(loader, master, arguments, Grid(**grid))
     from scaling.sweeps import sweep  # imports torch and Lightning
 
     sys.exit(sweep.train_cells(asked, launcher=launcher))

@@ -1,7 +1,6 @@
 """Console output of a sweep: before training, for each cell, and at the end."""
 
 import contextlib
-import shlex
 import sys
 import time
 import warnings
@@ -19,11 +18,6 @@ from scaling.runs import run
 from scaling.storage import plans
 from scaling.storage.rows import ROW_FILE, Row, read_row
 from scaling.storage.run_state import RunState
-
-
-def command() -> str:
-    """The command that is running, as it was typed."""
-    return shlex.join(["python", "-m", "scaling.train", *sys.argv[1:]])
 
 
 def labels(asked: Sequence[Cell]) -> dict[Path, str]:
@@ -157,7 +151,7 @@ def close(states: Mapping[Path, RunState], swept: bool) -> None:
         if (folder / run.TRACEBACK).exists() and state.status == "failed":
             print(f"  traceback in {folder / run.TRACEBACK}", file=sys.stderr)
     if again := sum(state.status != "corrupt" for state in undone.values()):
-        message = f"{again} of {len(states)} not done; to try again: {plans.again(command())}"
+        message = f"{again} of {len(states)} not done; to try again: {plans.again(plans.typed())}"
         print(message, file=sys.stderr)
     for study in sorted({folder.parent for folder in states} if swept else ()):
         print(f"figures: python -m scaling.report {study}")

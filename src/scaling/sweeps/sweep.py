@@ -171,7 +171,7 @@ def _prepare(asked: Sequence[Cell], swept: bool) -> None:
                     {"run": cell.name, "digest": cell.digest, "overrides": list(cell.overrides)}
                     for cell in members
                 ]
-                plans.write(study, console.command(), planned)
+                plans.write(study, plans.typed(), planned)
         except OSError as error:
             raise ValueError(
                 f"cannot write below {study.absolute()} ({error.strerror}); change to a folder "

@@ -1,13 +1,17 @@
 """Imported by the server of workers only (`worker_server`): what every worker needs.
 
 A signal sent to all processes of a command is left to the command, which ends its workers after
-they have written their rows; without the server it would not see how they end.
+they have written their rows; without the server it would not see how they end. The server ends with
+the command even if it still imports: it holds the command's output open, which others may read to
+its end.
 """
 
+import ctypes
 import importlib
 import os
 import signal
 
+PR_SET_PDEATHSIG = 1  # see prctl(2); not inherited by the workers
 OF_THE_COMMAND = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -16,6 +20,7 @@ def _as_usual() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 for number in OF_THE_COMMAND:
     signal.signal(number, signal.SIG_IGN)
 os.register_at_fork(after_in_child=_as_usual)
