@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # for type checkers and editors; must agree with _HOMES
     from scaling.analysis.gradient_flow import scatters as scatters
     from scaling.analysis.intervals import wilson_interval as wilson_interval
     from scaling.analysis.lr_sensitivity import sensitivity as sensitivity
-    from scaling.analysis.optima import naive_optima as naive_optima
+    from scaling.analysis.naive_optima import naive_optima as naive_optima
     from scaling.analysis.optima import optimum as optimum
     from scaling.analysis.plain_fit import plain_fit as plain_fit
     from scaling.analysis.powerlaws import candidates as candidates
@@ -77,7 +77,8 @@ _HOMES = {  # module -> its names
     ),
     "scaling.analysis.intervals": ("wilson_interval",),
     "scaling.analysis.lr_sensitivity": ("sensitivity",),
-    "scaling.analysis.optima": ("naive_optima", "optimum"),
+    "scaling.analysis.optima": ("optimum",),
+    "scaling.analysis.naive_optima": ("naive_optima",),
     "scaling.analysis.plain_fit": ("plain_fit",),
     "scaling.analysis.powerlaws": ("candidates", "learning_rate_law"),
     "scaling.analysis.replicates": ("replicates",),

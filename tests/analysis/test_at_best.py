@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from scaling.analysis.optima import at_best
+from scaling.analysis.at_best import at_best
 
 
 def rows(**columns) -> pd.DataFrame:

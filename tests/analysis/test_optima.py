@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from scipy import optimize, stats
 
-from scaling.analysis.optima import naive_optima, optimum
+from scaling.analysis.naive_optima import naive_optima
+from scaling.analysis.optima import optimum
 
 STEP = math.log(10) / 2  # half a decade
 PUBLISHED = Path(__file__).parents[2] / "notebooks/data/published/phase_3a.csv"

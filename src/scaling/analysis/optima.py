@@ -17,15 +17,11 @@ from scipy import stats
 from scaling.analysis.flatness import FACTOR, flat_below, words
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.linex import Bowl
-from scaling.analysis.lr_curve import NEAR, Array, Bottom, Curve, LossVariance
-from scaling.analysis.near_optimum import unstable_runs
-from scaling.analysis.seed_groups import grouped
-from scaling.contracts.columns import need
-from scaling.contracts.settings import by_setting
+from scaling.analysis.lr_curve import NEAR, Bottom, Curve, LossVariance
+from scaling.analysis.sweep_curves import curves_of
 
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
-COLUMNS = ("batch", "lr", "clip", "seed", "status", "val_loss")
 MISFIT = 0.05  # p-value below which a bowl is not believed
 STRICT = 5  # `interior` needs a wider interval inside the grid, of an error rate so much smaller
 
@@ -55,17 +51,6 @@ class Optimum:
     seeds: int = 0  # at most 20: more are averaged in 20 groups
 
 
-@dataclass(frozen=True)
-class NaiveOptima:
-    """The best lr of one batch size and clip by three plain methods; nan where one finds none."""
-
-    batch: float
-    clip: float
-    argmin: float
-    three: float  # minimum of the parabola in log lr through it and its neighbours
-    whole: float  # minimum of the least-squares parabola through all learning rates
-
-
 def optimum(
     rows: pd.DataFrame, *, flat: float | None = None, level: float = LEVEL
 ) -> tuple[Optimum, ...]:
@@ -93,33 +78,12 @@ def optimum(
     Raises:
         ValueError: if a column is absent.
     """
-    curves = _curves(rows)
+    curves = curves_of(rows)
     answers = []
     for (batch, clip), curve in curves.items():
         blank = Optimum(batch, clip, seeds=curve.seeds)
         peers = [peer for (_, other), peer in curves.items() if other == clip and len(peer.x)]
         answers.append(_judged(blank, curve, peers, flat, 1 - level))
-    return tuple(answers)
-
-
-def naive_optima(rows: pd.DataFrame) -> tuple[NaiveOptima, ...]:
-    """The optima that plain analyses report, sorted by batch and clip.
-
-    How much they differ shows how much the optimum depends on the assumed shape.
-
-    Args:
-        rows: as for `optimum`; a batch size and clip without a loss is left out.
-
-    Raises:
-        ValueError: if a column is absent.
-    """
-    answers = []
-    for (batch, clip), curve in _curves(rows).items():
-        if len(curve.x):
-            inner = 0 < curve.best < len(curve.x) - 1
-            three = curve.near(3).bottom(2).place if inner else math.nan
-            lrs = curve.lr[curve.best], math.exp(three), math.exp(curve.bottom(2).place)
-            answers.append(NaiveOptima(batch, clip, *map(float, lrs)))
     return tuple(answers)
 
 
@@ -227,68 +191,3 @@ def _stated(
     if math.isnan(bottom.place):
         return tried
     return replace(tried, lr=math.exp(bottom.place), curvature=bottom.curvature, loss=bottom.loss)
-
-
-def _curves(rows: pd.DataFrame) -> dict[tuple[float, float], Curve]:
-    """The curve of each batch size and clip, sorted."""
-    need(rows, *COLUMNS)
-    curves = {}
-    few = grouped(rows.assign(clip=rows["clip"].astype(float).fillna(math.inf)))
-    for _, same_clip in few.reset_index(drop=True).groupby("clip"):
-        unstable = unstable_runs(same_clip)
-        for key, block in same_clip.groupby(["batch", "clip"]):
-            runs = block[["lr", "seed", "val_loss"]].to_numpy(float, copy=True)
-            done, endless = (block["status"] == "done").to_numpy(), np.isposinf(runs[:, 2])
-            ended_badly = (block["status"] == "diverged").to_numpy() | (done & endless)
-            losses = np.where(ended_badly, math.inf, runs[:, 2])
-            badly = ended_badly | unstable[block.index].to_numpy()
-            highest = pd.Series(losses[badly]).groupby(runs[badly, 0]).max()
-            bad = np.column_stack([np.log(highest.index.to_numpy(float)), highest.to_numpy(float)])
-            finite = runs[done & np.isfinite(runs[:, 2]) & ~np.isin(runs[:, 0], highest.index)]
-            # a run in two folders counts once; two losses of one seed are two measurements
-            batch, clip = np.array(key, float).tolist()
-            curves[batch, clip] = _bounded(np.unique(finite, axis=0), bad)
-    return dict(sorted(curves.items()))
-
-
-def _bounded(runs: Array, bad: Array) -> Curve:
-    """The curve between the nearest learning rates on each side of the best that went badly."""
-    curve = Curve.of(runs, bad)
-    if not len(curve.x):
-        return curve
-    best = curve.x[curve.best]
-    lower, higher = bad[bad[:, 0] < best], bad[bad[:, 0] > best]
-    nearest = np.concatenate([lower[-1:], higher[:1]])  # they are sorted
-    x = np.log(runs[:, 0])
-    within = np.ones_like(x, dtype=bool)
-    for wall in nearest[:, 0]:
-        within &= (x > wall) if wall < best else (x < wall)
-    return Curve.of(runs[within], nearest)
-
-
-def at_best(rows: pd.DataFrame) -> pd.DataFrame:
-    """The runs of each setting and batch size at the best of its learning rates.
-
-    Runs at other learning rates are no further seeds of a setting, so statistics over seeds take
-    these. The best lr has the lowest mean validation loss over the seeds that were tried with every
-    lr, or over all seeds if there are none of these. A single lr is the best one.
-
-    Args:
-        rows: as `scaling.results.read` gives them.
-    """
-    blocks = []
-    for _, block in by_setting(rows):
-        several = block.groupby("batch")["lr"].transform("nunique") > 1
-        if several.any():  # a table of one lr per batch size needs no loss
-            compared = block[several].groupby("batch", group_keys=False)[list(block)].apply(_alike)
-            best = {optimum.batch: optimum.argmin for optimum in naive_optima(compared)}
-            block = block[~several | (block["lr"] == block["batch"].map(best))]
-        blocks.append(block)
-    return pd.concat(blocks).sort_index() if blocks else rows.iloc[:0]
-
-
-def _alike(block: pd.DataFrame) -> pd.DataFrame:
-    """The runs of a batch size whose seed was tried with every learning rate, or all of them."""
-    tried = block.groupby("seed")["lr"].nunique()
-    shared = block[block["seed"].isin(tried.index[tried == block["lr"].nunique()])]
-    return shared if len(shared) else block

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling.analysis.optima import at_best
+from scaling.analysis.at_best import at_best
 from scaling.contracts.columns import FINISHED
 from scaling.figures.panels import colors, panels
 

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling.analysis.optima import at_best
+from scaling.analysis.at_best import at_best
 from scaling.figures.panels import blank, panels, spread
 
 NOISE = "data.label_noise"

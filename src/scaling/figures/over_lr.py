@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scaling.analysis import optima
+from scaling.analysis.naive_optima import naive_optima
 from scaling.contracts.columns import REFERENCES
 from scaling.figures.panels import blank, colors, panels, spread
 
@@ -35,7 +36,7 @@ def update_size(rows: pd.DataFrame) -> Figure:
 
 def _loss_panel(block: pd.DataFrame, axes: Axes, flat: float | None) -> None:
     done = block[block["status"] == "done"]
-    best = {one.batch: one.argmin for one in optima.naive_optima(block)}
+    best = {one.batch: one.argmin for one in naive_optima(block)}
     for batch, color in colors(block):
         losses = done[done["batch"] == batch].groupby("lr")["val_loss"].agg(["mean", "min", "max"])
         if losses.empty:

@@ -12,6 +12,7 @@ from scipy import stats
 
 from scaling.analysis import clipping_regimes, optima
 from scaling.analysis.intervals import LEVEL
+from scaling.analysis.naive_optima import naive_optima
 from scaling.analysis.powerlaws import SEEDS, Law, learning_rate_law
 from scaling.contracts.settings import by_setting
 from scaling.studies import naive_fit
@@ -151,7 +152,7 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
     """`optima`, `laws` and `candidates`: the numbers behind the sentences, for each setting."""
     lines: dict[str, list[dict[str, Any]]] = {"optima": [], "laws": [], "candidates": []}
     for title, block, law, best in _laws(sweep):
-        naive = {one.batch: asdict(one) for one in optima.naive_optima(block)}
+        naive = {one.batch: asdict(one) for one in naive_optima(block)}
         for one in best:
             other = naive.get(one.batch, {})
             plain = {key: other.get(key) for key in ("argmin", "three", "whole")}

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scaling.analysis import optima
+from scaling.analysis.naive_optima import naive_optima
 from scaling.analysis.powerlaws import learning_rate_law
 from scaling.figures.panels import blank, panels
 
@@ -29,7 +30,7 @@ def _optimum_panel(block: pd.DataFrame, axes: Axes, flat: float | None) -> None:
         blank(axes, "no lr to choose from")
         return
     low, high = float(block["lr"].min()), float(block["lr"].max())
-    best = {one.batch: one.argmin for one in optima.naive_optima(block)}
+    best = {one.batch: one.argmin for one in naive_optima(block)}
     for optimum in optima.optimum(block, flat=flat):
         if np.isnan(optimum.lr):
             if optimum.batch in best:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from scaling.analysis import optima
+from scaling.analysis.naive_optima import naive_optima
 from scaling.analysis.plain_fit import PlainFit, plain_fit
 
 
@@ -13,7 +13,7 @@ def best_tried(rows: pd.DataFrame) -> dict[float, float]:
     """The lr of the lowest mean loss by batch size; for a table of optima, its lr."""
     if rows.groupby("batch")["lr"].nunique().max() == 1:
         return {float(b): float(lr) for b, lr in zip(rows["batch"], rows["lr"], strict=True)}
-    return {one.batch: one.argmin for one in optima.naive_optima(rows)}
+    return {one.batch: one.argmin for one in naive_optima(rows)}
 
 
 def line(best: dict[float, float]) -> PlainFit | None:
@@ -75,7 +75,7 @@ def _range(rows: pd.DataFrame) -> str:
     """The range of best lrs by plain methods, for too few batch sizes to draw a line."""
     lrs = [
         lr
-        for one in optima.naive_optima(rows)
+        for one in naive_optima(rows)
         for lr in (one.argmin, one.three, one.whole)
         if not math.isnan(lr)
     ]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from scaling.analysis.optima import at_best
+from scaling.analysis.at_best import at_best
 from scaling.contracts.settings import by_setting
 from scaling.studies.claims import LARGER, NEGATIVE, POSITIVE, SMALLER, Claim, Estimate, Verdict
 from scaling.studies.cluster_intervals import against, over_seeds, share_of_seeds
