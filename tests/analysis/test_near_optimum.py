@@ -5,7 +5,7 @@ import planted
 import pytest
 
 from scaling.analysis.loss_surface import Losses
-from scaling.analysis.near_optimum import near_optimum, unstable_runs
+from scaling.analysis.near_optimum import near_optimum
 from scaling.analysis.powerlaws import learning_rate_law
 
 
@@ -28,7 +28,7 @@ def test_runs_that_jump_are_unstable_and_change_nothing(seeds):
     ends = rows.groupby("batch")["lr"].transform("max")
     jumped = rows["lr"] == ends
     moved = rows.assign(val_loss=rows["val_loss"] + 80.0 * jumped)
-    assert (unstable_runs(moved) == jumped).all()
+    assert (near_optimum(Losses.of(moved)).unstable == jumped).all()
     law, without = learning_rate_law(moved), learning_rate_law(rows[~jumped])
     assert law.exponent == pytest.approx(without.exponent, abs=0.01)
     assert law.high - law.low == pytest.approx(without.high - without.low, rel=0.1)
@@ -45,7 +45,7 @@ def test_single_runs_far_above_a_bowl_are_found_next_to_the_optimum():
             curve = rows[(rows["batch"] == one["batch"]) & (rows["lr"] > one["lr"])]
             beyond.append(curve["lr"].idxmin())
         rows.loc[beyond, "val_loss"] += 20
-        assert unstable_runs(rows)[beyond].all()
+        assert near_optimum(Losses.of(rows)).unstable[rows.index.isin(beyond)].all()
 
 
 def test_a_steep_far_side_is_left_out_of_the_window():
@@ -67,11 +67,3 @@ def test_too_few_learning_rates_are_all_kept():
         near = near_optimum(Losses.of(few))
         assert near.kept.all()
         assert (near.surface is not None) == fitted
-
-
-def test_losses_that_are_not_finite_are_not_judged():
-    rows = sweep(4, seeds=1).rows
-    rows.loc[rows.index[:3], ["val_loss", "status"]] = [np.nan, "diverged"]
-    assert len(unstable_runs(rows)) == len(rows)
-    assert not unstable_runs(rows).iloc[:3].any()
-    assert not unstable_runs(rows.assign(status="failed")).any()

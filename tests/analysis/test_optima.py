@@ -324,12 +324,12 @@ def test_few_runs_borrow_the_noise_of_other_batch_sizes():
     assert got.high / got.low < only(few).high / only(few).low
 
 
-def test_one_seed_takes_its_noise_from_the_residuals_of_cubics():
+def test_one_seed_takes_its_noise_from_the_scatter_about_bowls_of_one_shape():
     rng = np.random.default_rng(1)
     blocks = [sweep(seeds=1, noise=0.005, batch=8 * 2**i, rng=rng) for i in range(6)]
     answers = optimum(pd.concat(blocks))
     assert all(got.status == "interior" for got in answers)
-    assert all("cubics" in got.reason for got in answers)
+    assert all("bowls of one shape" in got.reason for got in answers)
     assert sum(got.low <= 1e-3 * math.exp(0.3) <= got.high for got in answers) >= 5
 
 

@@ -1,4 +1,4 @@
-"""The losses of one batch size and clip over the learning rate, and how much they scatter."""
+"""The losses of one batch size and clip over the learning rate."""
 
 import math
 from dataclasses import dataclass
@@ -7,13 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Array = NDArray[np.floating]
 
 NEAR = 5  # learning rates about the best one: noise is theirs
-FEWEST = 3  # degrees of freedom; with fewer, t intervals are too wide to use
-FEW = 6  # degrees of freedom, below which noise is pooled over batch sizes
 FINEST = 1e-6  # nats: float32 losses are not known better, however well seeds agree
 
 
@@ -79,7 +76,18 @@ class Curve:
     def near(self, count: int) -> "Curve":
         """The curve of up to `count` learning rates about the best."""
         first = max(0, min(self.best - count // 2, len(self.x) - count))
-        near = np.isin(self.runs[:, 0], self.lr[first : first + count])
+        return self._of(first, first + count)
+
+    def about(self, half: int) -> "Curve":
+        """The curve of up to `half` learning rates on each side of the best, and at least `NEAR`.
+
+        Unlike `near`, it has all of them still if the grid is extended.
+        """
+        first = max(0, min(self.best - half, len(self.x) - NEAR))
+        return self._of(first, max(self.best + half + 1, first + NEAR))
+
+    def _of(self, first: int, last: int) -> "Curve":
+        near = np.isin(self.runs[:, 0], self.lr[first:last])
         return Curve.of(self.runs[near], self.bad)
 
     def roughness(self) -> float:
@@ -98,37 +106,3 @@ class Curve:
                 if np.isreal(root) and curvature > 0 and self.x[0] <= at + middle <= self.x[-1]:
                     return Bottom(at + middle, curvature, float(loss(at)))
         return Bottom()
-
-
-class LossVariance(NamedTuple):
-    """The variance of losses of one learning rate, seed offsets removed, and where it is from."""
-
-    value: float
-    freedom: int
-    source: str
-
-    @classmethod
-    def of(cls, curve: Curve, peers: list[Curve]) -> "LossVariance":
-        """From the seeds near the best of a curve, or of all batch sizes if those are too few.
-
-        With one seed, from cubics through the five learning rates about the best, or through more
-        where few batch sizes leave too few degrees of freedom; their misfit then counts as noise.
-        """
-        pooled, source = [curve.near(NEAR)], "its seeds"
-        if pooled[0].freedom < FEW:
-            pooled, source = [peer.near(NEAR) for peer in peers], "the seeds of all batch sizes"
-        squares, freedom = sum(c.squares for c in pooled), sum(c.freedom for c in pooled)
-        if not freedom:
-            most = max((len(peer.x) for peer in peers), default=0)
-            for size in range(NEAR, most + 1):
-                cubics = [peer.near(size) for peer in peers if len(peer.x) >= NEAR]
-                squares = sum(cubic.roughness() for cubic in cubics)
-                freedom = sum(len(cubic.x) - 4 for cubic in cubics)
-                if freedom >= FEWEST:
-                    break
-            source = "what cubics through the learning rates near the best leave, for want of seeds"
-        return cls(max(squares / max(1, freedom), FINEST**2), freedom, source)
-
-    def reach(self, error: float, shape: int = 1) -> float:
-        """The bound on a sum of `shape` squares that noise alone exceeds at this error rate."""
-        return self.value * shape * float(stats.f.isf(error, shape, self.freedom))

@@ -31,10 +31,11 @@ def naive_optima(rows: pd.DataFrame) -> tuple[NaiveOptima, ...]:
         ValueError: if a column is absent.
     """
     answers = []
-    for (batch, clip), curve in curves_of(rows).items():
-        if len(curve.x):
-            inner = 0 < curve.best < len(curve.x) - 1
-            three = curve.near(3).bottom(2).place if inner else math.nan
-            lrs = curve.lr[curve.best], math.exp(three), math.exp(curve.bottom(2).place)
-            answers.append(NaiveOptima(batch, clip, *map(float, lrs)))
-    return tuple(answers)
+    for sweep in curves_of(rows):
+        for batch, curve in sweep.of_batch.items():
+            if len(curve.x):
+                inner = 0 < curve.best < len(curve.x) - 1
+                three = curve.near(3).bottom(2).place if inner else math.nan
+                lrs = curve.lr[curve.best], math.exp(three), math.exp(curve.bottom(2).place)
+                answers.append(NaiveOptima(batch, sweep.clip, *map(float, lrs)))
+    return tuple(sorted(answers, key=lambda one: (one.batch, one.clip)))

@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from scaling.analysis.loss_surface import Losses, Surface, Vector
@@ -34,6 +33,7 @@ class Near(NamedTuple):
     kept: Mask
     unstable: Mask
     surface: Surface | None  # fitted to those kept; None if they are fewer than its parameters
+    beside: Surface | None  # fitted to those beside the best of each batch size, if they are enough
 
 
 def near_optimum(losses: Losses) -> Near:
@@ -47,33 +47,22 @@ def near_optimum(losses: Losses) -> Near:
     none = np.zeros(len(losses.y), bool)
     parameters = 2 * len(losses.batches) + 2 * len(losses.seeds) + 1
     if len(losses.grid) < 3 or len(losses.y) <= parameters:
-        return Near(~none, none, None)
+        return Near(~none, none, None, None)
     best, step = _best(losses), _spacing(losses)
     reach = (BESIDE + 0.5) * step
     beside = np.abs(losses.x - best[losses.batch]) <= reach
     if beside.sum() < parameters + 3:
-        return Near(~none, none, expected_surface(losses, best, 0.0, None))
+        surface = expected_surface(losses, best, 0.0, None)
+        return Near(~none, none, surface, surface)
     window = _first(losses, beside, best, reach)
     for _ in range(3):  # about the optima of the law of all, where a best run was a lucky one
         inside = window.inside & ~window.unstable
         if (inside == window.kept).all() or inside.sum() < parameters + 3:
             break
         window = window.fitted(inside)
-    window = readmitted(grown(window, step))
-    return Near(window.kept, window.unstable | _jumped(window), window.surface)
-
-
-def unstable_runs(rows: pd.DataFrame) -> pd.Series:
-    """Whether each run is unstable, on the index of `rows`.
-
-    Args:
-        rows: of runs that differ in batch size, lr and seed only; with unique labels.
-    """
-    finite = rows.index[(rows["status"] == "done") & np.isfinite(rows["val_loss"].astype(float))]
-    unstable = pd.Series(False, index=rows.index)
-    if len(finite):
-        unstable[finite] = near_optimum(Losses.of(rows)).unstable
-    return unstable
+    widest = readmitted(grown(window, step))
+    unstable = widest.unstable | _jumped(widest)
+    return Near(widest.kept, unstable, widest.surface, window.surface)
 
 
 def _best(losses: Losses) -> Vector:

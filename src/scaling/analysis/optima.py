@@ -17,8 +17,9 @@ from scipy import stats
 from scaling.analysis.flatness import FACTOR, flat_below, words
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.linex import Bowl
-from scaling.analysis.lr_curve import NEAR, Bottom, Curve, LossVariance
-from scaling.analysis.sweep_curves import curves_of
+from scaling.analysis.loss_variance import LossVariance
+from scaling.analysis.lr_curve import NEAR, Bottom, Curve
+from scaling.analysis.sweep_curves import SweepCurves, curves_of
 
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
@@ -62,8 +63,8 @@ def optimum(
     the nearest learning rate that is significantly worse than one before it, or diverged.
 
     Noise is the scatter of seeds about the five, pooled over batch sizes if they are few; with one
-    seed, the residual of cubics through the five, or through more where batch sizes are few;
-    without either, the status is read off the grid.
+    seed, that of the losses about bowls of one shape; without either, the status is read off the
+    grid. See `scaling.analysis.loss_variance`.
     An lr at which a run diverged, or was unstable (`scaling.analysis.near_optimum`), bounds the
     optimum; runs beyond it are left out. `val_loss_se` is not used: runs share their validation
     data, so it is not the error of a difference.
@@ -78,25 +79,24 @@ def optimum(
     Raises:
         ValueError: if a column is absent.
     """
-    curves = curves_of(rows)
     answers = []
-    for (batch, clip), curve in curves.items():
-        blank = Optimum(batch, clip, seeds=curve.seeds)
-        peers = [peer for (_, other), peer in curves.items() if other == clip and len(peer.x)]
-        answers.append(_judged(blank, curve, peers, flat, 1 - level))
-    return tuple(answers)
+    for sweep in curves_of(rows):
+        for batch, curve in sweep.of_batch.items():
+            blank = Optimum(batch, sweep.clip, seeds=curve.seeds)
+            answers.append(_judged(blank, curve, sweep, flat, 1 - level))
+    return tuple(sorted(answers, key=lambda one: (one.batch, one.clip)))
 
 
 def _judged(
-    blank: Optimum, curve: Curve, peers: list[Curve], flat: float | None, error: float
+    blank: Optimum, curve: Curve, sweep: SweepCurves, flat: float | None, error: float
 ) -> Optimum:
-    """The optimum of a curve; `peers` are those of every batch size, its own included."""
     x, count = curve.x, len(curve.x)
     if not count and len(curve.bad):
         return replace(blank, status="irregular", reason="a run diverged at every learning rate")
     if count < 3:
         return replace(blank, reason=f"losses at {count} learning rates; a bowl needs 3")
-    noise = LossVariance.of(curve, peers)
+    peers = [peer for peer in sweep.of_batch.values() if len(peer.x)]
+    noise = LossVariance.of(curve, peers, sweep.beside)
     if not noise.freedom:
         return _by_grid(blank, curve)
     differences, spread = curve.y[:, None] - curve.y, np.diag(curve.spread)
@@ -150,13 +150,15 @@ def _located(
 
 def _bowls(curve: Curve, noise: LossVariance, error: float) -> Iterator[Bowl]:
     """Bowls through more and more learning rates about the best, while they fit and are curved."""
-    most = len(curve.x)
-    for size in sorted({min(size, most) for size in range(NEAR, max(NEAR, most) + 2, 2)}):
-        bowl = Bowl(curve.near(size))
+    for half in range(NEAR // 2, len(curve.x)):
+        bowl = Bowl(curve.about(half))
+        size = len(bowl.curve.x)
         if size > 4 and bowl.squares > noise.reach(MISFIT, size - 4):
             return
         if bowl.gain > noise.reach(error, min(3, size - 1)):
             yield bowl
+        if size == len(curve.x):
+            return
 
 
 def _by_grid(blank: Optimum, curve: Curve) -> Optimum:

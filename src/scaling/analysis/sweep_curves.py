@@ -1,19 +1,29 @@
 """The loss over the learning rate for each batch size and clip of a sweep."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from scaling.analysis.loss_surface import Losses, Surface
 from scaling.analysis.lr_curve import Array, Curve
-from scaling.analysis.near_optimum import unstable_runs
+from scaling.analysis.near_optimum import near_optimum
 from scaling.analysis.seed_groups import grouped
 from scaling.contracts.columns import need
 
 COLUMNS = ("batch", "lr", "clip", "seed", "status", "val_loss")
 
 
-def curves_of(rows: pd.DataFrame) -> dict[tuple[float, float], Curve]:
+class SweepCurves(NamedTuple):
+    """The curves of one clip."""
+
+    clip: float
+    of_batch: dict[float, Curve]  # sorted
+    beside: Surface | None  # through the runs beside the best of each batch size, if enough
+
+
+def curves_of(rows: pd.DataFrame) -> list[SweepCurves]:
     """The curve of each batch size and clip, sorted.
 
     An lr at which a run diverged or was unstable bounds its curve; runs beyond it are left out.
@@ -22,23 +32,30 @@ def curves_of(rows: pd.DataFrame) -> dict[tuple[float, float], Curve]:
         ValueError: if a column is absent.
     """
     need(rows, *COLUMNS)
-    curves = {}
     few = grouped(rows.assign(clip=rows["clip"].astype(float).fillna(math.inf)))
-    for _, same_clip in few.reset_index(drop=True).groupby("clip"):
-        unstable = unstable_runs(same_clip)
-        for key, block in same_clip.groupby(["batch", "clip"]):
-            runs = block[["lr", "seed", "val_loss"]].to_numpy(float, copy=True)
-            done, endless = (block["status"] == "done").to_numpy(), np.isposinf(runs[:, 2])
-            ended_badly = (block["status"] == "diverged").to_numpy() | (done & endless)
-            losses = np.where(ended_badly, math.inf, runs[:, 2])
-            badly = ended_badly | unstable[block.index].to_numpy()
-            highest = pd.Series(losses[badly]).groupby(runs[badly, 0]).max()
-            bad = np.column_stack([np.log(highest.index.to_numpy(float)), highest.to_numpy(float)])
-            finite = runs[done & np.isfinite(runs[:, 2]) & ~np.isin(runs[:, 0], highest.index)]
-            # a run in two folders counts once; two losses of one seed are two measurements
-            batch, clip = np.array(key, float).tolist()
-            curves[batch, clip] = _bounded(np.unique(finite, axis=0), bad)
-    return dict(sorted(curves.items()))
+    return [_same_clip(clip, few[few["clip"] == clip]) for clip in np.unique(few["clip"]).tolist()]
+
+
+def _same_clip(clip: float, rows: pd.DataFrame) -> SweepCurves:
+    finite = (rows["status"] == "done") & np.isfinite(rows["val_loss"].astype(float))
+    near = near_optimum(Losses.of(rows)) if finite.any() else None
+    unstable = finite.to_numpy(copy=True)
+    unstable[unstable] = near.unstable if near else False
+    curves = {}
+    for batch in np.unique(rows["batch"].to_numpy(float)).tolist():
+        here = (rows["batch"] == batch).to_numpy()
+        block = rows[here]
+        runs = block[["lr", "seed", "val_loss"]].to_numpy(float, copy=True)
+        done, endless = (block["status"] == "done").to_numpy(), np.isposinf(runs[:, 2])
+        ended_badly = (block["status"] == "diverged").to_numpy() | (done & endless)
+        losses = np.where(ended_badly, math.inf, runs[:, 2])
+        badly = ended_badly | unstable[here]
+        highest = pd.Series(losses[badly]).groupby(runs[badly, 0]).max()
+        bad = np.column_stack([np.log(highest.index.to_numpy(float)), highest.to_numpy(float)])
+        good = runs[done & np.isfinite(runs[:, 2]) & ~np.isin(runs[:, 0], highest.index)]
+        # a run in two folders counts once; two losses of one seed are two measurements
+        curves[batch] = _bounded(np.unique(good, axis=0), bad)
+    return SweepCurves(clip, curves, near.beside if near else None)
 
 
 def _bounded(runs: Array, bad: Array) -> Curve:
