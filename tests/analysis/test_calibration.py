@@ -71,20 +71,27 @@ def test_the_interval_of_a_planted_law_covers_it(family, seeds, share, widest):
     assert all(np.isfinite([law.low, law.high]).all() for law, _ in known)
 
 
-def test_the_interval_covers_the_line_through_the_optima_of_the_noisy_quadratic_model():
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_the_interval_covers_the_line_through_the_optima_of_the_noisy_quadratic_model(seeds):
     draws = [planted.noisy_quadratic(rng) for rng in generators("quadratic")]
-    laws = [(powerlaws.learning_rate_law(rows), exponent) for rows, exponent in draws]
+    laws = [
+        (powerlaws.learning_rate_law(rows[rows["seed"] < seeds]), exponent)
+        for rows, exponent in draws
+    ]
     known = [(law, exponent) for law, exponent in laws if law.identified]
     inside = np.array([law.low <= exponent <= law.high for law, exponent in known])
     bias = np.mean([law.exponent - exponent for law, exponent in known])
     width = np.median([law.high - law.low for law, _ in known])
     print(
-        f"{'quadratic':<10} identified {len(known) / DRAWS:.3f}  covers {inside.mean():.3f}  "
-        f"bias {bias:+.4f}  width {width:.2f}"
+        f"{'quadratic':<10} seeds {seeds}  identified {len(known) / DRAWS:.3f}  "
+        f"covers {inside.mean():.3f}  bias {bias:+.4f}  width {width:.2f}"
     )
     assert len(known) >= at_least(0.8)
-    assert covers(inside)
-    assert abs(bias) < 0.05
+    if seeds == 1:  # its bowls change their shape unseen: see docs/method/calibration.md
+        assert inside.sum() >= stats.binom.ppf(0.01, len(inside), 0.6)
+    else:
+        assert covers(inside)
+        assert abs(bias) < 0.05
 
 
 @pytest.mark.parametrize("seeds", [1, 5])

@@ -20,6 +20,9 @@ from scaling.contracts.columns import alike, need
 
 NOT_COMPARED = Candidates((), (), "no law is identified")
 SEEDS = 3  # seeds from which the interval includes the variation between seeds
+FEWEST = 4  # batch sizes for a line through the minima of each alone
+ONE_ERROR = 0.683  # level of an interval that is one standard error to each side
+APART = 2.5  # such errors between that line's slope and the law's, from which they contradict
 
 
 class Point(NamedTuple):
@@ -99,7 +102,8 @@ def learning_rate_law(rows: pd.DataFrame, *, flat: float | None = None) -> Law:
     (`scaling.analysis.near_optimum`). The law is a meta-regression of these optima
     (`scaling.analysis.meta_regression`), in which they may scatter about it: curves, each of one
     batch size and seed, are the units, and the interval is a t interval over them. If bowls of one
-    shape do not fit, lines through the minima of each batch size alone bound the interval.
+    shape do not fit, lines through the minima of each batch size alone bound the interval; if they
+    do, but the line through these minima contradicts the law, the interval holds that line, too.
 
     With three seeds or more, the interval is also at least the t interval over the slopes of the
     seeds; with fewer, variation between seeds is not included. Runs that diverged, and unstable
@@ -127,14 +131,15 @@ def learning_rate_law(rows: pd.DataFrame, *, flat: float | None = None) -> Law:
         return Law(math.nan, math.nan, math.nan, False, optima, compared=unknown)
     losses, seeds = optima.surface.losses, rows.loc[rows["status"] == "done", "seed"].nunique()
     lines = _lines(optima)
-    low, high = min(line.low for line in lines), max(line.high for line in lines)
     slope = float(np.mean([line.slope for line in lines]))
+    held = [*lines, *_apart(optima, slope)]
+    low, high = min(line.low for line in held), max(line.high for line in held)
     if seeds >= SEEDS:
         reach = _between_seeds(optima.curves, losses.centred, lines[0].regression.between)
         low, high = min(low, slope - reach), max(high, slope + reach)
     middle = np.mean([line.levels for line in lines], axis=0)
-    lows = np.min([line.levels - line.bands for line in lines], axis=0)
-    highs = np.max([line.levels + line.bands for line in lines], axis=0)
+    lows = np.min([line.levels - line.bands for line in held], axis=0)
+    highs = np.max([line.levels + line.bands for line in held], axis=0)
     batches, best, errors = optima.batches, optima.best, optima.errors
     inside = np.flatnonzero(optima.inside)
     compared = law_selection.compare(batches[inside], best[inside], errors[np.ix_(inside, inside)])
@@ -191,20 +196,35 @@ def _lines(optima: SweepOptima) -> list[_Line]:
         offsets = np.eye(len(seeds))[curves.seed]
         design = np.column_stack([offsets, logs[curves.batch]])
         rows = np.column_stack([np.full((len(logs), len(seeds)), 1 / len(seeds)), logs])
-        return [_line(curves.optima, curves.covariance, design, rows)]
-    lines, rows = [], np.column_stack([np.ones_like(logs), logs])
-    for minima in optima.local:
-        kept = np.isfinite(minima)
-        negligible = 1e-12 * np.eye(kept.sum())  # all scatter is taken as that about the line
-        lines.append(_line(minima[kept], negligible, rows[kept], rows))
-    return lines
+        return [_line(curves.optima, curves.covariance, design, rows, LEVEL)]
+    return [_through(minima, logs, LEVEL) for minima in optima.local]
 
 
-def _line(values: Vector, errors: Matrix, design: Matrix, rows: Matrix) -> _Line:
+def _apart(optima: SweepOptima, slope: float) -> list[_Line]:
+    """The line through the minima of each batch size alone, if it contradicts the law's slope.
+
+    Bowls whose shape changes with the batch size shift the optima by less than the noise shows at
+    each learning rate, and yet tilt the law. Cubics through five learning rates do not.
+    """
+    logs, found = optima.surface.losses.centred, np.isfinite(optima.cubic).sum()
+    if optima.local or found < max(FEWEST, len(logs) - 1):
+        return []
+    line = _through(optima.cubic, logs, ONE_ERROR)
+    return [line] if abs(line.slope - slope) > APART * (line.high - line.slope) else []
+
+
+def _through(minima: Vector, logs: Vector, level: float) -> _Line:
+    """The line through the minima of batch sizes, whose scatter is all about the line."""
+    kept, rows = np.isfinite(minima), np.column_stack([np.ones_like(logs), logs])
+    negligible = 1e-12 * np.eye(kept.sum())
+    return _line(minima[kept], negligible, rows[kept], rows, level)
+
+
+def _line(values: Vector, errors: Matrix, design: Matrix, rows: Matrix, level: float) -> _Line:
     regression = regress(values, errors, design)
     slope = float(regression.coefficients[-1])
-    reach = regression.reach(np.eye(design.shape[1])[-1], LEVEL)
-    bands = np.array([regression.reach(row, LEVEL) for row in rows])
+    reach = regression.reach(np.eye(design.shape[1])[-1], level)
+    bands = np.array([regression.reach(row, level) for row in rows])
     levels = rows @ regression.coefficients
     return _Line(slope, slope - reach, slope + reach, levels, bands, regression)
 

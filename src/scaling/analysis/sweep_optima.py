@@ -29,7 +29,8 @@ class SweepOptima:
     best: Vector  # of each of `batches`, over seeds
     errors: Matrix  # covariance of their errors
     inside: NDArray[np.bool_]  # whether each is between the learning rates of its batch size
-    local: tuple[Vector, ...]  # minima of each batch size of the surface alone, if no surface fits
+    cubic: Vector  # minima of each batch size of the surface alone; nan where there is none
+    local: tuple[Vector, ...]  # the same by several polynomials, if no surface fits
     unstable: int  # runs that jumped or diverged
 
 
@@ -57,14 +58,21 @@ def sweep_optima(rows: pd.DataFrame, flat: float | None = None) -> SweepOptima |
         return f"curves with losses on both sides of a step: {len(curves.optima)}; too few"
     unstable = int(near.unstable.sum()) + len(diverged)
     inside = _inside(surface)
+    local = tuple(local_minima(losses.where(~near.unstable), degree) for degree in (3, 2))
     if surface_inference.lack_of_fit(near.surface) >= MISFIT:
         found = np.unique(curves.batch)
         best, errors = _over_seeds(curves, found, len(losses.seeds))
         return SweepOptima(
-            surface, curves, losses.batches[found], best, errors, inside[found], (), unstable
+            surface,
+            curves,
+            losses.batches[found],
+            best,
+            errors,
+            inside[found],
+            local[0],
+            (),
+            unstable,
         )
-    stable = losses.where(~near.unstable)
-    local = tuple(local_minima(stable, degree) for degree in (3, 2))
     found = np.flatnonzero(np.logical_and(*np.isfinite(local)))
     if len(found) < 3:
         return (
@@ -74,8 +82,8 @@ def sweep_optima(rows: pd.DataFrame, flat: float | None = None) -> SweepOptima |
     best, differ = np.mean(local, axis=0)[found], np.subtract(*local)[found]
     errors = np.diag((differ / 2) ** 2 + 1e-12)
     return SweepOptima(
-        surface, curves, losses.batches[found], best, errors, np.ones_like(found, bool), local,
-        unstable,
+        surface, curves, losses.batches[found], best, errors, np.ones_like(found, bool), local[0],
+        local, unstable,
     )  # fmt: skip
 
 
