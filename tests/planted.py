@@ -187,3 +187,36 @@ def _rows(batches, x, losses, status, kept) -> pd.DataFrame:
             for i, j, s in np.argwhere(kept)
         ]
     )
+
+
+def axes(rng: np.random.Generator, seeds: int) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Sweeps of several sizes and durations, with the `optimum`, and the exponents of their law.
+
+    ln LR_opt = a + n ln N + d ln D - ln(1 + B_n / B) with B_n ~ D^e: nine to sixteen grids of
+    parameters N and tokens D, each of 5 to 8 batch sizes and 7 to 9 learning rates, with parabolas
+    and noise as `bowl` has.
+    """
+    exponents = {
+        "parameters": rng.uniform(-1, 0), "tokens": rng.uniform(0, 0.5), "turn": rng.uniform(0.3, 1)
+    }  # fmt: skip
+    nb, nl = int(rng.integers(5, 9)), int(rng.integers(7, 10))
+    sizes, lengths = 1e8 * 2.0 ** np.arange(rng.integers(3, 5)), 1e10 * 3.0 ** np.arange(3)
+    noise = float(np.exp(rng.uniform(np.log(0.02), np.log(0.30))))
+    logs = np.log(32) + np.arange(nb) * np.log(2)
+    parts = []
+    for size in sizes:
+        for length in lengths:
+            n, d = np.log(size / sizes[0]), np.log(length / lengths[1])
+            turn = logs.mean() + exponents["turn"] * d
+            level = np.log(1e-2) + exponents["parameters"] * n + exponents["tokens"] * d
+            optima = level - np.logaddexp(0, turn - logs)
+            half = max((nl - 1) / 2 * HALF_DECADE, np.ptp(optima) / 2 + HALF_DECADE)
+            x = np.linspace(-half, half, nl) + (optima.min() + optima.max()) / 2
+            z = x[None, :, None] - optima[:, None, None] + np.zeros(seeds)
+            losses = 3 + z**2 + noise * half**2 / 3 * rng.standard_normal(z.shape)
+            losses = losses + noise * half**2 / 6 * rng.standard_normal(seeds)
+            done = np.full(z.shape, "done", dtype=object)
+            rows = _rows(np.exp(logs).round(), x, losses, done, np.full(z.shape, True))
+            best = rows["batch"].map(dict(zip(np.exp(logs).round(), np.exp(optima), strict=True)))
+            parts.append(rows.assign(parameters=size, tokens=length, optimum=best))
+    return pd.concat(parts, ignore_index=True), exponents

@@ -1,14 +1,16 @@
 """How the best learning rate moves with the batch size: LR_opt = C batch^beta."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from scaling.analysis import law_selection, surface_inference
+from scaling.analysis.axes_law import AxesLaw, axes_law
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.law_selection import Candidate, Candidates
 from scaling.analysis.loss_surface import Matrix, Vector
@@ -95,8 +97,20 @@ class Law:
         return pd.DataFrame({key: np.exp(x) for key, x in columns.items()}, index=table.index)
 
 
-def learning_rate_law(rows: pd.DataFrame, *, flat: float | None = None) -> Law:
-    """Fit LR_opt = C batch^beta to the losses of a sweep.
+@overload
+def learning_rate_law(rows: pd.DataFrame, *, flat: float | None = None) -> Law: ...
+
+
+@overload
+def learning_rate_law(
+    rows: pd.DataFrame, *, flat: float | None = None, over: Sequence[str]
+) -> AxesLaw: ...
+
+
+def learning_rate_law(
+    rows: pd.DataFrame, *, flat: float | None = None, over: Sequence[str] = ()
+) -> Law | AxesLaw:
+    """Fit LR_opt = C batch^beta to the losses of a sweep, or a law over several axes.
 
     Bowls of one shape, each with an optimum of its own, are fitted to the runs near the optima
     (`scaling.analysis.near_optimum`). The law is a meta-regression of these optima
@@ -114,6 +128,9 @@ def learning_rate_law(rows: pd.DataFrame, *, flat: float | None = None) -> Law:
             nothing else; as `scaling.results.read` gives them.
         flat: rise of the loss in nats, within a factor of 4 in lr, below which the optima are flat
             and have no law; 0.1 % of the lowest loss, and at least 0.001, if not given.
+        over: columns that are axes of the law, `batch` among them, such as
+            `("batch", "parameters", "tokens")`. The result is then an `AxesLaw`
+            (`scaling.analysis.axes_law`).
 
     Returns:
         The law with a 95 % interval, or the reason why none is identified: it takes three batch
@@ -123,6 +140,8 @@ def learning_rate_law(rows: pd.DataFrame, *, flat: float | None = None) -> Law:
         ValueError: for an absent column, or several clips, models, data sets, optimizers or
             protocols at once.
     """
+    if over:
+        return axes_law(rows, over, flat=flat)
     need(rows, "batch", "lr", "seed", "val_loss", "status")
     alike(rows, "clip", "model", "data", "optimizer", "protocol")
     optima = sweep_optima(grouped(rows), flat)
