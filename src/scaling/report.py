@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import shlex
 import signal
 import sys
 import warnings
@@ -26,6 +27,27 @@ def _nats(text: str) -> float:
     return nats
 
 
+def _axes(text: str) -> tuple[str, ...]:
+    """Names with commas between them, for `--over`."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """A name and another one, for `--columns`."""
+    ours, equals, theirs = text.partition("=")
+    if not (ours.strip() and equals and theirs.strip()):
+        raise argparse.ArgumentTypeError(f"{text} is not OURS=THEIRS, such as batch=bs")
+    return ours.strip(), theirs.strip()
+
+
+def _once(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """The pairs as a mapping; two for one name are refused."""
+    for ours, _ in pairs:
+        if len(twice := [theirs for name, theirs in pairs if name == ours]) > 1:
+            raise ValueError(f"--columns gives {ours} to both {twice[0]!r} and {twice[1]!r}")
+    return dict(pairs)
+
+
 def main() -> int:
     """Run the command line and return the exit code: 0 if the folders could be read, else 2."""
     parser = argparse.ArgumentParser(
@@ -48,6 +70,15 @@ def main() -> int:
         "lowest loss, and at least 0.001, by default"
     )
     parser.add_argument("--flat", type=_nats, metavar="NATS", help=flat)
+    over = "axes of one law, with commas between them, such as batch,parameters,tokens"
+    parser.add_argument("--over", type=_axes, metavar="AXES", default=(), help=over)
+    columns = (
+        "columns of a table written by another program: OURS=THEIRS, such as batch=bs "
+        "'val_loss=smooth loss' tokens=D"
+    )
+    parser.add_argument("--columns", nargs="+", type=_pair, metavar="OURS=THEIRS", help=columns)
+    maximise = "column to maximise, such as an accuracy, in place of minimising a loss"
+    parser.add_argument("--maximise", metavar="COLUMN", help=maximise)
     given = parser.parse_args()
     from scaling.reporting import build  # imported here to keep --help quick
 
@@ -58,9 +89,13 @@ def main() -> int:
                 if folder:
                     exports.check_place(folder, option)
             place = given.out or _place(given.folders[0])
-            files = build.write(given.folders, place, flat=given.flat)
+            read = {"columns": _once(given.columns or []), "maximise": given.maximise}
+            command = shlex.join(["python", "-m", "scaling.report", *sys.argv[1:]])
+            files = build.write(
+                given.folders, place, command=command, flat=given.flat, over=given.over, **read
+            )
             if given.export:
-                build.export(given.folders, given.export)
+                build.export(given.folders, given.export, **read)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

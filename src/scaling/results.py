@@ -16,7 +16,9 @@ from scaling.storage import exports, tables
 from scaling.storage.rows import ROW_FILE, read_row, run_folders
 
 
-def read(*folders: str | Path) -> pd.DataFrame:
+def read(
+    *folders: str | Path, columns: Mapping[str, str] | None = None, maximise: str | None = None
+) -> pd.DataFrame:
     """Read the rows of all runs at any depth below `folders`, one line per run.
 
     Columns: the fixed ones, all other measurements, and every config key that differs between
@@ -26,7 +28,11 @@ def read(*folders: str | Path) -> pd.DataFrame:
 
     Args:
         folders: folders of runs or studies, exported sweeps, or .csv tables of rows: written by
-            `scaling.report`, or any table with columns `batch`, `lr` and `val_loss`.
+            `scaling.report`, or any table with columns `batch`, `lr` and `val_loss`. The usual
+            names of other programs are known, such as `learning_rate` and `eval/loss`.
+        columns: of tables written by other programs: our names -> their names, such as
+            `{"batch": "bs", "val_loss": "smooth loss", "tokens": "D"}`.
+        maximise: column to maximise in place of minimising a loss, such as an accuracy.
 
     Raises:
         FileNotFoundError: if there is no row below a folder.
@@ -34,7 +40,10 @@ def read(*folders: str | Path) -> pd.DataFrame:
     """
     exported, runs = _places(folders)
     files = {os.path.abspath(path): path for path in exported.values()}
-    parts = [exports.read(path, text=TEXT, known=FIXED) for path in files.values()]
+    parts = [
+        exports.read(path, text=TEXT, known=FIXED, columns=columns, maximise=maximise)
+        for path in files.values()
+    ]
     if runs or not folders:
         parts.append(_gathered(_runs(runs)))
     joined = pd.concat(parts, ignore_index=True)

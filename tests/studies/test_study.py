@@ -11,6 +11,7 @@ from scaling import studies
 from scaling.reporting import build
 from scaling.studies import overview
 from scaling.studies.adaptation import study
+from scaling.studies.axes_figures import predicted_lr
 from scaling.studies.clipping_figures import loss_against_clip, update_against_clip
 from scaling.studies.laws_figures import optimal_lr
 from scaling.studies.study import CAPTIONS, Study, all_studies
@@ -41,7 +42,7 @@ def names() -> list[str]:
 
 def test_each_study_has_every_member_and_a_place_of_its_own():
     assert names() == [
-        "overview", "laws", "clipping", "tuning", "gradient_flow.study", "adaptation.study",
+        "axes", "overview", "laws", "clipping", "tuning", "gradient_flow.study", "adaptation.study",
         "replicates",
     ]  # fmt: skip
     assert all(isinstance(one, Study) for one in all_studies())
@@ -86,5 +87,6 @@ def test_each_caption_is_that_of_a_figure():
     draws = [
         *(draw for those in charts for draw in those), *study.FIGURES, optimal_lr,
         loss_against_clip, update_against_clip, lr_sensitivity, steps_and_examples,
+        predicted_lr,
     ]  # fmt: skip
     assert {draw.__name__ for draw in draws} == set(CAPTIONS)

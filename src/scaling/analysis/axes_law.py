@@ -65,6 +65,11 @@ class AxesLaw:
         """The form that predicts left-out grids best; empty if no law is identified."""
         return self.fits[0].form if self.fits else ""
 
+    @property
+    def centre(self) -> Vector:
+        """Mean natural log of the batch size, then of the other axes; empty without a law."""
+        return self.source.centre if self.source else np.zeros(0)
+
     @cached_property
     def held_out(self) -> pd.DataFrame:
         """Each curve, predicted from the other grids: a line for each; takes some seconds.

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,13 +20,14 @@ from scaling.studies.sweep_tables import SweepTables
 LONGEST = ("steps", "layers")  # tables with a line per step of each run
 
 
-def write(folders: list[Path], out: Path, *, flat: float | None = None) -> list[Path]:
+def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) -> list[Path]:
     """Write the page, the tables and the figures of a sweep.
 
     Args:
         folders: of one sweep, or of several that are read as one.
         out: folder of the files; made if missing.
-        flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
+        command: the one that writes the report, to be kept with it.
+        options: of `SweepTables.of`.
 
     Returns:
         the files written; the first holds the text, the last is the page.
@@ -33,8 +35,8 @@ def write(folders: list[Path], out: Path, *, flat: float | None = None) -> list[
     Raises:
         FileNotFoundError: if a folder has no row.
     """
-    sweep = SweepTables.of(*folders, flat=flat)
-    studies, rows = _applying(sweep), sweep.rows
+    sweep = SweepTables.of(*folders, **options)
+    studies, rows, flat = _applying(sweep), sweep.rows, sweep.flat
     out.mkdir(parents=True, exist_ok=True)
     sentences = [sentence for study in studies for sentence in study.sentences(sweep)]
     claims, undone = _claims(studies, sweep), plans.lines(_missing(folders, rows))
@@ -42,7 +44,8 @@ def write(folders: list[Path], out: Path, *, flat: float | None = None) -> list[
     above = [*sentences, *claims]
     files[0].write_text(
         "\n".join(
-            [*above, *([""] if above else []), text.summary_table(rows, flat=flat), *undone, ""]
+            [*above, *([""] if above else []), text.summary_table(rows, flat=flat), *undone]
+            + ([command, ""] if command else [""])
         )
     )
     tables = {"rows": _measured(studies, sweep)}
@@ -77,21 +80,22 @@ def write(folders: list[Path], out: Path, *, flat: float | None = None) -> list[
             tables=[page.Table(name, table) for name, table in tables.items() if name != "rows"],
             pictures=pictures,
             warnings=[*sweep_caveats(rows, flat=flat), *undone],
-            provenance=results.provenance(*folders),
+            provenance=({"command": command} if command else {}) | results.provenance(*folders),
         ).html()
     )
     return files
 
 
-def export(folders: list[Path], place: Path) -> None:
+def export(folders: list[Path], place: Path, **options: Any) -> None:
     """Export a sweep without its runs: rows with the measures of studies, and longer tables.
 
-    The tables `steps` and `layers` are left out, because they are too long to share.
+    The tables `steps` and `layers` are left out, because they are too long to share. `options` are
+    those of `SweepTables.of`.
 
     Raises:
         FileNotFoundError: if a folder has no row.
     """
-    sweep = SweepTables.of(*folders)
+    sweep = SweepTables.of(*folders, **options)
     studies = _applying(sweep)
     measured = [study.passes(sweep) for study in studies if isinstance(study, MeasuresEpochs)]
     epochs = next((table for table in measured if len(table)), sweep.epochs)

@@ -1,6 +1,6 @@
 """The tables of a sweep, as studies read them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from scaling import results
+from scaling.contracts.columns import need
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, for caches of results
@@ -17,20 +18,36 @@ class SweepTables:
     rows: pd.DataFrame
     folders: tuple[Path, ...] = ()
     flat: float | None = None  # rise in nats below which an optimum is flat, if it was chosen
+    over: tuple[str, ...] = ()  # axes of one law, if they were chosen
 
     @classmethod
-    def of(cls, *folders: Path, flat: float | None = None) -> "SweepTables":
+    def of(
+        cls,
+        *folders: Path,
+        flat: float | None = None,
+        over: Sequence[str] = (),
+        columns: Mapping[str, str] | None = None,
+        maximise: str | None = None,
+    ) -> "SweepTables":
         """Read the rows below some folders of runs, studies or exported sweeps.
 
         Args:
             folders: read as one sweep.
             flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
+            over: columns that are axes of one law (`scaling.learning_rate_law`); each of their
+                combinations but for the batch size is a setting of its own.
+            columns: our names -> names in a table (`scaling.read`).
+            maximise: column to maximise in place of minimising a loss (`scaling.read`).
 
         Raises:
             FileNotFoundError: if there is no row below a folder.
-            ValueError: if a file is not a table of rows.
+            ValueError: if a file is not a table of rows, or has no such column.
         """
-        return cls(results.read(*folders), folders, flat)
+        rows = results.read(*folders, columns=columns, maximise=maximise)
+        need(rows, *over)
+        others = [axis for axis in over if axis not in ("batch", "lr", "seed")]
+        rows = rows.assign(**{f"axis.{axis}": rows[axis] for axis in others})
+        return cls(rows, folders, flat, tuple(over))
 
     @cached_property
     def steps(self) -> pd.DataFrame:

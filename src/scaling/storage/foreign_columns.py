@@ -1,0 +1,175 @@
+"""Names, numbers and states as other programs write them, in the words of this package.
+
+Known are tables exported by Weights & Biases, MLflow and Ray Tune, and by hand.
+"""
+
+import difflib
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+# Other names of our columns, compared in lower case with `_` for everything but letters and digits.
+ALIASES = {
+    "batch": ("batch_size", "batchsize", "bs", "global_batch_size", "train_batch_size"),
+    "lr": ("learning_rate", "learningrate", "max_lr", "peak_lr", "base_lr"),
+    "val_loss": (
+        *("val_loss", "validation_loss", "valid_loss", "eval_loss", "dev_loss"),
+        *("loss_val", "loss_valid", "loss_validation", "loss_eval"),
+    ),
+    "clip": (
+        *("grad_clip", "gradient_clip", "clip_grad", "max_grad_norm", "grad_clip_norm"),
+        *("gradient_clip_val", "clip_norm", "gradient_clipping", "clip_grad_norm"),
+    ),
+    "seed": ("random_seed", "random_state"),
+    "status": ("state",),
+}
+PREFIXES = ("config", "params", "parameters", "metrics", "summary", "hparams", "hyperparameters")
+STATES = {
+    "done": ("done", "finished", "complete", "completed", "success", "succeeded", "terminated"),
+    "failed": ("failed", "crashed", "error", "errored", "killed", "preempted", "stopped"),
+    "interrupted": ("interrupted", "running", "pending", "queued", "scheduled", "paused"),
+    "diverged": ("diverged",),
+    "corrupt": ("corrupt",),
+}
+FACTORS = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "": 1.0}
+_NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*([kmbg]?)", re.IGNORECASE)
+_UNIT = re.compile(r"\s*[(\[][^)\]]*[)\]]\s*$")
+_FACTOR = re.compile(r"[(\[][^)\]]*(\d|%|percent)[^)\]]*[)\]]\s*$", re.IGNORECASE)
+BYTE_ORDERS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def decoded(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with its byte order mark.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-16" if content.startswith(BYTE_ORDERS) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not a table of runs: it is not UTF-8 text ({error.reason} at byte "
+            f"{error.start}); save it as CSV in UTF-8"
+        ) from error
+
+
+def separator(header: str) -> str:
+    """The separator of a table with this first line: a comma, semicolon or tab."""
+    return max(",;\t", key=header.count)
+
+
+def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list[str]:
+    """Our names of the columns of a table.
+
+    Args:
+        header: the names in the file.
+        columns: our names -> names in the file, as typed; the others are found by `ALIASES`.
+        path: of the file, for messages.
+
+    Raises:
+        ValueError: for a column that is not there, or two for one name.
+    """
+    stripped = [name.strip() for name in header]
+    if twice := sorted({name for name in stripped if name and stripped.count(name) > 1}):
+        raise ValueError(f"{path} has two columns {', '.join(twice)}; keep one of each")
+    ours: dict[str, str] = {}
+    for key, name in columns.items():
+        if name not in stripped:
+            near = difflib.get_close_matches(name, stripped, n=3, cutoff=0.5) or stripped
+            again = shlex.join([f"{key}={near[0]}"])
+            raise ValueError(
+                f"{path} has no column {name!r}, but {', '.join(map(repr, near))}; such as "
+                f"--columns {again}"
+            )
+        if name in ours:
+            raise ValueError(f"{name!r} is given to both {ours[name]} and {key} in --columns")
+        ours[name] = key
+    for key, aliases in ALIASES.items():
+        if key in stripped or key in columns:
+            continue
+        found = [name for name in stripped if name not in ours and _plain(name) in (key, *aliases)]
+        if len(found) > 1:
+            choice = shlex.join([f"{key}={found[0]}"])
+            raise ValueError(
+                f"{path} has {len(found)} columns for {key}: {', '.join(map(repr, found))}; choose "
+                f"one, such as --columns {choice}"
+            )
+        for name in found:
+            if _FACTOR.search(name):
+                raise ValueError(
+                    f"{path} has a factor in the name of its column {name!r}; write plain numbers "
+                    f"into a column {key}"
+                )
+            ours[name] = key
+    # a column of our name that another one was given to is not ours
+    taken = set(ours.values())
+    return [ours.get(name, f"{name} (unused)" if name in taken else name) for name in stripped]
+
+
+def missing(key: str, header: Sequence[str]) -> str:
+    """What to type for a column that was not found: the nearest names, and the option."""
+    near = difflib.get_close_matches(key, header, n=3, cutoff=0.4) or list(header)
+    listed = ", ".join(map(repr, near[:5]))
+    return f"no column {key}, but {listed}; such as --columns {shlex.join([f'{key}={near[0]}'])}"
+
+
+def _plain(name: str) -> str:
+    """A name without prefix, unit, case and punctuation."""
+    words = [word for word in re.split(r"\W+|_", _UNIT.sub("", name).lower()) if word]
+    while len(words) > 1 and words[0] in PREFIXES:
+        words = words[1:]
+    return "_".join(words)
+
+
+def numbers(column: pd.Series, path: Path) -> pd.Series:
+    """Numbers of a column that was read as text; `0.5M` is 500,000.
+
+    Raises:
+        ValueError: for anything else, naming the line and the remedy.
+    """
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    values = []
+    for line, text in enumerate(column, start=2):
+        if not isinstance(text, str):
+            values.append(float("nan") if text is None else float(text))
+            continue
+        text = text.strip()
+        if match := _NUMBER.fullmatch(text):
+            values.append(float(match[1]) * FACTORS[match[2].lower()])
+            continue
+        try:
+            values.append(float(text))  # inf, Infinity
+        except ValueError:
+            where = f"{path} has {text!r} in its column {column.name}, line {line}"
+            raise ValueError(f"{where}; {_remedy(text)}") from None
+    return pd.Series(values, index=column.index, name=column.name, dtype=float)
+
+
+def _remedy(text: str) -> str:
+    if "%" in text:
+        return "write a plain number, without a percent sign"
+    if re.fullmatch(r"[-+]?\d*,\d+(e[-+]?\d+)?", text, re.IGNORECASE):
+        return f"write decimals with a point: {text.replace(',', '.')}"
+    return "it must be a number"
+
+
+def statuses(column: pd.Series, path: Path) -> pd.Series:
+    """Statuses in our words; an empty field is `done`.
+
+    Raises:
+        ValueError: for unknown words, by name.
+    """
+    words = {word: ours for ours, theirs in STATES.items() for word in theirs}
+    given = column.fillna("done").astype(str).str.strip().str.lower()
+    if unknown := sorted(set(given) - set(words)):
+        known = ", ".join(words)
+        raise ValueError(
+            f"{path} has the unknown status {', '.join(unknown)}; known are {known}; without the "
+            "column, every run with a loss is done"
+        )
+    return given.map(words)

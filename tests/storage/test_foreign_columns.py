@@ -1,0 +1,146 @@
+"""Tables of other programs are read as they come, or refused with what to type instead."""
+
+import math
+from typing import get_args
+
+import pandas as pd
+import pytest
+
+from scaling import results
+from scaling.contracts.columns import Status
+from scaling.storage.foreign_columns import STATES
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*has missing columns")
+
+WANDB = """Name,State,Runtime,learning_rate,batch_size,eval/loss,seed
+"a, b",finished,12,0.001,32,2.5,0
+b,crashed,3,0.01,32,2.9,0
+c,running,1,0.1,32,,0
+d,finished,12,0.01,64,NaN,0
+"""
+MLFLOW = """run_id,status,metrics.val_loss,params.lr,params.batch_size
+a,FINISHED,2.5,0.001,32
+b,FAILED,,0.01,32
+"""
+RAY = """val_loss,training_iteration,done,config/lr,config/batch_size,trial_id
+2.5,10,True,0.001,32,a
+Infinity,2,True,1.0,32,b
+"""
+
+
+def read(folder, content: str | bytes, **options) -> pd.DataFrame:
+    path = folder / "mine.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return results.read(path, **options)
+
+
+@pytest.mark.filterwarnings("ignore:.*not used")
+@pytest.mark.parametrize(
+    ("content", "statuses"),
+    [
+        (WANDB, ["done", "failed", "interrupted", "done"]),
+        (MLFLOW, ["done", "failed"]),
+        (RAY, ["done", "diverged"]),
+    ],
+)
+def test_exports_of_other_programs_are_read_as_they_come(tmp_path, content, statuses):
+    rows = read(tmp_path, content)
+    assert rows["status"].tolist() == statuses
+    assert rows["lr"][0] == 0.001
+    assert rows["batch"][0] == 32
+    assert rows["val_loss"][0] == 2.5
+
+
+def test_every_state_has_a_word():
+    assert set(STATES) == set(get_args(Status))
+    words = [word for theirs in STATES.values() for word in theirs]
+    assert len(words) == len(set(words))
+
+
+LINES = ("batch", "lr", "val_loss"), ("8", "0.001", "2.5"), ("8", "0.01", "2.25")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", ", "])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_separators_encodings_and_line_ends_change_nothing(tmp_path, separator, encoding, end):
+    content = end.join(separator.join(line) for line in LINES) + end
+    rows = read(tmp_path, content.encode(encoding))
+    assert rows[["batch", "lr", "val_loss"]].to_numpy().tolist() == [
+        [8, 1e-3, 2.5],
+        [8, 1e-2, 2.25],
+    ]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        " Batch Size , Learning Rate , Eval Loss ",
+        "config/batch_size,config/lr,eval/loss",
+        "params.batch_size,params.learning_rate,metrics.val_loss",
+        "bs,lr,validation loss (nats)",
+        "batch-size [sequences],max_lr,valid_loss",
+    ],
+)
+def test_usual_names_prefixes_and_units_are_known(tmp_path, header):
+    rows = read(tmp_path, f"{header}\n8,0.001,2.5\n")
+    assert rows[["batch", "lr", "val_loss"]].iloc[0].tolist() == [8, 0.001, 2.5]
+
+
+def test_named_columns_are_used_and_others_are_listed_once(tmp_path):
+    content = "bs,rate,smooth loss,D,width,note\n8,1,2.5,100,64,a\n8,1,2.6,200,32,b\n"
+    columns = {"batch": "bs", "lr": "rate", "val_loss": "smooth loss", "tokens": "D"}
+    with pytest.warns(UserWarning, match="columns that are not used: width, note$"):
+        rows = read(tmp_path, content, columns=columns)
+    assert rows["tokens"].tolist() == [100, 200]
+    assert rows["seed"].tolist() == [0, 0]  # another number of tokens is another cell
+    assert "width" not in rows
+
+
+def test_a_named_column_takes_the_place_of_one_of_that_name(tmp_path):
+    content = "batch,lr,val_loss,smooth loss\n8,1,9.0,2.5\n"
+    with pytest.warns(UserWarning, match="not used: val_loss"):
+        rows = read(tmp_path, content, columns={"val_loss": "smooth loss"})
+    assert rows["val_loss"].tolist() == [2.5]
+
+
+def test_numbers_may_have_a_suffix(tmp_path):
+    rows = read(tmp_path, "batch,lr,val_loss\n0.5M,1e-3,2.5\n2k,.01,inf\n")
+    assert rows["batch"].tolist() == [500_000, 2000]
+    assert math.isinf(rows["val_loss"][1])
+    assert rows["status"].tolist() == ["done", "diverged"]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "distances"),
+    [((0.75, 0.5), (0.25, 0.5)), ((75, 50), (25, 50)), ((-3, -1), (3, 1))],
+)
+def test_an_accuracy_is_maximised_on_request(tmp_path, accuracies, distances):
+    content = f"batch,lr,acc\n8,1,{accuracies[0]}\n8,2,{accuracies[1]}\n"
+    rows = read(tmp_path, content, maximise="acc")
+    assert rows["val_loss"].tolist() == list(distances)
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        ("batchsize_,rate,loss\n8,1,2", {}, "no column lr, but .*'rate'.*; such as --columns lr="),
+        ("b s,lr,loss\n8,1,2", {"columns": {"batch": "bs"}},
+         "no column 'bs', but 'b s'; such as --columns 'batch=b s'"),
+        ("batch,lr,val_loss\n8,1%,2", {}, "'1%' in its column lr, line 2; .* without a percent"),
+        ("batch,lr,acc\n8,1,2\n8,2,3", {}, "several lrs for a batch, and no column val_loss, but"),
+        ("batch;lr;val_loss\n8;0,001;2", {}, "'0,001' in its column lr, line 2; .* a point: 0.001"),
+        ("batch,lr,val_loss\n8,1,2\nlarge,1,2", {}, "'large' in its column batch, line 3; it must"),
+        ("batch,lr,val_loss\n8,-1,2", {}, "no positive lr in line 2"),
+        ("bs,batch_size,lr,val_loss\n8,9,1,2", {},
+         "2 columns for batch: 'bs', 'batch_size'; choose one, such as --columns batch=bs"),
+        ("batch,learning_rate (1e-3),val_loss\n8,1,2", {}, "a factor in the name of its column"),
+        ("batch,lr,val_loss\n8,1,2", {"columns": {"a": "lr", "b": "lr"}}, "given to both a and b"),
+        ("batch,lr,acc\n8,1,0.5", {"maximise": "accuracy"},
+         "no column accuracy, but 'acc'.*; such as --columns accuracy=acc"),
+        (b"batch,lr\n\xff\xff,1", {}, "not UTF-8 text .*; save it as CSV in UTF-8"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_one_message_with_what_would_do(tmp_path, content, options, said):
+    with pytest.raises(ValueError, match=said):
+        read(tmp_path, content, **options)
