@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from processes import HANG, wait_for
+from processes import HANG, start, wait_for
 
 from scaling import results
 from scaling.storage import locks, plans
@@ -519,11 +519,9 @@ if EVERY_SIGNAL:
 
 @pytest.mark.parametrize(("number", "code", "workers"), SIGNALS)
 def test_a_signal_leaves_interrupted_rows_and_its_exit_code(folder, number, code, workers):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scaling.train", "-m", "seed=0,1,2", "steps=100000", "save_every=0",
-         "data.context=16", "data.val_windows=8", "model.d_model=16", "model.layers=1",
-         "model.heads=2", f"workers={workers}"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    process = start(
+        "-m", "seed=0,1,2", "steps=100000", "save_every=0", "data.context=16", "data.val_windows=8",
+        "model.d_model=16", "model.layers=1", "model.heads=2", f"workers={workers}",
     )  # fmt: skip
     wait_for(lambda: len(list(STUDY.glob("*/checkpoint.ckpt"))) == workers)
     os.killpg(process.pid, number)  # as a terminal does

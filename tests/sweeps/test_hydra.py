@@ -1,11 +1,9 @@
 """Hydra's own launchers train the cells, too."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from processes import HANG, wait_for
+from processes import HANG, start, wait_for
 
 from scaling import results
 
@@ -41,12 +39,9 @@ def test_a_cell_that_fails_there_is_named_and_the_next_one_runs(command, monkeyp
 
 def test_joblib_trains_every_cell(folder):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    ended = subprocess.run(
-        [sys.executable, "-m", "scaling.train", "-m", "seed=0,1", "hydra/launcher=joblib",
-         "hydra.launcher.n_jobs=2", *SMALL],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
+    process = start("-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *SMALL)
+    _, err = process.communicate(timeout=HANG)
+    assert process.returncode == 0, err
     assert results.read("multirun")["status"].tolist() == ["done", "done"]
 
 
@@ -57,11 +52,9 @@ def test_a_number_of_workers_is_refused_with_hydras_launchers(command):
 
 
 def test_a_signal_ends_a_sweep_of_hydras_launcher_too(folder):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scaling.train", "-m", "seed=0,1,2", "hydra/launcher=basic",
-         "save_every=0", *SMALL, "steps=100000"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = start(
+        "-m", "seed=0,1,2", "hydra/launcher=basic", "save_every=0", *SMALL, "steps=100000"
+    )
     wait_for(lambda: list(Path("multirun").glob("*/*/checkpoint.ckpt")))
     process.terminate()
     _, err = process.communicate(timeout=HANG)

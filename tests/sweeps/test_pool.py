@@ -11,7 +11,7 @@ from pathlib import Path
 import pebble
 import psutil
 import pytest
-from processes import HANG, holder, sweep, wait_for
+from processes import HANG, holder, sweep, typed, wait_for
 
 from scaling import results
 from scaling.storage import locks
@@ -117,7 +117,7 @@ forks = pytest.mark.skipif(not worker_server.FORKS, reason="workers are not fork
 
 @forks
 def test_a_server_of_workers_that_dies_before_any_cell_has_begun_costs_no_cell(folder):
-    process = sweep("workers=2", "seed=0,1", "steps=60")
+    process = sweep("workers=2", "seed=0,1", "steps=60", start=typed)
     server_of(process).kill()
     out, err = process.communicate(timeout=HANG)
     assert process.returncode == 0, out + err
@@ -126,7 +126,7 @@ def test_a_server_of_workers_that_dies_before_any_cell_has_begun_costs_no_cell(f
 
 @forks
 def test_a_refused_command_does_not_wait_for_the_imports_of_its_server(folder):
-    process = sweep("workers=2", "seed=0,1", "batch=1000000")
+    process = sweep("workers=2", "seed=0,1", "batch=1000000", start=typed)
     server = server_of(process)
     psutil.Process(process.pid).suspend()
     wait_for(lambda: "libtorch" in Path(f"/proc/{server.pid}/maps").read_text())

@@ -9,11 +9,11 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
+import processes
 import psutil
 import pytest
 from processes import HANG, wait_for
@@ -34,11 +34,9 @@ VICTIMS = ("parent", "worker", "group")
 
 
 def start(study: str, log: Path, *more: str) -> subprocess.Popen:
+    words = ("-m", f"study={study}", *GRID, *more)
     with log.open("a") as file:
-        return subprocess.Popen(
-            [sys.executable, "-m", "scaling.train", "-m", f"study={study}", *GRID, *more],
-            stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+        return processes.start(*words, stdout=file, stderr=subprocess.STDOUT)
 
 
 def workers(study: str) -> list[int]:
