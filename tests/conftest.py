@@ -1,5 +1,6 @@
 """Shapes are checked while the tests run; commands run in this process, each in a new folder."""
 
+import copy
 import importlib
 import os
 import pkgutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.hydra import Hydra
 from jaxtyping import install_import_hook
 
@@ -25,6 +27,7 @@ import scaling.callbacks  # noqa: E402
 import scaling.datamodules  # noqa: E402
 import scaling.models  # noqa: E402
 import scaling.sweeps.sweep  # noqa: E402
+from scaling.config.folder import FOLDER  # noqa: E402
 
 for room in (scaling.callbacks, scaling.datamodules, scaling.models):
     for module in pkgutil.iter_modules(room.__path__):  # else config nodes import them
@@ -63,6 +66,24 @@ def composed_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Hydra, "get_mode", mode_if_set)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_once():
+    """The packaged config files, which no test changes, are parsed once."""
+    load = FileConfigSource.load_config
+    loaded = {}
+
+    def load_if_new(source, config_path):
+        if source.path != str(FOLDER):
+            return load(source, config_path)
+        if config_path not in loaded:
+            loaded[config_path] = load(source, config_path)
+        return copy.deepcopy(loaded[config_path])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileConfigSource, "load_config", load_if_new)
         yield
 
 
