@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from processes import HANG, start, wait_for
+from processes import HANG, start, typed, wait_for
 
 from scaling import results
 from scaling.storage import locks, plans
@@ -519,7 +519,8 @@ if EVERY_SIGNAL:
 
 @pytest.mark.parametrize(("number", "code", "workers"), SIGNALS)
 def test_a_signal_leaves_interrupted_rows_and_its_exit_code(folder, number, code, workers):
-    process = start(
+    launch = typed if number == signal.SIGINT else start
+    process = launch(
         "-m", "seed=0,1,2", "steps=100000", "save_every=0", "data.context=16", "data.val_windows=8",
         "model.d_model=16", "model.layers=1", "model.heads=2", f"workers={workers}",
     )  # fmt: skip
