@@ -101,7 +101,8 @@ def _lost(block: pd.DataFrame, batch: int, clip: float, factor: float) -> Sensit
     capped = int(block.loc[block["lr"].between(lrs[first], lrs[last]), "capped"].sum())
     lost, each = UNKNOWN, np.array([])
     if len(x) > 1:
-        each = np.array([_loss_lost(x, y, seed, reach) for seed in range(len(y))])
+        others = (y.sum(axis=0) - y) / (len(y) - 1) if len(y) > 1 else y
+        each = np.array([_loss_lost(x, *of_seed, reach) for of_seed in zip(y, others, strict=True)])
         lost = t_interval(each)
     caveats = {
         f"{capped} losses count as the ceiling": capped,
@@ -116,14 +117,13 @@ def _lost(block: pd.DataFrame, batch: int, clip: float, factor: float) -> Sensit
     )  # fmt: skip
 
 
-def _loss_lost(x: Array, y: Array, seed: int, reach: float) -> float:
-    """The loss that a seed loses around the lr that is best for the other seeds.
+def _loss_lost(x: Array, y: Array, others: Array, reach: float) -> float:
+    """The loss that a seed loses around the lr that is best for the other seeds, by their mean.
 
     The best lr by the seed's own losses would look too good, more so with larger noise.
     """
-    others = np.delete(y, seed, axis=0) if len(y) > 1 else y
-    best = int(others.mean(axis=0).argmin())
+    best = int(others.argmin())
     ends = np.clip([x[best] - reach, x[best] + reach], x[0], x[-1])
     at = np.unique([*ends, *x[(x > ends[0]) & (x < ends[1])]])
-    mean = integrate.trapezoid(np.interp(at, x, y[seed]), at) / np.ptp(ends)
-    return float(mean - y[seed, best])
+    mean = integrate.trapezoid(np.interp(at, x, y), at) / np.ptp(ends)
+    return float(mean - y[best])

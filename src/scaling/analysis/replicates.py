@@ -160,9 +160,9 @@ def _equal(table: pd.DataFrame, kept: Flags) -> Iterable[NDArray[np.int64]]:
     places = np.flatnonzero(kept)
     kept_rows = table.iloc[places].assign(any=0)  # a table of seeds alone is one cell
     codes = kept_rows.groupby(list(kept_rows), dropna=False, sort=False).ngroup().to_numpy()
-    for code in range(codes.max(initial=-1) + 1):
-        if (codes == code).sum() > 1:
-            yield places[codes == code]
+    order = np.argsort(codes, kind="stable")
+    groups = np.split(places[order], np.flatnonzero(np.diff(codes[order])) + 1)
+    return [group for group in groups if len(group) > 1]
 
 
 def _pooled(cells: list[Vector], level: float) -> Noise:

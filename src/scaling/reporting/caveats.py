@@ -9,7 +9,7 @@ import pandas as pd
 from scaling.analysis import optima
 from scaling.contracts.columns import FINISHED, REFERENCES
 from scaling.contracts.settings import by_setting
-from scaling.reporting.run_caveats import Caveat, caveats
+from scaling.reporting.run_caveats import READ, Caveat, caveats
 from scaling.studies.sweep_tables import where
 
 NOTHING = 0.02  # nats between a loss and its floor below which nothing is left to learn
@@ -47,7 +47,8 @@ def _of_runs(rows: pd.DataFrame) -> Iterator[str]:
     """The caveats of single runs, a line for each kind with the worst run."""
     by_kind: dict[str, list[tuple[Caveat, str]]] = defaultdict(list)
     finished = rows[rows["status"].isin(FINISHED)]
-    for _, row in finished.iterrows():
+    measured = [key for key in READ if key in finished and finished[key].notna().any()]
+    for row in finished[["run", *measured]].to_dict("records") if measured else ():
         for caveat in caveats(row):
             by_kind[caveat.kind].append((caveat, str(row["run"])))
     for kind, runs in by_kind.items():

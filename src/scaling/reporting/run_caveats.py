@@ -20,17 +20,17 @@ class Caveat(NamedTuple):
     remedy: str
 
 
-def caveats(run: Mapping[str, Any] | pd.Series) -> list[Caveat]:
+def caveats(run: Mapping[Any, Any] | pd.Series) -> list[Caveat]:
     """All caveats of one run; empty if there is no problem.
 
     Args:
         run: column -> number, as in a row's `measured` or a line of `scaling.results.read`.
     """
-    values = {key: float(run[key]) for key in _READ if key in run and pd.notna(run[key])}
+    values = {key: float(run[key]) for key in READ if key in run and pd.notna(run[key])}
     return [*_unknown_characters(values), *_still(values), *_collapse(values), *_clients(values)]
 
 
-_READ = (
+READ = (
     *("unknown_train", "train_characters", "unknown_val", "val_characters"),
     *("query_diversity", "before_query_diversity", "query_accuracy", "before_query_accuracy"),
     *("update_norm", "skipped_steps", "steps"),
