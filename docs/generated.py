@@ -4,9 +4,11 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import pandas as pd
 import yaml
 
 import scaling
@@ -18,6 +20,15 @@ FIELD = re.compile(  # name, type and comment of a dataclass's field
     r"^    (\w+): ([^#=\n]*[^#=\s])(?: = [^#\n]*)? *(?:# (.*))?$", re.MULTILINE
 )
 UNLISTED = ("experiment", "hydra")  # folders of conf that have no options to choose
+PUBLIC, TABLES = (
+    Path(__file__).parent / "results" / "public_runs",
+    ("exponents", "turns", "held_out"),
+)
+HEADERS = {
+    "batch": "B_n",
+    "loss_lost": "nats lost, through the runs",
+    "loss_lost_cubic": "on cubics",
+}
 
 
 def experiments() -> str:
@@ -92,12 +103,37 @@ def results() -> str:
     return "\n".join(map(_fields, dict.fromkeys(kinds)))
 
 
+def public_runs(name: str) -> str:
+    """A table of `public_runs.py`, with each mean and its interval in one column."""
+    table = pd.read_csv(PUBLIC / f"{name}.csv")
+    shown: dict[str, list[str]] = {}
+    for key in table:
+        if key.endswith(("low", "high")):
+            continue
+        prefix = "" if key in ("exponent", "batch") else f"{key}_"
+        values = [_number(value) for value in table[key]]
+        if f"{prefix}low" in table and key not in ("parameters", "tokens", "form"):
+            ends = zip(table[f"{prefix}low"], table[f"{prefix}high"], strict=True)
+            intervals = [f"{_number(low)} to {_number(high)}" for low, high in ends]
+            values = [f"{x} ({y})" for x, y in zip(values, intervals, strict=True)]
+        shown[HEADERS.get(key, key)] = values
+    lines = [" | ".join(shown), " | ".join("---" for _ in shown)]
+    lines += [" | ".join(row) for row in zip(*shown.values(), strict=True)]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _number(value: Any) -> str:
+    """Three digits; an empty field for a missing number."""
+    return value if isinstance(value, str) else f"{value:.3g}"
+
+
 GENERATED = {
     "experiments": experiments,
     "root keys": root_keys,
     "groups": groups,
     "api": api,
     "results": results,
+    **{f"public runs: {name}": partial(public_runs, name) for name in TABLES},
 }
 
 

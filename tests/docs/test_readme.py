@@ -50,6 +50,8 @@ def test_commands_name_modules_options_and_targets_that_exist(page):
             assert words[1] in TARGETS, words
             continue
         assert words[2].removeprefix("scaling.") in MODULES, words
+        if words[2] != "scaling.train":
+            continue
         for key, _, values in (word.partition("=") for word in words[3:] if "=" in word):
             if key in groups and values not in ("NAME", "null"):
                 assert {f"{key}={value}" for value in values.split(",")} <= known, words

@@ -79,9 +79,23 @@ class AxesLaw:
         best one and the standard error of its natural log, nan at an edge; `loss_lost` by the
         predicted lr, on the curve through all runs, and `loss_lost_cubic` on that cubic, in nats.
         """
+        return self.held_out_by()
+
+    def held_out_by(self, form: str = "") -> pd.DataFrame:
+        """Each curve, predicted from the other grids by one form; as `held_out` without one.
+
+        Args:
+            form: `constant`, `power`, `saturating` or `surge`.
+
+        Raises:
+            ValueError: for another form.
+        """
+        if form and form not in FORMS:
+            raise ValueError(f"form={form} must be one of {', '.join(FORMS)}")
         if self.source is None or len(self.source.grids.axes) <= len(self.axes):
             return pd.DataFrame()
-        return _held_out(self.source, self.axes, self.fits)
+        fits = [fit for fit in self.fits if form in ("", fit.form)]
+        return _held_out(self.source, self.axes, fits)
 
     def predict(self, table: pd.DataFrame) -> pd.DataFrame:
         """Predict the best learning rate of new curves of new grids.
