@@ -12,7 +12,7 @@ import pandas as pd
 
 from scaling.contracts.columns import FIXED, ROOT_KEYS, SWITCHES, TEXT
 from scaling.contracts.precision import rounded
-from scaling.storage import exports, tables
+from scaling.storage import exports, table_files, tables
 from scaling.storage.rows import ROW_FILE, read_row, run_folders
 
 
@@ -41,7 +41,7 @@ def read(
     exported, runs = _places(folders)
     files = {os.path.abspath(path): path for path in exported.values()}
     parts = [
-        exports.read(path, text=TEXT, known=FIXED, columns=columns, maximise=maximise)
+        table_files.read(path, text=TEXT, known=FIXED, columns=columns, maximise=maximise)
         for path in files.values()
     ]
     if runs or not folders:

@@ -1,6 +1,7 @@
 """Tables of other programs are read as they come, or refused with what to type instead."""
 
 import math
+import re
 from typing import get_args
 
 import pandas as pd
@@ -8,6 +9,8 @@ import pytest
 
 from scaling import results
 from scaling.contracts.columns import Status
+from scaling.contracts.settings import by_setting
+from scaling.reporting import build
 from scaling.storage.foreign_columns import STATES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has missing columns")
@@ -144,3 +147,40 @@ def test_an_accuracy_is_maximised_on_request(tmp_path, accuracies, distances):
 def test_what_cannot_be_read_is_one_message_with_what_would_do(tmp_path, content, options, said):
     with pytest.raises(ValueError, match=said):
         read(tmp_path, content, **options)
+
+
+def grid(**columns) -> str:
+    """A table of two batch sizes, three lrs and two widths, with a column of `f(batch, width)`."""
+    header = ",".join(["batch", "lr", "val_loss", "width", *columns])
+    cells = [(b, lr, w) for b in (32, 64) for lr in (0.1, 0.2, 0.4) for w in (128, 256)]
+    return header + "\n" + "\n".join(
+        ",".join(map(str, [b, lr, 2 + lr, w, *(f(b, w) for f in columns.values())]))
+        for b, lr, w in cells
+    )  # fmt: skip
+
+
+def test_a_column_of_few_values_that_varies_is_a_setting(tmp_path):
+    with pytest.warns(UserWarning, match="read as settings: width; to leave them out, name"):
+        rows = read(tmp_path, grid())
+    assert [title for title, _ in by_setting(rows)] == ["config.width=128", "config.width=256"]
+    assert set(rows["seed"]) == {0}
+
+
+@pytest.mark.filterwarnings("ignore:.*read as settings")
+def test_a_column_that_follows_from_the_batch_size_is_confounded_with_it(tmp_path):
+    content = grid(dropout=lambda batch, width: 0.3 if batch == 32 else 0.5)
+    said = "dropout varies with batch alone (0.3 at 32, 0.5 at 64); their effects are confounded"
+    with pytest.warns(UserWarning, match=re.escape(said)):
+        rows = read(tmp_path, content)
+    assert len(list(by_setting(rows))) == 2  # of the widths
+    with pytest.warns(UserWarning, match=re.escape(said)):
+        build.write([tmp_path / "mine.csv"], tmp_path / "report")
+    assert said in (tmp_path / "report" / "index.html").read_text()
+
+
+@pytest.mark.filterwarnings("ignore:.*read as settings")
+def test_what_describes_a_run_is_no_setting(tmp_path):
+    content = grid(Host=lambda batch, width: "ab"[width // 256])
+    with pytest.warns(UserWarning, match="columns that are not used: Host"):
+        rows = read(tmp_path, content)
+    assert len(list(by_setting(rows))) == 2

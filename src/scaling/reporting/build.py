@@ -1,5 +1,6 @@
 """A sweep as a page, tables and figures."""
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -35,7 +36,12 @@ def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) 
     Raises:
         FileNotFoundError: if a folder has no row.
     """
-    sweep = SweepTables.of(*folders, **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sweep = SweepTables.of(*folders, **options)
+    notes = list(dict.fromkeys(str(warning.message) for warning in caught))  # kept on the page, too
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     studies, rows, flat = _applying(sweep), sweep.rows, sweep.flat
     out.mkdir(parents=True, exist_ok=True)
     sentences = [sentence for study in studies for sentence in study.sentences(sweep)]
@@ -79,7 +85,7 @@ def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) 
             table=text.summary_table(rows, with_caveats=False),
             tables=[page.Table(name, table) for name, table in tables.items() if name != "rows"],
             pictures=pictures,
-            warnings=[*sweep_caveats(rows, flat=flat), *undone],
+            warnings=[*sweep_caveats(rows, flat=flat), *undone, *notes],
             provenance=({"command": command} if command else {}) | results.provenance(*folders),
         ).html()
     )

@@ -34,6 +34,15 @@ STATES = {
     "diverged": ("diverged",),
     "corrupt": ("corrupt",),
 }
+# Columns that describe a run, and change no result.
+METADATA = (
+    *("name", "run_name", "id", "run_id", "trial_id", "experiment_id", "experiment", "group"),
+    *("user", "username", "host", "hostname", "node", "node_ip", "machine", "device", "worker"),
+    *("tags", "notes", "note", "comment", "created", "date", "time", "timestamp", "runtime"),
+    *("duration", "start_time", "end_time", "source_name", "source_type", "artifact_uri"),
+    *("logdir", "done", "training_iteration", "job_type", "project", "entity", "commit"),
+    *("git_commit", "version", "pid", "sweep"),
+)
 FACTORS = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "": 1.0}
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*([kmbg]?)", re.IGNORECASE)
 _UNIT = re.compile(r"\s*[(\[][^)\]]*[)\]]\s*$")
@@ -115,6 +124,11 @@ def missing(key: str, header: Sequence[str]) -> str:
     near = difflib.get_close_matches(key, header, n=3, cutoff=0.4) or list(header)
     listed = ", ".join(map(repr, near[:5]))
     return f"no column {key}, but {listed}; such as --columns {shlex.join([f'{key}={near[0]}'])}"
+
+
+def is_metadata(name: str) -> bool:
+    """Whether a column describes a run, and is no setting."""
+    return _plain(name) in METADATA
 
 
 def _plain(name: str) -> str:

@@ -1,0 +1,222 @@
+"""A table with a line per run, exported by a report or written by another program."""
+
+import csv
+import io
+import warnings
+from collections.abc import Container, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scaling.contracts.precision import rounded_column
+from scaling.contracts.settings import settings_of
+from scaling.storage import foreign_columns
+
+NEEDED = ("batch", "lr")
+# Optional columns: the value that is assumed for a missing one, and its text in the warning.
+ASSUMED: dict[str, tuple[float | str, str]] = {
+    "val_loss": (np.nan, "each lr is the best one of its batch size, its loss is not known"),
+    "clip": (np.inf, "no clipping"),
+    "seed": (0, "repeats of a cell are its seeds, in their order"),
+    "status": ("done", "every run with a loss is done, without one it diverged"),
+}
+
+REPEATED = 3  # runs that share each value of a setting, at least
+# Texts that mean a missing number; in a column of text they are text.
+GAPS = ["", "NA", "N/A", "NaN", "nan", "-nan", "null", "None", "<NA>", "#N/A", "n/a"]
+
+
+def read(
+    path: Path,
+    *,
+    text: Sequence[str],
+    known: Sequence[str],
+    columns: Mapping[str, str] | None = None,
+    maximise: str | None = None,
+) -> pd.DataFrame:
+    """Read a table with a line per run, exported by a report or written by another program.
+
+    Warns about unused columns, and about missing ones whose assumed values could change a
+    conclusion. Columns, numbers and states of other programs: `scaling.storage.foreign_columns`.
+
+    Args:
+        path: a CSV file with at least the columns `batch`, `lr` and `val_loss`; without `val_loss`
+            it must have one line for each batch size, with the best lr.
+        text: columns of text; their gaps become None.
+        known: columns that are used; those with a dot in their names are used, too.
+        columns: our names -> names in the file; further ones can be axes of a law. If given,
+            columns that are neither named nor known are dropped.
+        maximise: a column, such as an accuracy, whose distance from its maximum is minimised in
+            place of a loss.
+
+    Raises:
+        ValueError: if a column is missing or not numeric, the table is empty, a line is longer than
+            the header, a batch, lr or clip is not positive, or a status is unknown.
+    """
+    columns = columns or {}
+    table = _table(path, text, columns)
+    if absent := [key for key in NEEDED if key not in table]:
+        wanted = foreign_columns.missing(absent[0], [*map(str, table)])
+        raise ValueError(f"{path} is not a table of runs: it has {wanted}")
+    if table.empty:
+        raise ValueError(f"{path} is a table without a row")
+    used = {*known, *columns, *filter(None, [maximise])}
+    foreign = not columns and "digest" not in table
+    if columns:
+        table = _only(table, used, path)
+    if maximise is not None:
+        table["val_loss"] = _distance(table, maximise, path)
+    if "val_loss" not in table and table["batch"].duplicated().any():
+        raise ValueError(
+            f"{path} is not a table of runs: it has several lrs for a batch, and "
+            + foreign_columns.missing("val_loss", [*map(str, table)])
+        )
+    for key in dict.fromkeys((*NEEDED, "val_loss", "clip", "seed", *columns)):
+        if key in table and key not in text:
+            table[key] = foreign_columns.numbers(table[key], path)
+    table = table.assign(**{key: rounded_column(table[key]) for key in settings_of(table)})
+    unused: list[str] = []
+    if foreign:
+        table, unused = _settings(table, used, path)
+    if "status" in table:
+        table["status"] = foreign_columns.statuses(table["status"], path)
+    missing = [key for key in ASSUMED if key not in table]
+    table = table.assign(**{key: ASSUMED[key][0] for key in missing})
+    if "seed" in missing:
+        table["seed"] = _repeats(table, path, [key for key in columns if key not in known])
+    if "status" in missing and "val_loss" not in missing:
+        table.loc[~np.isfinite(table["val_loss"]), "status"] = "diverged"
+    if unused:
+        _warn(
+            f"{path} has columns that are not used: {', '.join(unused)}; a setting is called "
+            "model.NAME, data.NAME, optimizer.NAME and so on"
+        )
+    if missing:
+        assumed = "; ".join(f"{key}: {ASSUMED[key][1]}" for key in missing)
+        _warn(f"{path} has missing columns; assumed: {assumed}")
+    bad = {key: ~((table[key] > 0) & np.isfinite(table[key])) for key in NEEDED}
+    bad["clip"] = table["clip"] <= 0
+    for key, which in bad.items():
+        which &= table["status"] != "corrupt"
+        if which.any():
+            lines = ", ".join(str(line + 2) for line in table.index[which][:5])
+            none = "; no clipping is inf, or an empty field" if key == "clip" else ""
+            raise ValueError(f"{path} has no positive {key} in line {lines}{none}")
+    if "run" not in table:
+        table["run"] = [f"line {number}" for number in range(2, len(table) + 2)]
+    if "study" not in table:
+        table["study"] = path.stem
+    table["clip"] = table["clip"].where(
+        table["clip"].notna() | (table["status"] == "corrupt"), np.inf
+    )
+    texts = [key for key in text if key in table]
+    return table.assign(**{key: table[key].where(table[key].notna(), None) for key in texts})
+
+
+def _table(path: Path, text: Sequence[str], columns: Mapping[str, str]) -> pd.DataFrame:
+    """Read a CSV file literally: in columns of text `NA` is text, and fields are not shifted."""
+    content = foreign_columns.decoded(path)
+    separator = foreign_columns.separator(content.partition("\n")[0])
+    header = next(csv.reader(io.StringIO(content), delimiter=separator), [])
+    names = foreign_columns.named(header, columns, path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # fields beyond the header
+            return pd.read_csv(
+                io.StringIO(content),
+                sep=separator,
+                header=0,
+                names=names,
+                dtype=dict.fromkeys(text, "object"),
+                index_col=False,
+                keep_default_na=False,
+                na_values={key: [""] if key in text else GAPS for key in names},
+                skipinitialspace=True,
+            )
+    except pd.errors.ParserWarning as error:
+        raise ValueError(
+            f"{path} is not a table of runs: its lines have more fields than its header; do they "
+            "end with a comma?"
+        ) from error
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise ValueError(f"{path} is not a table of runs: {error}") from error
+
+
+def _distance(table: pd.DataFrame, key: str, path: Path) -> pd.Series:
+    """How far a column lies below its maximum: 1, or 100 for percent, or 0 if it has none."""
+    if key not in table:
+        raise ValueError(f"{path} has {foreign_columns.missing(key, [*map(str, table)])}")
+    values = foreign_columns.numbers(table[key], path)
+    highest, lowest = values.max(), values.min()
+    best = 0.0 if lowest < 0 or highest > 100 else 1.0 if highest <= 1 else 100.0
+    return best - values
+
+
+def _only(table: pd.DataFrame, used: Container[str], path: Path) -> pd.DataFrame:
+    """The columns that are used; a warning lists the others."""
+    if others := [key for key in map(str, table) if key not in used]:
+        listed = ", ".join(others)
+        _warn(f"{path} has columns that are not used: {listed}")
+    return table.drop(columns=others)
+
+
+def _settings(
+    table: pd.DataFrame, used: Container[str], path: Path
+) -> tuple[pd.DataFrame, list[str]]:
+    """Read columns of another program that vary as settings, under `config.NAME`.
+
+    A setting has few values. One that follows from the batch size alone is left out, because its
+    effect cannot be told from that of the batch size. Warnings name both.
+
+    Returns:
+        The table, and the columns that vary but are neither.
+    """
+    others = [
+        str(key) for key in table
+        if key not in used and "." not in str(key) and table[key].nunique(dropna=False) > 1
+    ]  # fmt: skip
+    found, unused = [], []
+    for key in others:
+        repeated = table[key].value_counts(dropna=False).min() >= REPEATED
+        if not repeated or foreign_columns.is_metadata(key):
+            unused.append(key)
+        elif (table.groupby("batch")[key].nunique(dropna=False) == 1).all():
+            values = table.groupby("batch")[key].first()
+            listed = ", ".join(f"{value} at {batch:g}" for batch, value in values.head(4).items())
+            _warn(f"{path}: {key} varies with batch alone ({listed}); their effects are confounded")
+        else:
+            found.append(key)
+    if found:
+        _warn(
+            f"{path} has columns that are read as settings: {', '.join(found)}; to leave "
+            "them out, name the columns to use with --columns"
+        )
+    return table.rename(columns={key: f"config.{key}" for key in found}), unused
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=4)
+
+
+def _repeats(table: pd.DataFrame, path: Path, axes: Sequence[str]) -> pd.Series:
+    """Number the runs of each cell, to stand for seeds; columns named as `axes` are settings.
+
+    Raises:
+        ValueError: if the runs of a cell differ in another column, which may be a setting.
+    """
+    cell = [*(key for key in settings_of(table) if key != "seed"), *axes]
+    groups = table.groupby(cell, dropna=False)
+    if groups.ngroups < len(table):
+        accounted = (*cell, *ASSUMED, "run", "study")
+        others = [key for key in map(str, table) if key not in accounted and "." not in key]
+        counted = [key for key in others if not pd.api.types.is_float_dtype(table[key])]
+        unclear = [
+            key for key in counted if len(table[[*cell, key]].drop_duplicates()) > groups.ngroups
+        ]
+        if unclear:
+            raise ValueError(
+                f"{path} has several runs of one cell, which differ in {', '.join(unclear)}; call "
+                "it `seed` if it is one, or model.NAME, data.NAME and so on if it is a setting"
+            )
+    return groups.cumcount()
