@@ -134,6 +134,7 @@ def test_an_accuracy_is_maximised_on_request(tmp_path, accuracies, distances):
         ("batch,lr,acc\n8,1,2\n8,2,3", {}, "several lrs for a batch, and no column val_loss, but"),
         ("batch;lr;val_loss\n8;0,001;2", {}, "'0,001' in its column lr, line 2; .* a point: 0.001"),
         ("batch,lr,val_loss\n8,1,2\nlarge,1,2", {}, "'large' in its column batch, line 3; it must"),
+        ("batch,lr,val_loss\n8,1,2\n\n8,1", {}, "line 4 has 2 fields, its header 3"),
         ("batch,lr,val_loss\n8,-1,2", {}, "no positive lr in line 2"),
         ("bs,batch_size,lr,val_loss\n8,9,1,2", {},
          "2 columns for batch: 'bs', 'batch_size'; choose one, such as --columns batch=bs"),

@@ -118,7 +118,14 @@ def _table(path: Path, text: Sequence[str], columns: Mapping[str, str]) -> pd.Da
     """Read a CSV file literally: in columns of text `NA` is text, and fields are not shifted."""
     content = foreign_columns.decoded(path)
     separator = foreign_columns.separator(content.partition("\n")[0])
-    header = next(csv.reader(io.StringIO(content), delimiter=separator), [])
+    lines = csv.reader(io.StringIO(content), delimiter=separator)
+    header = next(lines, [])
+    for line in lines:
+        if 0 < len(line) < len(header):
+            raise ValueError(
+                f"{path} is not a table of runs: line {lines.line_num} has {len(line)} fields, its "
+                f"header {len(header)}"
+            )
     names = foreign_columns.named(header, columns, path)
     try:
         with warnings.catch_warnings():
