@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from scaling import results
-from scaling.contracts.columns import need
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, for caches of results
@@ -44,7 +43,11 @@ class SweepTables:
             ValueError: if a file is not a table of rows, or has no such column.
         """
         rows = results.read(*folders, columns=columns, maximise=maximise)
-        need(rows, *over)
+        if absent := [axis for axis in over if axis not in rows]:
+            raise ValueError(
+                f"no column {absent[0]} in this table, so it cannot be an axis; if it has another "
+                f"name there, --columns {absent[0]}=NAME"
+            )
         others = [axis for axis in over if axis not in ("batch", "lr", "seed")]
         rows = rows.assign(**{f"axis.{axis}": rows[axis] for axis in others})
         return cls(rows, folders, flat, tuple(over))
