@@ -13,7 +13,8 @@ from scaling.storage import exports
 
 def _place(first: Path) -> Path:
     """The default folder of a report: in the first folder, or beside a table's file."""
-    return first.with_suffix("") / "report" if first.suffix == ".csv" else first / "report"
+    table = first.suffix.lower() in (".csv", ".tsv")
+    return first.with_suffix("") / "report" if table else first / "report"
 
 
 def _nats(text: str) -> float:
@@ -59,7 +60,7 @@ def main() -> int:
         nargs="+",
         type=Path,
         metavar="FOLDER",
-        help="such as multirun/quickstart, a rows.csv of an earlier report, or an exported sweep",
+        help="such as multirun/quickstart, an exported sweep, or a CSV file with a line per run",
     )
     out = "folder of the files; report/ in the first folder by default"
     parser.add_argument("--out", type=Path, help=out)
@@ -70,13 +71,15 @@ def main() -> int:
         "lowest loss, and at least 0.001, by default"
     )
     parser.add_argument("--flat", type=_nats, metavar="NATS", help=flat)
-    over = "axes of one law, with commas between them, such as batch,parameters,tokens"
+    over = "axes of one law, batch among them, such as batch,parameters,tokens"
     parser.add_argument("--over", type=_axes, metavar="AXES", default=(), help=over)
     columns = (
         "columns of a table written by another program: OURS=THEIRS, such as batch=bs "
         "'val_loss=smooth loss' tokens=D"
     )
-    parser.add_argument("--columns", nargs="+", type=_pair, metavar="OURS=THEIRS", help=columns)
+    parser.add_argument(
+        "--columns", nargs="+", action="extend", type=_pair, metavar="OURS=THEIRS", help=columns
+    )
     maximise = "column to maximise, such as an accuracy, in place of minimising a loss"
     parser.add_argument("--maximise", metavar="COLUMN", help=maximise)
     given = parser.parse_args()

@@ -17,7 +17,10 @@ from scaling.storage.rows import ROW_FILE, read_row, run_folders
 
 
 def read(
-    *folders: str | Path, columns: Mapping[str, str] | None = None, maximise: str | None = None
+    *folders: str | Path,
+    columns: Mapping[str, str] | None = None,
+    maximise: str | None = None,
+    axes: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Read the rows of all runs at any depth below `folders`, one line per run.
 
@@ -32,16 +35,25 @@ def read(
             names of other programs are known, such as `learning_rate` and `eval/loss`.
         columns: of tables written by other programs: our names -> their names, such as
             `{"batch": "bs", "val_loss": "smooth loss", "tokens": "D"}`.
-        maximise: column to maximise in place of minimising a loss, such as an accuracy.
+        maximise: column of such tables to maximise in place of minimising a loss, such as an
+            accuracy.
+        axes: columns of such tables that are axes of a law (`scaling.learning_rate_law`): without a
+            column `seed`, runs that differ in them are not taken for repeats.
 
     Raises:
         FileNotFoundError: if there is no row below a folder.
         ValueError: if a file is not such a table.
     """
     exported, runs = _places(folders)
+    if runs and (columns or maximise):
+        raise ValueError(
+            f"{runs[0]} holds runs; columns and maximise are for tables of other programs"
+        )
     files = {os.path.abspath(path): path for path in exported.values()}
     parts = [
-        table_files.read(path, text=TEXT, known=FIXED, columns=columns, maximise=maximise)
+        table_files.read(
+            path, text=TEXT, known=FIXED, columns=columns, maximise=maximise, axes=axes
+        )
         for path in files.values()
     ]
     if runs or not folders:

@@ -113,8 +113,9 @@ def test_each_curve_is_predicted_from_the_other_grids_and_new_ones_from_all(swee
     assert held["loss_lost"].mean() < 0.3 * (sweeps["val_loss"] - 3).mean()
     known = held.merge(sweeps[[*OVER, "optimum"]].drop_duplicates())
     assert known["optimum"].between(known["low"], known["high"]).mean() > 0.9
-    measured = known[known["best_lr_error"] < 0.1]
-    assert np.abs(np.log(measured["best_lr"] / measured["optimum"])).median() < 0.1
+    measured = known[known["best_lr"].notna()]
+    error = np.abs(np.log(measured["best_lr"] / measured["optimum"]))
+    assert (error <= measured["best_lr_error"]).mean() > 0.9
     table = pd.DataFrame({"batch": [64], "parameters": [3e8], "tokens": [2e10]}, index=["new"])
     predicted = law.predict(table)
     assert predicted.index.tolist() == ["new"]
@@ -128,7 +129,7 @@ def test_a_law_without_enough_grids_says_so_and_predicts_nothing(sweeps):
     few = sweeps[sweeps["parameters"] == sweeps["parameters"].min()]
     law = learning_rate_law(few[few["tokens"] < few["tokens"].max()], over=("batch", "tokens"))
     assert not law.identified
-    assert law.reason == "grids with optima: 2; exponents of 1 axes beside batch need 3"
+    assert law.reason == "grids with optima: 2; with 1 axes beside batch it takes 3"
     with pytest.raises(ValueError, match="no law to predict with: grids"):
         law.predict(few)
     edges = sweeps.assign(val_loss=sweeps["lr"])
@@ -140,13 +141,62 @@ def test_a_law_without_enough_grids_says_so_and_predicts_nothing(sweeps):
     }
 
 
+def crossed(sizes: int, lengths: int) -> pd.DataFrame:
+    """Grids of one shape whose optima follow a power law in three axes."""
+    rng, lines = np.random.default_rng(0), []
+    for n in 1e8 * 2.0 ** np.arange(sizes):
+        for d in 1e9 * 3.0 ** np.arange(lengths):
+            for batch in (8, 16, 32, 64, 128):
+                best = math.log(0.01) + 0.4 * math.log(batch / 32) - 0.5 * math.log(n / 1e8)
+                for lr in np.geomspace(1e-4, 1.0, 13):
+                    loss = 2 + 0.1 * (math.log(lr) - best) ** 2 + 0.002 * rng.standard_normal()
+                    lines.append((batch, n, d, lr, loss))
+    table = pd.DataFrame(lines, columns=[*OVER, "lr", "val_loss"])
+    return table.assign(seed=0, status="done", clip=math.inf)
+
+
+def test_the_fewest_grids_give_a_law_that_cannot_be_held_out():
+    law = learning_rate_law(crossed(2, 2), over=OVER)
+    assert law.identified
+    assert law.exponents["parameters"].low <= -0.5 <= law.exponents["parameters"].high
+    assert law.held_out.empty
+    held = learning_rate_law(crossed(2, 3), over=OVER).held_out
+    assert np.isfinite(held[["lr", "low", "high"]].to_numpy()).all()
+
+
+def test_an_axis_that_hangs_on_one_grid_is_no_prediction_of_it():
+    rows = crossed(2, 4)
+    large = rows["parameters"] > 1e8
+    law = learning_rate_law(rows[~large | (rows["tokens"] < 2e9)], over=OVER)
+    assert law.identified
+    assert set(law.held_out["parameters"]) == {1e8}
+    flat = rows.assign(val_loss=rows["val_loss"].where(~large, 2.0 + rows["lr"]))
+    law = learning_rate_law(flat, over=OVER)
+    assert not law.identified
+    assert law.reason == "parameters has one value among the grids with optima"
+
+
+def test_runs_that_failed_have_no_part_in_a_law():
+    rows = crossed(2, 3)
+    broken = rows.iloc[:3].assign(status=["failed", "corrupt", "interrupted"], tokens=np.nan)
+    law = learning_rate_law(pd.concat([rows, broken]), over=OVER)
+    assert law.exponents == learning_rate_law(rows, over=OVER).exponents
+
+
 @pytest.mark.parametrize(
     ("change", "over", "message"),
     [
         ({}, ("parameters", "tokens"), "over=parameters,tokens must include batch"),
         ({}, ("batch",), "over=batch is the law of the batch size alone; leave over out"),
         ({}, ("batch", "width"), "no column width in this table"),
-        ({"tokens": 1e10}, OVER, "tokens has one value in this table; leave it out of the axes"),
+        ({}, ("batch", "lr"), "lr cannot be an axis of a law of the best lr"),
+        ({}, "batch,tokens", "over='batch,tokens' must be a sequence of columns"),
+        (
+            {"model.width": lambda rows: np.where(rows["batch"] > 32, 64, 128)},
+            OVER,
+            "model.width has several values; give the runs of one at a time",
+        ),
+        ({"tokens": 1e10}, OVER, "tokens has one value; leave it out of the axes"),
         ({"tokens": 0.0}, OVER, "tokens must be positive numbers to be an axis"),
         (
             {"steps": lambda rows: rows["tokens"] / rows["batch"]},
@@ -186,7 +236,7 @@ def test_public_grids_are_predicted_from_the_others():
     known = held[held["best_lr"].notna()]
     error = np.abs(np.log(known["lr"] / known["best_lr"]))
     half = np.log(known["high"] / known["low"]) / 2
-    assert 0.90 <= (error <= np.hypot(half, 1.96 * known["best_lr_error"])).mean() <= 0.99
+    assert 0.90 <= (error <= np.hypot(half, known["best_lr_error"])).mean() <= 0.99
     assert math.exp(2 * half.median()) <= 2.2
     short = rows["tokens"] < 4.99e10
     law, lost = learning_rate_law(rows[short], over=OVER), []

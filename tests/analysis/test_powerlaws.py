@@ -225,6 +225,21 @@ def test_prediction_intervals_hold_the_best_lr_of_a_batch_size_that_was_left_out
     assert sum(inside) >= stats.binom.ppf(0.005, 30, 0.95)
 
 
+def test_the_line_through_the_minima_of_each_batch_size_is_covered_if_it_contradicts(monkeypatch):
+    def both(rows: pd.DataFrame) -> tuple[powerlaws.Law, powerlaws.Law]:
+        wide = powerlaws.learning_rate_law(rows)
+        with monkeypatch.context() as patch:
+            patch.setattr(powerlaws, "APART", math.inf)
+            return wide, powerlaws.learning_rate_law(rows)
+
+    rows, exponent = planted.noisy_quadratic(np.random.default_rng(7))
+    wide, narrow = both(rows[rows["seed"] == 0])
+    assert not narrow.low <= exponent <= narrow.high
+    assert wide.low <= exponent <= wide.high
+    wide, narrow = both(planted.bowl(np.random.default_rng(1), "wide", seeds=1).rows)
+    assert (wide.low, wide.high) == (narrow.low, narrow.high)
+
+
 def test_without_a_law_nothing_is_predicted():
     law = powerlaws.learning_rate_law(wide(3).rows.query("batch < 32"))
     assert (law.form, law.compared.fits) == ("", ())

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pandas as pd
 import pytest
+from rows import write_sweep
 
 from scaling import results
 from scaling.contracts.columns import Status
@@ -41,7 +42,7 @@ def read(folder, content: str | bytes, **options) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("content", "statuses"),
     [
-        (WANDB, ["done", "failed", "interrupted", "done"]),
+        (WANDB, ["done", "failed", "interrupted", "diverged"]),
         (MLFLOW, ["done", "failed"]),
         (RAY, ["done", "diverged"]),
     ],
@@ -125,9 +126,60 @@ def test_an_accuracy_is_maximised_on_request(tmp_path, accuracies, distances):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        "\n\nbatch,lr,val_loss\n8,1,2\n",
+        "batch,lr,val_loss\r8,1,2\r",
+        "sep=;\nbatch;lr;val_loss\n8;1;2\n",
+        "# a comment\nbatch,lr,val_loss\n8,1,2\n",
+        ",batch,lr,val_loss\n0,8,1,2\n",
+        "batch,lr,val_loss,,\n8,1,2,,\n,,,,\n",
+        "batch,lr,val_loss,duration,steps\n8,1,2,12.5,10k\n",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*not used")
+def test_what_spreadsheets_and_data_frames_add_changes_nothing(tmp_path, content):
+    rows = read(tmp_path, content)
+    assert rows[["batch", "lr", "val_loss"]].to_numpy().tolist() == [[8, 1, 2]]
+    (tmp_path / "mine.tsv").write_text("batch\tlr\tval_loss\n8\t1\t2\n")
+    assert len(results.read(tmp_path / "mine.tsv")) == 1
+
+
+def test_repeats_of_a_cell_may_have_names_and_times_of_their_own(tmp_path):
+    content = "Name,Runtime,batch,lr,val_loss\na,10,8,1,2.0\nb,11,8,1,2.1\n"
+    with pytest.warns(UserWarning, match="not used: Name, Runtime"):
+        assert read(tmp_path, content)["seed"].tolist() == [0, 1]
+
+
+def test_runs_of_other_axes_are_no_repeats(tmp_path):
+    content = "batch,lr,val_loss,parameters,tokens\n8,1,2.0,100,7\n8,1,2.1,200,7\n"
+    rows = read(tmp_path, content, axes=("batch", "parameters", "tokens"))
+    assert rows["seed"].tolist() == [0, 0]
+    rows = read(
+        tmp_path, content.replace("tokens", "D"), columns={"tokens": "D"}, axes=("parameters",)
+    )
+    assert rows["seed"].tolist() == [0, 0]
+
+
+def test_settings_with_a_dot_are_kept_beside_named_columns(tmp_path):
+    content = "bs,lr,val_loss,model.width\n8,1,2.0,64\n8,1,2.1,128\n"
+    rows = read(tmp_path, content, columns={"batch": "bs"})
+    assert len(list(by_setting(rows))) == 2
+    with pytest.raises(ValueError, match="several runs of one cell, which differ in width"):
+        read(tmp_path, content.replace("model.width", "width"), columns={"batch": "bs"})
+
+
+def test_columns_of_other_programs_are_not_for_runs(tmp_path):
+    folder = write_sweep(tmp_path / "sweep")
+    for options in ({"columns": {"batch": "bs"}}, {"maximise": "val_accuracy"}):
+        with pytest.raises(ValueError, match="holds runs; columns and maximise are for tables"):
+            results.read(folder, **options)
+
+
+@pytest.mark.parametrize(
     ("content", "options", "said"),
     [
-        ("batchsize_,rate,loss\n8,1,2", {}, "no column lr, but .*'rate'.*; such as --columns lr="),
+        ("batchsize_,rate,loss\n8,1,2", {}, "no column lr, but 'rate'; such as --columns lr=rate$"),
         ("b s,lr,loss\n8,1,2", {"columns": {"batch": "bs"}},
          "no column 'bs', but 'b s'; such as --columns 'batch=b s'"),
         ("batch,lr,val_loss\n8,1%,2", {}, "'1%' in its column lr, line 2; .* without a percent"),
@@ -138,10 +190,15 @@ def test_an_accuracy_is_maximised_on_request(tmp_path, accuracies, distances):
         ("batch,lr,val_loss\n8,-1,2", {}, "no positive lr in line 2"),
         ("bs,batch_size,lr,val_loss\n8,9,1,2", {},
          "2 columns for batch: 'bs', 'batch_size'; choose one, such as --columns batch=bs"),
+        ("lr,learning_rate,batch,val_loss\n1,2,8,2", {},
+         "2 columns for lr: 'lr', 'learning_rate'; choose one, such as --columns lr=lr"),
+        ('batch,lr,val_loss\n"1,024",1,2', {}, "without separators of thousands: 1024"),
+        ("batch,lr,val_loss\n8,3m,2", {}, "'3m' in its column lr, line 2; it must be a number"),
+        ("batch (k),lr,val_loss\n8,1,2", {}, "a factor in the name of its column 'batch .k.'"),
         ("batch,learning_rate (1e-3),val_loss\n8,1,2", {}, "a factor in the name of its column"),
         ("batch,lr,val_loss\n8,1,2", {"columns": {"a": "lr", "b": "lr"}}, "given to both a and b"),
         ("batch,lr,acc\n8,1,0.5", {"maximise": "accuracy"},
-         "no column accuracy, but 'acc'.*; such as --columns accuracy=acc"),
+         "has no column accuracy, but .*'acc'"),
         (b"batch,lr\n\xff\xff,1", {}, "not UTF-8 text .*; save it as CSV in UTF-8"),
     ],
 )  # fmt: skip

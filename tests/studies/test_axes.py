@@ -33,11 +33,12 @@ def test_a_table_of_anybody_gives_a_law_over_its_axes(table, monkeypatch, capsys
     assert report.main() == 0
     out, err = capsys.readouterr()
     place = table.with_suffix("") / "report"
-    first, second, third = out.splitlines()[:3]
-    assert first.startswith("LR_opt over batch, parameters and tokens (")
+    first, second, third, fourth = out.splitlines()[:4]
+    assert first.startswith("LR_opt over batch, parameters and tokens: lr = LR_max")
     assert "lr = LR_max 1 / (1 + B_n / batch) with LR_max ~ parameters^-" in first
-    assert second.startswith("Left out in turn, a grid loses ")
-    assert third == "Variation between seeds is not included in this law (seeds: 1)"
+    assert second.startswith("Predicted from the other grids, the best lr loses ")
+    assert "best lr are inside their 95 % prediction interval, allowing for" in third
+    assert fourth == "Variation between seeds is not included in this law (seeds: 1)"
     assert err.count("columns that are not used: note") == 1
     exponents = pd.read_csv(place / "exponents.csv")
     assert exponents["of"].tolist() == ["lr", "lr", "turn", "turn"]
@@ -70,8 +71,8 @@ def test_few_grids_give_the_reason_and_no_tables(table):
     with pytest.warns(UserWarning, match="assumed|not used"):
         sweep = SweepTables.of(table, over=("batch", "parameters"), columns=named)
     assert list(axes.sentences(sweep)) == [
-        "LR_opt over batch and parameters: cannot tell; grids with optima: 2; exponents of 1 axes "
-        "beside batch need 3"
+        "LR_opt over batch and parameters: cannot tell; grids with optima: 2; with 1 axes beside "
+        "batch it takes 3"
     ]
     assert axes.tables(sweep) == axes.figures(sweep) == {}
 

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from scaling.analysis.axes_regression import AxesFit, Grids, fit_axes
+from scaling.analysis.grids_left_out import Source, predict_left_out
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.law_selection import DECISIVE, FORMS
-from scaling.analysis.loss_lost import CurveLosses
 from scaling.analysis.loss_surface import Matrix, Vector
 from scaling.analysis.seed_groups import grouped
 from scaling.analysis.sweep_optima import SweepOptima, sweep_optima
-from scaling.contracts.columns import alike, need
+from scaling.contracts.columns import FINISHED, alike, need
+from scaling.contracts.settings import settings_of
 
 SETTINGS = ("clip", "model", "data", "optimizer", "protocol")
 ALIKE = 1e-4  # share of an axis's variance that the other axes leave; below it they are collinear
@@ -28,15 +29,6 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a law was fitted to."""
-
-    blocks: dict[tuple[float, ...], pd.DataFrame]  # values of the axes but batch -> runs of a grid
-    grids: Grids
-    centre: Vector  # mean natural log of the batch size and of each other axis
 
 
 @dataclass(frozen=True)
@@ -75,9 +67,10 @@ class AxesLaw:
         """Each curve, predicted from the other grids: a line for each; takes some seconds.
 
         The axes; `form`, the one chosen without this grid; `lr`, `low` and `high` as `predict`
-        gives them; `best_lr` and `best_lr_error`, the minimum of a cubic through the runs near the
-        best one and the standard error of its natural log, nan at an edge; `loss_lost` by the
-        predicted lr, on the curve through all runs, and `loss_lost_cubic` on that cubic, in nats.
+        gives them; `best_lr`, the minimum of a cubic through the runs near the best one, and
+        `best_lr_error`, half the width of the 95 % interval of its natural log, nan at an edge;
+        `loss_lost` by the predicted lr, on the curve through all runs, and `loss_lost_cubic` on
+        that cubic, in nats.
         """
         return self.held_out_by()
 
@@ -92,10 +85,10 @@ class AxesLaw:
         """
         if form and form not in FORMS:
             raise ValueError(f"form={form} must be one of {', '.join(FORMS)}")
-        if self.source is None or len(self.source.grids.axes) <= len(self.axes):
-            return pd.DataFrame()
+        if self.source is None or len(self.source.grids.axes) < len(self.axes) + 2:
+            return pd.DataFrame()  # the others would leave no degree of freedom
         fits = [fit for fit in self.fits if form in ("", fit.form)]
-        return _held_out(self.source, self.axes, fits)
+        return predict_left_out(self.source, self.axes, fits)
 
     def predict(self, table: pd.DataFrame) -> pd.DataFrame:
         """Predict the best learning rate of new curves of new grids.
@@ -149,8 +142,8 @@ def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = No
 
     The optima of each combination of the axes but the batch size, a grid, are located as those of
     one sweep. The law is a regression of these (`scaling.analysis.axes_regression`), in which whole
-    grids are the units: t intervals count them. Each grid is left out in turn; the form that gives
-    the others the highest log density is chosen among `FORMS`.
+    grids are the units: t intervals count them. Each grid is left out in turn; of `FORMS`, the
+    one whose fit to the others gives the left-out grids the highest log density is chosen.
 
     Args:
         rows: as for `learning_rate_law`, with a column for each axis.
@@ -161,14 +154,27 @@ def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = No
         ValueError: for an absent column, a value that is not positive, an axis that is constant,
             axes that move together, or several clips, models, data sets, optimizers or protocols.
     """
-    axes = ("batch", *(axis for axis in over if axis != "batch"))
+    if isinstance(over, str):
+        raise ValueError(
+            f"over={over!r} must be a sequence of columns, such as ('batch', 'tokens')"
+        )
+    axes = ("batch", *dict.fromkeys(axis for axis in over if axis != "batch"))
+    for axis in axes:
+        if axis in ("lr", "seed", "val_loss"):
+            raise ValueError(f"{axis} cannot be an axis of a law of the best lr")
     if len(axes) > len(set(over)):
         raise ValueError(f"over={','.join(over)} must include batch; a curve is one batch size")
     if len(axes) == 1:
         raise ValueError("over=batch is the law of the batch size alone; leave over out")
     need(rows, *axes, "lr", "seed", "val_loss", "status")
-    alike(rows, *(setting for setting in SETTINGS if setting not in axes))
-    _check_axes(rows, axes)
+    rows = rows[rows["status"].isin(FINISHED)]
+    nested = [key for key in settings_of(rows) if "." in key and not key.startswith("axis.")]
+    alike(rows, *(key for key in (*SETTINGS, *nested) if key not in axes))
+    if rows.empty:
+        return AxesLaw(axes, False, "no run has finished")
+    if wrong := _undetermined(_logs(rows.drop_duplicates(list(axes)), axes), axes):
+        remedy = "drop one" if "collinear" in wrong else "leave it out of the axes"
+        raise ValueError(f"{wrong}; {remedy}")
     blocks = {
         tuple(np.array(key, float).tolist()): block
         for key, block in rows.groupby(list(axes[1:]), sort=True)
@@ -183,10 +189,15 @@ def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = No
         else:
             left_out[_title(axes[1:], key)] = "no optimum is inside the learning rates"
     if len(found) < len(axes) + 1:
-        few = f"grids with optima: {len(found)}; exponents of {len(axes) - 1} axes beside batch "
-        return AxesLaw(axes, False, few + f"need {len(axes) + 1}", left_out=left_out)
+        few = f"grids with optima: {len(found)}; with {len(axes) - 1} axes beside batch it takes "
+        return AxesLaw(axes, False, few + str(len(axes) + 1), left_out=left_out)
+    if wrong := _undetermined(np.log(np.array(list(found), float)), axes[1:]):
+        return AxesLaw(axes, False, f"{wrong} among the grids with optima", left_out=left_out)
     grids, centre = _grids(found)
-    fits = sorted((fit_axes(form, grids) for form in FORMS), key=lambda fit: -fit.scores.sum())
+    fits = sorted((fit_axes(form, grids) for form in FORMS), key=lambda fit: -fit.score)
+    if not any(math.isfinite(fit.score) for fit in fits):
+        alone = "no grid can be left out: without it, the others do not determine the law"
+        return AxesLaw(axes, False, alone, left_out=left_out)
     best, width = fits[0], len(axes)
     errors = best.quantile(LEVEL) * np.sqrt(np.diag(best.covariance))
     estimates = [
@@ -211,11 +222,11 @@ def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = No
     )
 
 
-def _check_axes(rows: pd.DataFrame, axes: tuple[str, ...]) -> None:
-    logs = _logs(rows.drop_duplicates(list(axes)), axes)
+def _undetermined(logs: Matrix, axes: Sequence[str]) -> str:
+    """Why the exponents of some axes cannot be told apart; empty if they can."""
     for axis, column in zip(axes, logs.T, strict=True):
         if np.ptp(column) < 1e-9:
-            raise ValueError(f"{axis} has one value in this table; leave it out of the axes")
+            return f"{axis} has one value"
     centred = logs - logs.mean(axis=0)
     for i, axis in enumerate(axes):
         others = np.delete(centred, i, axis=1)
@@ -224,8 +235,8 @@ def _check_axes(rows: pd.DataFrame, axes: tuple[str, ...]) -> None:
         if left @ left < ALIKE * (centred[:, i] @ centred[:, i]):
             names = np.delete(axes, i)[np.abs(weights) > 1e-3].tolist()
             together = [name for name in axes if name in (*names, axis)]
-            listed = f"{', '.join(together[:-1])} and {together[-1]}"
-            raise ValueError(f"{listed} are collinear; drop one")
+            return f"{', '.join(together[:-1])} and {together[-1]} are collinear"
+    return ""
 
 
 def _logs(table: pd.DataFrame, axes: Sequence[str]) -> Matrix:
@@ -263,32 +274,12 @@ def _tied(fits: Sequence[AxesFit]) -> tuple[str, ...]:
     """The form that predicts best, and those that two standard errors do not tell from it."""
     tied = [fits[0].form]
     for fit in fits[1:]:
-        differences = fits[0].scores - fit.scores
+        both = fits[0].scores - fit.scores
+        differences = both[np.isfinite(both)]
+        if len(differences) < 2:
+            tied.append(fit.form)
+            continue
         error = differences.std(ddof=1) / math.sqrt(len(differences))
-        if differences.mean() < DECISIVE * error:
+        if differences.mean() <= DECISIVE * error:
             tied.append(fit.form)
     return tuple(tied)
-
-
-def _held_out(source: Source, axes: tuple[str, ...], fits: Sequence[AxesFit]) -> pd.DataFrame:
-    """See `AxesLaw.held_out`."""
-    lines, number = [], np.arange(len(source.blocks))
-    for i, (key, block) in enumerate(source.blocks.items()):
-        refits = [fit_axes(fit.form, source.grids.where(number != i), fit) for fit in fits]
-        best = max(refits, key=lambda fit: float(fit.scores.sum()))
-        done = block[(block["status"] == "done") & np.isfinite(block["val_loss"].astype(float))]
-        for batch, curve in done.groupby("batch"):
-            losses = curve.groupby("lr")["val_loss"].mean()
-            if len(losses) < 3:
-                continue
-            measured = CurveLosses(np.log(losses.index.to_numpy(float)), losses.to_numpy(float))
-            log_batch = np.log(np.array([batch], float)) - source.centre[0]
-            (x,), (half,) = best.predict(log_batch, source.grids.axes[i : i + 1], LEVEL)
-            best_x, error = measured.minimum()
-            lines.append(
-                {"batch": batch, **dict(zip(axes[1:], key, strict=True)), "form": best.form}
-                | {"lr": math.exp(x), "low": math.exp(x - half), "high": math.exp(x + half)}
-                | {"best_lr": math.exp(best_x), "best_lr_error": error}
-                | {"loss_lost": measured.through_runs(x), "loss_lost_cubic": measured.on_cubic(x)}
-            )
-    return pd.DataFrame(lines)

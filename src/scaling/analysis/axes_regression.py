@@ -23,6 +23,7 @@ from scipy import optimize, stats
 from scaling.analysis.law_selection import FAR, FORMS
 from scaling.analysis.loss_surface import Matrix, Vector
 
+SINGULAR = 1e-9  # smallest eigenvalue of an information matrix of unit diagonal
 STEEP = 5.0  # bound of the exponents by which the turn moves with an axis
 
 
@@ -68,7 +69,13 @@ class AxesFit:
     between_grids: float  # variance
     between_curves: float
     freedom: int  # grids less the level's coefficients
-    scores: Vector  # log density of the optima of each grid, predicted from the others
+    scores: Vector  # log density of the optima of each grid, predicted from the others; see `score`
+
+    @property
+    def score(self) -> float:
+        """Sum of the scores of the grids that can be left out; -inf if there is none."""
+        known = np.isfinite(self.scores)
+        return float(self.scores[known].sum()) if known.any() else -math.inf
 
     def predict(self, logs: Vector, axes: Matrix, level: float) -> tuple[Vector, Vector]:
         """Log of the best lr of new curves of new grids, and the half width of its interval.
@@ -111,7 +118,7 @@ def fit_axes(form: str, grids: Grids, start: AxesFit | None = None) -> AxesFit:
     information = np.einsum("gij,gik->jk", white, white)
     covariance = np.linalg.pinv(information)
     freedom = len(grids.axes) - grids.axes.shape[1]
-    scores = _scores(grids, slopes, residuals, white, left, covariance, variances)
+    scores = _scores(grids, slopes, residuals, white, left, variances)
     return AxesFit(form, theta, covariance, *variances, freedom, scores)
 
 
@@ -149,10 +156,8 @@ def _starts(form: str, grids: Grids) -> list[Vector]:
     if names[-1] == "exponent":
         return [np.append(level, 0.3)]
     inside = grids.logs[grids.there]
-    starts = []
-    for turn[0] in np.linspace(inside.min(), inside.max(), 4):
-        starts.append(np.append(level, turn))
-    return starts
+    places = np.linspace(inside.min(), inside.max(), 4)
+    return [np.concatenate([level, [place], turn[1:]]) for place in places]
 
 
 def _least(
@@ -222,21 +227,35 @@ def _scores(
     residuals: Matrix,
     white: NDArray[np.float64],
     left: Matrix,
-    covariance: Matrix,
     variances: tuple[float, float],
 ) -> Vector:
-    """Log density of the optima of each grid, predicted from the others by the linearised law."""
-    information = np.linalg.pinv(covariance)
-    score = np.einsum("gij,gi->j", white, left)
+    """Log density of the optima of each grid, predicted from the others by the linearised law.
+
+    It is nan for a grid without which the others do not determine the law.
+    """
+    own = np.einsum("gij,gik->gjk", white, white)
+    score = np.einsum("gij,gi->gj", white, left)
     total = grids.covariance(*variances)
     scores = []
     for i, there in enumerate(grids.there):
-        own = white[i].T @ white[i]
-        others = np.linalg.pinv(information - own)
-        moved = others @ (score - white[i].T @ left[i])
+        rest = np.arange(len(own)) != i
+        others = _inverse(own[rest].sum(axis=0))
+        if others is None:
+            scores.append(math.nan)
+            continue
         rows = slopes[i][there]
+        missed = residuals[i][there] - rows @ others @ score[rest].sum(axis=0)
         spread = total[i][np.ix_(there, there)] + rows @ others @ rows.T
-        missed = residuals[i][there] - rows @ moved
-        density = stats.multivariate_normal(cov=spread, allow_singular=True).logpdf(missed)
-        scores.append(float(density))
+        scores.append(float(stats.multivariate_normal(cov=spread).logpdf(missed)))
     return np.array(scores)
+
+
+def _inverse(information: Matrix) -> Matrix | None:
+    """The inverse of a positive matrix; None if it is singular, whatever its units."""
+    sizes = np.sqrt(np.diag(information))
+    if not (sizes > 0).all():
+        return None
+    scaled = information / np.outer(sizes, sizes)
+    if np.linalg.eigvalsh(scaled)[0] < SINGULAR:
+        return None
+    return np.asarray(np.linalg.inv(scaled) / np.outer(sizes, sizes), np.float64)

@@ -1,15 +1,31 @@
 """What a learning rate costs: the loss at it less the lowest loss of its curve."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 from scipy.interpolate import PchipInterpolator
 
+from scaling.analysis.intervals import LEVEL
 from scaling.analysis.loss_surface import Vector
 
 NEAR = 0.06  # nats above the best run, up to which runs next to it are fitted by a cubic
 FEWEST = 5  # runs that are fitted in any case
+
+
+class Minimum(NamedTuple):
+    """The minimum of a cubic in log lr through the runs near the best one."""
+
+    place: float
+    error: float  # its standard error, over the standard deviation of a loss
+    squares: float  # of the residuals
+    freedom: int
+    loss: np.poly1d
+    ends: tuple[float, float]  # of the runs
 
 
 @dataclass(frozen=True)
@@ -29,22 +45,20 @@ class CurveLosses:
         lowest = float(curve(np.linspace(self.x[0], self.x[-1], 2001)).min())
         return float(curve(np.clip(x, self.x[0], self.x[-1]))) - lowest
 
-    def minimum(self) -> tuple[float, float]:
-        """Minimum of a cubic through the runs near the best one, and its standard error.
-
-        Both are nan if the cubic has no minimum between these runs.
-        """
-        cubic = self._cubic()
-        return (cubic[0], cubic[1]) if cubic else (math.nan, math.nan)
+    def minimum(self) -> "Minimum | None":
+        """Minimum of a cubic through the runs near the best one; None if it has none in them."""
+        return self._cubic
 
     def on_cubic(self, x: float) -> float:
         """Loss lost at `x` on that cubic; beyond its runs, `through_runs`; nan without a cubic."""
-        if not (cubic := self._cubic()):
+        if not (cubic := self._cubic):
             return math.nan
-        place, _, loss, (first, last) = cubic
-        return float(loss(x) - loss(place)) if first <= x <= last else self.through_runs(x)
+        if not cubic.ends[0] <= x <= cubic.ends[1]:
+            return self.through_runs(x)
+        return float(cubic.loss(x) - cubic.loss(cubic.place))
 
-    def _cubic(self) -> tuple[float, float, np.poly1d, tuple[float, float]] | None:
+    @cached_property
+    def _cubic(self) -> "Minimum | None":
         best, low = int(self.losses.argmin()), self.losses.min() + NEAR
         first = last = best
         while first > 0 and self.losses[first - 1] <= low:
@@ -67,9 +81,28 @@ class CurveLosses:
             curvature = float(shifted.deriv(2)(root.real))
             if np.isreal(root) and curvature > 0 and x[0] < root.real + middle < x[-1]:
                 residuals = losses - powers @ solution
-                noise = float(residuals @ residuals) / max(1, len(x) - 4)
                 slope = np.array([3 * root.real**2, 2 * root.real, 1.0, 0.0])
-                error = math.sqrt(noise * slope @ inverse @ slope) / curvature
-                loss = np.poly1d(solution)(np.poly1d([1.0, -middle]))
-                return float(root.real) + middle, error, loss, (float(x[0]), float(x[-1]))
+                return Minimum(
+                    float(root.real) + middle,
+                    math.sqrt(slope @ inverse @ slope) / curvature,
+                    float(residuals @ residuals),
+                    len(x) - 4,
+                    np.poly1d(solution)(np.poly1d([1.0, -middle])),
+                    (float(x[0]), float(x[-1])),
+                )
         return None
+
+
+def pooled_errors(minima: Sequence[Minimum | None]) -> list[float]:
+    """Half widths of the 95 % intervals of minima; nan for None.
+
+    The curves are of one grid: the residuals of five runs about a cubic have one degree of freedom,
+    so the variance of a loss is pooled over its curves.
+    """
+    known = [minimum for minimum in minima if minimum]
+    freedom = sum(minimum.freedom for minimum in known)
+    if not freedom:
+        return [math.nan] * len(minima)
+    variance = sum(minimum.squares for minimum in known) / freedom
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+    return [reach * minimum.error if minimum else math.nan for minimum in minima]

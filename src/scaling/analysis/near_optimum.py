@@ -52,8 +52,7 @@ def near_optimum(losses: Losses) -> Near:
     reach = (BESIDE + 0.5) * step
     beside = np.abs(losses.x - best[losses.batch]) <= reach
     if beside.sum() < parameters + 3:
-        surface = expected_surface(losses, best, 0.0, None)
-        return Near(~none, none, surface, surface)
+        return Near(~none, none, expected_surface(losses, best, 0.0, None), None)
     window = _first(losses, beside, best, reach)
     for _ in range(3):  # about the optima of the law of all, where a best run was a lucky one
         inside = window.inside & ~window.unstable

@@ -36,7 +36,7 @@ def rows_of(folder: str | Path) -> Path | None:
     Either a .csv file, or `rows.csv` in a folder without runs.
     """
     path = Path(folder)
-    if path.suffix == ".csv":
+    if path.suffix.lower() in (".csv", ".tsv"):
         return path
     return path / ROWS if (path / ROWS).is_file() and not holds_runs(path) else None
 

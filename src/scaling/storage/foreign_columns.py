@@ -29,8 +29,17 @@ ALIASES = {
 PREFIXES = ("config", "params", "parameters", "metrics", "summary", "hparams", "hyperparameters")
 STATES = {
     "done": ("done", "finished", "complete", "completed", "success", "succeeded", "terminated"),
-    "failed": ("failed", "crashed", "error", "errored", "killed", "preempted", "stopped"),
-    "interrupted": ("interrupted", "running", "pending", "queued", "scheduled", "paused"),
+    "failed": ("failed", "crashed", "error", "errored", "killed", "preempted", "stopped", "fail"),
+    "interrupted": (
+        "interrupted",
+        "running",
+        "pending",
+        "queued",
+        "scheduled",
+        "paused",
+        "pruned",
+        "preempting",
+    ),
     "diverged": ("diverged",),
     "corrupt": ("corrupt",),
 }
@@ -46,7 +55,9 @@ METADATA = (
 FACTORS = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "": 1.0}
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*([kmbg]?)", re.IGNORECASE)
 _UNIT = re.compile(r"\s*[(\[][^)\]]*[)\]]\s*$")
-_FACTOR = re.compile(r"[(\[][^)\]]*(\d|%|percent)[^)\]]*[)\]]\s*$", re.IGNORECASE)
+_FACTOR = re.compile(
+    r"[(\[]([^)\]]*(\d|%|percent|milli|micro|log|thousand|million|billion)[^)\]]*|[kMBG]\b[^)\]]*)[)\]]\s*$"
+)
 BYTE_ORDERS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -82,7 +93,7 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
     Raises:
         ValueError: for a column that is not there, or two for one name.
     """
-    stripped = [name.strip() for name in header]
+    stripped = [name.strip() or f"Unnamed column {i}" for i, name in enumerate(header, 1)]
     if twice := sorted({name for name in stripped if name and stripped.count(name) > 1}):
         raise ValueError(f"{path} has two columns {', '.join(twice)}; keep one of each")
     ours: dict[str, str] = {}
@@ -94,11 +105,13 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
                 f"{path} has no column {name!r}, but {', '.join(map(repr, near))}; such as "
                 f"--columns {again}"
             )
+        if name not in ours and _FACTOR.search(name) and key in ALIASES:
+            raise ValueError(_factor(name, key, path))
         if name in ours:
             raise ValueError(f"{name!r} is given to both {ours[name]} and {key} in --columns")
         ours[name] = key
     for key, aliases in ALIASES.items():
-        if key in stripped or key in columns:
+        if key in columns or (key in stripped and "digest" in stripped):
             continue
         found = [name for name in stripped if name not in ours and _plain(name) in (key, *aliases)]
         if len(found) > 1:
@@ -109,21 +122,41 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
             )
         for name in found:
             if _FACTOR.search(name):
-                raise ValueError(
-                    f"{path} has a factor in the name of its column {name!r}; write plain numbers "
-                    f"into a column {key}"
-                )
+                raise ValueError(_factor(name, key, path))
             ours[name] = key
     # a column of our name that another one was given to is not ours
     taken = set(ours.values())
     return [ours.get(name, f"{name} (unused)" if name in taken else name) for name in stripped]
 
 
+def _factor(name: str, key: str, path: Path) -> str:
+    return (
+        f"{path} has a factor in the name of its column {name!r}; write plain numbers into a "
+        f"column {key}"
+    )
+
+
+def first_line(content: str) -> int:
+    """Where the header begins: behind blank lines, comments and a spreadsheet's `sep=`."""
+    begun = re.search(r"^(?!\s*$|#|sep=).", content, re.MULTILINE | re.IGNORECASE)
+    return begun.start() if begun else len(content)
+
+
 def missing(key: str, header: Sequence[str]) -> str:
     """What to type for a column that was not found: the nearest names, and the option."""
-    near = difflib.get_close_matches(key, header, n=3, cutoff=0.4) or list(header)
-    listed = ", ".join(map(repr, near[:5]))
-    return f"no column {key}, but {listed}; such as --columns {shlex.join([f'{key}={near[0]}'])}"
+    near = nearest(key, header)
+    listed = ", ".join(map(repr, near[:5] or header[:8]))
+    chosen = shlex.quote(f"{key}={near[0]}") if near else f"{key}=NAME"
+    return f"no column {key}, but {listed}; such as --columns {chosen}"
+
+
+def nearest(key: str, header: Sequence[str]) -> list[str]:
+    """The columns that may be meant: those that end in its words, then similar ones."""
+    names = (key, *ALIASES.get(key, ()))
+    last = {name.split("_")[-1] for name in names}
+    near = [name for name in header if _plain(name).split("_")[-1] in last]
+    near += [name for it in names for name in difflib.get_close_matches(it, header, 1, 0.6)]
+    return list(dict.fromkeys(near))
 
 
 def is_metadata(name: str) -> bool:
@@ -139,8 +172,8 @@ def _plain(name: str) -> str:
     return "_".join(words)
 
 
-def numbers(column: pd.Series, path: Path) -> pd.Series:
-    """Numbers of a column that was read as text; `0.5M` is 500,000.
+def numbers(column: pd.Series, path: Path, *, suffix: bool = True) -> pd.Series:
+    """Numbers of a column that was read as text; `0.5M` is 500,000 where a suffix is allowed.
 
     Raises:
         ValueError: for anything else, naming the line and the remedy.
@@ -148,12 +181,12 @@ def numbers(column: pd.Series, path: Path) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column):
         return column
     values = []
-    for line, text in enumerate(column, start=2):
+    for line, text in zip(column.index + 2, column, strict=True):
         if not isinstance(text, str):
             values.append(float("nan") if text is None else float(text))
             continue
         text = text.strip()
-        if match := _NUMBER.fullmatch(text):
+        if (match := _NUMBER.fullmatch(text)) and (suffix or not match[2]):
             values.append(float(match[1]) * FACTORS[match[2].lower()])
             continue
         try:
@@ -167,6 +200,8 @@ def numbers(column: pd.Series, path: Path) -> pd.Series:
 def _remedy(text: str) -> str:
     if "%" in text:
         return "write a plain number, without a percent sign"
+    if re.fullmatch(r"[-+]?[1-9]\d{0,2}(,\d{3})+", text):
+        return f"write it without separators of thousands: {text.replace(',', '')}"
     if re.fullmatch(r"[-+]?\d*,\d+(e[-+]?\d+)?", text, re.IGNORECASE):
         return f"write decimals with a point: {text.replace(',', '.')}"
     return "it must be a number"

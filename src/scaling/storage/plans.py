@@ -74,7 +74,7 @@ def ran_before(study: Path) -> bool:
 
     Its cells may be others by now, if its data or its experiment changed.
     """
-    before = [plan for plan in read(study) if again(plan["command"]) == again(typed())]
+    before = [plan for plan in read(study) if plan["command"] == typed()]
     return bool(before) and all(
         (study / cell["run"] / ROW_FILE).exists() for cell in before[-1]["cells"]
     )

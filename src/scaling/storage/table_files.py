@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scaling.contracts.columns import REFERENCES
 from scaling.contracts.precision import rounded_column
 from scaling.contracts.settings import settings_of
 from scaling.storage import foreign_columns
@@ -22,6 +23,8 @@ ASSUMED: dict[str, tuple[float | str, str]] = {
     "status": ("done", "every run with a loss is done, without one it diverged"),
 }
 
+OF_LOSSES = ("val_loss_se", *(f"{name}_loss" for name in REFERENCES))
+NAMELESS = "Unnamed column"
 REPEATED = 3  # runs that share each value of a setting, at least
 # Texts that mean a missing number; in a column of text they are text.
 GAPS = ["", "NA", "N/A", "NaN", "nan", "-nan", "null", "None", "<NA>", "#N/A", "n/a"]
@@ -34,6 +37,7 @@ def read(
     known: Sequence[str],
     columns: Mapping[str, str] | None = None,
     maximise: str | None = None,
+    axes: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Read a table with a line per run, exported by a report or written by another program.
 
@@ -46,7 +50,8 @@ def read(
         text: columns of text; their gaps become None.
         known: columns that are used; those with a dot in their names are used, too.
         columns: our names -> names in the file; further ones can be axes of a law. If given,
-            columns that are neither named nor known are dropped.
+            columns that are not named, not known and without a dot are dropped.
+        axes: columns that are axes of a law: runs that differ in them are no repeats.
         maximise: a column, such as an accuracy, whose distance from its maximum is minimised in
             place of a loss.
 
@@ -61,30 +66,41 @@ def read(
         raise ValueError(f"{path} is not a table of runs: it has {wanted}")
     if table.empty:
         raise ValueError(f"{path} is a table without a row")
-    used = {*known, *columns, *filter(None, [maximise])}
+    used = {*known, *columns, *axes, *filter(None, [maximise])}
     foreign = not columns and "digest" not in table
-    if columns:
-        table = _only(table, used, path)
     if maximise is not None:
         table["val_loss"] = _distance(table, maximise, path)
+        table = table[[key for key in table if key not in OF_LOSSES]]
     if "val_loss" not in table and table["batch"].duplicated().any():
         raise ValueError(
             f"{path} is not a table of runs: it has several lrs for a batch, and "
             + foreign_columns.missing("val_loss", [*map(str, table)])
         )
-    for key in dict.fromkeys((*NEEDED, "val_loss", "clip", "seed", *columns)):
+    losses = table.get("val_loss", pd.Series("", table.index)).astype(str)
+    written = losses.str.strip().str.lower().isin(["nan", "-nan"])
+    for key in dict.fromkeys((*NEEDED, "val_loss", "clip", "seed", *columns, *axes)):
         if key in table and key not in text:
-            table[key] = foreign_columns.numbers(table[key], path)
+            suffix = key not in ("lr", "val_loss", "clip", "seed")
+            table[key] = foreign_columns.numbers(table[key], path, suffix=suffix)
+    if "digest" not in table:
+        table = _measured(table, known, text, path)
     table = table.assign(**{key: rounded_column(table[key]) for key in settings_of(table)})
     unused: list[str] = []
     if foreign:
         table, unused = _settings(table, used, path)
     if "status" in table:
         table["status"] = foreign_columns.statuses(table["status"], path)
+        if "digest" not in table:  # a finished run without a field is not measured, one of NaN is
+            table.loc[(table["status"] == "done") & written, "status"] = "diverged"
     missing = [key for key in ASSUMED if key not in table]
     table = table.assign(**{key: ASSUMED[key][0] for key in missing})
     if "seed" in missing:
-        table["seed"] = _repeats(table, path, [key for key in columns if key not in known])
+        named = [key for key in columns if key not in (*NEEDED, *ASSUMED, *text)]
+        table["seed"] = _repeats(
+            table, path, [key for key in dict.fromkeys([*axes, *named]) if key in table]
+        )
+    if columns:
+        table = _only(table, {*used, *axes}, path)
     if "status" in missing and "val_loss" not in missing:
         table.loc[~np.isfinite(table["val_loss"]), "status"] = "diverged"
     if unused:
@@ -104,43 +120,68 @@ def read(
             none = "; no clipping is inf, or an empty field" if key == "clip" else ""
             raise ValueError(f"{path} has no positive {key} in line {lines}{none}")
     if "run" not in table:
-        table["run"] = [f"line {number}" for number in range(2, len(table) + 2)]
+        table["run"] = [f"line {index + 2}" for index in table.index]
     if "study" not in table:
         table["study"] = path.stem
     table["clip"] = table["clip"].where(
         table["clip"].notna() | (table["status"] == "corrupt"), np.inf
     )
     texts = [key for key in text if key in table]
-    return table.assign(**{key: table[key].where(table[key].notna(), None) for key in texts})
+    filled = {key: table[key].where(table[key].notna(), None) for key in texts}
+    return table.assign(**filled).reset_index(drop=True)
+
+
+def _measured(
+    table: pd.DataFrame, known: Container[str], text: Sequence[str], path: Path
+) -> pd.DataFrame:
+    """The table with its other columns of our names as numbers, without those that are not."""
+    for key in map(str, list(table)):
+        if key in known and key not in (*text, *NEEDED, *ASSUMED):
+            try:
+                table[key] = foreign_columns.numbers(table[key], path)
+            except ValueError as error:
+                _warn(f"{error}; the column is not used")
+                table = table.drop(columns=key)
+    if "duration" in table and "protocol" not in table:  # how long a run took
+        table = table.drop(columns="duration")
+    return table
 
 
 def _table(path: Path, text: Sequence[str], columns: Mapping[str, str]) -> pd.DataFrame:
-    """Read a CSV file literally: in columns of text `NA` is text, and fields are not shifted."""
-    content = foreign_columns.decoded(path)
+    """Read a CSV file literally: in columns of text `NA` is text, and fields are not shifted.
+
+    The index of a line is its number in the file less two.
+    """
+    content = "\n".join(foreign_columns.decoded(path).splitlines())
+    first = foreign_columns.first_line(content)
+    skipped, content = content[:first].count("\n"), content[first:]
     separator = foreign_columns.separator(content.partition("\n")[0])
     lines = csv.reader(io.StringIO(content), delimiter=separator)
     header = next(lines, [])
     for line in lines:
         if 0 < len(line) < len(header):
             raise ValueError(
-                f"{path} is not a table of runs: line {lines.line_num} has {len(line)} fields, its "
-                f"header {len(header)}"
+                f"{path} is not a table of runs: line {lines.line_num + skipped} has {len(line)} "
+                f"fields, its header {len(header)}"
             )
     names = foreign_columns.named(header, columns, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # fields beyond the header
-            return pd.read_csv(
+            table = pd.read_csv(
                 io.StringIO(content),
                 sep=separator,
                 header=0,
                 names=names,
-                dtype=dict.fromkeys(text, "object"),
+                dtype=dict.fromkeys([*text, "val_loss"], "object"),
                 index_col=False,
                 keep_default_na=False,
-                na_values={key: [""] if key in text else GAPS for key in names},
+                na_values={key: [""] if key in text else _gaps(key) for key in names},
                 skipinitialspace=True,
+                skip_blank_lines=False,
             )
+        table.index += skipped
+        return table[[key for key in table if not str(key).startswith(NAMELESS)]].dropna(how="all")
     except pd.errors.ParserWarning as error:
         raise ValueError(
             f"{path} is not a table of runs: its lines have more fields than its header; do they "
@@ -150,10 +191,15 @@ def _table(path: Path, text: Sequence[str], columns: Mapping[str, str]) -> pd.Da
         raise ValueError(f"{path} is not a table of runs: {error}") from error
 
 
+def _gaps(key: str) -> list[str]:
+    return [gap for gap in GAPS if key != "val_loss" or gap.strip("-").lower() != "nan"]
+
+
 def _distance(table: pd.DataFrame, key: str, path: Path) -> pd.Series:
     """How far a column lies below its maximum: 1, or 100 for percent, or 0 if it has none."""
     if key not in table:
-        raise ValueError(f"{path} has {foreign_columns.missing(key, [*map(str, table)])}")
+        near = foreign_columns.nearest(key, [*map(str, table)]) or [*map(str, table)]
+        raise ValueError(f"{path} has no column {key}, but {', '.join(map(repr, near[:5]))}")
     values = foreign_columns.numbers(table[key], path)
     highest, lowest = values.max(), values.min()
     best = 0.0 if lowest < 0 or highest > 100 else 1.0 if highest <= 1 else 100.0
@@ -162,7 +208,7 @@ def _distance(table: pd.DataFrame, key: str, path: Path) -> pd.Series:
 
 def _only(table: pd.DataFrame, used: Container[str], path: Path) -> pd.DataFrame:
     """The columns that are used; a warning lists the others."""
-    if others := [key for key in map(str, table) if key not in used]:
+    if others := [key for key in map(str, table) if key not in used and "." not in key]:
         listed = ", ".join(others)
         _warn(f"{path} has columns that are not used: {listed}")
     return table.drop(columns=others)
@@ -216,7 +262,10 @@ def _repeats(table: pd.DataFrame, path: Path, axes: Sequence[str]) -> pd.Series:
     groups = table.groupby(cell, dropna=False)
     if groups.ngroups < len(table):
         accounted = (*cell, *ASSUMED, "run", "study")
-        others = [key for key in map(str, table) if key not in accounted and "." not in key]
+        others = [
+            key for key in map(str, table)
+            if key not in accounted and "." not in key and not foreign_columns.is_metadata(key)
+        ]  # fmt: skip
         counted = [key for key in others if not pd.api.types.is_float_dtype(table[key])]
         unclear = [
             key for key in counted if len(table[[*cell, key]].drop_duplicates()) > groups.ngroups

@@ -11,10 +11,11 @@ from scipy import stats
 from scaling.analysis.axes_law import AxesLaw, Estimate
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.powerlaws import learning_rate_law
+from scaling.contracts.settings import by_setting
 from scaling.studies.axes_figures import predicted_lr
 from scaling.studies.claims import Verdict
 from scaling.studies.study import Drawing, drawings
-from scaling.studies.sweep_tables import SweepTables
+from scaling.studies.sweep_tables import SweepTables, stacked, where
 
 ORDER = -1
 
@@ -26,21 +27,25 @@ def applies(sweep: SweepTables) -> bool:
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
     """The law, what it predicts of grids that were left out, and what has no part in it."""
-    law = _law(sweep)
-    over = f"{', '.join(law.axes[:-1])} and {law.axes[-1]}"
-    if not law.identified:
-        yield f"LR_opt over {over}: cannot tell; {law.reason}"
-    else:
-        yield f"LR_opt over {over} ({law.grids} grids, {law.curves} curves): {_formula(law)}"
-        if len(held := law.held_out):
-            yield f"Left out in turn, a grid {_lost(held, law.axes)}; {_inside(held)}"
-        if len(law.tied) > 1:
-            yield f"The {law.form} law cannot be distinguished from {' or '.join(law.tied[1:])}"
-        seeds = sweep.rows["seed"].nunique()
-        if seeds < 3:
-            yield f"Variation between seeds is not included in this law (seeds: {seeds})"
-    for grid, why in law.left_out.items():
-        yield f"{grid} has no part in the law: {why}"
+    for title, law, seeds in _laws(sweep):
+        over = f"{', '.join(law.axes[:-1])} and {law.axes[-1]}{where(title)}"
+        if not law.identified:
+            yield f"LR_opt over {over}: cannot tell; {law.reason}"
+        else:
+            yield (
+                f"LR_opt over {over}: {_formula(law)} ({law.grids} grids, {law.curves} curves; "
+                "95 % intervals)"
+            )
+            if len(held := law.held_out):
+                yield f"Predicted from the other grids, the best lr {_lost(held, law.axes)}"
+                if held["best_lr"].notna().any():
+                    yield _inside(held)
+            if len(law.tied) > 1:
+                yield f"The {law.form} law cannot be distinguished from {' or '.join(law.tied[1:])}"
+            if seeds < 3:
+                yield f"Variation between seeds is not included in this law (seeds: {seeds})"
+        for grid, why in law.left_out.items():
+            yield f"{grid} has no part in the law{where(title)}: {why}"
 
 
 def _formula(law: AxesLaw) -> str:
@@ -57,10 +62,11 @@ def _formula(law: AxesLaw) -> str:
     shape = {"saturating": "1 / (1 + B_n / batch)"}.get(
         law.form, "2 / (sqrt(B_n / batch) + sqrt(batch / B_n))"
     )
+    best = f"{lr.lr:.3g} ({lr.low:.3g} to {lr.high:.3g})"
     return (
         f"lr = LR_max {shape} with LR_max ~ {powers} and B_n ~ {_powers(law.turn_exponents)}; at "
         f"{at}, B_n is {turn.batch:.3g} ({turn.low:.3g} to {turn.high:.3g}), and the best lr of "
-        f"batch {middle['batch'][0]:.3g} is {lr.lr:.3g} ({lr.low:.3g} to {lr.high:.3g})"
+        f"batch {middle['batch'][0]:.3g} is predicted as {best}"
     )
 
 
@@ -89,11 +95,13 @@ def _inside(held: pd.DataFrame) -> str:
     known = held[held["best_lr"].notna()]
     error = np.abs(np.log(known["lr"] / known["best_lr"]))
     half = pd.Series(np.log(known["high"] / known["low"]) / 2)
-    inside = int((error <= np.hypot(half, 1.96 * known["best_lr_error"])).sum())
-    text = f"{inside} of {len(known)} best lr are inside their 95 % prediction interval"
-    edge = len(held) - len(known)
-    text += f", a factor of {math.exp(2 * half.median()):.1f} wide"
-    return f"{text}; {edge} more are at an edge of their grid" if edge else text
+    inside = int((error <= np.hypot(half, known["best_lr_error"])).sum())
+    text = (
+        f"{inside} of {len(known)} best lr are inside their 95 % prediction interval, allowing for "
+        f"their own error; it is a factor of {math.exp(2 * half.median()):.1f} wide"
+    )
+    rest = len(held) - len(known)
+    return f"{text}; {rest} more have no minimum inside their grid" if rest else text
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
@@ -103,22 +111,33 @@ def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
 
 def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
     """`exponents` of the law and of its turn, and `held_out`, a line per curve."""
-    law = _law(sweep)
     lines = [
-        {"of": of, "axis": axis, **estimate._asdict()}
+        {"setting": title, "of": of, "axis": axis, **estimate._asdict()}
+        for title, law, _ in _laws(sweep)
         for of, exponents in (("lr", law.exponents), ("turn", law.turn_exponents))
         for axis, estimate in exponents.items()
     ]
-    found = {"exponents": pd.DataFrame(lines), "held_out": law.held_out}
+    found = {"exponents": pd.DataFrame(lines), "held_out": _held_out(sweep)}
     return {name: table for name, table in found.items() if len(table)}
 
 
 def figures(sweep: SweepTables) -> dict[str, Drawing]:
     """Predicted against best learning rates of the grids that were left out."""
-    law = _law(sweep)
-    return drawings([predicted_lr], law.held_out) if len(law.held_out) else {}
+    held = _held_out(sweep)
+    known = len(held) and held["best_lr"].notna().any()
+    return drawings([predicted_lr], held) if known else {}
 
 
 @lru_cache(maxsize=2)
-def _law(sweep: SweepTables) -> AxesLaw:
-    return learning_rate_law(sweep.rows, flat=sweep.flat, over=sweep.over)
+def _laws(sweep: SweepTables) -> list[tuple[str, AxesLaw, int]]:
+    """The title of each setting other than the axes, its law and its number of seeds."""
+    rows = sweep.rows.drop(columns=[key for key in sweep.rows if str(key).startswith("axis.")])
+    together = [axis for axis in sweep.over if axis in rows]
+    return [
+        (title, learning_rate_law(block, flat=sweep.flat, over=sweep.over), block["seed"].nunique())
+        for title, block in by_setting(rows, together=together)
+    ]
+
+
+def _held_out(sweep: SweepTables) -> pd.DataFrame:
+    return stacked((title, law.held_out) for title, law, _ in _laws(sweep))

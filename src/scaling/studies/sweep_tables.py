@@ -42,7 +42,7 @@ class SweepTables:
             FileNotFoundError: if there is no row below a folder.
             ValueError: if a file is not a table of rows, or has no such column.
         """
-        rows = results.read(*folders, columns=columns, maximise=maximise)
+        rows = results.read(*folders, columns=columns, maximise=maximise, axes=over)
         if absent := [axis for axis in over if axis not in rows]:
             raise ValueError(
                 f"no column {absent[0]} in this table, so it cannot be an axis; if it has another "
