@@ -41,7 +41,8 @@ survive: $(DEV) ## kill a sweep ten times and runs at many steps, and compare th
 		tests/sweeps/test_command.py::test_a_signal_leaves_interrupted_rows_and_its_exit_code
 
 calibrate: $(DEV) ## count how often intervals contain a known law, 1,000 sweeps of each family (hours)
-	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/analysis/test_calibration.py tests/analysis/test_powerlaws.py
+	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/analysis/test_calibration.py tests/analysis/test_powerlaws.py \
+		tests/analysis/test_axes_law.py
 
 ray: ## train a federation on Ray, in a separate environment, and compare it with one in a single process (minutes)
 	$(PYTHON) -m venv .venv-ray

@@ -64,7 +64,10 @@ def main() -> int:
     )
     out = "folder of the files; report/ in the first folder by default"
     parser.add_argument("--out", type=Path, help=out)
-    export = "also write rows and longer tables to this folder, which can be read like the sweep"
+    export = (
+        "also write rows and longer tables, without steps and layers, to this folder, which can be "
+        "read like the sweep"
+    )
     parser.add_argument("--export", type=Path, metavar="PLACE", help=export)
     flat = (
         "rise of the loss within a factor of 4 in lr below which an optimum is flat; 0.1 %% of the "

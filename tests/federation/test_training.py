@@ -371,21 +371,21 @@ def test_without_flower_there_is_one_message(monkeypatch):
 
     for name in ("apps", "grid", "rounds", "strategies"):
         monkeypatch.delattr(scaling.federation.flower, name, raising=False)
-    with pytest.raises(ValueError, match=r"needs Flower, .* pip install 'scaling\[federated\]'"):
+    with pytest.raises(ValueError, match=r"needs Flower, .* pip install '\.\[federated\]' in a"):
         trained()
 
 
 def test_without_ray_there_is_one_message():
     if importlib.util.find_spec("ray") is not None:
         pytest.skip("Ray is installed")
-    with pytest.raises(ValueError, match=r"backend=ray needs Ray, .* 'scaling\[federated-ray\]'"):
+    with pytest.raises(ValueError, match=r"backend=ray needs Ray, .* '\.\[federated-ray\]'"):
         trained(backend="ray")
 
 
 @pytest.mark.filterwarnings("default")  # Ray's own
 def test_rays_clients_give_the_same_model_and_failures(tmp_path):
     if importlib.util.find_spec("ray") is None:
-        pytest.skip("needs Ray: pip install 'scaling[federated-ray]'")
+        pytest.skip("needs Ray: pip install '.[federated-ray]'")
     parts = clients()
     parts[1] = parts[1]._replace(labels=torch.full_like(parts[1].labels, 7))
     there, here = trained(parts=parts, backend="ray"), trained(parts=parts)

@@ -224,12 +224,14 @@ def test_an_edited_row_another_schema_and_a_damaged_plan_are_named(study, monkey
     other = study / name(lr=0.1) / ROW_FILE
     other.write_text(other.read_text().replace('"schema": 2', '"schema": 7'))
     (study / plans.FOLDER / "bad.json").write_text("[]")
+    (study / plans.FOLDER / "torn.json").write_text('{"command": "python \'a", "cells": []}')
     before = {path: path.read_bytes() for path in study.rglob("*.json")}
     code, out, err = look(monkeypatch, capsys, study)
     assert code == 0
     assert "its checksum differs" in out
     assert "has schema 7, but this version reads 1" in out
     assert "bad.json cannot be read" in err
+    assert "torn.json cannot be read (No closing quotation)" in err
     assert {path: path.read_bytes() for path in study.rglob("*.json")} == before
 
 

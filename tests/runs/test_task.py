@@ -262,7 +262,7 @@ def test_a_federation_without_its_packages_is_refused_before_anything(command, m
     monkeypatch.setitem(task.EXTRAS, "in_process", {"no_such_package": "federated"})
     ended = command(*FEW, "adaptation=entropy", "epochs=1")
     assert ended.code == 2
-    assert "needs no_such_package, which is not installed; pip install 'scaling[fed" in ended.err
+    assert "needs no_such_package, which is not installed; pip install '.[fed" in ended.err
     assert not Path("multirun").exists()
 
 

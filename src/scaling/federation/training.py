@@ -171,7 +171,8 @@ def _flower() -> tuple[Any, Any]:
             raise
         lacks = "is not installed" if name == "flwr" else f"has no {name} in this version"
         raise ValueError(
-            f"federated training needs Flower, which {lacks}; pip install 'scaling[federated]'"
+            f"federated training needs Flower, which {lacks}; pip install '.[federated]' in a "
+            "checkout"
         ) from error
     return rounds, strategies
 

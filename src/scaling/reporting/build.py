@@ -51,7 +51,7 @@ def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) 
     files[0].write_text(
         "\n".join(
             [*above, *([""] if above else []), text.summary_table(rows, flat=flat), *undone]
-            + ([command, ""] if command else [""])
+            + ([f"This report: {command}", ""] if command else [""])
         )
     )
     tables = {"rows": _measured(studies, sweep)}

@@ -156,5 +156,5 @@ def _check_installed(backend: str) -> None:
         if importlib.util.find_spec(package) is None:
             raise ValueError(
                 f"federation.backend={backend} needs {package}, which is not installed; pip "
-                f"install 'scaling[{extra}]'"
+                f"install '.[{extra}]' in a checkout"
             )

@@ -52,6 +52,7 @@ def read(folder: str | Path) -> list[dict[str, Any]]:
     for path in paths:
         try:
             plan = json.loads(path.read_text())
+            again(str(plan["command"]))  # it may have a torn quotation
             plans.append(
                 {
                     "command": str(plan["command"]),
@@ -74,7 +75,10 @@ def ran_before(study: Path) -> bool:
 
     Its cells may be others by now, if its data or its experiment changed.
     """
-    before = [plan for plan in read(study) if plan["command"] == typed()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged plans; `status` names them
+        plans = read(study)
+    before = [plan for plan in plans if again(plan["command"]) == again(typed())]
     return bool(before) and all(
         (study / cell["run"] / ROW_FILE).exists() for cell in before[-1]["cells"]
     )

@@ -83,8 +83,8 @@ def run(
 def _with_ray(serve: Callable[[Grid], Result], app: ClientApp, clients: int) -> Result:
     if importlib.util.find_spec("ray") is None:
         raise ValueError(
-            "backend=ray needs Ray, which is not installed; pip install "
-            "'scaling[federated-ray]', or choose backend=in_process"
+            "backend=ray needs Ray, which is not installed; pip install '.[federated-ray]' in a "
+            "checkout, or choose backend=in_process"
         )
     from flwr.simulation import run_simulation  # imports Ray
 
