@@ -13,8 +13,7 @@ from scaling.storage import exports
 
 def _place(first: Path) -> Path:
     """The default folder of a report: in the first folder, or beside a table's file."""
-    table = first.suffix.lower() in (".csv", ".tsv")
-    return first.with_suffix("") / "report" if table else first / "report"
+    return (first.with_suffix("") if exports.is_table(first) else first) / "report"
 
 
 def _nats(text: str) -> float:

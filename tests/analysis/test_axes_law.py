@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,16 @@ def test_an_axis_that_hangs_on_one_grid_is_no_prediction_of_it():
     law = learning_rate_law(flat, over=OVER)
     assert not law.identified
     assert law.reason == "parameters has one value among the grids with optima"
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_a_form_that_the_optima_do_not_determine_has_no_score_and_infinite_errors(unit):
+    grids = grids_of(0)
+    twice = np.column_stack([grids.axes, unit * grids.axes[:, -1]])
+    for form in ("power", "saturating"):
+        fit = fit_axes(form, replace(grids, axes=twice))
+        assert fit.score == -math.inf
+        assert np.isinf(fit.covariance).all()
 
 
 def test_runs_that_failed_have_no_part_in_a_law():

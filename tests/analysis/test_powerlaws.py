@@ -132,8 +132,8 @@ def test_learning_rates_far_away_never_lose_a_law_or_widen_its_interval():
 def extended(family: str, seeds: int) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Planted sweeps without and with the learning rates far from every optimum.
 
-    Two and a half steps beyond the outermost optima are near, and each batch size has five lrs
-    there, so that what is far is none of the five about its best.
+    Far means more than two and a half steps beyond the outermost optima. Each batch size has five
+    lrs or more that are near, so the five about its best do not change.
     """
     for seed in range(DRAWS):
         if family == "far":

@@ -1,10 +1,10 @@
 """Pages of the documentation: examples run, links resolve, tables are complete."""
 
 import doctest
-import importlib.util
 import re
 from pathlib import Path
 
+import documentation
 import pandas as pd
 import pytest
 
@@ -14,7 +14,7 @@ from scaling.config.folder import FOLDER
 from scaling.studies.study import all_studies
 
 ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
+DOCS = documentation.DOCS
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("**/*.md"))]
 DATA = ROOT / "notebooks" / "data"
 EXAMPLES = re.compile(r"^```pycon\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -23,10 +23,7 @@ EXAMPLES = re.compile(r"^```pycon\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 @pytest.fixture(scope="module")
 def generated():
     """The module of the documentation that makes its generated parts."""
-    spec = importlib.util.spec_from_file_location("generated", DOCS / "generated.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return documentation.module("generated")
 
 
 WITH_EXAMPLES = [page for page in PAGES if EXAMPLES.search(page.read_text())]

@@ -1,20 +1,13 @@
 """The kept tables of public runs are those that their file gives."""
 
-import importlib.util
-from pathlib import Path
-
+import documentation
 import pandas as pd
 import pytest
-
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
 def public_runs():
-    spec = importlib.util.spec_from_file_location("public_runs", DOCS / "public_runs.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return documentation.module("public_runs")
 
 
 def test_the_tables_of_public_runs_follow_from_their_file(public_runs, real_data):
@@ -29,8 +22,8 @@ def test_the_tables_of_public_runs_follow_from_their_file(public_runs, real_data
 
 
 def test_the_sentences_of_the_page_are_those_of_the_tables():
-    page = (DOCS / "results" / "public_runs.md").read_text()
-    kept = pd.read_csv(DOCS / "results" / "public_runs" / "held_out.csv")
+    page = (documentation.DOCS / "results" / "public_runs.md").read_text()
+    kept = pd.read_csv(documentation.DOCS / "results" / "public_runs" / "held_out.csv")
     lost = kept.set_index(["law", "batch sizes"])["loss_lost"]
     assert f"costs {lost['published', 'far below']:.3f} nats" in page
     assert f"the saturating law costs {lost['saturating', 'far below']:.4f}" in page

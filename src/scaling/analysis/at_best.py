@@ -11,7 +11,7 @@ def at_best(rows: pd.DataFrame) -> pd.DataFrame:
 
     Runs at other learning rates are no further seeds of a setting, so statistics over seeds take
     these. The best lr has the lowest mean validation loss over the seeds that were tried with every
-    lr, or over all seeds if there are none of these. A single lr is the best one.
+    lr, or over all seeds if no seed was. With a single lr all runs are kept.
 
     Args:
         rows: as `scaling.results.read` gives them.

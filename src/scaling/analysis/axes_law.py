@@ -23,8 +23,8 @@ SETTINGS = ("clip", "model", "data", "optimizer", "protocol")
 ALIKE = 1e-4  # share of an axis's variance that the other axes leave; below it they are collinear
 
 
-class Estimate(NamedTuple):
-    """A number with its 95 % interval."""
+class Exponent(NamedTuple):
+    """An exponent with its 95 % interval."""
 
     value: float
     low: float
@@ -43,8 +43,8 @@ class AxesLaw:
     axes: tuple[str, ...]
     identified: bool
     reason: str  # why not; empty if identified
-    exponents: dict[str, Estimate] = field(default_factory=dict)
-    turn_exponents: dict[str, Estimate] = field(default_factory=dict)
+    exponents: dict[str, Exponent] = field(default_factory=dict)
+    turn_exponents: dict[str, Exponent] = field(default_factory=dict)
     tied: tuple[str, ...] = ()  # forms that predict as well; the best first
     grids: int = 0
     curves: int = 0  # with their optimum inside their grid
@@ -87,7 +87,7 @@ class AxesLaw:
             raise ValueError(f"form={form} must be one of {', '.join(FORMS)}")
         if self.source is None or len(self.source.grids.axes) < len(self.axes) + 2:
             return pd.DataFrame()  # the others would leave no degree of freedom
-        fits = [fit for fit in self.fits if form in ("", fit.form)]
+        fits = [fit for fit in self.fits if form in ("", fit.form) and math.isfinite(fit.score)]
         return predict_left_out(self.source, self.axes, fits)
 
     def predict(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -201,7 +201,7 @@ def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = No
     best, width = fits[0], len(axes)
     errors = best.quantile(LEVEL) * np.sqrt(np.diag(best.covariance))
     estimates = [
-        Estimate(value, value - error, value + error)
+        Exponent(value, value - error, value + error)
         for value, error in zip(best.theta.tolist(), errors.tolist(), strict=True)
     ]
     exponents = dict(zip(axes[1:], estimates[1:width], strict=True))
@@ -273,7 +273,7 @@ def _grids(found: dict[tuple[float, ...], SweepOptima]) -> tuple[Grids, Vector]:
 def _tied(fits: Sequence[AxesFit]) -> tuple[str, ...]:
     """The form that predicts best, and those that two standard errors do not tell from it."""
     tied = [fits[0].form]
-    for fit in fits[1:]:
+    for fit in (fit for fit in fits[1:] if math.isfinite(fit.score)):
         both = fits[0].scores - fit.scores
         differences = both[np.isfinite(both)]
         if len(differences) < 2:

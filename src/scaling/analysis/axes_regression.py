@@ -65,7 +65,7 @@ class AxesFit:
 
     form: str
     theta: Vector  # the level's coefficients, then the exponent, or the turn's coefficients
-    covariance: Matrix  # of theta
+    covariance: Matrix  # of theta; infinite if the optima do not determine it
     between_grids: float  # variance
     between_curves: float
     freedom: int  # grids less the level's coefficients
@@ -73,7 +73,7 @@ class AxesFit:
 
     @property
     def score(self) -> float:
-        """Sum of the scores of the grids that can be left out; -inf if there is none."""
+        """Sum of the scores of the grids that can be left out; -inf if none of them can."""
         known = np.isfinite(self.scores)
         return float(self.scores[known].sum()) if known.any() else -math.inf
 
@@ -113,12 +113,19 @@ def fit_axes(form: str, grids: Grids, start: AxesFit | None = None) -> AxesFit:
         starts = [theta]
         slopes = _slopes(form, theta, grids.logs, grids.axes) * grids.there[:, :, None]
         residuals = (grids.optima - _values(form, theta, grids.logs, grids.axes)) * grids.there
+        white, _ = _whitened(roots, slopes, residuals)
+        if _inverse(np.einsum("gij,gik->jk", white, white)) is None:
+            break
         variances = _variances(grids, slopes, residuals, variances)
     white, left = _whitened(_roots(grids, *variances), slopes, residuals)
     information = np.einsum("gij,gik->jk", white, white)
-    covariance = np.linalg.pinv(information)
     freedom = len(grids.axes) - grids.axes.shape[1]
-    scores = _scores(grids, slopes, residuals, white, left, variances)
+    covariance = _inverse(information)
+    if covariance is None:  # such as a turn far from every batch size
+        covariance = np.full_like(information, math.inf)
+        scores = np.full(len(grids.axes), math.nan)
+    else:
+        scores = _scores(grids, slopes, residuals, white, left, variances)
     return AxesFit(form, theta, covariance, *variances, freedom, scores)
 
 
@@ -246,7 +253,8 @@ def _scores(
         rows = slopes[i][there]
         missed = residuals[i][there] - rows @ others @ score[rest].sum(axis=0)
         spread = total[i][np.ix_(there, there)] + rows @ others @ rows.T
-        scores.append(float(stats.multivariate_normal(cov=spread).logpdf(missed)))
+        size = np.linalg.slogdet(2 * np.pi * spread)[1]
+        scores.append(-float(size + missed @ np.linalg.solve(spread, missed)) / 2)
     return np.array(scores)
 
 

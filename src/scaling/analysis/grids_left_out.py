@@ -28,7 +28,7 @@ def predict_left_out(
 ) -> pd.DataFrame:
     """Predict each curve from the other grids: a line for each, see `AxesLaw.held_out`.
 
-    A grid is left out of the table if the others do not determine the law without it.
+    The table has no lines for a grid without which the others do not determine the law.
     """
     lines: list[dict[str, Any]] = []
     number = np.arange(len(source.blocks))

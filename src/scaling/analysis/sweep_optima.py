@@ -29,8 +29,8 @@ class SweepOptima:
     best: Vector  # of each of `batches`, over seeds
     errors: Matrix  # covariance of their errors
     inside: NDArray[np.bool_]  # whether each is between the learning rates of its batch size
-    cubic: Vector  # minima of each batch size of the surface alone; nan where there is none
-    local: tuple[Vector, ...]  # the same by several polynomials, if no surface fits
+    cubic: Vector  # minimum of a cubic for each batch size of the surface; nan without a minimum
+    local: tuple[Vector, ...]  # minima of a cubic and of a parabola, if no surface fits
     unstable: int  # runs that jumped or diverged
 
 
@@ -58,7 +58,8 @@ def sweep_optima(rows: pd.DataFrame, flat: float | None = None) -> SweepOptima |
         return f"curves with losses on both sides of a step: {len(curves.optima)}; too few"
     unstable = int(near.unstable.sum()) + len(diverged)
     inside = _inside(surface)
-    local = tuple(local_minima(losses.where(~near.unstable), degree) for degree in (3, 2))
+    stable = losses.where(~near.unstable)
+    cubic = local_minima(stable, 3)
     if surface_inference.lack_of_fit(near.surface) >= MISFIT:
         found = np.unique(curves.batch)
         best, errors = _over_seeds(curves, found, len(losses.seeds))
@@ -69,10 +70,11 @@ def sweep_optima(rows: pd.DataFrame, flat: float | None = None) -> SweepOptima |
             best,
             errors,
             inside[found],
-            local[0],
+            cubic,
             (),
             unstable,
         )
+    local = (cubic, local_minima(stable, 2))
     found = np.flatnonzero(np.logical_and(*np.isfinite(local)))
     if len(found) < 3:
         return (
@@ -82,7 +84,7 @@ def sweep_optima(rows: pd.DataFrame, flat: float | None = None) -> SweepOptima |
     best, differ = np.mean(local, axis=0)[found], np.subtract(*local)[found]
     errors = np.diag((differ / 2) ** 2 + 1e-12)
     return SweepOptima(
-        surface, curves, losses.batches[found], best, errors, np.ones_like(found, bool), local[0],
+        surface, curves, losses.batches[found], best, errors, np.ones_like(found, bool), cubic,
         local, unstable,
     )  # fmt: skip
 

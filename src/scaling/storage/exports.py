@@ -30,13 +30,18 @@ def check_place(folder: Path, option: str) -> None:
         )
 
 
+def is_table(path: Path) -> bool:
+    """Whether a path is that of a table of rows in one file."""
+    return path.suffix.lower() in (".csv", ".tsv")
+
+
 def rows_of(folder: str | Path) -> Path | None:
     """The file with the rows of an exported sweep; None for a folder of runs.
 
     Either a .csv file, or `rows.csv` in a folder without runs.
     """
     path = Path(folder)
-    if path.suffix.lower() in (".csv", ".tsv"):
+    if is_table(path):
         return path
     return path / ROWS if (path / ROWS).is_file() and not holds_runs(path) else None
 

@@ -105,10 +105,10 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
                 f"{path} has no column {name!r}, but {', '.join(map(repr, near))}; such as "
                 f"--columns {again}"
             )
-        if name not in ours and _FACTOR.search(name) and key in ALIASES:
-            raise ValueError(_factor(name, key, path))
         if name in ours:
             raise ValueError(f"{name!r} is given to both {ours[name]} and {key} in --columns")
+        if key in ALIASES and _FACTOR.search(name):
+            raise ValueError(_factor(name, key, path))
         ours[name] = key
     for key, aliases in ALIASES.items():
         if key in columns or (key in stripped and "digest" in stripped):

@@ -95,12 +95,10 @@ def read(
     missing = [key for key in ASSUMED if key not in table]
     table = table.assign(**{key: ASSUMED[key][0] for key in missing})
     if "seed" in missing:
-        named = [key for key in columns if key not in (*NEEDED, *ASSUMED, *text)]
-        table["seed"] = _repeats(
-            table, path, [key for key in dict.fromkeys([*axes, *named]) if key in table]
-        )
+        apart = [key for key in (*axes, *columns) if key not in (*NEEDED, *ASSUMED, *text)]
+        table["seed"] = _repeats(table, path, [key for key in dict.fromkeys(apart) if key in table])
     if columns:
-        table = _only(table, {*used, *axes}, path)
+        table = _only(table, used, path)
     if "status" in missing and "val_loss" not in missing:
         table.loc[~np.isfinite(table["val_loss"]), "status"] = "diverged"
     if unused:

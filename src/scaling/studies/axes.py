@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scaling.analysis.axes_law import AxesLaw, Estimate
+from scaling.analysis.axes_law import AxesLaw, Exponent
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.powerlaws import learning_rate_law
 from scaling.contracts.settings import by_setting
@@ -70,7 +70,7 @@ def _formula(law: AxesLaw) -> str:
     )
 
 
-def _powers(exponents: Mapping[str, Estimate]) -> str:
+def _powers(exponents: Mapping[str, Exponent]) -> str:
     return " ".join(
         f"{axis}^{it.value:.2f} ({it.low:.2f} to {it.high:.2f})" for axis, it in exponents.items()
     )
