@@ -96,7 +96,7 @@ def main() -> int:
             place = given.out or _place(given.folders[0])
             read = {"columns": _once(given.columns or []), "maximise": given.maximise}
             command = shlex.join(["python", "-m", "scaling.report", *sys.argv[1:]])
-            files = build.write(
+            report = build.write(
                 given.folders, place, command=command, flat=given.flat, over=given.over, **read
             )
             if given.export:
@@ -106,8 +106,9 @@ def main() -> int:
         return 2
     for message in {str(warning.message) for warning in caught}:
         print(message, file=sys.stderr)
-    print(files[0].read_text())
-    print(f"wrote {files[-1]} and {len(files) - 1} files of tables and figures beside it")
+    print(report.text)
+    *beside, page = report.files
+    print(f"\npage: {page} ({len(beside)} files of tables and figures beside it)")
     return 0
 
 

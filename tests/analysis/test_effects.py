@@ -67,7 +67,7 @@ def test_an_effect_in_closed_form():
     assert one.p == pytest.approx(stats.ttest_1samp(list(change.values()), 0).pvalue)
     assert one.p_holm == one.p
     assert one.smallest_detectable == pytest.approx(sd * detectable(3, 0.95))
-    assert one.verdict == "cannot tell"
+    assert one.verdict == "inconclusive"
     assert one.reason.startswith("-0.36 to 0.96 contains 0; 3 seeds detect")
 
 
@@ -80,7 +80,7 @@ def test_equal_differences_differ_and_their_interval_is_a_point():
 def test_levels_that_are_one_algorithm_have_no_difference_at_all():
     (one,) = effect_of(sweep(lambda cell: cell.lr * cell.seed), "clip").contrasts
     assert (one.difference, one.p, one.seeds_needed) == (0.0, 1.0, math.inf)
-    assert (one.verdict, one.reason) == ("cannot tell", "all differences are exactly 0")
+    assert (one.verdict, one.reason) == ("inconclusive", "all differences are exactly 0")
 
 
 def test_cells_do_not_count_as_seeds():
@@ -167,7 +167,7 @@ def test_blocks_are_the_effects_of_their_rows_with_a_correction_for_all():
 
 def test_one_seed_gives_a_difference_and_no_interval():
     (one,) = effect_of(sweep(lambda cell: math.isinf(cell.clip), seeds=[7]), "clip").contrasts
-    assert (one.difference, one.seeds, one.verdict) == (1.0, 1, "cannot tell")
+    assert (one.difference, one.seeds, one.verdict) == (1.0, 1, "inconclusive")
     assert one.reason.startswith("one seed:")
     assert all(map(math.isnan, (one.low, one.high, one.p, one.p_holm, one.smallest_detectable)))
 

@@ -29,7 +29,7 @@ def test_the_published_table_cannot_tell():
     assert found.at_risk.to_dict() == {0: 5, 10: 5, 20: 5, 30: 4, 40: 4, 49: 4}
     assert found.conflict
     assert -100 < found.low < 0 < found.high < 100
-    assert (found.verdict, found.reason != "") == ("cannot tell", True)
+    assert (found.verdict, found.reason != "") == ("inconclusive", True)
     assert found.folds["end"].to_dict() == {1: 49, 2: 49, 3: 49, 4: 49, 5: 20}
 
 
@@ -137,8 +137,8 @@ def excluded(folds: int, leave: int, log_change: float) -> tuple[int, int]:
         rows = leaving(rng, folds=folds, leave=leave, log_change=log_change)
         found = fold_trend(rows)
         assert math.isfinite(found.high - found.low)
-        assert (found.verdict == "cannot tell") == (found.low <= 0 <= found.high)
-        interval += found.verdict != "cannot tell"
+        assert (found.verdict == "inconclusive") == (found.low <= 0 <= found.high)
+        interval += found.verdict != "inconclusive"
         means = rows.groupby("step")["gradient_norm"].mean()
         kendall += stats.kendalltau(means.index, means).pvalue < 0.05
     return interval, kendall

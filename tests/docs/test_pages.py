@@ -55,7 +55,7 @@ def test_a_report_says_what_the_page_on_reports_shows():
             lines += study.sentences(sweep)
             lines += {f"{v.word.upper()}: {v.sentence}" for _, v in study.verdicts(sweep)}
     page = (DOCS / "guides" / "reports.md").read_text()
-    shown = re.findall(r"^(?:LR_opt|Loss at|FAILS|Censored).*$", page, re.MULTILINE)
+    shown = re.findall(r"^(?:LR_opt|Loss at|CONTRADICTED|Censored).*$", page, re.MULTILINE)
     assert len(shown) == 4
     for line in shown:
         assert line in lines or line.partition(" [phase")[0] in lines

@@ -93,7 +93,7 @@ def test_each_statement_is_judged_separately():
         seconds=lambda run: 1 / run["batch"] + 0.001 * run["seed"],
         entropy=lambda run: 0.9 - 0.1 * math.log2(run["batch"]),
     )
-    assert set(words(good).values()) == {"holds"}
+    assert set(words(good).values()) == {"supported"}
     bad = made_up(
         folds=1,
         gain=lambda run: -0.01 * math.log2(run["batch"]),
@@ -105,7 +105,7 @@ def test_each_statement_is_judged_separately():
     judged = words(bad)
     later = [sentence for sentence in judged if sentence.endswith("after equally many updates")]
     assert len(later) == 2
-    assert {judged[s] for s in judged if s not in later} == {"fails"}
+    assert {judged[s] for s in judged if s not in later} == {"contradicted"}
 
 
 def test_runs_that_differ_by_noise_decide_nothing():
@@ -118,25 +118,25 @@ def test_runs_that_differ_by_noise_decide_nothing():
     )
     judged = words(noise)
     for sentence in (REVERSAL, BETTER, HELPS, TIMES, STEADY[2]):
-        assert judged[sentence] == "cannot tell", sentence
+        assert judged[sentence] == "inconclusive", sentence
 
 
 def test_both_batches_must_turn_for_the_trend_to_be_reversed():
     for slopes in ({32: 1.0, 64: 1.0}, {32: -1.0, 64: -1.0}):
         one_only = made_up(folds=1, slope=lambda run, s=slopes: s.get(run["batch"], 0.0))
-        assert words(one_only)[REVERSAL] == "fails"
+        assert words(one_only)[REVERSAL] == "contradicted"
     without = words(made_up(folds=1, batches=(16, 32)))
-    assert without[REVERSAL] == "cannot tell"
+    assert without[REVERSAL] == "inconclusive"
 
 
 def test_the_same_after_as_many_updates_need_not_hold():
     """All updates move equally far: small batches gain only from their number of updates."""
     given = made_up(folds=1, entropy=lambda run: 1 - 0.5 * 16 / run["batch"])
     judged = words(given)
-    assert judged["Larger batches end at a lower entropy of the query"] == "fails"
+    assert judged["Larger batches end at a lower entropy of the query"] == "contradicted"
     assert judged[
         "Larger batches have a lower entropy of the query after equally many updates"
-    ] == "cannot tell"  # fmt: skip
+    ] == "inconclusive"  # fmt: skip
     table = study.measures(given)
     assert (table["equal_updates"] == 24).all()
     assert table["equal_query_entropy"].to_numpy() == pytest.approx(1 - 0.5 / 4)
@@ -145,10 +145,10 @@ def test_the_same_after_as_many_updates_need_not_hold():
 def test_too_few_seeds_decide_nothing():
     given = made_up(seeds=2, gain=lambda run: 0.05, slope=lambda run: 1.0 * (run["batch"] == 32),
                      seconds=lambda run: 1 / run["batch"])  # fmt: skip
-    assert set(words(given).values()) == {"cannot tell"}
+    assert set(words(given).values()) == {"inconclusive"}
     tables = study.tables(given)
     for name in ("adaptation_accuracy", "batch_against_batch", "norm_trends"):
-        assert set(tables[name]["verdict"]) == {"cannot tell"}
+        assert set(tables[name]["verdict"]) == {"inconclusive"}
     assert not any("; gain)" in line for line in study.sentences(given))
 
 
@@ -156,17 +156,17 @@ def test_an_adaptation_that_changes_nothing_is_no_gain():
     given = made_up(folds=1, passes=2, gain=lambda run: 0.0)
     for split in ("query", "val"):
         given.epochs[f"{split}_accuracy"] = 0.5
-    assert words(given)[HELPS] == "cannot tell"
-    assert words(given)[BETTER] == "cannot tell"
+    assert words(given)[HELPS] == "inconclusive"
+    assert words(given)[BETTER] == "inconclusive"
     (line,) = said(given, "accuracy on the query, after minus before")
-    assert line.count("cannot tell") == 3
+    assert line.count("inconclusive") == 3
 
 
 def test_a_gain_and_a_harm_are_reported():
     given = made_up(passes=2, gain=lambda run: {16: 0.03, 32: -0.03, 64: 0.0}[run["batch"]])
     (line,) = said(given, "accuracy on the query, after minus before")
     calls = [part.rpartition("; ")[2].rstrip(")") for part in line.split("); ")]
-    assert calls == ["gain", "harm", "cannot tell"]
+    assert calls == ["gain", "harm", "inconclusive"]
     (line,) = said(given, "accuracy on the query minus that of batch 32")
     assert [part.rpartition("; ")[2].rstrip(")") for part in line.split("); ")] == ["more", "more"]
 
@@ -180,7 +180,7 @@ def test_without_a_gain_one_is_reported_in_few_draws():
     for _ in range(60):
         noise = rng.normal(0, 0.01, len(table))
         drawn = table.assign(query_accuracy=table["before_query_accuracy"] + noise)
-        called += any(more_or_less(one) != "cannot tell" for one in gains(drawn, "query").values())
+        called += any(more_or_less(one) != "inconclusive" for one in gains(drawn, "query").values())
     assert called <= 8  # 5 % of 60 are 3
 
 
@@ -191,7 +191,7 @@ def test_seeds_are_independent_unless_they_share_the_windows_of_a_fold():
     assert cluster_of(own[own["seed"] == 0]) == "fold"
     assert "over 4 seeds, whose folds share clients" in said(given, "12 queries")[0]
     alone = made_up(seeds=1, folds=5, passes=2, gain=lambda run: 0.05)
-    assert words(alone)[HELPS] == "holds"
+    assert words(alone)[HELPS] == "supported"
     assert "over 5 folds, of one seed's population" in said(alone, "5 queries")[0]
 
 
@@ -218,10 +218,10 @@ def test_without_batch_normalisation_no_sentence_is_about_its_statistics():
 def test_folds_that_share_windows_decide_nothing_alone():
     given = made_up(seeds=1, folds=5, passes=2, gain=lambda run: 0.05)
     shared = changed(given, query_overlap=0.7)
-    assert words(given)[HELPS] == "holds"
-    assert words(shared)[HELPS] == "cannot tell"
+    assert words(given)[HELPS] == "supported"
+    assert words(shared)[HELPS] == "inconclusive"
     (line,) = said(shared, "accuracy on the query, after minus before")
-    assert line.count("no interval; cannot tell") == 3
+    assert line.count("no interval; inconclusive") == 3
 
 
 def test_sources_that_learned_nothing_are_named():

@@ -33,8 +33,8 @@ def test_clipping_is_a_learning_rate_under_sgd_and_nothing_under_adamw():
     assert "clip^1.000" in said
     assert re.search(r"\(optimizer=sgd\), .* there the clip acts as a learning rate", said)
     assert re.search(r"\(optimizer=adamw\), .* there clip / norm is not a learning rate", said)
-    assert words("clip_sgd_adam")["optimizer=sgd", "Clipping"] == "holds"
-    assert words("clip_sgd_adam")["optimizer=adamw", "Clipping"] == "fails"
+    assert words("clip_sgd_adam")["optimizer=sgd", "Clipping"] == "supported"
+    assert words("clip_sgd_adam")["optimizer=adamw", "Clipping"] == "contradicted"
 
 
 def test_effects_are_separate_for_each_optimizer():
@@ -46,14 +46,14 @@ def test_effects_are_separate_for_each_optimizer():
 
 def test_one_seed_gives_no_effect():
     said = told("phase_3b")
-    assert "Loss at clip 0.01, 0.1, 1, 10 minus that at inf: cannot tell; one seed" in said
-    assert set(words("phase_3b").values()) == {"cannot tell"}
+    assert "Loss at clip 0.01, 0.1, 1, 10 minus that at inf: inconclusive; one seed" in said
+    assert set(words("phase_3b").values()) == {"inconclusive"}
 
 
 def test_effects_that_three_comparisons_would_show_by_chance_are_not_reported():
     said = told("joint")
-    assert said.count("cannot tell") == 3
-    assert words("joint")["", "A"] == "cannot tell"
+    assert said.count("inconclusive") == 3
+    assert words("joint")["", "A"] == "inconclusive"
 
 
 @pytest.mark.parametrize(("name", "asked"), [("joint", True), ("phase_3a", False)])
@@ -70,9 +70,9 @@ def test_protocols_are_not_mixed():
 @pytest.mark.parametrize(
     ("losses", "word"),
     [
-        ({0.5: 2.2, 1.0: 2.0, 2.0: 2.3}, "holds"),
-        ({0.5: 1.8, 1.0: 2.0, 2.0: 2.3}, "fails"),  # one better ceiling is enough
-        ({0.5: 2.0, 1.0: 2.0, 2.0: 2.3}, "cannot tell"),
+        ({0.5: 2.2, 1.0: 2.0, 2.0: 2.3}, "supported"),
+        ({0.5: 1.8, 1.0: 2.0, 2.0: 2.3}, "contradicted"),  # one better ceiling is enough
+        ({0.5: 2.0, 1.0: 2.0, 2.0: 2.3}, "inconclusive"),
     ],
 )
 def test_a_ceiling_of_one_is_best_only_if_no_other_may_be_better(losses, word):
@@ -102,7 +102,7 @@ def test_an_update_that_goes_faster_than_the_clip_is_not_called_a_learning_rate(
     steep = Estimate(1.5, 1.4, 1.6, "")
     meaning = clipping._meaning("sgd", steep)
     assert meaning == "there the clip is neither a learning rate nor without effect"
-    assert clipping.CLAIMS[1].weigh(steep).word == "fails"
+    assert clipping.CLAIMS[1].weigh(steep).word == "contradicted"
 
 
 def test_lost_pairs_and_confounded_settings_are_reported_with_the_effect(tmp_path):

@@ -87,13 +87,13 @@ def test_each_note_is_judged_separately():
     smaller = "The first weight matrix has a smaller gradient norm than the classifier"
     widely = "Mini-batch norms of an epoch scatter by more than 30 % of their mean"
     judged = words(made_up(first=0.2))
-    assert judged[smaller] == "holds"
-    assert judged["The classifier's gradient norm varies most over mini-batches"] == "holds"
-    assert judged[widely] == "holds"
+    assert judged[smaller] == "supported"
+    assert judged["The classifier's gradient norm varies most over mini-batches"] == "supported"
+    assert judged[widely] == "supported"
     judged = words(made_up(first=5.0, scatter=0.1))
-    assert judged[smaller] == "fails"
-    assert judged[widely] == "fails"
-    assert judged["Validation accuracy rises smoothly: no epoch loses more than 1 %"] == "holds"
+    assert judged[smaller] == "contradicted"
+    assert judged[widely] == "contradicted"
+    assert judged["Validation accuracy rises smoothly: no epoch loses more than 1 %"] == "supported"
 
 
 def test_depths_are_compared_over_paired_seeds():
@@ -101,12 +101,12 @@ def test_depths_are_compared_over_paired_seeds():
     same = words(made_up(**deeper))
     small = "Early gradients are smaller in the deepest net than in the shallowest"
     faster = "They decay faster over the epochs in the deepest net"
-    assert (same[small], same[faster]) == ("cannot tell", "cannot tell")
+    assert (same[small], same[faster]) == ("inconclusive", "inconclusive")
     less = made_up(
         first=lambda run: 0.5 / run["model.depth"], decay=lambda run: -0.05 * run["model.depth"],
         **deeper,
     )  # fmt: skip
-    assert (words(less)[small], words(less)[faster]) == ("holds", "holds")
+    assert (words(less)[small], words(less)[faster]) == ("supported", "supported")
 
 
 FIRST, SCATTER, DECAY = "first", "scatter", "decay"
@@ -153,11 +153,11 @@ def test_a_claim_of_two_settings_holds_as_planted_and_fails_the_other_way(
         judged = words(made_up(seeds, **given, **{key: [of, to]}))
         (found[way],) = [word for sentence, word in judged.items() if sentence.startswith(claim)]
     opposite = {"smaller": "larger", "larger": "smaller"}[which]
-    assert (found[which], found[opposite]) == ("holds", "fails")
+    assert (found[which], found[opposite]) == ("supported", "contradicted")
 
 
 @pytest.mark.parametrize(
-    ("claim", "holds", "fails"),
+    ("claim", "supported", "contradicted"),
     [
         ("Training accuracy stays above 90 %", {"ended": {"train_accuracy": lambda _: 0.95}},
          [{"ended": {"train_accuracy": lambda _: 0.8}}]),
@@ -167,7 +167,7 @@ def test_a_claim_of_two_settings_holds_as_planted_and_fails_the_other_way(
     ],
 )  # fmt: skip
 def test_a_claim_of_the_most_label_noise_can_hold_and_fail(claim, holds, fails):
-    for given, word in ((holds, "holds"), *((one, "fails") for one in fails)):
+    for given, word in ((holds, "supported"), *((one, "contradicted") for one in fails)):
         judged = words(made_up(**given, **{"data.label_noise": [0.0, 0.4]}))
         assert [w for sentence, w in judged.items() if sentence.startswith(claim)] == [word]
 
@@ -221,15 +221,15 @@ def at_rates(scores: dict[str, dict[float, float]], **settings) -> SweepTables:
 def test_optimizers_are_compared_at_one_rate_and_each_at_its_best():
     given = at_rates({"sgd": {1e-3: 0.5, 1e-1: 0.97}, "adam": {1e-3: 0.97}})
     judged = words(given)
-    assert judged["Adam keeps early gradients larger than SGD, at one lr"] == "cannot tell"
-    assert judged["Adam keeps early gradients larger than SGD, each at its best lr"] == "holds"
+    assert judged["Adam keeps early gradients larger than SGD, at one lr"] == "inconclusive"
+    assert judged["Adam keeps early gradients larger than SGD, each at its best lr"] == "supported"
     best, changed = (line for line in study.sentences(given) if "RMS" not in line)
     assert best == (
         "Best lr of each optimizer, by validation loss of seeds 0, 1: "
         "adam 0.001, sgd 0.1 (the largest tried, 0.47 nats below 0.001)"
     )
     assert changed.startswith("Tuning changes 1 of 4 verdicts on optimizers: ")
-    assert '"Adam keeps early gradients larger than SGD" cannot tell at one lr' in changed
+    assert '"Adam keeps early gradients larger than SGD" inconclusive at one lr' in changed
 
 
 def test_seeds_that_compare_choose_no_rate():
@@ -260,14 +260,14 @@ def test_a_collapse_is_reported_with_its_epoch_and_the_last_note_fails():
     (said,) = [line for line in study.sentences(lost) if line.startswith("Collapse")]
     assert "(data.label_noise=0.4): in 5 of 5 runs" in said
     note = next(sentence for sentence in words(lost) if sentence.startswith("Gradients do not"))
-    assert words(lost)[note] == "fails"
+    assert words(lost)[note] == "contradicted"
     kept = made_up(decay=0.0, **{"data.label_noise": [0.0, 0.4]})
-    assert words(kept)[note] == "holds"
+    assert words(kept)[note] == "supported"
     assert not [line for line in study.sentences(kept) if line.startswith("Collapse")]
 
 
 def test_two_seeds_decide_nothing():
-    assert set(words(made_up(2, **{"model.depth": [2, 8]})).values()) == {"cannot tell"}
+    assert set(words(made_up(2, **{"model.depth": [2, 8]})).values()) == {"inconclusive"}
 
 
 def test_the_study_does_not_apply_to_a_sweep_without_layers():

@@ -33,8 +33,8 @@ def test_a_planted_law_is_reported_with_its_interval_and_judged():
     low, high = map(float, re.search(r"95 % interval (\S+) to ([\d.-]+)", sentence).groups())
     assert low - 0.01 <= draw.exponent <= high + 0.01
     judged = words(sweep(noise=0.02))
-    assert judged["The best learning rate grows with the batch size"] == "holds"
-    assert judged["The best learning rate falls with the batch size"] == "fails"
+    assert judged["The best learning rate grows with the batch size"] == "supported"
+    assert judged["The best learning rate falls with the batch size"] == "contradicted"
 
 
 def test_hypotheses_are_held_or_excluded_by_the_interval():
@@ -58,9 +58,9 @@ def test_each_setting_has_its_own_law():
 def test_the_published_designs_give_no_exponent(name, reason):
     rows = results.read(KEPT / f"{name}.csv")
     (sentence,) = laws.sentences(SweepTables(rows))
-    assert "cannot tell the exponent" in sentence
+    assert "exponent inconclusive" in sentence
     assert reason in sentence
-    assert set(words(rows).values()) == {"cannot tell"}
+    assert set(words(rows).values()) == {"inconclusive"}
 
 
 def test_joint_excludes_proportion_and_finds_growth_where_runs_are_clipped():
@@ -69,15 +69,15 @@ def test_joint_excludes_proportion_and_finds_growth_where_runs_are_clipped():
     assert len({title for title, _, _ in found}) == 4
     for title, sentence, word in found:
         if title == "clip=1.25":  # losses do not clearly rise above the optimum
-            assert word == "cannot tell"
+            assert word == "inconclusive"
         elif "proportion" in sentence:
-            assert word == "fails"
+            assert word == "contradicted"
         elif "does not depend" in sentence:
-            assert word == "cannot tell"
+            assert word == "inconclusive"
         elif title in ("clip=0.2", "clip=0.65"):
-            assert word == ("holds" if "grows" in sentence else "fails")
+            assert word == ("supported" if "grows" in sentence else "contradicted")
         else:
-            assert word == "cannot tell"
+            assert word == "inconclusive"
 
 
 def test_the_study_does_not_apply_to_a_sweep_of_one_lr():
@@ -89,7 +89,7 @@ def test_if_all_losses_are_flat_there_is_no_law():
     rows = results.read(KEPT / "phase_2.csv")
     (sentence,) = laws.sentences(SweepTables(rows))
     assert "no optimum to fit; within a factor of 4 in lr of the best, losses rise by" in sentence
-    assert set(words(rows).values()) == {"cannot tell"}
+    assert set(words(rows).values()) == {"inconclusive"}
 
 
 def test_the_result_of_a_plain_analysis_is_shown_beside():
@@ -98,7 +98,7 @@ def test_the_result_of_a_plain_analysis_is_shown_beside():
         protocol="steps", duration=1,
     )  # fmt: skip
     (sentence,) = laws.sentences(SweepTables(rows))
-    assert "cannot tell the exponent; learning rates per batch size: 1" in sentence
+    assert "exponent inconclusive; learning rates per batch size: 1" in sentence
     assert "a plain fit of the 7 best lr tried" in sentence
     assert "-0.36 +- 0.69, R^2 0.26" in sentence
 

@@ -53,14 +53,14 @@ def test_costs_are_reported_at_each_batch_with_their_intervals():
 
 
 @pytest.mark.parametrize(
-    ("trend", "word"), [(0.1, "holds"), (-0.05, "fails"), (0.0, "cannot tell")]
+    ("trend", "word"), [(0.1, "supported"), (-0.05, "contradicted"), (0.0, "inconclusive")]
 )
 def test_whether_a_wrong_lr_costs_more_at_larger_batch_sizes_is_judged(trend, word):
     ((title, verdict),) = tuning.verdicts(SweepTables(sweep(1, trend=trend)))
     assert (title, verdict.word) == ("", word)
-    assert ("seeds" in verdict.would_tell) is (word == "cannot tell")
+    assert ("seeds" in verdict.would_tell) is (word == "inconclusive")
     (said,) = tuning.sentences(SweepTables(sweep(1, trend=trend)))
-    assert ("cannot tell" in said) is (word == "cannot tell")
+    assert ("inconclusive" in said) is (word == "inconclusive")
 
 
 def test_the_interval_of_the_trend_covers_the_planted_one_at_its_rate():
@@ -83,7 +83,7 @@ def test_a_best_lr_at_the_edge_is_not_used():
     assert "not known at batch 8: the best lr is the highest tried" in said
     assert re.findall(r"at (\d+)[,;]", said) == ["16", "32", "64"]
     (none,) = tuning.sentences(SweepTables(rows[rows["lr"] < 2e-2]))
-    assert "cannot tell what it costs" in none
+    assert "cost inconclusive" in none
     assert none.endswith("not known at batch 8, 16, 32, 64: the best lr is the highest tried")
 
 
@@ -95,7 +95,7 @@ def test_losses_above_the_uniform_one_are_reported_to_count_as_that():
     (none,) = tuning.sentences(SweepTables(sweep(trend=0.0, uniform_loss=1.9)))
     assert "not known at batch 8, 16, 32, 64: no lr ends below the uniform loss, 1.900" in none
     (unknown,) = tuning.sentences(SweepTables(rows.drop(columns="uniform_loss")))
-    assert "cannot tell what it costs; ceiling=None without uniform_loss" in unknown
+    assert "cost inconclusive; ceiling=None without uniform_loss" in unknown
 
 
 def test_fewer_than_three_seeds_have_no_interval():
@@ -103,7 +103,7 @@ def test_fewer_than_three_seeds_have_no_interval():
     assert said.endswith("seeds: 2, and an interval needs 3")
     assert " to " not in said.split("each batch:")[1]
     ((_, verdict),) = tuning.verdicts(SweepTables(sweep(trend=0.1, seeds=2)))
-    assert (verdict.word, verdict.would_tell) == ("cannot tell", "three seeds of every cell")
+    assert (verdict.word, verdict.would_tell) == ("inconclusive", "three seeds of every cell")
 
 
 def test_a_cost_that_may_be_zero_is_reported_as_such():
@@ -128,11 +128,11 @@ def test_the_study_does_not_apply_to_fewer_than_three_lr():
         ("phase_2", "no lr ends below the uniform loss, 4.174"),
         (
             "phase_2_5",
-            "cannot tell what it costs; not known at batch 32, 64, 128, 256: the best lr",
+            "cost inconclusive; not known at batch 32, 64, 128, 256: the best lr",
         ),
         ("phase_3a", "not known at batch 128, 256: the best lr is the lowest tried"),
         ("quickstart", "seeds: 1, and an interval needs 3"),
-        ("joint", "cannot tell whether this changes with the batch"),
+        ("joint", "whether this changes with the batch is inconclusive"),
         ("fixed_examples", "at equal examples"),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_missing_critical_batch_has_a_reason():
     rows, losses = runs()
     (few,) = tuning.tradeoff_sentences(rows[rows["batch"] < 32], losses)
     assert few.endswith(
-        "cannot tell the critical batch: 3 batch sizes reach the target on all seeds; 4 needed"
+        "critical batch inconclusive: 3 batch sizes reach the target on all seeds; 4 needed"
     )
     (edge,) = tuning.tradeoff_sentences(rows[rows["lr"] < 5e-2], losses)
     assert "at most" in edge
@@ -198,7 +198,7 @@ def test_a_missing_critical_batch_has_a_reason():
     (none,) = tuning.tradeoff_sentences(rows[rows["batch"] < 16], losses)
     assert none.endswith("batch sizes that reach the target on all seeds: 1")
     (twice,) = tuning.tradeoff_sentences(pd.concat([rows, rows.assign(study="t")]), losses)
-    assert "cannot tell; two runs share batch, lr and seed" in twice
+    assert "inconclusive; two runs share batch, lr and seed" in twice
 
 
 def test_rows_without_losses_have_no_trade_off():

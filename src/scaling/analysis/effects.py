@@ -40,8 +40,8 @@ class Contrast:
     p_holm: float = math.nan
     smallest_detectable: float = math.nan  # true effect found with 80 % power, at this spread
     seeds_needed: float = math.nan  # for 80 % power, if all is as observed; inf if over 1000
-    verdict: Literal["differs", "cannot tell"] = "cannot tell"
-    reason: str = ""  # why the verdict is `cannot tell`, and what would change it
+    verdict: Literal["differs", "inconclusive"] = "inconclusive"
+    reason: str = ""  # why the verdict is `inconclusive`, and what would change it
     notes: tuple[str, ...] = ()  # pairs that diverged or are left out
 
 
@@ -178,7 +178,7 @@ def _measured(one: Contrast, means: Vector, level: float) -> Contrast:
 
 
 def _why(one: Contrast, level: float) -> str:
-    """Why the verdict is `cannot tell`, and what would change it."""
+    """Why the verdict is `inconclusive`, and what would change it."""
     if one.pairs == 0:
         return "no two runs that share everything else have a difference"
     if one.seeds == 1:

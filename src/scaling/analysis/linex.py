@@ -79,7 +79,8 @@ class Bowl:
         bowl = linex(np.subtract(self.curve.x, self.place, dtype=np.float64), self.skew)
         white = bowl @ self.curve.whitener
         height = float(white @ (self.curve.y @ self.curve.whitener) / (white @ white))
-        return Bottom(self.place, 2 * height, float((self.curve.y - height * bowl).mean()))
+        loss = float((self.curve.y - height * bowl).mean())
+        return Bottom(self.place, 2 * height, loss, float(self.skew[0]))
 
     def interval(self, reach: float) -> tuple[float, float]:
         """The outermost optima whose squares exceed the least by at most `reach`."""

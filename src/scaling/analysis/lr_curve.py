@@ -20,6 +20,7 @@ class Bottom(NamedTuple):
     place: float = math.nan  # log lr
     curvature: float = math.nan
     loss: float = math.nan
+    skew: float = 0.0  # of a LINEX bowl; 0 is a parabola
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from scipy import stats
 
 from scaling.analysis.flatness import FACTOR, flat_below, words
 from scaling.analysis.intervals import LEVEL
-from scaling.analysis.linex import Bowl
+from scaling.analysis.linex import Bowl, linex
 from scaling.analysis.loss_variance import LossVariance
-from scaling.analysis.lr_curve import NEAR, Bottom, Curve
+from scaling.analysis.lr_curve import NEAR, Array, Bottom, Curve
 from scaling.analysis.sweep_curves import SweepCurves, curves_of
 
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
@@ -36,7 +36,7 @@ class Optimum:
     and `loss` are those of the best one tried. `flat`: within a factor of 4 in lr of the best, the
     loss rises by significantly less than `flat`. `unresolved`: there are too few runs, or too much
     noise. `irregular`: the losses near the best do not form a bowl. In the last three `lr`, `low`,
-    `high`, `curvature` and `loss` are nan.
+    `high`, `curvature`, `skew` and `loss` are nan.
     """
 
     batch: float
@@ -45,11 +45,17 @@ class Optimum:
     low: float = math.nan
     high: float = math.nan
     curvature: float = math.nan  # second derivative of loss by log lr at the optimum; nan at edges
+    skew: float = math.nan  # of the bowl: its right side is steeper if positive
     depth: float = math.inf  # upper bound on the loss's rise within a factor of 4 in lr of the best
     loss: float = math.nan  # at the optimum
     status: Status = "unresolved"
     reason: str = ""
     seeds: int = 0  # at most 20: more are averaged in 20 groups
+
+    def bowl(self, lr: Array) -> Array:
+        """The fitted loss at learning rates near the optimum; nan without a fitted bowl."""
+        distance = np.log(np.asarray(lr, float) / self.lr)
+        return self.loss + self.curvature / 2 * linex(distance, self.skew)
 
 
 def optimum(
@@ -192,4 +198,10 @@ def _stated(
     tried = replace(tried, low=low, high=high, status="interior", reason=reason)
     if math.isnan(bottom.place):
         return tried
-    return replace(tried, lr=math.exp(bottom.place), curvature=bottom.curvature, loss=bottom.loss)
+    return replace(
+        tried,
+        lr=math.exp(bottom.place),
+        curvature=bottom.curvature,
+        skew=bottom.skew,
+        loss=bottom.loss,
+    )

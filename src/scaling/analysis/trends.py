@@ -21,7 +21,7 @@ from scaling.contracts.columns import need
 COLUMNS = ("fold", "step", "gradient_norm")
 LARGEST = math.log(sys.float_info.max) - 10  # log change above which a percentage is capped
 
-Direction = Literal["rises", "falls", "cannot tell"]
+Direction = Literal["rises", "falls", "inconclusive"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class FoldTrend:
     level: float
     conflict: bool  # the first three differ in sign: the folds that stop decide the result
     verdict: Direction
-    reason: str  # why the verdict is `cannot tell`; else empty
+    reason: str  # why the verdict is `inconclusive`; else empty
     folds: pd.DataFrame  # by fold: slope (log per step), weight in `change`, end (last step)
     curve: pd.DataFrame  # by step: at_risk, and the mean norm of survivors and of the risk set
 
@@ -104,7 +104,7 @@ def fold_trend(table: pd.DataFrame, *, level: float = LEVEL) -> FoldTrend:
     verdict = direction(interval)
     reason = f"{low:.3g} to {high:.3g} % contains 0; "
     reason += f"these folds cannot show under {percent(interval.high - interval.value):.2g} %"
-    if verdict != "cannot tell":
+    if verdict != "inconclusive":
         reason = ""
     return FoldTrend(
         *changes, value, low, high, level, len(signs) > 1, verdict, reason, folds, curve
@@ -202,7 +202,7 @@ def direction(change: Interval) -> Direction:
     """The direction of a log change, by its interval."""
     if change.low > 0:
         return "rises"
-    return "falls" if change.high < 0 else "cannot tell"
+    return "falls" if change.high < 0 else "inconclusive"
 
 
 def percent(log_change: float) -> float:

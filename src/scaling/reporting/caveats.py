@@ -16,6 +16,12 @@ NOTHING = 0.02  # nats between a loss and its floor below which nothing is left 
 NGRAMS = ("unigram", "bigram", "trigram", "fourgram", "fivegram")
 
 
+def without_learning(rows: pd.DataFrame) -> str:
+    """The losses that need no learning, in a line; empty if rows do not agree on any."""
+    levels = [f"{name} {value:.3f}" for name, value in trivial(rows).items()]
+    return f"Reachable without learning: {', '.join(levels)}" if levels else ""
+
+
 def sweep_caveats(rows: pd.DataFrame, *, flat: float | None = None) -> list[str]:
     """All caveats of the losses, optima and comparisons of a sweep.
 
@@ -24,9 +30,15 @@ def sweep_caveats(rows: pd.DataFrame, *, flat: float | None = None) -> list[str]
         flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
     """
     readable = rows[rows["status"] != "corrupt"]
-    levels = [f"{name} {value:.3f}" for name, value in trivial(readable).items()]
-    lines = [f"Reachable without learning: {', '.join(levels)}"] if levels else []
-    lines += _mixed(readable)
+    references = without_learning(readable)
+    lines = [*doubts(rows), *([references] if references else [])]
+    return [*lines, *uncertain_optima(readable, flat=flat)]
+
+
+def doubts(rows: pd.DataFrame) -> list[str]:
+    """The caveats of losses and comparisons, the worst first; those of optima are in an answer."""
+    readable = rows[rows["status"] != "corrupt"]
+    lines = [*_mixed(readable)]
     blocks = dict(by_setting(readable))
     floors = {title: _floor_reached(block) for title, block in blocks.items()}
     for title, floor in floors.items():
@@ -37,10 +49,19 @@ def sweep_caveats(rows: pd.DataFrame, *, flat: float | None = None) -> list[str]
                 "best"
             )
     lines += _beside_ngrams({t: block for t, block in blocks.items() if floors[t] is None})
-    for title, block in blocks.items():
-        lines += _uncertain_optima(block, where(title), flat)
-    lines += [*_unasked(readable), *_repeated(readable), *_seeds(readable), *_unfinished(rows)]
-    return [*_of_runs(readable), *lines]
+    lines += [*_unasked(readable), *_repeated(readable), *_seeds(readable)]
+    return [*_of_runs(readable), *_unfinished(rows), *lines]
+
+
+def uncertain_optima(rows: pd.DataFrame, *, flat: float | None = None) -> list[str]:
+    """The batch sizes of each setting whose best lr is not known, grouped by the reason.
+
+    Args:
+        rows: from `scaling.results.read`.
+        flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
+    """
+    blocks = by_setting(rows)
+    return [line for title, block in blocks for line in _uncertain(block, where(title), flat)]
 
 
 def _of_runs(rows: pd.DataFrame) -> Iterator[str]:
@@ -116,8 +137,7 @@ def _beside_ngrams(blocks: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         yield f"The best loss, {'; '.join(losses)}, is worse than a {model}{suspect}"
 
 
-def _uncertain_optima(block: pd.DataFrame, setting: str, flat: float | None) -> Iterator[str]:
-    """The batch sizes whose best lr is not known, grouped by the reason."""
+def _uncertain(block: pd.DataFrame, setting: str, flat: float | None) -> Iterator[str]:
     if block.groupby("batch")["lr"].nunique().max() < 2:
         return  # the sweep has no lr to compare
     batches: dict[str, list[str]] = defaultdict(list)

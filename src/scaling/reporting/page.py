@@ -1,9 +1,12 @@
 """The page of a report: one self-contained HTML file that needs no network."""
 
 import base64
-from collections.abc import Mapping, Sequence
+import functools
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import markupsafe
@@ -31,31 +34,46 @@ class Table:
     name: str
     frame: pd.DataFrame
 
+    LONGEST = 200  # lines on the page; the file has all
+
     @property
     def html(self) -> markupsafe.Markup:
-        """The table with four digits, escaped; missing values are blank."""
-        text = self.frame.to_html(index=False, border=0, na_rep="", float_format="{:.4g}".format)
+        """The first lines of the table with four digits, escaped; missing values are blank."""
+        text = self.frame.head(self.LONGEST).to_html(
+            index=False, border=0, na_rep="", float_format="{:.4g}".format
+        )
         return markupsafe.Markup(text)
 
 
-@dataclass(frozen=True)
-class Page:
-    """The contents of the page, in order."""
+def render(data: Mapping[str, Any], **parts: Any) -> str:
+    """The page as HTML, with all texts escaped.
 
-    title: str
-    subtitle: str
-    sentences: Sequence[str]
-    claims: Sequence[str]
-    table: str
-    tables: Sequence[Table]
-    pictures: Sequence[Picture]
-    warnings: Sequence[str]
-    provenance: Mapping[str, str]
+    Args:
+        data: what the charts read; with a key `charts`, specifications by name. Without charts,
+            Vega is left out.
+        parts: what `page.html` shows.
+    """
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    charts = data["charts"]
+    # an angle bracket in a text must not end the script that holds it
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return environment.get_template("page.html").render(
+        **parts,
+        charts=charts,
+        data=markupsafe.Markup(text),
+        vega=markupsafe.Markup(_vega()) if charts else "",
+        js=markupsafe.Markup((here / "page.js").read_text()),
+        css=markupsafe.Markup((here / "page.css").read_text()),
+    )
 
-    def html(self) -> str:
-        """The page as HTML, with all texts escaped."""
-        loader = jinja2.FileSystemLoader(Path(__file__).parent)
-        environment = jinja2.Environment(
-            loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
-        )
-        return environment.get_template("page.html").render(vars(self))
+
+@functools.cache
+def _vega() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script: about 0.9 MB."""
+    import vl_convert  # large
+
+    script = vl_convert.javascript_bundle("window.vega = vega; window.vegaEmbed = vegaEmbed;")
+    return script.replace("</script", "<\\/script")

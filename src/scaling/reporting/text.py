@@ -1,13 +1,16 @@
 """Rows in plain text: a table of losses, or one run in a few lines."""
 
 import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
 from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import by_setting
-from scaling.reporting.caveats import sweep_caveats, trivial
+from scaling.reporting.caveats import doubts, trivial, uncertain_optima, without_learning
 from scaling.reporting.run_caveats import caveats
+from scaling.studies.claims import Verdict
 
 LEGEND = "* best of its batch   ! significantly worse than unigram   (%) steps clipped"
 
@@ -29,8 +32,11 @@ def summary_table(
     together = ("clip",) if across == "clip" else ()
     settings = by_setting(rows, together=together)
     blocks = [_block(title, block, across) for title, block in settings]
-    below = "\n".join([LEGEND, *(sweep_caveats(rows, flat=flat) if with_caveats else [])])
-    return "\n\n".join(["Validation loss in nats", *blocks, below])
+    readable = rows[rows["status"] != "corrupt"]
+    below = [LEGEND, *filter(None, [without_learning(readable)])]
+    if with_caveats:
+        below += [*doubts(rows), *uncertain_optima(readable, flat=flat)]
+    return "\n\n".join(["Validation loss in nats", *blocks, "\n".join(below)])
 
 
 def line(rows: pd.DataFrame) -> str:
@@ -65,6 +71,51 @@ def line(rows: pd.DataFrame) -> str:
     lines.append(f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters")
     lines += [f"warning   {one.kind}: {one.sentence}; {one.remedy}" for one in caveats(row)]
     return "\n".join(lines)
+
+
+def status_line(rows: pd.DataFrame, missing: int) -> str:
+    """The number of runs, how they ended, and how many are missing."""
+    counts = rows["status"].value_counts()
+    parts = [f"{count} {status}" for status, count in counts.items()]
+    parts += [f"{missing} not trained yet"] if missing else []
+    return f"{len(rows)} {'run' if len(rows) == 1 else 'runs'}: {', '.join(parts)}"
+
+
+def claim_lines(verdicts: Sequence[tuple[str, Verdict]]) -> list[str]:
+    """A line for each claim and verdict with its numbers, and one on multiple testing.
+
+    Numbers of an earlier line are not repeated.
+    """
+    testing = multiple_testing(len(verdicts))
+    return [*_lines(verdicts), *([testing] if testing else [])]
+
+
+def multiple_testing(count: int) -> str:
+    """How many of some verdicts would be wrong by chance; empty for one."""
+    if count < 2:
+        return ""
+    return (
+        f"Not corrected for multiple testing: without any effect, about {count / 20:.2g} of "
+        f"these {count} verdicts would be supported or contradicted by chance"
+    )
+
+
+def _lines(judged: Iterable[tuple[str, Verdict]]) -> Iterator[str]:
+    by_claim: dict[str, list[tuple[str, Verdict]]] = defaultdict(list)
+    for title, verdict in judged:
+        source = f" [{verdict.source}]" if verdict.source else ""
+        by_claim[f"{verdict.word.upper()}: {verdict.sentence}{source}"].append((title, verdict))
+    shown: set[str] = set()
+    for claim, verdicts in by_claim.items():
+        numbers = [f"{title}: {verdict.numbers}".lstrip(": ") for title, verdict in verdicts]
+        if set(numbers) <= shown:
+            titles = "; ".join(title for title, _ in verdicts if title)
+            yield f"{claim} ({f'{titles}: ' if titles else ''}by the same numbers)"
+            continue
+        shown |= set(numbers)
+        needed = dict.fromkeys(verdict.would_tell for _, verdict in verdicts if verdict.would_tell)
+        what = f"; would settle it: {' | '.join(needed)}" if needed else ""
+        yield f"{claim} ({' | '.join(numbers)}{what})"
 
 
 def clips_only(rows: pd.DataFrame) -> bool:

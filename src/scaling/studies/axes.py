@@ -30,7 +30,7 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
     for title, law, seeds in _laws(sweep):
         over = f"{', '.join(law.axes[:-1])} and {law.axes[-1]}{where(title)}"
         if not law.identified:
-            yield f"LR_opt over {over}: cannot tell; {law.reason}"
+            yield f"LR_opt over {over}: inconclusive; {law.reason}"
         else:
             yield (
                 f"LR_opt over {over}: {_formula(law)} ({law.grids} grids, {law.curves} curves; "

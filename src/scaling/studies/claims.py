@@ -1,4 +1,4 @@
-"""Claims, the statistics that decide them, and verdicts: holds, fails, or cannot tell."""
+"""Published claims, the statistics that decide them, and their verdicts."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-Word = Literal["holds", "fails", "cannot tell"]
+Word = Literal["supported", "contradicted", "inconclusive"]
 POSITIVE, NEGATIVE = (0.0, math.inf), (-math.inf, 0.0)  # regions of differences
 LARGER, SMALLER = (1.0, math.inf), (0.0, 1.0)  # regions of factors
 
@@ -44,18 +44,20 @@ class Claim:
     def weigh(self, estimate: Estimate) -> "Verdict":
         """Judge the sentence from its statistic.
 
-        It holds if the whole interval is inside the region and fails if all of it is outside.
-        Otherwise the verdict is `cannot tell`: as in an equivalence test (Schuirmann, 1987),
-        absence of evidence never means `holds`.
+        It is supported if the whole interval is inside the region and contradicted if all of it is
+        outside. Otherwise the verdict is `inconclusive`: as in an equivalence test (Schuirmann,
+        1987), absence of evidence never means `supported`.
         """
         low, high = self.region
-        word: Word = "cannot tell"
+        word: Word = "inconclusive"
         if low <= estimate.low and estimate.high <= high:
-            word = "holds"
+            word = "supported"
         elif estimate.high < low or estimate.low > high:
-            word = "fails"
-        would_tell = estimate.would_tell if word == "cannot tell" else ""
-        return Verdict(self.sentence, word, estimate.shown, would_tell, self.source)
+            word = "contradicted"
+        would_tell = estimate.would_tell if word == "inconclusive" else ""
+        interval = estimate.value, estimate.low, estimate.high
+        shown = estimate.shown, would_tell, self.source
+        return Verdict(self.sentence, word, *shown, interval, self.region)
 
 
 @dataclass(frozen=True)
@@ -67,3 +69,5 @@ class Verdict:
     numbers: str
     would_tell: str
     source: str
+    interval: tuple[float, float, float] = (math.nan,) * 3  # value, low, high
+    region: tuple[float, float] = (-math.inf, math.inf)  # where the claim is true

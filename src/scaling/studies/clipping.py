@@ -108,7 +108,7 @@ def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
     try:
         effect = effects.effect_of(rows, "clip", reference=float(rows["clip"].max()))
     except ValueError as error:
-        yield f"Effect of clip{setting}: cannot tell; {error}"
+        yield f"Effect of clip{setting}: inconclusive; {error}"
         return
     if effect.notes:
         yield f"Effect of clip{setting}: {'; '.join(effect.notes)}"
@@ -119,7 +119,7 @@ def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
     for reason, clips in unknown.items():
         yield (
             f"Loss at clip {', '.join(clips)} minus that at {effect.contrasts[0].a:g}{setting}: "
-            f"cannot tell; {reason}"
+            f"inconclusive; {reason}"
         )
     for contrast in effect.contrasts:
         if math.isnan(contrast.low):
@@ -195,7 +195,7 @@ CLAIMS = (
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
-    """The claims of the field, for each setting other than batch, lr, clip and seed."""
+    """The published claims, for each setting other than batch, lr, clip and seed."""
     for title, block in _blocks(sweep.rows):
         for claim in CLAIMS:
             yield title, claim.judge(block)

@@ -240,12 +240,12 @@ def _paired(runs: pd.DataFrame, measure: str, key: str, shared: list[str]) -> Pa
 
 
 def more_or_less(one: Contrast) -> str:
-    """The verdict on a difference after Holm's correction: more, less, or cannot tell."""
+    """The verdict on a difference after Holm's correction: more, less, or inconclusive."""
     if one.verdict != "differs" or one.seeds < FEWEST:
-        return "cannot tell"
+        return "inconclusive"
     return "more" if one.difference > 0 else "less"
 
 
 def gain_or_harm(one: Contrast) -> str:
-    """The verdict on a difference in accuracy: gain, harm, or cannot tell."""
-    return {"more": "gain", "less": "harm"}.get(more_or_less(one), "cannot tell")
+    """The verdict on a difference in accuracy: gain, harm, or inconclusive."""
+    return {"more": "gain", "less": "harm"}.get(more_or_less(one), "inconclusive")

@@ -58,7 +58,7 @@ def applies(sweep: SweepTables) -> bool:
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
     """The fitted law for each setting other than batch, lr and seed."""
-    for title, block, law, best in _laws(sweep):
+    for title, block, law, best in by_settings(sweep):
         yield f"LR_opt against batch{where(title)}: {_sentence(block, law, best)}"
         yield from _within_regimes(block, title, sweep.flat)
 
@@ -73,7 +73,7 @@ def _sentence(block: pd.DataFrame, law: Law, best: tuple[optima.Optimum, ...]) -
             f"{depth:.2g} nats at every batch size{plain_fit}"
         )
     if not law.identified:
-        return f"cannot tell the exponent; {law.reason}{plain_fit}"
+        return f"exponent inconclusive; {law.reason}{plain_fit}"
     inside = [name for name, value in HYPOTHESES.items() if law.contains(value)]
     rest = [name for name in HYPOTHESES if name not in inside]
     text = f"exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to {law.high:.2f}"
@@ -151,7 +151,7 @@ def _within_regimes(block: pd.DataFrame, title: str, flat: float | None) -> Iter
 def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
     """`optima`, `laws` and `candidates`: the numbers behind the sentences, for each setting."""
     lines: dict[str, list[dict[str, Any]]] = {"optima": [], "laws": [], "candidates": []}
-    for title, block, law, best in _laws(sweep):
+    for title, block, law, best in by_settings(sweep):
         naive = {one.batch: asdict(one) for one in naive_optima(block)}
         for one in best:
             other = naive.get(one.batch, {})
@@ -187,14 +187,16 @@ def figures(sweep: SweepTables) -> dict[str, Drawing]:
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
-    """The claims of the field, judged for each setting other than batch, lr and seed."""
-    for title, _, law, _ in _laws(sweep):
+    """The published claims, judged for each setting other than batch, lr and seed."""
+    for title, _, law, _ in by_settings(sweep):
         estimate = _exponent(law)  # the statistic of all claims
         for claim in CLAIMS:
             yield title, claim.weigh(estimate)
 
 
-class _Setting(NamedTuple):
+class SettingLaw(NamedTuple):
+    """The law and the optima of one setting."""
+
     title: str
     block: pd.DataFrame
     law: Law
@@ -202,10 +204,10 @@ class _Setting(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def _laws(sweep: SweepTables) -> list[_Setting]:
+def by_settings(sweep: SweepTables) -> list[SettingLaw]:
     """The law and the optima of each setting; fitted once for each sweep."""
     return [
-        _Setting(
+        SettingLaw(
             title,
             block,
             learning_rate_law(block, flat=sweep.flat),

@@ -59,12 +59,12 @@ def _costs(rows: pd.DataFrame) -> Iterator[str]:
         try:
             sensitivities = sensitivity(block, factors=(FACTOR,))
         except ValueError as error:
-            yield f"{subject}: cannot tell what it costs; {error}"
+            yield f"{subject}: cost inconclusive; {error}"
             continue
         bracketed = [one for one in sensitivities if _is_bracketed(one)]
         doubts = _doubts(sensitivities, block)
         if not bracketed:
-            yield f"{subject}: cannot tell what it costs; {'; '.join(doubts)}"
+            yield f"{subject}: cost inconclusive; {'; '.join(doubts)}"
             continue
         costs = ", ".join(f"{one.lost:.3f}{_ends(one)} at {one.batch}" for one in bracketed)
         text = f"{subject} costs on average, in nats, at each batch: {costs}"
@@ -72,7 +72,7 @@ def _costs(rows: pd.DataFrame) -> Iterator[str]:
             slope = _trend(bracketed, block)
             change = f"costs {'more' if slope.value > 0 else 'less'} at larger batch sizes"
             if not (slope.low > 0 or slope.high < 0):
-                change = "cannot tell whether this changes with the batch"
+                change = "whether this changes with the batch is inconclusive"
             doubts = [f"{change}, {slope.shown}", *doubts]
         yield "; ".join([text, *doubts])
 
@@ -94,11 +94,11 @@ def tradeoff_sentences(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[str
             reached = steps_to_loss.arrivals(block, losses)
             hyperbola = critical_batch.tradeoff(reached.points)
         except ValueError as error:
-            yield f"{subject}: cannot tell; {error}"
+            yield f"{subject}: inconclusive; {error}"
             continue
         if len(hyperbola.optima) < 2:
             few = len(hyperbola.optima)
-            yield f"{subject}: cannot tell; batch sizes that reach the target on all seeds: {few}"
+            yield f"{subject}: inconclusive; batch sizes that reach the target on all seeds: {few}"
             continue
         yield f"{subject}: {_course(reached, hyperbola)}; {_hyperbola(hyperbola)}"
 
@@ -121,7 +121,7 @@ CLAIMS = (Claim("A wrong learning rate costs more at larger batch sizes", POSITI
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
-    """The claims of the field, for each setting other than batch, lr and seed."""
+    """The published claims, for each setting other than batch, lr and seed."""
     for title, block in _blocks(sweep.rows):
         for claim in CLAIMS:
             yield title, claim.judge(block)
@@ -226,7 +226,7 @@ def _course(reached: steps_to_loss.Arrivals, hyperbola: critical_batch.Tradeoff)
 def _hyperbola(hyperbola: critical_batch.Tradeoff) -> str:
     """The critical batch of a target with its interval, or why it is not reported."""
     if not hyperbola.identified:
-        return f"cannot tell the critical batch: {hyperbola.reason}"
+        return f"critical batch inconclusive: {hyperbola.reason}"
 
     least, fewest, critical = hyperbola.steps_min, hyperbola.examples_min, hyperbola.critical_batch
     return (

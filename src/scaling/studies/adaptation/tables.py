@@ -59,7 +59,7 @@ def accuracies(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 
     `statistics` is the accuracy with batch normalisation statistics from the query and no other
     change. `gain_low` and `gain_high` are for one arm alone, `p_holm` is corrected for all arms;
-    `verdict` is gain, harm or cannot tell. For comparison, results of a single evaluation: the
+    `verdict` is gain, harm or inconclusive. For comparison, results of a single evaluation: the
     Wilson interval of the windows of one run (`one_run_low`, `one_run_high`), which does not cover
     other queries; and `mcnemar_p_median`, the median over runs of the p-value of McNemar's test
     of the windows that became right (`won`) and wrong (`lost`, both means over runs).

@@ -1,0 +1,236 @@
+"""The answer of a sweep: best learning rates, their law, how sure they are, and the next step."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from scaling.analysis.naive_optima import naive_optima
+from scaling.analysis.optima import Optimum, optimum
+from scaling.analysis.powerlaws import Law
+from scaling.contracts.settings import by_setting
+from scaling.studies import law_words, laws
+from scaling.studies.claims import Verdict
+from scaling.studies.sweep_tables import SweepTables
+
+SENTENCES = 3  # of studies, where no learning rate was swept
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The best learning rates of one setting, and their law if it has several batch sizes."""
+
+    title: str  # empty if the sweep has one setting
+    rows: pd.DataFrame
+    optima: tuple[Optimum, ...]
+    law: Law | None
+
+    @cached_property
+    def lowest(self) -> dict[float, float]:
+        """The lr tried with the lowest mean loss, by batch size."""
+        return {one.batch: one.argmin for one in naive_optima(self.rows)}
+
+    @property
+    def drawable(self) -> bool:
+        """Whether some run of several learning rates has a loss."""
+        return bool(self.lowest)
+
+    @property
+    def widest(self) -> float:
+        """The largest batch size of the law, for which it predicts as an example."""
+        assert self.law is not None
+        return float(self.law.optima[-1].batch)
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """What to run next, and why; the command is empty if none is known."""
+
+    why: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the first screen of a report says."""
+
+    settings: tuple[Setting, ...]
+    sentences: tuple[str, ...]  # of the studies, if no learning rate was swept
+    claims: Counter[str]  # verdict -> number of published claims
+    caveats: tuple[str, ...]  # the most important first
+    next: NextStep
+
+    @property
+    def claims_line(self) -> str:
+        """The verdicts, counted; empty without any."""
+        words = ("supported", "contradicted", "inconclusive")
+        counts = ", ".join(f"{self.claims[word]} {word}" for word in words if self.claims[word])
+        return f"Published claims tested here: {counts}" if counts else ""
+
+    def record(self) -> dict[str, Any]:
+        """The numbers of the answer for `answer.json`; None where there is none."""
+        return {
+            "settings": [_setting_record(one) for one in self.settings],
+            "sentences": list(self.sentences),
+            "claims": dict(self.claims),
+            "caveats": list(self.caveats),
+            "next": vars(self.next),
+        }
+
+
+def settings_of(sweep: SweepTables) -> tuple[Setting, ...]:
+    """The settings in which the learning rate was swept, with their optima and laws."""
+    found = {
+        one.title: Setting(one.title, one.block, one.optima, one.law)
+        for one in laws.by_settings(sweep)
+    }
+    for title, block in by_setting(sweep.rows):
+        if title not in found and block.groupby("batch")["lr"].nunique().max() > 1:
+            found[title] = Setting(title, block, optimum(block, flat=sweep.flat), None)
+    return tuple(found.values())
+
+
+def answer(
+    settings: Sequence[Setting],
+    sentences: Sequence[str],
+    verdicts: Sequence[tuple[str, Verdict]],
+    caveats: Sequence[str],
+    next_step: NextStep,
+    *,
+    over: bool = False,
+) -> Answer:
+    """Gather the answer of a sweep.
+
+    Args:
+        settings: from `settings_of`.
+        sentences: of the studies.
+        verdicts: of the studies, each with the title of its setting.
+        caveats: the most important first.
+        next_step: from `scaling.reporting.next_step`.
+        over: whether a law over several axes was asked for, whose sentences come first.
+    """
+    first = tuple(sentences[:SENTENCES]) if over or not settings else ()
+    counts = Counter(str(verdict.word) for _, verdict in verdicts)
+    return Answer(tuple(settings), first, counts, tuple(caveats), next_step)
+
+
+def best_lr(one: Optimum) -> str:
+    """The best lr of a batch size with its interval, or why there is none."""
+    if one.status == "interior":
+        return f"{one.lr:.2g} ({one.low:.2g} to {one.high:.2g})"
+    if one.status == "high_edge":
+        return f"above {one.low:.2g}, no upper end"
+    if one.status == "low_edge":
+        return f"below {one.high:.2g}, no lower end"
+    if one.status == "flat":
+        return f"no best one: {one.reason}"
+    return f"{one.status}: {one.reason}"
+
+
+def lines(answer: Answer) -> list[str]:
+    """The answer in at most 15 lines of text."""
+    if answer.sentences or not answer.settings:
+        parts = [*answer.sentences]
+    elif len(answer.settings) == 1:
+        parts = [*_one_setting(answer.settings[0])]
+    else:
+        parts = [*_several_settings(answer.settings)]
+    step = [f"Next: {answer.next.why}"] if answer.next.why else []
+    if answer.next.command:
+        step.append(f"  {answer.next.command}")
+    claims = [answer.claims_line] if answer.claims_line and not answer.settings else []
+    return [*parts, *claims, *step]
+
+
+MOST = 8  # lines of batch sizes or settings
+
+
+def _one_setting(setting: Setting) -> Iterator[str]:
+    yield "Best learning rate of each batch size, fitted, with its 95 % interval:"
+    by_text: dict[str, list[Optimum]] = {}
+    for one in setting.optima:
+        by_text.setdefault(best_lr(one), []).append(one)
+    texts = list(by_text.items())
+    for text, same in texts[:MOST]:
+        batches = ", ".join(f"{one.batch:g}" for one in same)
+        tried = setting.lowest.get(same[0].batch, math.nan)
+        lowest = f"lowest loss tried at {tried:g}" if len(same) == 1 and tried == tried else ""
+        yield f"  batch {batches:>4}  {text:<28}  {lowest}".rstrip()
+    if len(texts) > MOST:
+        yield f"  and {len(texts) - MOST} more on the page"
+    if setting.law is not None:
+        yield from _law(setting, setting.law)
+
+
+def _law(setting: Setting, law: Law) -> Iterator[str]:
+    if not law.identified:
+        yield f"Law of the batch size B: inconclusive; {law.reason}"
+        return
+    yield (
+        f"Law: {law_words.formula(law)}, exponent {law.low:.2f} to {law.high:.2f} (95 %), from "
+        f"{law_words.basis(law)}"
+    )
+    lr, low, high = law_words.predicted(law, setting.widest)
+    form = law_words.form_formula(law)
+    by = f" by the {law.form} form, {form}" if form else ""
+    yield f"  so {lr:.2g} ({low:.2g} to {high:.2g}) at batch {setting.widest:g}{by}"
+    yield f"How sure: {law_words.direction(law)}"
+
+
+def _several_settings(settings: Sequence[Setting]) -> Iterator[str]:
+    yield "Best learning rate of each batch size and its law, by setting (95 % intervals):"
+    reasons: dict[str, list[str]] = {}
+    width = max(len(one.title) for one in settings[:MOST])
+    for one in settings[:MOST]:
+        located = {o.batch: f"{o.lr:.2g}" for o in one.optima if o.status == "interior"}
+        edges = {
+            o.batch: f">{o.low:.2g}" if o.status == "high_edge" else f"<{o.high:.2g}"
+            for o in one.optima
+            if o.status in ("high_edge", "low_edge")
+        }
+        known = located | edges
+        best = ", ".join(f"{known.get(o.batch, '-')} at {o.batch:g}" for o in one.optima)
+        text = f"  {one.title:<{width}}  {best}"
+        if one.law and one.law.identified:
+            text += f"; {law_words.formula(one.law)} ({one.law.low:.2f} to {one.law.high:.2f})"
+        elif one.law:
+            reasons.setdefault(one.law.reason, []).append(one.title)
+        yield text
+    if len(settings) > MOST:
+        yield f"  and {len(settings) - MOST} more settings on the page"
+    for reason, titles in list(reasons.items())[:2]:
+        yield f"No law for {'; '.join(titles)}: {reason}"
+
+
+def _setting_record(setting: Setting) -> dict[str, Any]:
+    best = [
+        {
+            **{key: _finite(getattr(one, key)) for key in ("batch", "lr", "low", "high", "loss")},
+            "lowest_tried": _finite(setting.lowest.get(one.batch, math.nan)),
+            **{key: getattr(one, key) for key in ("status", "reason", "seeds")},
+        }
+        for one in setting.optima
+    ]
+    return {"setting": setting.title, "best": best, "law": _law_record(setting)}
+
+
+def _law_record(setting: Setting) -> dict[str, Any] | None:
+    law = setting.law
+    if law is None:
+        return None
+    numbers = ("exponent", "low", "high", "constant")
+    record: dict[str, Any] = {key: _finite(getattr(law, key)) for key in numbers}
+    record |= {key: getattr(law, key) for key in ("identified", "reason", "form", "seeds")}
+    if law.identified:
+        lr, low, high = law_words.predicted(law, setting.widest)
+        record |= {"formula": law_words.form_formula(law) or law_words.formula(law)}
+        record |= {"predicted": {"batch": setting.widest, "lr": lr, "low": low, "high": high}}
+    return record
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

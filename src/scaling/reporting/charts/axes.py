@@ -1,0 +1,68 @@
+"""Axes, colors and numbers that the interactive figures share."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LinearSegmentedColormap, to_hex
+
+MARK = "#d0418f"  # of a single series
+ROOM = 44  # pixels left of a plot, so that plots below each other are aligned
+ABOVE = 3.0  # an axis ends at so many times the median rise of the losses over the best
+# From small to large batches; every color has a contrast of 3 on white and on black pages.
+RAMP = LinearSegmentedColormap.from_list(
+    "batches", ["#2f6fde", "#7a5be6", "#b046cf", "#d0418f", "#d9534a", "#c27a12"]
+)
+
+
+def ceiling(values: pd.Series) -> float:
+    """The end of a scale that follows the bowl: a few times the median rise over the lowest."""
+    known = values[np.isfinite(values)]
+    if known.empty:
+        return math.inf
+    lowest, highest = float(known.min()), float(known.max())
+    rise = float(known.median()) - lowest
+    return min(highest, lowest + ABOVE * rise) if rise else highest
+
+
+def batch_color(batches: Sequence[float], *, legend: bool = True) -> alt.Color:
+    """A color for each batch size; a click in the legend isolates it."""
+    shades = [to_hex(RAMP(x)) for x in np.linspace(0, 1, max(len(batches), 2))][: len(batches)]
+    scale = alt.Scale(domain=list(batches), range=shades)
+    shown = alt.Legend(symbolType="circle", symbolOpacity=1, orient="top") if legend else None
+    return alt.Color("batch:O", title="batch (click one)", scale=scale, legend=shown)
+
+
+def log_scale(values: Sequence[float], base: int = 10) -> alt.Scale:
+    """A logarithmic scale that ends a little beyond the values."""
+    low, high = min(values), max(values)
+    return alt.Scale(type="log", base=base, domain=[low / 1.5, high * 1.5], nice=False)
+
+
+def lr_axis(lrs: Sequence[float]) -> alt.Axis:
+    """Ticks at the learning rates that were tried; labels that would overlap are left out."""
+    return alt.Axis(values=list(map(float, lrs)), format="~g", labelOverlap="greedy")
+
+
+def shown_setting(settings: Sequence[Any]) -> alt.Parameter:
+    """The signal of the setting that is shown, which a menu of the page changes."""
+    return alt.param(name="setting", value=settings[0].title)
+
+
+def finished(chart: Any) -> dict[str, Any]:
+    """The specification, with numbers of six digits; missing ones are null."""
+    spec: dict[str, Any] = _rounded(chart.to_dict())
+    return spec
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_rounded(entry) for entry in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

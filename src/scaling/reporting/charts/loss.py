@@ -1,0 +1,154 @@
+"""A measure of the runs against the learning rate, with fitted bowls and their best rates."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from scaling.contracts.columns import REFERENCES
+from scaling.reporting.answer import Setting
+from scaling.reporting.charts.axes import (
+    ROOM,
+    batch_color,
+    ceiling,
+    finished,
+    log_scale,
+    lr_axis,
+    shown_setting,
+)
+from scaling.reporting.charts.measure import MEASURES, measures
+
+POINTS = 60  # of a fitted bowl
+BESIDE = 4.0  # a bowl is drawn within this factor of its best lr
+
+
+def loss_chart(settings: Sequence[Setting]) -> dict[str, Any]:
+    """A measure against the learning rate, a line for each batch size, with fitted bowls.
+
+    A point is the mean over seeds, and the line through it their range.
+    """
+    cells = pd.concat([_cells(one) for one in settings], ignore_index=True)
+    lrs, batches = sorted(cells["lr"].unique()), sorted(cells["batch"].unique())
+    isolated = alt.selection_point(fields=["batch"], bind="legend", name="isolated")
+    faint = alt.when(isolated).then(alt.value(1.0)).otherwise(alt.value(0.12))
+    x = alt.X("lr:Q", title="learning rate", scale=log_scale(lrs), axis=lr_axis(lrs))
+    one = cells["measure"].nunique() == 1  # else the menu of the page names it
+    title = MEASURES[cells["measure"].iloc[0]] if one else None
+    axis, scale = alt.Axis(minExtent=ROOM), alt.Scale(zero=False, nice=True)
+    y = alt.Y("shown:Q", title=title, scale=scale, axis=axis)
+    look: dict[str, Any] = {"x": x, "color": batch_color(batches), "opacity": faint}
+    base = _chosen(alt.Chart(cells)).encode(**look)
+    dots = base.mark_point(filled=True, size=70, clip=True)
+    layers = [
+        base.mark_rule(strokeWidth=1.5, clip=True).encode(y="low:Q", y2="high:Q"),
+        base.mark_line(strokeWidth=1.2, clip=True).encode(y=y),
+        dots.encode(y=y, shape=_shape(cells), tooltip=_tooltip()).add_params(isolated),
+    ]
+    if len(bowls := _bowls(settings)):
+        fitted = _chosen(alt.Chart(bowls)).encode(**look)
+        layers.insert(0, fitted.mark_line(strokeDash=[5, 3], strokeWidth=2, clip=True).encode(y=y))
+    if len(levels := _references(settings, cells)):
+        without = _chosen(alt.Chart(levels)).transform_filter("baselines")
+        rule = without.mark_rule(strokeDash=[2, 2], color="#8a93a3", clip=True).encode(y=y)
+        name = without.mark_text(align="left", baseline="bottom", dx=4, dy=-2, clip=True)
+        layers += [rule, name.encode(y=y, x=alt.value(0), text="name:N")]
+    params = [alt.param(name="measure", value=cells["measure"].iloc[0])]
+    params += [shown_setting(settings), alt.param(name="baselines", value=True)]
+    main = alt.layer(*layers).properties(width="container", height=330)
+    return finished(main.add_params(*params))
+
+
+def _shape(cells: pd.DataFrame) -> alt.Shape:
+    """Circles, and other shapes at the top for what is off the scale."""
+    shapes = {"done": "circle", "off the scale": "triangle-up", "diverged": "cross"}
+    scale = alt.Scale(domain=list(shapes), range=list(shapes.values()))
+    legend = None if set(cells["note"]) == {"done"} else alt.Legend(orient="top")
+    return alt.Shape("note:N", title="run", scale=scale, legend=legend)
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("batch:O"),
+        alt.Tooltip("lr:Q", format="~g"),
+        alt.Tooltip("mean:Q", format=".4f"),
+        alt.Tooltip("least:Q", title="lowest seed", format=".4f"),
+        alt.Tooltip("most:Q", title="highest seed", format=".4f"),
+        alt.Tooltip("seeds:Q", title="finished seeds"),
+        alt.Tooltip("clipped:Q", title="steps clipped (%)", format=".0f"),
+        alt.Tooltip("note:N", title="status"),
+        alt.Tooltip("run:N", title="a run"),
+    ]
+
+
+def _cells(setting: Setting) -> pd.DataFrame:
+    """A line per measure, batch size and lr: the mean over seeds, and where it is drawn."""
+    rows = setting.rows
+    done = rows[rows["status"] == "done"]
+    keys = ["batch", "lr"]
+    cells = rows.groupby(keys).agg(run=("run", "first"), status=("status", _worst))
+    clipped = done.groupby(keys)["clip_percent"].mean() if "clip_percent" in done else math.nan
+    parts = []
+    for measure in measures(rows) or {"val_loss": ""}:
+        table = done.groupby(keys)[measure].agg(["mean", "min", "max", "count"])
+        table = cells.join(table).assign(clipped=clipped, measure=measure, setting=setting.title)
+        # off the scale is only what is worse; an accuracy has its own scale
+        top = ceiling(table["mean"]) if measure.endswith("loss") else math.inf
+        diverged = table["status"] == "diverged"
+        off = diverged | (table["mean"] > top)
+        table["note"] = np.where(diverged, "diverged", np.where(off, "off the scale", "done"))
+        table["shown"] = table["mean"].where(~off, top)
+        table["low"] = table["min"].where(~off & (table["min"] < table["max"]))
+        table["high"] = table["max"].clip(upper=top)
+        parts.append(table[np.isfinite(table["shown"])].reset_index())
+    names = {"min": "least", "max": "most", "count": "seeds"}
+    return pd.concat(parts, ignore_index=True).rename(columns=names).drop(columns="status")
+
+
+def _worst(statuses: pd.Series) -> str:
+    return "diverged" if (statuses == "diverged").any() else "done"
+
+
+def _bowls(settings: Sequence[Setting]) -> pd.DataFrame:
+    parts = []
+    for setting in settings:
+        for one in setting.optima:
+            if not math.isfinite(one.curvature):
+                continue
+            tried = setting.rows.loc[setting.rows["batch"] == one.batch, "lr"]
+            low, high = max(one.lr / BESIDE, tried.min()), min(one.lr * BESIDE, tried.max())
+            if low < high:
+                lrs = np.geomspace(low, high, POINTS)
+                line = {"lr": lrs, "shown": one.bowl(lrs), "batch": one.batch}
+                about = {"setting": setting.title, "measure": "val_loss"}
+                parts.append(pd.DataFrame(line).assign(**about))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _references(settings: Sequence[Setting], cells: pd.DataFrame) -> pd.DataFrame:
+    """Losses that need no learning, within the losses of the runs, and the nearest one."""
+    lines = []
+    for setting in settings:
+        shown = cells.loc[(cells["setting"] == setting.title) & (cells["measure"] == "val_loss")]
+        if shown.empty:
+            continue
+        low, high = float(shown["shown"].min()), float(shown["shown"].max())
+        levels = {
+            name: float(setting.rows[f"{name}_loss"].dropna().iloc[0])
+            for name in REFERENCES
+            if f"{name}_loss" in setting.rows and setting.rows[f"{name}_loss"].nunique() == 1
+        }
+        below = [level for level in levels.values() if level < low]
+        floor = max(below, default=low)
+        lines += [
+            {"setting": setting.title, "measure": "val_loss", "name": name, "shown": level}
+            for name, level in levels.items()
+            if min(floor, low) <= level <= high
+        ]
+    return pd.DataFrame(lines)
+
+
+def _chosen(chart: alt.Chart) -> alt.Chart:
+    return chart.transform_filter("datum.setting == setting && datum.measure == measure")

@@ -1,0 +1,183 @@
+"""The contents of a report, computed once: for the terminal, for report.txt and for the page."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling import results
+from scaling.contracts.version import __version__
+from scaling.reporting import page, page_parts, text
+from scaling.reporting.answer import Answer, answer, lines, settings_of
+from scaling.reporting.caveats import doubts, uncertain_optima, without_learning
+from scaling.reporting.charts import curves, loss, maps, measure, optima
+from scaling.reporting.next_step import next_step
+from scaling.reporting.trained import trained
+from scaling.storage import plans
+from scaling.studies.claims import Verdict
+from scaling.studies.study import Study
+from scaling.studies.sweep_tables import SweepTables
+
+DRAWN = {  # figures that the page draws itself: a browser without scripts shows these
+    "loss": ("loss_against_lr",),
+    "law": ("optimal_lr",),
+    "map": ("loss_heatmap", "clip_frequency"),
+}
+BIBTEX = f"""@software{{scaling,
+  title = {{scaling: learning rate, batch size and gradient clipping, with intervals}},
+  version = {{{__version__}}},
+  note = {{sweeps and reports}}
+}}"""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report says about a sweep."""
+
+    sweep: SweepTables
+    answer: Answer
+    sentences: tuple[str, ...]
+    verdicts: tuple[tuple[str, Verdict], ...]
+    lacking: tuple[plans.Lack, ...]
+    command: str  # of the sweep; empty if not known
+
+    @classmethod
+    def of(
+        cls,
+        sweep: SweepTables,
+        studies: Sequence[Study],
+        lacking: Sequence[plans.Lack],
+        command: str,
+        notes: Sequence[str],
+    ) -> "Content":
+        """Compute the contents.
+
+        Args:
+            sweep: the tables.
+            studies: those that apply.
+            lacking: commands with cells left to train.
+            command: of the sweep; empty if not known.
+            notes: warnings of reading, which become caveats.
+        """
+        settings = settings_of(sweep)
+        verdicts = tuple(pair for study in studies for pair in study.verdicts(sweep))
+        sentences = tuple(sentence for study in studies for sentence in study.sentences(sweep))
+        step = next_step(sweep.rows, settings, lacking, plans.again(command))
+        caveats = [*doubts(sweep.rows), *notes]
+        found = answer(settings, sentences, verdicts, caveats, step, over=bool(sweep.over))
+        return cls(sweep, found, sentences, verdicts, tuple(lacking), command)
+
+    def short(self) -> str:
+        """The answer, the table and the worst caveats, for the terminal."""
+        rest = len(self.answer.caveats) - 3
+        more = [f"{rest} more caveat{'s' if rest > 1 else ''} on the page"] if rest > 0 else []
+        table = text.summary_table(self.sweep.rows, with_caveats=False)
+        undone = plans.lines(self.lacking)
+        parts = [*lines(self.answer), "", table, *self.answer.caveats[:3], *more, *undone]
+        return "\n".join(parts)
+
+    def text(self, command: str) -> str:
+        """Everything in words: answer, table, all caveats, findings of the studies and claims."""
+        rows, flat = self.sweep.rows, self.sweep.flat
+        table = text.summary_table(rows, with_caveats=False)
+        caveats = [*self.answer.caveats, *uncertain_optima(rows, flat=flat)]
+        findings = [*self.sentences, *text.claim_lines(self.verdicts)]
+        parts = [*lines(self.answer), "", table, *caveats, *plans.lines(self.lacking), ""]
+        parts += [*findings, *([f"This report: {command}"] if command else []), ""]
+        return "\n".join(parts)
+
+    def html(
+        self,
+        out: Path,
+        pictures: Sequence[page.Picture],
+        tables: Sequence[page.Table],
+        report_command: str,
+        again: Mapping[str, str],
+    ) -> str:
+        """The page.
+
+        Args:
+            out: folder of the page.
+            pictures: figures of the studies.
+            tables: of the studies.
+            report_command: the command that writes the report.
+            again: the command that trains a run again, by run.
+        """
+        sweep, settings = self.sweep, self.answer.settings
+        rows = sweep.rows
+        specs = self._charts()
+        over_lr = "loss" in specs
+        drawn = {name for names in DRAWN.values() for name in names} if over_lr else set()
+        others = [picture for picture in pictures if picture.name not in drawn]
+        claims, blocked = page_parts.claims_part(self.verdicts)
+        shades = {key: one.title for key, one in maps.SHADES.items() if f"map_{key}" in specs}
+        runs = page_parts.runs_part(rows, results.places(*sweep.folders), out, again)
+        data = {
+            "charts": specs,
+            "setting": settings[0].title if settings else "",
+            "predictions": optima.predictions(settings),
+            "curves": curves.curves(sweep, settings) if "curves" in specs else [],
+        }
+        sections = {
+            "answer": "Answer",
+            "loss": "Loss against lr" if over_lr else "",
+            "varied": "Results" if "varied" in specs else "",
+            "law": "Best lr and batch" if "law" in specs else "",
+            "map": "Map" if shades else "",
+            "curves": "Learning curves" if "curves" in specs else "",
+            "figures": "" if over_lr or not others else "Figures",
+            "claims": "Published claims" if claims or blocked else "",
+            "mechanics": "Mechanics",
+            "runs": "Runs",
+            "methods": "Methods, downloads",
+        }
+        return page.render(
+            data,
+            title=", ".join(sorted(rows["study"].dropna().unique())) or "runs",
+            status=text.status_line(rows, sum(lack.cells for lack in self.lacking)),
+            date=f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M}",
+            contents=[(key, name) for key, name in sections.items() if name],
+            facts=trained(rows, sweep.folders),
+            command=self.command,
+            **page_parts.answer_part(self.answer),
+            loss_title="Loss against learning rate",
+            loss_note="Points: means over seeds, with their range. Dashed: the fitted bowls. "
+            "Triangles and crosses at the top: runs off the scale and diverged ones. "
+            "Click a batch in the legend to see it alone.",
+            setting_names=[setting.title for setting in settings],
+            measures=measure.measures(rows) if over_lr else measure.accuracy_first(rows),
+            references=without_learning(rows[rows["status"] != "corrupt"]),
+            maps=shades,
+            static={
+                part: [picture for picture in pictures if picture.name in names]
+                for part, names in DRAWN.items()
+            },
+            pictures=[] if over_lr else others,
+            claims=claims,
+            blocked=blocked,
+            testing=text.multiple_testing(len(self.verdicts)),
+            details_pictures=others if over_lr else [],
+            findings=[*self.sentences, *uncertain_optima(rows, flat=sweep.flat)],
+            tables=tables,
+            runs=runs,
+            glossary=page_parts.GLOSSARY,
+            provenance=results.provenance(*sweep.folders),
+            bibtex=BIBTEX,
+            report_command=report_command,
+        )
+
+    def _charts(self) -> dict[str, Any]:
+        """The specifications of the interactive figures by name; none without a swept lr."""
+        settings = [one for one in self.answer.settings if one.drawable]
+        if not settings:
+            varied = measure.varied_chart(self.sweep.rows)
+            return {"varied": varied} if varied else {}
+        specs = {
+            "loss": loss.loss_chart(settings),
+            "intervals": optima.interval_chart(settings),
+            "law": optima.law_chart(settings),
+            **{f"map_{key}": spec for key, spec in maps.heatmaps(settings).items()},
+            "curves": curves.curve_chart() if curves.known(self.sweep) else None,
+        }
+        return {name: spec for name, spec in specs.items() if spec}

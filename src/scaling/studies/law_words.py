@@ -1,0 +1,61 @@
+"""A law of the batch size in words: its formula, and what its interval excludes."""
+
+import math
+
+import pandas as pd
+
+from scaling.analysis.powerlaws import Law
+
+RULES = {"square-root scaling (exponent 1/2)": 0.5, "linear scaling (exponent 1)": 1.0}
+
+
+def formula(law: Law) -> str:
+    """The power law with its constant, such as `lr = 0.00052 B^0.49`."""
+    return f"lr = {law.constant:.3g} B^{law.exponent:.2f}"
+
+
+def form_formula(law: Law) -> str:
+    """The form that predicts held-out batch sizes best; empty if it is the power law."""
+    if law.fitted is None or law.form == "power":
+        return ""
+    values = dict(law.fitted.parameters)
+    lr, turn = f"{values['lr']:.3g}", f"{values.get('batch', math.nan):.3g}"
+    return {
+        "constant": f"lr = {lr}",
+        "saturating": f"lr = {lr} / (1 + {turn} / B)",
+        "surge": f"lr = {lr} * 2 / (sqrt({turn} / B) + sqrt(B / {turn}))",
+    }[law.form]
+
+
+def predicted(law: Law, batch: float) -> tuple[float, float, float]:
+    """The best lr of a batch size, with the 95 % interval of one more curve (`Law.predict`)."""
+    lr, low, high = law.predict(pd.DataFrame({"batch": [batch]})).to_numpy()[0].tolist()
+    return lr, low, high
+
+
+def direction(law: Law) -> str:
+    """Whether the best lr moves with the batch size, and which rules the interval excludes."""
+    if law.low > 0:
+        text = "The best lr grows with the batch size"
+    elif law.high < 0:
+        text = "The best lr falls with the batch size"
+    else:
+        text = "Whether the best lr moves with the batch size is open (the interval contains 0)"
+    agree = [rule for rule, value in RULES.items() if law.contains(value)]
+    ruled_out = [rule for rule, value in RULES.items() if not law.contains(value)]
+    parts = [f"{' and '.join(agree)} agree{'s' if len(agree) == 1 else ''}" if agree else ""]
+    parts.append(f"{' and '.join(ruled_out)} {_is(ruled_out)} excluded" if ruled_out else "")
+    return "; ".join([text, *filter(None, parts)])
+
+
+def basis(law: Law) -> str:
+    """How many batch sizes and seeds the law has, and whether its interval includes seeds."""
+    sizes = f"{len(law.optima)} batch sizes"
+    if law.between_seeds:
+        return f"{sizes} and {law.seeds} seeds; the interval includes variation between seeds"
+    seeds = "one seed" if law.seeds == 1 else f"{law.seeds} seeds"
+    return f"{sizes} and {seeds}; variation between seeds is not included, three seeds would"
+
+
+def _is(several: list[str]) -> str:
+    return "is" if len(several) == 1 else "are"
