@@ -82,6 +82,8 @@ def main() -> int:
     parser.add_argument(
         "--columns", nargs="+", action="extend", type=_pair, metavar="OURS=THEIRS", help=columns
     )
+    as_json = "print answer.json, the numbers of the answer for programs, in place of text"
+    parser.add_argument("--json", action="store_true", help=as_json)
     maximise = "column to maximise, such as an accuracy, in place of minimising a loss"
     parser.add_argument("--maximise", metavar="COLUMN", help=maximise)
     given = parser.parse_args()
@@ -106,6 +108,9 @@ def main() -> int:
         return 2
     for message in {str(warning.message) for warning in caught}:
         print(message, file=sys.stderr)
+    if given.json:
+        print((place / "answer.json").read_text())
+        return 0
     print(report.text)
     *beside, page = report.files
     print(f"\npage: {page} ({len(beside)} files of tables and figures beside it)")

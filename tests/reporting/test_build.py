@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 import shutil
 import sys
@@ -61,6 +62,21 @@ def test_the_command_writes_a_page_tables_and_figures(reported):
     assert f"page: {sweep / 'report' / 'index.html'} ({files - 1} files" in out
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_an_answer_for_programs_is_printed_and_kept(sweep, monkeypatch, capsys):
+    assert run_report(monkeypatch, sweep, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((sweep / "report" / "answer.json").read_text())
+    assert [one["batch"] for one in printed["settings"][0]["best"]] == [8, 16]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_nothing_is_written_outside_the_chosen_folder(sweep, tmp_path, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in sorted(sweep.rglob("*"))}
+    assert run_report(monkeypatch, sweep, "--out", tmp_path / "elsewhere") == 0
+    assert before == {path: path.stat().st_mtime_ns for path in sorted(sweep.rglob("*"))}
+
+
 def test_the_page_needs_nothing_from_elsewhere(reported):
     sweep, _ = reported
     page = (sweep / "report" / "index.html").read_text()
@@ -115,7 +131,7 @@ def test_a_law_that_seeds_support_is_on_the_first_screen(tmp_path, monkeypatch, 
     rows.to_csv(tmp_path / "kept.csv", index=False)
     assert run_report(monkeypatch, tmp_path / "kept.csv") == 0
     screen = "\n".join(capsys.readouterr().out.splitlines()[:15])
-    low, high = map(float, re.search(r"exponent (\S+) to (\S+) \(95 %\)", screen).groups())
+    low, high = map(float, re.search(r"exponent \S+ \((\S+) to (\S+)\)", screen).groups())
     assert low - 0.01 <= draw.exponent <= high + 0.01
     assert (tmp_path / "kept" / "report" / "index.html").exists()
 

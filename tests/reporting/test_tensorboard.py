@@ -22,11 +22,6 @@ from scaling import dashboard, results
 from scaling.reporting import tensorboard
 
 STUDY = "multirun/scratch"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
-    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
 
 
 def logged(run: str) -> EventAccumulator:
@@ -136,18 +131,6 @@ def test_norms_before_and_after_clipping_share_a_panel(command):
         "grad_norm_pre_clip",
         "grad_norm_post_clip",
     ]
-
-
-@pytest.fixture
-def browser():
-    found = [path for path in map(shutil.which, BROWSERS) if path]
-    if not found:
-        pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)}")
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found[0], args=list(QUIET))
-        yield opened
-        opened.close()
 
 
 @contextlib.contextmanager

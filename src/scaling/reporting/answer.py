@@ -121,7 +121,7 @@ def answer(
 def best_lr(one: Optimum) -> str:
     """The best lr of a batch size with its interval, or why there is none."""
     if one.status == "interior":
-        return f"{one.lr:.2g} ({one.low:.2g} to {one.high:.2g})"
+        return law_words.lr_span(one.lr, one.low, one.high)
     if one.status == "high_edge":
         return f"above {one.low:.2g}, no upper end"
     if one.status == "low_edge":
@@ -158,7 +158,7 @@ def _one_setting(setting: Setting) -> Iterator[str]:
     for text, same in texts[:MOST]:
         batches = ", ".join(f"{one.batch:g}" for one in same)
         tried = setting.lowest.get(same[0].batch, math.nan)
-        lowest = f"lowest loss tried at {tried:g}" if len(same) == 1 and tried == tried else ""
+        lowest = f"lowest loss tried at {tried:.3g}" if len(same) == 1 and tried == tried else ""
         yield f"  batch {batches:>4}  {text:<28}  {lowest}".rstrip()
     if len(texts) > MOST:
         yield f"  and {len(texts) - MOST} more on the page"
@@ -171,13 +171,13 @@ def _law(setting: Setting, law: Law) -> Iterator[str]:
         yield f"Law of the batch size B: inconclusive; {law.reason}"
         return
     yield (
-        f"Law: {law_words.formula(law)}, exponent {law.low:.2f} to {law.high:.2f} (95 %), from "
-        f"{law_words.basis(law)}"
+        f"Law: {law_words.formula(law)}, exponent "
+        f"{law_words.span(law.exponent, law.low, law.high)}, from {law_words.basis(law)}"
     )
-    lr, low, high = law_words.predicted(law, setting.widest)
+    best = law_words.lr_span(*law_words.predicted(law, setting.widest))
     form = law_words.form_formula(law)
     by = f" by the {law.form} form, {form}" if form else ""
-    yield f"  so {lr:.2g} ({low:.2g} to {high:.2g}) at batch {setting.widest:g}{by}"
+    yield f"  so {best} at batch {setting.widest:g}{by}"
     yield f"How sure: {law_words.direction(law)}"
 
 
@@ -196,7 +196,8 @@ def _several_settings(settings: Sequence[Setting]) -> Iterator[str]:
         best = ", ".join(f"{known.get(o.batch, '-')} at {o.batch:g}" for o in one.optima)
         text = f"  {one.title:<{width}}  {best}"
         if one.law and one.law.identified:
-            text += f"; {law_words.formula(one.law)} ({one.law.low:.2f} to {one.law.high:.2f})"
+            exponent = law_words.span(one.law.exponent, one.law.low, one.law.high)
+            text += f"; {law_words.formula(one.law)}, exponent {exponent}"
         elif one.law:
             reasons.setdefault(one.law.reason, []).append(one.title)
         yield text

@@ -40,6 +40,7 @@ class Content:
     sentences: tuple[str, ...]
     verdicts: tuple[tuple[str, Verdict], ...]
     lacking: tuple[plans.Lack, ...]
+    notes: tuple[str, ...]  # warnings of reading, which a terminal has shown already
     command: str  # of the sweep; empty if not known
 
     @classmethod
@@ -66,15 +67,16 @@ class Content:
         step = next_step(sweep.rows, settings, lacking, plans.again(command))
         caveats = [*doubts(sweep.rows), *notes]
         found = answer(settings, sentences, verdicts, caveats, step, over=bool(sweep.over))
-        return cls(sweep, found, sentences, verdicts, tuple(lacking), command)
+        return cls(sweep, found, sentences, verdicts, tuple(lacking), tuple(notes), command)
 
     def short(self) -> str:
         """The answer, the table and the worst caveats, for the terminal."""
-        rest = len(self.answer.caveats) - 3
+        caveats = [text for text in self.answer.caveats if text not in self.notes]
+        rest = len(caveats) - 3
         more = [f"{rest} more caveat{'s' if rest > 1 else ''} on the page"] if rest > 0 else []
         table = text.summary_table(self.sweep.rows, with_caveats=False)
         undone = plans.lines(self.lacking)
-        parts = [*lines(self.answer), "", table, *self.answer.caveats[:3], *more, *undone]
+        parts = [*lines(self.answer), "", table, *caveats[:3], *more, *undone]
         return "\n".join(parts)
 
     def text(self, command: str) -> str:

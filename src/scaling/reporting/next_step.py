@@ -2,20 +2,20 @@
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scaling.analysis.optima import Optimum
-from scaling.contracts.columns import FINISHED
 from scaling.reporting.answer import NextStep, Setting
 from scaling.storage import plans
 from scaling.studies import law_words
 
 SEEDS = 3  # from which variation between seeds is known
 NARROW = 0.3  # width of an exponent's interval that needs no more runs
-POINTS = 5  # learning rates around a prediction
+POINTS = 5  # learning rates around a prediction, as far apart as those of the sweep
 
 
 def next_step(
@@ -36,14 +36,24 @@ def next_step(
         first = lacking[0]
         why = f"{first.cells} of {first.total} cells are not done; the same command trains them"
         return NextStep(why, first.command)
+    if not (rows["status"] == "done").any():
+        return _nothing_done(rows)
     seeds = sorted({int(seed) for seed in rows["seed"].dropna()})
     if settings:
         return _beyond(settings, command) or _about(settings, seeds, command)
-    if not rows["status"].isin(FINISHED).any():
-        return NextStep("no run finished; the column error of rows.csv says why")
     if len(seeds) < SEEDS:
         return _more_seeds("one seed" if len(seeds) < 2 else "two seeds", seeds, SEEDS, command)
     return NextStep("")
+
+
+def _nothing_done(rows: pd.DataFrame) -> NextStep:
+    if (rows["status"] == "diverged").any():
+        return NextStep(
+            f"every finished run diverged: try learning rates below {rows['lr'].min():g}"
+        )
+    errors = rows["error"].dropna() if "error" in rows else pd.Series(dtype=str)
+    first = f": {str(errors.iloc[0]).splitlines()[0]}" if len(errors) and errors.iloc[0] else ""
+    return NextStep(f"no run finished{first}")
 
 
 def _beyond(settings: Sequence[Setting], command: str) -> NextStep | None:
@@ -56,8 +66,7 @@ def _beyond(settings: Sequence[Setting], command: str) -> NextStep | None:
     ]
     if not edges:
         return None
-    lrs = np.unique(pd.concat([setting.rows["lr"].dropna() for setting in settings]))
-    ratio = float(np.median(lrs[1:] / lrs[:-1])) if len(lrs) > 1 else 3.0
+    lrs, ratio = _lrs(settings), _ratio(settings)
     wanted: list[float] = []
     if any(status == "low_edge" for _, status in edges):
         wanted += [lrs[0] / ratio**2, lrs[0] / ratio]
@@ -71,6 +80,16 @@ def _beyond(settings: Sequence[Setting], command: str) -> NextStep | None:
     given = {"batch": _joined(batches), "lr": _joined(wanted)}
     why = f"the best lr of batch {_spaced(batches)} may lie {ends} the grid: try {_spaced(wanted)}"
     return NextStep(why, _changed(command, given))
+
+
+def _lrs(settings: Sequence[Setting]) -> NDArray[np.float64]:
+    return np.unique(pd.concat([setting.rows["lr"].dropna() for setting in settings]).to_numpy())
+
+
+def _ratio(settings: Sequence[Setting]) -> float:
+    """The factor between neighbours in the grid of learning rates."""
+    lrs = _lrs(settings)
+    return float(np.median(lrs[1:] / lrs[:-1])) if len(lrs) > 1 else 3.0
 
 
 def _best_is_last(setting: Setting, one: Optimum) -> bool:
@@ -104,8 +123,8 @@ def _about(settings: Sequence[Setting], seeds: Sequence[int], command: str) -> N
             why = f"an exponent within {NARROW / 2:g} of its estimate"
             return _more_seeds(why, seeds, needed, command)
     batch = 2 * widest.widest
-    _, low, high = law_words.predicted(widest.law, batch)
-    tries = np.geomspace(low / 1.5, high * 1.5, POINTS)
+    lr = law_words.predicted(widest.law, batch)[0]
+    tries = lr * _ratio(laws) ** (np.arange(POINTS) - POINTS // 2)
     given = {"batch": f"{batch:g}", "lr": _joined(tries)}
     return NextStep(
         f"test the law where it was not fitted, at batch {batch:g}", _changed(command, given)
@@ -129,9 +148,9 @@ def _changed(command: str, given: dict[str, str]) -> str:
     return shlex.join([*words, *(f"{key}={value}" for key, value in given.items())])
 
 
-def _joined(values: Sequence[float] | np.ndarray | range, digits: int = 2) -> str:
-    return ",".join(f"{value:.{digits}g}" if value < 1 else f"{value:g}" for value in values)
+def _joined(values: Iterable[float]) -> str:
+    return ",".join(f"{value:.2g}" if value < 1 else f"{value:g}" for value in values)
 
 
-def _spaced(values: Sequence[float]) -> str:
+def _spaced(values: Iterable[float]) -> str:
     return _joined(values).replace(",", ", ")

@@ -18,16 +18,18 @@ function setSignal(name, value) {
 }
 
 // Learning curves: only the runs of the selected cells are handed to the chart.
-function showCurves(setting, batch, lr) {
-  const view = views.curves;
-  if (!view) return;
+function curvesOf(setting, batch, lr) {
   const shown = data.curves.filter((run) => run.setting === setting &&
     (batch === undefined ? run.best : run.batch === batch && run.lr === lr));
   const records = shown.flatMap((run) => ["train", "validation"].flatMap((of) =>
     (run[of] || [[], []])[0].map((step, i) => ({ run: run.run, batch: run.batch, of, step, loss: run[of][1][i] }))));
-  view.change("curves", vega.changeset().remove(() => true).insert(records)).run();
   const what = batch === undefined ? "the best lr of each batch size" : `batch ${batch}, lr ${lr}`;
   document.getElementById("curves-what").textContent = `Shown: ${what}, ${shown.length} run${shown.length === 1 ? "" : "s"}.`;
+  return records;
+}
+
+function showCurves(setting, batch, lr) {
+  if (views.curves) views.curves.data("curves", curvesOf(setting, batch, lr)).run();
 }
 
 function currentSetting() {
@@ -35,6 +37,7 @@ function currentSetting() {
   return menu ? menu.value : data.setting;
 }
 
+if (data.charts.curves) data.charts.curves.datasets = { curves: curvesOf(currentSetting()) };
 for (const place of document.querySelectorAll(".chart")) {
   const name = place.dataset.chart;
   const options = { renderer: "svg", actions: false, config };
@@ -44,7 +47,6 @@ for (const place of document.querySelectorAll(".chart")) {
       const cell = item && item.datum;
       if (cell && cell.lr !== undefined && cell.batch !== undefined) showCurves(cell.setting, cell.batch, cell.lr);
     });
-    if (name === "curves") showCurves(currentSetting());
     place.dataset.drawn = "true";
   }).catch((error) => { place.textContent = `This chart cannot be drawn: ${error}`; });
 }

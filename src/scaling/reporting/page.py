@@ -75,5 +75,5 @@ def _vega() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script: about 0.9 MB."""
     import vl_convert  # large
 
-    script = vl_convert.javascript_bundle("window.vega = vega; window.vegaEmbed = vegaEmbed;")
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return script.replace("</script", "<\\/script")

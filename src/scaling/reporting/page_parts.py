@@ -67,7 +67,7 @@ def _best(settings: Sequence[Setting]) -> list[list[str]]:
     if len(settings) > 1:
         head = ["batch", *(setting.title for setting in settings)]
         return [head, *([f"{b:g}", *(column.get(b, "") for column in texts)] for b in batches)]
-    lowest = {batch: f"{lr:g}" for batch, lr in settings[0].lowest.items()}
+    lowest = {batch: f"{lr:.3g}" for batch, lr in settings[0].lowest.items()}
     head = ["batch", "best lr, fitted (95 %)", "lowest loss tried at lr"]
     return [head, *([f"{b:g}", texts[0][b], lowest.get(b, "")] for b in batches)]
 
@@ -75,13 +75,12 @@ def _best(settings: Sequence[Setting]) -> list[list[str]]:
 def _law(setting: Setting) -> dict[str, Any]:
     law = setting.law
     assert law is not None
-    lr, low, high = law_words.predicted(law, setting.widest)
     form = law_words.form_formula(law)
     return {
         "title": setting.title,
         "formula": law_words.formula(law),
-        "interval": f"{law.exponent:.2f} ({law.low:.2f} to {law.high:.2f})",
-        "predicted": f"{lr:.2g} (95 %: {low:.2g} to {high:.2g})"
+        "interval": law_words.span(law.exponent, law.low, law.high),
+        "predicted": law_words.lr_span(*law_words.predicted(law, setting.widest))
         + (f" by the {law.form} form {form}" if form else ""),
         "batch": f"{setting.widest:g}",
         "direction": law_words.direction(law),

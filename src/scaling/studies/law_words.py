@@ -27,6 +27,19 @@ def form_formula(law: Law) -> str:
     }[law.form]
 
 
+def span(value: float, low: float, high: float) -> str:
+    """An exponent with its interval, in as many digits as the interval has, and at least two."""
+    width = high - low
+    digits = max(2, -math.floor(math.log10(width))) if width > 0 else 2
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def lr_span(lr: float, low: float, high: float) -> str:
+    """A learning rate with its interval, in two digits or in as many as tell its ends apart."""
+    digits = next((n for n in (2, 3, 4) if f"{low:.{n}g}" != f"{high:.{n}g}"), 4)
+    return f"{lr:.{digits}g} ({low:.{digits}g} to {high:.{digits}g})"
+
+
 def predicted(law: Law, batch: float) -> tuple[float, float, float]:
     """The best lr of a batch size, with the 95 % interval of one more curve (`Law.predict`)."""
     lr, low, high = law.predict(pd.DataFrame({"batch": [batch]})).to_numpy()[0].tolist()

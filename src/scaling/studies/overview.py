@@ -53,6 +53,6 @@ def figures(sweep: SweepTables) -> dict[str, Drawing]:
     return {
         **drawings([draw for draw in of_rows if draw in WITH_OPTIMA], rows, flat=sweep.flat),
         **drawings([draw for draw in of_rows if draw not in WITH_OPTIMA], rows),
-        **drawings(OVER_STEPS if len(steps) else (), rows, steps),
+        **drawings(OVER_STEPS if "grad_norm_pre_clip" in steps else (), rows, steps),
         **drawings(OVER_LAYERS if len(layer_epochs) else (), rows, layer_epochs),
     }

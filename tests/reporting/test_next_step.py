@@ -1,0 +1,91 @@
+"""The next command follows from what a sweep leaves open."""
+
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+from reporting.test_answer import planted
+
+from scaling.reporting.answer import settings_of
+from scaling.reporting.next_step import next_step
+from scaling.storage.plans import Lack
+from scaling.studies.sweep_tables import SweepTables
+
+COMMAND = "python -m scaling.train -m study=s batch=8,16,32 lr=1e-4,1e-3 seed=0,1,2"
+
+
+def step(rows: pd.DataFrame, lacking=(), command=COMMAND):
+    return next_step(rows, settings_of(SweepTables(rows)), lacking, command)
+
+
+def given(command: str) -> dict[str, list[float]]:
+    """The values of the keys of a command that are lists of numbers."""
+    pairs = (word.split("=", 1) for word in shlex.split(command) if "=" in word)
+    return {k: [float(x) for x in v.split(",")] for k, v in pairs if k in ("batch", "lr", "seed")}
+
+
+def test_missing_cells_come_first():
+    found = step(planted(seeds=1), [Lack("python -m scaling.train -m x=1,2", 3, 7)])
+    assert found.command == "python -m scaling.train -m x=1,2"
+    assert "3 of 7 cells are not done" in found.why
+
+
+def test_a_best_lr_at_the_end_of_the_grid_asks_for_larger_ones():
+    rows = planted(batches=(8, 16, 4096, 8192), exponent=0.6)
+    found = step(rows)
+    assert "may lie above the grid" in found.why
+    keys = given(found.command)
+    assert keys["batch"] == [4096, 8192]
+    assert min(keys["lr"]) > rows["lr"].max()
+    assert keys["seed"] == [0, 1, 2]
+    assert "study=s" in found.command
+
+
+def test_a_best_lr_at_the_lowest_one_asks_for_smaller_ones():
+    rows = planted(batches=(8, 16, 32), exponent=-2.0)
+    found = step(rows)
+    assert "below the grid" in found.why
+    assert max(given(found.command)["lr"]) < rows["lr"].min()
+
+
+@pytest.mark.parametrize(("seeds", "more"), [(1, [1, 2]), (2, [2])])
+def test_fewer_than_three_seeds_ask_for_as_many_as_are_missing(seeds, more):
+    assert given(step(planted(seeds=seeds)).command)["seed"] == more
+
+
+def test_two_batch_sizes_ask_for_larger_ones():
+    found = step(planted(batches=(8, 16)))
+    assert given(found.command)["batch"] == [32, 64]
+    assert "a law needs 3 batch sizes" in found.why
+
+
+def test_a_wide_interval_asks_for_seeds_and_a_narrow_one_for_a_test():
+    wide = step(planted(noise=0.35))
+    assert min(given(wide.command)["seed"]) == 3
+    narrow = step(planted())
+    keys = given(narrow.command)
+    assert keys["batch"] == [256]
+    assert np.median(keys["lr"]) == pytest.approx(1e-3 * 256**0.4, rel=0.1)
+    assert max(keys["lr"]) / min(keys["lr"]) > 10  # both sides of the bowl
+
+
+def test_without_a_known_command_the_step_is_in_words():
+    found = step(planted(seeds=1), command="")
+    assert found.command == ""
+    assert "2 more seeds" in found.why
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("diverged", "learning rates below 0.0001"), ("failed", "no run finished: out of memory")],
+)
+def test_without_a_finished_run_the_reason_is_given(status, words):
+    rows = planted().assign(status=status, error="out of memory\ntraceback")
+    assert words in step(rows).why
+
+
+def test_a_finished_question_has_no_next_step():
+    rows = planted()
+    rows = rows[rows["lr"] == rows["lr"].min()]
+    assert step(rows).why == ""
