@@ -157,7 +157,7 @@ def test_a_claim_of_two_settings_holds_as_planted_and_fails_the_other_way(
 
 
 @pytest.mark.parametrize(
-    ("claim", "supported", "contradicted"),
+    ("claim", "holds", "fails"),
     [
         ("Training accuracy stays above 90 %", {"ended": {"train_accuracy": lambda _: 0.95}},
          [{"ended": {"train_accuracy": lambda _: 0.8}}]),
@@ -229,7 +229,7 @@ def test_optimizers_are_compared_at_one_rate_and_each_at_its_best():
         "adam 0.001, sgd 0.1 (the largest tried, 0.47 nats below 0.001)"
     )
     assert changed.startswith("Tuning changes 1 of 4 verdicts on optimizers: ")
-    assert '"Adam keeps early gradients larger than SGD" inconclusive at one lr' in changed
+    assert '"Adam keeps early gradients larger than SGD" is inconclusive at one lr' in changed
 
 
 def test_seeds_that_compare_choose_no_rate():

@@ -55,7 +55,7 @@ def test_the_page_on_studies_adds_one_with_one_file(folder, tmp_path):
     (folder / "step_time.py").write_text(source)
     measured = {"val_loss": 2.0, "seconds": 3.0, "steps": 10.0}
     sweep = write_sweep(tmp_path / "sweep", seeds=(0, 1, 2), measured=measured)
-    files = build.write([sweep], tmp_path / "report")
+    files = build.write([sweep], tmp_path / "report").files
     assert names()[-1] == "step_time"
     text, page = files[0].read_text(), files[-1].read_text()
     assert "Milliseconds per step at each batch: 300 at 8, 300 at 16" in text

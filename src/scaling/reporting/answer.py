@@ -17,7 +17,7 @@ from scaling.studies import law_words, laws
 from scaling.studies.claims import Verdict
 from scaling.studies.sweep_tables import SweepTables
 
-SENTENCES = 3  # of studies, where no learning rate was swept
+SENTENCES = 4  # of studies, where no learning rate was swept
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def sentences(block: pd.DataFrame) -> Iterator[str]:
             claim.judge(block).word for claim in CLAIMS if claim.sentence.startswith(sentence)
         )
         if at_one != tuned:
-            changed.append(f'"{sentence}" {at_one} at one lr and {tuned} tuned')
+            changed.append(f'"{sentence}" is {at_one} at one lr and {tuned} tuned')
     several = ": " if changed else ""
     yield (
         f"Tuning changes {len(changed)} of {len(STATEMENTS)} verdicts on optimizers{several}"
