@@ -51,6 +51,10 @@ def test_a_table_of_anybody_gives_a_law_over_its_axes(table, monkeypatch, capsys
     page = (place / "index.html").read_text()
     assert "--columns batch=bs" in page
     assert "predicted_lr" in page
+    assert "LR_opt against batch (parameters=1e+08, tokens=1e+10): exponent" in out
+    for file in place.iterdir():
+        assert b"axis." not in file.read_bytes(), file
+    assert {"parameters", "tokens"} <= set(pd.read_csv(place / "rows.csv"))
 
 
 def test_each_grid_is_a_setting_of_its_own(table):

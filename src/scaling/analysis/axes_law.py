@@ -17,7 +17,7 @@ from scaling.analysis.loss_surface import Matrix, Vector
 from scaling.analysis.seed_groups import grouped
 from scaling.analysis.sweep_optima import SweepOptima, sweep_optima
 from scaling.contracts.columns import FINISHED, alike, need
-from scaling.contracts.settings import settings_of
+from scaling.contracts.settings import AXIS, settings_of
 
 SETTINGS = ("clip", "model", "data", "optimizer", "protocol")
 ALIKE = 1e-4  # share of an axis's variance that the other axes leave; below it they are collinear
@@ -168,7 +168,7 @@ def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = No
         raise ValueError("over=batch is the law of the batch size alone; leave over out")
     need(rows, *axes, "lr", "seed", "val_loss", "status")
     rows = rows[rows["status"].isin(FINISHED)]
-    nested = [key for key in settings_of(rows) if "." in key and not key.startswith("axis.")]
+    nested = [key for key in settings_of(rows) if "." in key and not key.startswith(AXIS)]
     alike(rows, *(key for key in (*SETTINGS, *nested) if key not in axes))
     if rows.empty:
         return AxesLaw(axes, False, "no run has finished")

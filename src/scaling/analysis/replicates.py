@@ -17,7 +17,7 @@ from scipy import stats
 
 from scaling.analysis.intervals import LEVEL, check_level
 from scaling.contracts.columns import ROOT_KEYS
-from scaling.contracts.settings import settings_of
+from scaling.contracts.settings import AXIS, settings_of
 
 Vector = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -136,6 +136,7 @@ def settings_table(rows: pd.DataFrame) -> pd.DataFrame:
     missing from one of two tables, would split a cell.
     """
     table = rows[settings_of(rows)].reset_index(drop=True)
+    table = table.rename(columns=lambda key: str(key).removeprefix(AXIS))
     if "clip" in table:
         table["clip"] = table["clip"].astype(float).fillna(math.inf)
     if "digest" in rows:

@@ -7,6 +7,9 @@ import pandas as pd
 
 from scaling.contracts.columns import ROOT_KEYS, SWITCHES
 
+# Prefix of copies of measured columns, such as `parameters`, that are axes of a law: each of their
+# combinations is a setting. Titles leave it out, and exports leave out the copies.
+AXIS = "axis."
 CHOICES = ("model", "data", "optimizer", "protocol", "duration")
 # Config keys, with all keys below them, that change no result except by rounding: name of the
 # study, where a run is computed, how it is logged, and switches of the command.
@@ -65,9 +68,17 @@ def by_setting(
         return
     for values, block in rows.groupby(keys, dropna=False, sort=True):
         yield (
-            ", ".join(f"{key}={_shown(value)}" for key, value in zip(keys, values, strict=True)),
+            ", ".join(
+                f"{key.removeprefix(AXIS)}={_shown(value)}"
+                for key, value in zip(keys, values, strict=True)
+            ),
             block,
         )
+
+
+def without_axes(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows without the copies of columns that are axes of a law."""
+    return rows.drop(columns=[key for key in rows if str(key).startswith(AXIS)])
 
 
 def _shown(value: Any) -> str:

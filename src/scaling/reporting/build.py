@@ -10,6 +10,7 @@ import pandas as pd
 
 from scaling import results
 from scaling.contracts.columns import FINISHED
+from scaling.contracts.settings import without_axes
 from scaling.reporting import page, tensorboard
 from scaling.reporting.content import Content
 from scaling.storage import exports, plans
@@ -103,7 +104,7 @@ def _applying(sweep: SweepTables) -> list[Study]:
 
 def _measured(studies: Sequence[Study], sweep: SweepTables) -> pd.DataFrame:
     """The rows with the measures of studies, as columns that exported rows keep."""
-    rows = sweep.rows
+    rows = without_axes(sweep.rows)
     for study in studies:
         if isinstance(study, MeasuresRuns):
             measures = study.measures(sweep)

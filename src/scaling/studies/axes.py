@@ -11,7 +11,7 @@ from scipy import stats
 from scaling.analysis.axes_law import AxesLaw, Exponent
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.powerlaws import learning_rate_law
-from scaling.contracts.settings import by_setting
+from scaling.contracts.settings import by_setting, without_axes
 from scaling.studies.axes_figures import predicted_lr
 from scaling.studies.claims import Verdict
 from scaling.studies.study import Drawing, drawings
@@ -131,7 +131,7 @@ def figures(sweep: SweepTables) -> dict[str, Drawing]:
 @lru_cache(maxsize=2)
 def _laws(sweep: SweepTables) -> list[tuple[str, AxesLaw, int]]:
     """The title of each setting other than the axes, its law and its number of seeds."""
-    rows = sweep.rows.drop(columns=[key for key in sweep.rows if str(key).startswith("axis.")])
+    rows = without_axes(sweep.rows)
     together = [axis for axis in sweep.over if axis in rows]
     return [
         (title, learning_rate_law(block, flat=sweep.flat, over=sweep.over), block["seed"].nunique())

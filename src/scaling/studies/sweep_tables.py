@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from scaling import results
+from scaling.contracts.settings import AXIS, is_setting
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, for caches of results
@@ -48,8 +49,7 @@ class SweepTables:
                 f"no column {absent[0]} in this table, so it cannot be an axis; if it has another "
                 f"name there, --columns {absent[0]}=NAME"
             )
-        others = [axis for axis in over if axis not in ("batch", "lr", "seed")]
-        rows = rows.assign(**{f"axis.{axis}": rows[axis] for axis in others})
+        rows = rows.assign(**{f"{AXIS}{axis}": rows[axis] for axis in over if not is_setting(axis)})
         return cls(rows, folders, flat, tuple(over))
 
     @cached_property
