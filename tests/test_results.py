@@ -5,6 +5,7 @@ import math
 import warnings
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from rows import write_sweep
 
@@ -127,6 +128,17 @@ def test_tables_of_runs_are_joined_under_their_names(tmp_path):
     assert table["run"].tolist() == ["a"] * 3 + ["b"] * 3
     assert table["step"].tolist() == [0, 1, 2] * 2
     assert results.layers(tmp_path).empty
+    pd.testing.assert_frame_equal(results.table("steps", tmp_path), table)
+
+
+def test_a_table_that_no_run_has_is_refused_with_the_names_of_those_that_exist(tmp_path):
+    written(tmp_path, row("a"))
+    with pytest.raises(ValueError, match=f"no table nosuch below {tmp_path}; there is no table$"):
+        results.table("nosuch", tmp_path)
+    for name in ("steps", "epochs"):
+        write_part(tmp_path / "a" / name, {"step": [0]}, first=0)
+    with pytest.raises(ValueError, match="no table nosuch .*; the tables are epochs, steps$"):
+        results.table("nosuch", tmp_path)
 
 
 def test_blocks_differ_in_something_other_than_batch_lr_and_seed(tmp_path):

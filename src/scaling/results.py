@@ -65,7 +65,7 @@ def read(
 def table(name: str, *folders: str | Path) -> pd.DataFrame:
     """Read a table that callbacks record, built-in or your own, from all runs below `folders`.
 
-    Columns: `study`, `run`, then those of the table; empty if no run has it.
+    Columns: `study`, `run`, then those of the table.
 
     Args:
         name: name of the table: that of its folder inside a run's folder.
@@ -73,8 +73,17 @@ def table(name: str, *folders: str | Path) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: if there is no row below a folder.
-        ValueError: if a table is damaged.
+        ValueError: if a table is damaged, or no run has it; the message lists those that exist.
     """
+    names = table_names(*folders)
+    if name not in names:
+        listed = f"the tables are {', '.join(sorted(names))}" if names else "there is no table"
+        raise ValueError(f"no table {name} below {', '.join(map(str, folders))}; {listed}")
+    return _table(name, *folders)
+
+
+def _table(name: str, *folders: str | Path) -> pd.DataFrame:
+    """A longer table; empty if no run has it."""
     exported, places = _places(folders)
     parts = [part for folder in exported if len(part := exports.table(folder, name))]
     for run in _runs(places):
@@ -97,33 +106,36 @@ def table_names(*folders: str | Path) -> set[str]:
 
 
 def steps(*folders: str | Path) -> pd.DataFrame:
-    """Read one line per run and optimizer step; step i starts from the weights after i updates."""
-    return table("steps", *folders)
+    """Read one line per run and optimizer step; step i starts from the weights after i updates.
+
+    Like the functions below, it gives an empty table if no run has one.
+    """
+    return _table("steps", *folders)
 
 
 def epochs(*folders: str | Path) -> pd.DataFrame:
     """Read one line per run and evaluation; `step` is the number of updates before it."""
-    return table("epochs", *folders)
+    return _table("epochs", *folders)
 
 
 def layers(*folders: str | Path) -> pd.DataFrame:
     """Read one line per run, measured step and parameter tensor."""
-    return table("layers", *folders)
+    return _table("layers", *folders)
 
 
 def layer_epochs(*folders: str | Path) -> pd.DataFrame:
     """Read one line per run, epoch and parameter tensor: statistics over mini-batches."""
-    return table("layer_epochs", *folders)
+    return _table("layer_epochs", *folders)
 
 
 def windows(*folders: str | Path) -> pd.DataFrame:
     """Read one line per run and scored window: whether it was right before and after."""
-    return table("windows", *folders)
+    return _table("windows", *folders)
 
 
 def rounds(*folders: str | Path) -> pd.DataFrame:
     """Read one line per adapted run and federated round; round 0 is before training."""
-    return table("rounds", *folders)
+    return _table("rounds", *folders)
 
 
 def provenance(*folders: str | Path) -> dict[str, str]:
