@@ -131,6 +131,19 @@ def test_tables_of_runs_are_joined_under_their_names(tmp_path):
     pd.testing.assert_frame_equal(results.table("steps", tmp_path), table)
 
 
+def test_a_damaged_table_of_a_run_is_named_and_those_of_the_others_are_read(tmp_path):
+    written(tmp_path, row("a"), row("b"))
+    for run in "ab":
+        write_part(tmp_path / run / "steps", {"step": [0, 1]}, first=0)
+        write_part(tmp_path / run / "steps", {"step": [2]}, first=2)
+    torn = tmp_path / "a" / "steps" / "000000002.parquet"
+    torn.write_bytes(torn.read_bytes()[:-9])
+    with pytest.warns(UserWarning, match=f"damaged table: {torn} cannot be read .* delete its run"):
+        table = results.steps(tmp_path)
+    assert table["run"].tolist() == ["b"] * 3
+    assert len(results.read(tmp_path)) == 2
+
+
 def test_a_table_that_no_run_has_is_refused_with_the_names_of_those_that_exist(tmp_path):
     written(tmp_path, row("a"))
     with pytest.raises(ValueError, match=f"no table nosuch below {tmp_path}; there is no table$"):

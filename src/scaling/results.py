@@ -4,7 +4,7 @@ import contextlib
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,8 @@ def read(
 def table(name: str, *folders: str | Path) -> pd.DataFrame:
     """Read a table that callbacks record, built-in or your own, from all runs below `folders`.
 
-    Columns: `study`, `run`, then those of the table.
+    Columns: `study`, `run`, then those of the table. A damaged table of a run is left out, with a
+    warning.
 
     Args:
         name: name of the table: that of its folder inside a run's folder.
@@ -73,7 +74,7 @@ def table(name: str, *folders: str | Path) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: if there is no row below a folder.
-        ValueError: if a table is damaged, or no run has it; the message lists those that exist.
+        ValueError: if no run has it; the message lists those that exist.
     """
     names = table_names(*folders)
     if name not in names:
@@ -85,17 +86,27 @@ def table(name: str, *folders: str | Path) -> pd.DataFrame:
 def _table(name: str, *folders: str | Path) -> pd.DataFrame:
     """A longer table; empty if no run has it."""
     exported, places = _places(folders)
-    parts = [part for folder in exported if len(part := exports.table(folder, name))]
+    parts = [_undamaged(exports.table, folder, name) for folder in exported]
     for run in _runs(places):
-        part = tables.read_parts(run / name)
+        part = _undamaged(tables.read_parts, run / name)
         if len(part):
             part.insert(0, "study", run.absolute().parent.name)
             part.insert(1, "run", run.name)
             parts.append(part)
+    parts = [part for part in parts if len(part)]
     if not parts:
         return pd.DataFrame()
     joined = pd.concat(parts, ignore_index=True)
     return joined.astype({"study": "category", "run": "category"})
+
+
+def _undamaged(read: Callable[..., pd.DataFrame], *place: Any) -> pd.DataFrame:
+    """A longer table of a run or export; empty with a warning if it is damaged."""
+    try:
+        return read(*place)
+    except ValueError as error:
+        warnings.warn(f"damaged table: {error}", stacklevel=4)
+        return pd.DataFrame()
 
 
 def table_names(*folders: str | Path) -> set[str]:

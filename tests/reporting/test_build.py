@@ -19,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from scaling import report, results
 from scaling.storage import plans
 from scaling.storage.rows import ROW_FILE, write_json
+from scaling.storage.tables import write_part
 from scaling.studies.study import all_studies
 
 SHOWN = {"loss_against_lr", "optimal_lr", "loss_heatmap", "clip_frequency", "lr_sensitivity"}
@@ -175,6 +176,20 @@ def test_a_corrupt_row_is_named_and_the_others_reported(sweep, monkeypatch, caps
     said = capsys.readouterr()
     assert f"corrupt row: {file}" in said.err
     assert "1 of 6 runs corrupt" in said.out
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_damaged_table_is_named_and_the_runs_are_reported(sweep, monkeypatch, capsys):
+    runs = sorted(path.parent for path in sweep.glob(f"*/{ROW_FILE}"))
+    for run in runs:
+        write_part(run / "steps", {"step": [0, 1], "train_loss": [3.0, 2.0]}, first=0)
+    torn = runs[0] / "steps" / "000000000.parquet"
+    torn.write_bytes(b"PAR1 torn")
+    assert run_report(monkeypatch, sweep, "--export", sweep.parent / "kept") == 0
+    said = capsys.readouterr()
+    assert said.err.count(f"damaged table: {torn} cannot be read") == 1
+    assert "*2.000" in said.out
+    assert f"damaged table: {torn}" in (sweep / "report" / "index.html").read_text()
 
 
 def test_a_folder_that_is_not_a_sweep_is_refused(tmp_path, monkeypatch, capsys):

@@ -43,6 +43,7 @@ def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         sweep = SweepTables.of(*folders, **options)
+        sweep.load()
     notes = list(dict.fromkeys(str(warning.message) for warning in caught))  # kept on the page, too
     for note in notes:
         warnings.warn(note, stacklevel=2)

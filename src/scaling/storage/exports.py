@@ -81,7 +81,7 @@ def table(folder: str | Path, name: str) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise ValueError(f"{path} cannot be read ({error}); keep the sweep again") from error
+        raise ValueError(f"{path} cannot be read ({error}); export the sweep again") from error
 
 
 def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> None:

@@ -52,6 +52,11 @@ class SweepTables:
         rows = rows.assign(**{f"{AXIS}{axis}": rows[axis] for axis in over if not is_setting(axis)})
         return cls(rows, folders, flat, tuple(over))
 
+    def load(self) -> None:
+        """Read the longer tables now, so that their warnings come together."""
+        for name in ("steps", "epochs", "windows", "rounds", "layer_epochs"):
+            getattr(self, name)
+
     @cached_property
     def steps(self) -> pd.DataFrame:
         """A line per run and optimizer step."""
