@@ -186,7 +186,7 @@ def test_pairs_that_diverged_are_counted_and_named():
     effect = effect_of(rows, "clip")
     (one,) = effect.contrasts
     assert (one.diverged_a, one.diverged_b) == (1, 2)
-    assert one.notes[0] == "2 of 12 pairs diverged and have no difference"
+    assert one.notes[0] == "2 of 12 pairs diverged, without a difference"
 
 
 def test_seeds_average_the_cells_that_all_of_them_have():
@@ -210,7 +210,7 @@ def test_runs_that_did_not_end_are_left_out_and_counted():
     rows = sweep(lambda cell: cell.seed)
     rows["status"] = rows["status"].where(rows.index != 0, "failed")
     effect = effect_of(rows, "clip")
-    assert effect.notes[0] == "1 runs are left out: they did not end, or lack val_loss or clip"
+    assert effect.notes[0] == "1 run is left out: not ended, or without val_loss or clip"
     assert effect.contrasts[0].diverged_a == 0
 
 

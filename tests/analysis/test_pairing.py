@@ -30,7 +30,7 @@ def test_a_run_that_diverged_ran_and_has_no_value_and_one_that_failed_did_not_ru
     rows.loc[[0, 2], "status"] = ["diverged", "failed"]
     found = pairing(rows, "clip", "val_loss")
     assert (np.isnan(found.values).sum(), (~found.ran).sum()) == (2, 1)
-    assert found.notes == ("1 runs are left out: they did not end, or lack val_loss or clip",)
+    assert found.notes == ("1 run is left out: not ended, or without val_loss or clip",)
 
 
 def test_runs_of_one_cell_and_seed_are_averaged():

@@ -182,8 +182,8 @@ def test_norms_that_explode_at_some_steps_hardly_widen_the_interval():
 @pytest.mark.parametrize(
     ("folds", "message"),
     [
-        ({"a": {0: 1.0, 1: 1.0}}, "1 folds with two steps"),
-        ({"a": {0: 1.0, 1: 1.0}, "b": {0: 1.0}}, "1 folds with two steps"),
+        ({"a": {0: 1.0, 1: 1.0}}, "1 fold with two steps"),
+        ({"a": {0: 1.0, 1: 1.0}, "b": {0: 1.0}}, "1 fold with two steps"),
         ({}, "is empty"),
         ({"a": {0: 1.0, 1: 1.0}, "b": {1: 1.0, 2: 1.0}}, "start at the same step"),
         ({"a": {0: 1.0, 1: math.nan}, "b": {0: 1.0, 1: 1.0}}, "gradient_norm=nan of fold a at"),

@@ -224,7 +224,7 @@ def test_rows_of_an_earlier_version_are_read_but_their_cells_are_trained_again(c
     ended = command("-m", "seed=0,1", "lr=0.3,1e-2", "hydra/launcher=basic", "workers=null")
     assert ended.code == 0
     (line,) = [line for line in ended.out.splitlines() if "earlier version" in line]
-    assert "2 of 4 cells to train have rows of an earlier version" in line
+    assert "2 of 4 cells to train ended in an earlier version" in line
     assert "they are trained again" in line
     assert len(results.read(STUDY)) == 6
     assert "earlier version" not in command("-m", "seed=0,1", "lr=0.3,1e-2").out

@@ -166,8 +166,8 @@ def test_several_studies_are_shown_separately(tmp_path):
     row(tmp_path / "a")
     row(tmp_path / "b", state="failed")
     said = status.text(status.cells(tmp_path))
-    assert re.search(r"a: 1 cells, 1 done", said)
-    assert re.search(r"b: 1 cells, 1 failed", said)
+    assert re.search(r"a: 1 cell, 1 done", said)
+    assert re.search(r"b: 1 cell, 1 failed", said)
 
 
 def test_json_is_strict_and_whole(study, monkeypatch, capsys):

@@ -134,7 +134,7 @@ def test_an_adaptation_that_collapses_says_so_in_its_line_and_in_the_report(comm
         r"warning   collapsed: accuracy on the query .* of its maximum; lower", ended.out
     )
     assert said
-    assert caveats.sweep_caveats(results.read(STUDY))[0].startswith("Collapsed, 1 of 1 runs: ")
+    assert caveats.sweep_caveats(results.read(STUDY))[0].startswith("Collapsed, 1 of 1 run: ")
 
 
 def test_clients_that_failed_are_in_the_report_each_with_its_reasons():
@@ -147,7 +147,7 @@ def test_clients_that_failed_are_in_the_report_each_with_its_reasons():
     )
     assert list(study._failures(rounds)) == [
         "Warning: client 0 is missing from the average of round 1, 2 of the source of 2 runs: x; y",
-        "Warning: client 2 is missing from the average of round 1 of the source of 1 runs: z",
+        "Warning: client 2 is missing from the average of round 1 of the source of 1 run: z",
     ]
     assert list(study._failures(pd.DataFrame())) == []
 

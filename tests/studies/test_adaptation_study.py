@@ -229,7 +229,7 @@ def test_sources_that_learned_nothing_are_named():
     bad = changed(given := made_up(seeds=4, folds=1, batches=(16,)), source_unigram_loss=0.7)
     losses = dict(zip(given.rows["run"], (0.1, 0.7, 0.9, 0.2), strict=True))
     vars(bad).update(epochs=given.epochs.assign(source_loss=given.epochs["run"].map(losses)))
-    (line,) = said(bad, "Warning: 2 of 4 source models are no better than")
+    (line,) = said(bad, "Warning: 2 of 4 source models learned no more than")
     assert "raise federation.rounds" in line
 
 
@@ -438,7 +438,7 @@ def test_diverged_runs_are_counted_and_left_out():
     given = made_up(passes=2)
     given.rows.loc[0, "status"] = "diverged"
     first = next(iter(study.sentences(given)))
-    assert first == "Adaptation: 1 runs diverged and are left out below"
+    assert first == "Adaptation: 1 run diverged and is left out below"
     assert len(study.measures(given)) == 35
 
 

@@ -109,6 +109,6 @@ def test_lost_pairs_and_confounded_settings_are_reported_with_the_effect(tmp_pat
     rows = results.read(write_sweep(tmp_path / "s", clips=(0.5, 1.0), seeds=(0, 1, 2)))
     rows.loc[(rows["clip"] == 0.5) & (rows["seed"] == 0), ["status", "val_loss"]] = "diverged", None
     said = "\n".join(clipping.sentences(SweepTables(rows)))
-    assert "6 of 18 pairs diverged and have no difference" in said
+    assert "6 of 18 pairs diverged, without a difference" in said
     moved = rows[rows["lr"] == 1e-3].assign(lr=1e-3 * rows["clip"])
     assert "Effect of clip: confounded with clip: lr" in clipping.sentences(SweepTables(moved))

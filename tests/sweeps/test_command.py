@@ -325,7 +325,7 @@ def test_a_sweep_waits_at_its_end_for_cells_that_others_hold(command, trained):
     finally:
         logging.getLogger("scaling.sweeps.sweep").removeFilter(let_go)
     assert ended.code == 0
-    assert "waiting for 1 cells that other processes hold" in ended.out
+    assert "waiting for 1 cell that other processes hold" in ended.out
     assert set(rows()["status"]) == {"done"}
 
 
@@ -381,7 +381,7 @@ def test_a_dry_run_has_one_line_also_for_a_row_that_is_damaged(command, trained)
     file.write_text("torn\nin\ntwo")
     lines = command("dry_run=true").out.splitlines()
     assert lines[0].startswith("keep   batch=32")
-    assert lines[1] == "0 of 1 cells would be trained, 1 at a time"
+    assert lines[1] == "0 of 1 cell would be trained, 1 at a time"
 
 
 BAD = {

@@ -18,6 +18,7 @@ from scaling.analysis.seed_groups import grouped
 from scaling.analysis.sweep_optima import SweepOptima, sweep_optima
 from scaling.contracts.columns import FINISHED, alike, need
 from scaling.contracts.settings import AXIS, settings_of
+from scaling.contracts.words import counted
 
 SETTINGS = ("clip", "model", "data", "optimizer", "protocol")
 ALIKE = 1e-4  # share of an axis's variance that the other axes leave; below it they are collinear
@@ -189,8 +190,11 @@ def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = No
         else:
             left_out[_title(axes[1:], key)] = "no optimum is inside the learning rates"
     if len(found) < len(axes) + 1:
-        few = f"grids with optima: {len(found)}; with {len(axes) - 1} axes beside batch it takes "
-        return AxesLaw(axes, False, few + str(len(axes) + 1), left_out=left_out)
+        others = counted(len(axes) - 1, "axis", "axes")
+        few = (
+            f"grids with optima: {len(found)}; with {others} beside batch it takes {len(axes) + 1}"
+        )
+        return AxesLaw(axes, False, few, left_out=left_out)
     if wrong := _undetermined(np.log(np.array(list(found), float)), axes[1:]):
         return AxesLaw(axes, False, f"{wrong} among the grids with optima", left_out=left_out)
     grids, centre = _grids(found)

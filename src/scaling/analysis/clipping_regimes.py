@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from scaling.analysis.intervals import UNKNOWN, slopes, t_interval
 from scaling.contracts.columns import need
+from scaling.contracts.words import counted
 
 UNNAMED = "unknown optimizer"
 FREE, SATURATED = 1.0, 99.0  # percent of clipped steps: free below 1, saturated from 99 on
@@ -164,7 +165,8 @@ def update_response(rows: pd.DataFrame) -> tuple[Response, ...]:
         elif len(x) < 2:
             reason = f"{len(x)} saturated clips; a slope needs 2"
         elif len(wide) < 3:
-            reason = f"{len(wide)} seeds at all of {len(x)} saturated clips; an interval needs 3"
+            seeds = counted(len(wide), "seed")
+            reason = f"{seeds} at all of {len(x)} saturated clips; an interval needs 3"
         else:
             slope = t_interval(slopes(x, np.log(wide.to_numpy())))
         ends = slope.value, slope.low, slope.high

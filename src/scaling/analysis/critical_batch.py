@@ -21,6 +21,7 @@ from scipy import optimize, stats
 
 from scaling.analysis.intervals import FEWEST, UNKNOWN, Interval, t_interval
 from scaling.contracts.columns import alike, need
+from scaling.contracts.words import counted
 
 BATCHES = 4  # fewest batch sizes for a hyperbola
 MISFIT = 0.01  # p-value below which the hyperbola is rejected
@@ -83,10 +84,13 @@ def tradeoff(points: pd.DataFrame) -> Tradeoff:
     doubts = [f"batch {', '.join(map(str, at))}: {why}" for why, at in bounds.items()]
     table = pd.DataFrame(curves).dropna()
     if len(curves) < BATCHES:
-        reach = f"{len(curves)} batch sizes reach the target on all seeds; {BATCHES} needed"
+        reach = counted(len(curves), "batch size reaches", "batch sizes reach")
+        reach += f" the target on all seeds; {BATCHES} needed"
         doubts.insert(0, reach)
     elif len(table) < FEWEST:
-        doubts.insert(0, f"{len(table)} seeds at every batch size; an interval needs {FEWEST}")
+        doubts.insert(
+            0, f"{counted(len(table), 'seed')} at every batch size; an interval needs {FEWEST}"
+        )
     missed = tuple(int(batch) for batch in sorted(set(points["batch"]) - set(curves)))
     if not doubts:
         doubts, estimates = _hyperbola(table.columns.to_numpy(float), table.to_numpy(float))

@@ -18,6 +18,7 @@ from scaling.analysis.intervals import LEVEL, check_level, t_interval
 from scaling.analysis.pairing import Pairing, pairing
 from scaling.analysis.replicates import Flags, Vector, listed
 from scaling.analysis.significance import MOST, detectable, holm, seeds_needed
+from scaling.contracts.words import counted
 
 Where = tuple[tuple[str, object], ...]
 
@@ -153,10 +154,11 @@ def _contrast(
     means = np.where(used, differences, 0).sum(axis=1) / used.sum(axis=1)
     notes = []
     if diverged := int((diverged_a | diverged_b).sum()):
-        notes.append(f"{diverged} of {both.sum()} pairs diverged and have no difference")
+        of = counted(int(both.sum()), "pair")
+        notes.append(f"{diverged} of {of} diverged, without a difference")
     if (there != common).any():
-        counted = "only common ones count" if common.any() else "no cell is common to all"
-        notes.append(f"cells differ between seeds: {counted}, {used.sum()} of {there.sum()} pairs")
+        kept = "only common ones count" if common.any() else "no cell is common to all"
+        notes.append(f"cells differ between seeds: {kept}, {used.sum()} of {there.sum()} pairs")
     counts = (len(means), int(used.sum()), int(diverged_a.sum()), int(diverged_b.sum()))
     one = Contrast(pairs.levels[a], pairs.levels[b], where, *counts, notes=tuple(notes))
     return _measured(one, means, level)

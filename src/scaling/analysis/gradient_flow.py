@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scaling.analysis.intervals import slopes
 from scaling.contracts.columns import alike, need
+from scaling.contracts.words import counted
 
 LAYER_COLUMNS = ("epoch", "layer", "kind", "count", "mean", "variance", "rms")
 
@@ -216,7 +217,7 @@ def collapse(
         shares = rms / rms[0] / left[:, None]
     lowest = float(np.nanmin(shares)) if np.isfinite(shares).any() else math.nan
     if len(table) <= stretch:
-        return Collapse(None, None, lowest, f"{len(table)} epochs; {stretch + 1} needed")
+        return Collapse(None, None, lowest, f"{counted(len(table), 'epoch')}; {stretch + 1} needed")
     low = shares < share
     for begin in range(1, len(table) - stretch + 1):
         whole = slice(begin, begin + stretch)

@@ -16,6 +16,7 @@ from scipy import integrate
 
 from scaling.analysis.intervals import FEWEST, UNKNOWN, t_interval
 from scaling.contracts.columns import alike, need
+from scaling.contracts.words import counted
 
 Array = NDArray[np.float64]
 
@@ -86,7 +87,7 @@ def _lost(block: pd.DataFrame, batch: int, clip: float, factor: float) -> Sensit
     losses = block.groupby(["seed", "lr"])["loss"].mean().unstack()
     lrs, whole = losses.columns.to_numpy(float), losses.dropna()
     x, y = np.log(lrs), whole.to_numpy(float)
-    few = f"{len(y)} seeds with a loss at every lr; an interval needs {FEWEST}"
+    few = f"{counted(len(y), 'seed')} with a loss at every lr; an interval needs {FEWEST}"
     if not len(y):
         return Sensitivity(batch, clip, factor, caveat=few)
     best, reach = int(y.mean(axis=0).argmin()), math.log(factor)
@@ -105,7 +106,7 @@ def _lost(block: pd.DataFrame, batch: int, clip: float, factor: float) -> Sensit
         each = np.array([_loss_lost(x, *of_seed, reach) for of_seed in zip(y, others, strict=True)])
         lost = t_interval(each)
     caveats = {
-        f"{capped} losses count as the ceiling": capped,
+        f"{counted(capped, 'loss counts', 'losses count')} as the ceiling": capped,
         few: len(y) < FEWEST,
         f"the best lr is the {edge} one": edge,
     }

@@ -20,6 +20,7 @@ from scaling.analysis.linex import Bowl, linex
 from scaling.analysis.loss_variance import LossVariance
 from scaling.analysis.lr_curve import NEAR, Array, Bottom, Curve
 from scaling.analysis.sweep_curves import SweepCurves, curves_of
+from scaling.contracts.words import counted
 
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
@@ -100,7 +101,7 @@ def _judged(
     if not count and len(curve.bad):
         return replace(blank, status="irregular", reason="a run diverged at every learning rate")
     if count < 3:
-        return replace(blank, reason=f"losses at {count} learning rates; a bowl needs 3")
+        return replace(blank, reason=f"losses at {counted(count, 'learning rate')}; a bowl needs 3")
     peers = [peer for peer in sweep.of_batch.values() if len(peer.x)]
     noise = LossVariance.of(curve, peers, sweep.beside)
     if not noise.freedom:

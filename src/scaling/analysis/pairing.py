@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.analysis.replicates import listed, outcomes, settings_table
+from scaling.contracts.words import counted
 
 VALUE = "value of the measure"  # a column name that no setting has
 
@@ -47,10 +48,11 @@ class Pairing:
         np.add.at(count, place, 1)
         np.add.at(total, place, runs[measure].to_numpy(float))
         repeated = int((count > 1).sum())
+        times = counted(repeated, "time")
         return cls(
             key, levels, list(shared), runs.assign(cell=cell).drop_duplicates("cell")[list(shared)],
             total / np.where(count > 0, count, np.nan), count > 0,
-            (f"runs of one cell and {replicate} are averaged, {repeated} times",) * (repeated > 0),
+            (f"runs of one cell and {replicate} are averaged, {times}",) * (repeated > 0),
         )  # fmt: skip
 
 
@@ -85,8 +87,9 @@ def pairing(rows: pd.DataFrame, key: str, measure: str) -> Pairing:
     runs = compared.assign(**{VALUE: values[compared.index]})
     pairs = Pairing.of(runs, VALUE, key, shared, "seed")
     left_out = len(rows) - len(compared)
+    absent = counted(left_out, "run is", "runs are")
     notes = {
-        f"{left_out} runs are left out: they did not end, or lack {measure} or {key}": left_out,
+        f"{absent} left out: not ended, or without {measure} or {key}": left_out,
         f"confounded with {key}: {listed(follow)}": len(follow),
     }
     return replace(pairs, notes=(*(note for note in notes if notes[note]), *pairs.notes))

@@ -14,6 +14,7 @@ from scaling.analysis.local_minima import local_minima
 from scaling.analysis.loss_surface import Losses, Matrix, Surface, Vector
 from scaling.analysis.near_optimum import Near, near_optimum
 from scaling.analysis.surface_inference import CurveOptima
+from scaling.contracts.words import counted
 
 SURE = 2.0  # t value of the loss's rise on each side, below which there is no optimum to speak of
 MISFIT = 0.01  # p-value below which bowls of one shape do not fit
@@ -101,7 +102,8 @@ def _too_little(losses: Losses) -> str:
     if np.ptp(losses.y) < 1e-9:
         return "all losses are equal"
     if len(losses.y) <= 2 * len(losses.batches) + 2 * len(losses.seeds) + 2:
-        return f"{len(losses.y)} losses are fewer than the surface has parameters"
+        few = counted(len(losses.y), "loss is", "losses are")
+        return f"{few} fewer than the surface has parameters"
     return ""
 
 

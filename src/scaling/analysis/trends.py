@@ -17,6 +17,7 @@ from scipy import stats
 
 from scaling.analysis.intervals import LEVEL, Interval, check_level, weighted_t_interval
 from scaling.contracts.columns import need
+from scaling.contracts.words import counted
 
 COLUMNS = ("fold", "step", "gradient_norm")
 LARGEST = math.log(sys.float_info.max) - 10  # log change above which a percentage is capped
@@ -84,7 +85,8 @@ def fold_trend(table: pd.DataFrame, *, level: float = LEVEL) -> FoldTrend:
     lines = {fold: series for fold, series in norms.items() if len(series) > 1}
     if len(lines) < 2:
         raise ValueError(
-            f"{len(lines)} folds with two steps or more; a trend over folds needs at least 2"
+            f"{counted(len(lines), 'fold')} with two steps or more; a trend over folds needs at "
+            "least 2"
         )
     curve, completers = _curve(norms)
     folds = pd.DataFrame({"end": {fold: float(series.index[-1]) for fold, series in norms.items()}})

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from scaling.config.cell import Cell, make_cell
 from scaling.contracts.columns import SWITCHES
 from scaling.contracts.precision import rounded
+from scaling.contracts.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def expand(
     if not cells:
         raise ValueError(f"{EXCLUDE} removes all {points} cells; relax it, or set it to null")
     for i, count in excluded.items():
-        effect = f"left out {count} of {points} cells with" if count else "no cell has"
+        effect = f"left out {count} of {counted(points, 'cell')} with" if count else "no cell has"
         log.info("%s: %s %s", EXCLUDE, effect, dict(grid.exclude[i]))
     return list(cells.values())
 

@@ -15,6 +15,7 @@ from scaling.contracts.labeled import Labeled, unigram_loss
 from scaling.contracts.limits import check_choice, check_least
 from scaling.contracts.scores import window_scores
 from scaling.contracts.sizes import Sizes
+from scaling.contracts.words import counted
 from scaling.datamodules.batches import Batches, InOrder, gather, in_order
 from scaling.datamodules.passes import Passes, doubling
 from scaling.datamodules.population import Population
@@ -124,9 +125,9 @@ class Windows(L.LightningDataModule):
         before = self.batches.updates(self.growing.index(self.growing[-1]))
         if updates <= before:
             raise ValueError(
-                f"growth={self.growing[-1]} is reached after {before} updates, but the run "
-                f"has {updates}; choose fewer than growth_passes={self.growth_passes}, or a longer "
-                "run"
+                f"growth={self.growing[-1]} is reached after {counted(before, 'update')}, but the "
+                f"run has {updates}; choose fewer than growth_passes={self.growth_passes}, or a "
+                "longer run"
             )
 
     @property

@@ -9,6 +9,8 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from scaling.contracts.words import counted
+
 
 def constant(optimizer: Optimizer, *, steps: int, batch: int) -> LambdaLR:
     """The peak at every step."""
@@ -117,7 +119,7 @@ def _warmup(in_steps: int | None, in_examples: int | None, steps: int, batch: in
     warmup = value if key == "steps" else max(round(value / batch), int(value > 0))
     if warmup >= steps:
         raise ValueError(
-            f"warmup_{key}={value} is a warm-up of {warmup} steps in a run of {steps}; "
+            f"warmup_{key}={value} is a warm-up of {counted(warmup, 'step')} in a run of {steps}; "
             "choose a shorter one, or a longer run"
         )
     return warmup

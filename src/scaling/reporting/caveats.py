@@ -9,6 +9,7 @@ import pandas as pd
 from scaling.analysis import optima
 from scaling.contracts.columns import FINISHED, REFERENCES
 from scaling.contracts.settings import by_setting
+from scaling.contracts.words import counted
 from scaling.reporting.run_caveats import READ, Caveat, caveats
 from scaling.studies.sweep_tables import where
 
@@ -76,7 +77,7 @@ def _of_runs(rows: pd.DataFrame) -> Iterator[str]:
         worst, run = max(runs, key=lambda one: one[0].size)
         which = "" if len(runs) == 1 else "the worst, "
         yield (
-            f"{kind.capitalize()}, {len(runs)} of {len(finished)} runs: {which}{run}: "
+            f"{kind.capitalize()}, {len(runs)} of {counted(len(finished), 'run')}: {which}{run}: "
             f"{worst.sentence}; {worst.remedy}"
         )
 
@@ -179,8 +180,8 @@ def _repeated(rows: pd.DataFrame) -> Iterator[str]:
         spreads += [spread for spread in losses.max() - losses.min() if spread > 0]
     if spreads:
         yield (
-            f"Run more than once with one seed, {len(spreads)} times: losses differ by up to "
-            f"{max(spreads):.4f} nats, by noise or by a setting without a column"
+            f"Run more than once with one seed, {counted(len(spreads), 'time')}: losses differ by "
+            f"up to {max(spreads):.4f} nats, by noise or by a setting without a column"
         )
 
 
@@ -200,4 +201,4 @@ def _seeds(rows: pd.DataFrame) -> Iterator[str]:
 def _unfinished(rows: pd.DataFrame) -> Iterator[str]:
     for status in ("diverged", "failed", "interrupted", "corrupt"):
         if count := int((rows["status"] == status).sum()):
-            yield f"{count} of {len(rows)} runs {status}"
+            yield f"{count} of {counted(len(rows), 'run')} {status}"

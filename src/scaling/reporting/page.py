@@ -12,6 +12,8 @@ import jinja2
 import markupsafe
 import pandas as pd
 
+from scaling.contracts.words import counted
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -35,6 +37,11 @@ class Table:
     frame: pd.DataFrame
 
     LONGEST = 200  # lines on the page; the file has all
+
+    @property
+    def length(self) -> str:
+        """The number of its lines, with the noun."""
+        return counted(len(self.frame), "line")
 
     @property
     def html(self) -> markupsafe.Markup:

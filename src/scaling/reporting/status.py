@@ -16,6 +16,7 @@ import yaml
 
 from scaling.contracts.columns import FINISHED, ROOT_KEYS
 from scaling.contracts.settings import elsewhere
+from scaling.contracts.words import counted
 from scaling.storage import heartbeats, locks, plans
 from scaling.storage.rows import ROW_FILE, strict
 from scaling.storage.run_state import read_state
@@ -170,7 +171,7 @@ def text(found: Sequence[CellProgress], commands: Sequence[str] = ()) -> str:
         members = [cell for cell in found if cell.study == study]
         counts = Counter(cell.state for cell in members)
         states = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
-        parts += [f"{study}: {len(members)} cells, {states}", *_grids(members)]
+        parts += [f"{study}: {counted(len(members), 'cell')}, {states}", *_grids(members)]
         seeds = sorted({cell.point[3] for cell in members})
         if len(seeds) > 1:
             parts.append(f"a mark for each seed, in the order {', '.join(map(str, seeds))}")

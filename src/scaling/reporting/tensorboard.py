@@ -19,6 +19,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from scaling.contracts.words import counted
+
 EVENTS = "events.out.tfevents."
 EVERY = 10.0  # seconds between searches for new runs
 GLANCE = 0.5  # seconds between checks for Ctrl-C
@@ -117,7 +119,7 @@ def serve(folders: Sequence[Path], more: Sequence[str]) -> int:
             print(f"error: no events of TensorBoard below {where}; were the runs made with "
                   "logger=none?", file=sys.stderr)  # fmt: skip
             return 2
-        print(f"{number} runs; Ctrl-C ends", flush=True)
+        print(f"{counted(number, 'run')}; Ctrl-C ends", flush=True)
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", place, *more]
         board = subprocess.Popen(command)
         try:

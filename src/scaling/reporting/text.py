@@ -8,6 +8,7 @@ import pandas as pd
 
 from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import by_setting
+from scaling.contracts.words import counted
 from scaling.reporting.caveats import doubts, trivial, uncertain_optima, without_learning
 from scaling.reporting.run_caveats import caveats
 from scaling.studies.claims import Verdict
@@ -52,8 +53,9 @@ def line(rows: pd.DataFrame) -> str:
     ]
     if pd.notna(row.grad_norm_pre_clip):
         lines.append(
-            f"clipped   {row.clip_percent:.1f} % of {row.steps:.0f} steps; mean gradient norm "
-            f"{row.grad_norm_pre_clip:.3g} before and {row.grad_norm_post_clip:.3g} after clipping"
+            f"clipped   {row.clip_percent:.1f} % of {counted(int(row.steps), 'step')}; mean "
+            f"gradient norm {row.grad_norm_pre_clip:.3g} before and {row.grad_norm_post_clip:.3g} "
+            "after clipping"
         )
     if "before_query_accuracy" in row:
         changed = (
@@ -78,7 +80,7 @@ def status_line(rows: pd.DataFrame, missing: int) -> str:
     counts = rows["status"].value_counts()
     parts = [f"{count} {status}" for status, count in counts.items()]
     parts += [f"{missing} not trained yet"] if missing else []
-    return f"{len(rows)} {'run' if len(rows) == 1 else 'runs'}: {', '.join(parts)}"
+    return f"{counted(len(rows), 'run')}: {', '.join(parts)}"
 
 
 def claim_lines(verdicts: Sequence[tuple[str, Verdict]]) -> list[str]:

@@ -22,6 +22,7 @@ from scaling.config import schema
 from scaling.config.cell import Cell, build, keys_of
 from scaling.contracts.columns import Status
 from scaling.contracts.protocols import Observer, RunData
+from scaling.contracts.words import counted
 from scaling.runs import denormals, parts, provenance, signals, task, tensorboard, threads
 from scaling.runs.folder import CHECKPOINT, Checkpoint, clear, keep_config, read_checkpoint
 from scaling.runs.signals import Interrupted
@@ -223,8 +224,8 @@ def _build(
     parts.check_callbacks(callbacks)
     number = resumed.threads if resumed and resumed.threads else _threads(settings, data, module)
     if resumed and settings["threads"] not in (None, number):
-        log.info("threads=%s has no effect on a resumed run; this one continues on %d threads",
-                 settings["threads"], number)  # fmt: skip
+        log.info("threads=%s has no effect on a resumed run; this one continues on %s",
+                 settings["threads"], counted(number, "thread"))  # fmt: skip
     callbacks.append(Resumable(folder / CHECKPOINT, seconds=settings["save_every"], threads=number))
     clip, logger = schema.clip(settings), settings["logger"]
     place: dict[str, Any] = {"save_dir": str(folder)}

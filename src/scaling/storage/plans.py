@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scaling.contracts.words import counted
 from scaling.storage.rows import ROW_FILE, SCHEMA, write_json
 
 FOLDER = ".sweeps"
@@ -126,4 +127,7 @@ def missing(plans: Iterable[Mapping[str, Any]], settled: set[tuple[Path, str]]) 
 
 def lines(lacking: Iterable[Lack]) -> list[str]:
     """One line for each command, for display."""
-    return [f"{lack.cells} of {lack.total} cells not done: {lack.command}" for lack in lacking]
+    return [
+        f"{lack.cells} of {counted(lack.total, 'cell')} not done: {lack.command}"
+        for lack in lacking
+    ]

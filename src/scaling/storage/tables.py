@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from scaling.contracts.atomic_write import atomic_write
+from scaling.contracts.words import counted
 
 
 def write_part(folder: Path, columns: Mapping[str, ArrayLike], first: int) -> None:
@@ -86,7 +87,9 @@ class Recorder:
             )
             keep = 0
         if len(earlier) != keep:
-            raise ValueError(f"{folder} has {len(earlier)} rows, but must have {keep} to continue")
+            raise ValueError(
+                f"{folder} has {counted(len(earlier), 'row')}, but must have {keep} to continue"
+            )
         if keep:
             self._chunks = {str(name): [earlier[name].to_numpy()] for name in earlier}
             self.rows = self.written = keep

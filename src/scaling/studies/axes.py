@@ -12,6 +12,7 @@ from scaling.analysis.axes_law import AxesLaw, Exponent
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.powerlaws import learning_rate_law
 from scaling.contracts.settings import by_setting, without_axes
+from scaling.contracts.words import counted
 from scaling.studies.axes_figures import predicted_lr
 from scaling.studies.claims import Verdict
 from scaling.studies.study import Drawing, drawings
@@ -101,7 +102,8 @@ def _inside(held: pd.DataFrame) -> str:
         f"their own error; it is a factor of {math.exp(2 * half.median()):.1f} wide"
     )
     rest = len(held) - len(known)
-    return f"{text}; {rest} more have no minimum inside their grid" if rest else text
+    more = counted(rest, "more has no minimum", "more have no minimum")
+    return f"{text}; {more} inside their grid" if rest else text
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:

@@ -10,6 +10,7 @@ from scaling.analysis import intervals
 from scaling.analysis.effects import Contrast, paired_contrasts
 from scaling.analysis.intervals import FEWEST, Interval
 from scaling.analysis.pairing import Pairing
+from scaling.contracts.words import counted
 from scaling.studies.claims import Estimate
 
 Ends = tuple[float, float]
@@ -43,10 +44,11 @@ def describe_clusters(block: pd.DataFrame) -> str:
             ("seed", False): "each a new division of the same records",
             ("seed", True): "retrained on the same windows",
         }.get((unit, same), "which share no window")
-        intervals = f"intervals over {clusters} {unit}s, {how}"
-        return f"{units} queries; {intervals}: valid for these records only"
+        intervals = f"intervals over {counted(clusters, unit)}, {how}"
+        return f"{counted(units, 'query', 'queries')}; {intervals}: valid for these records only"
     if unit == "seed" and same:
-        return f"{units} runs on one query; intervals over {clusters} seeds, for this query only"
+        seeds = counted(clusters, "seed")
+        return f"{counted(units, 'run')} on one query; intervals over {seeds}, for this query only"
     why = {
         ("seed", True): "whose folds share clients and source model",
         ("seed", False): "each with its own population",

@@ -15,6 +15,7 @@ from scaling.analysis.intervals import LEVEL
 from scaling.analysis.naive_optima import naive_optima
 from scaling.analysis.powerlaws import SEEDS, Law, learning_rate_law
 from scaling.contracts.settings import by_setting
+from scaling.contracts.words import counted
 from scaling.studies import naive_fit
 from scaling.studies.claims import NEGATIVE, POSITIVE, Claim, Estimate, Verdict
 from scaling.studies.laws_figures import optimal_lr
@@ -126,7 +127,7 @@ def _bend(turn: float, low: float, high: float) -> str:
 def _unstable(law: Law) -> str:
     if not law.unstable:
         return ""
-    runs = "1 run" if law.unstable == 1 else f"{law.unstable} runs"
+    runs = counted(law.unstable, "run")
     return f"; {runs} diverged or ended far above the bowl, and only bound the optimum"
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from scaling.analysis import replicates
+from scaling.contracts.words import counted
 from scaling.studies.claims import Verdict
 from scaling.studies.study import Drawing
 from scaling.studies.sweep_tables import SweepTables
@@ -27,15 +28,16 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
     apart = [group for group in table.groups if group.spread > 0]
     same = len(table.groups) - len(apart)
     if same:
-        yield f"Replicates: {same} groups of runs of one algorithm agree to the last digit"
+        groups = "group of runs of one algorithm agrees", "groups of runs of one algorithm agree"
+        yield f"Replicates: {counted(same, *groups)} to the last digit"
     for group in sorted(apart, key=lambda group: -group.spread)[:SHOWN]:
         losses = " and ".join(f"{loss:.4f}" for loss in group.losses)
         yield f"Replicates: {group.description}: {losses}, {group.spread:.4f} apart, which is noise"
     if not math.isnan(table.noise.sd):
         yield (
             f"Two runs of one algorithm differ by up to {table.noise.reach:.3f} nats (95 %, "
-            f"{table.noise.freedom} degrees of freedom): a smaller difference between two single "
-            "runs is noise"
+            f"{counted(table.noise.freedom, 'degree', 'degrees')} of freedom): a smaller "
+            "difference between two single runs is noise"
         )
     yield from (f"Replicates: {note}" for note in table.notes)
 

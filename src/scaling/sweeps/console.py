@@ -12,6 +12,7 @@ from scaling import results
 from scaling.config import identity
 from scaling.config.cell import Cell
 from scaling.contracts.columns import FINISHED, ROOT_KEYS
+from scaling.contracts.words import counted
 from scaling.reporting import text
 from scaling.reporting.run_caveats import caveats
 from scaling.runs import run
@@ -45,7 +46,7 @@ def announce(
         status = " ".join(str(state).split())  # a corrupt row may be reported in several lines
         print(f"{'train' if folder in chosen else 'keep '}  {labels[folder]}-{digest}  ({status})")
     number = f", {at_a_time} at a time" if at_a_time else ""
-    print(f"{len(todo)} of {len(states)} cells would be trained{number}")
+    print(f"{len(todo)} of {counted(len(states), 'cell')} would be trained{number}")
     studies = {folder.parent for folder in states if any(folder.parent.glob(f"*/{ROW_FILE}"))}
     if not studies:
         if todo:
@@ -58,7 +59,8 @@ def announce(
     rate = finished["seconds"].sum() / max(1, finished["examples"].sum())
     if todo and len(finished):
         seconds = rate * sum(run.examples(cell) for cell in todo) / (at_a_time or 1)
-        print(f"about {duration(seconds)}, at the mean speed of {len(finished)} rows of the study")
+        rows_ended = counted(len(finished), "row")
+        print(f"about {duration(seconds)}, at the mean speed of {rows_ended} of the study")
 
 
 def superseded(todo: Sequence[Cell]) -> list[str]:
@@ -76,7 +78,7 @@ def superseded(todo: Sequence[Cell]) -> list[str]:
         }  # fmt: skip
         if again := sum(cell.digest in digests for cell in members):
             lines.append(
-                f"{study}: {again} of {len(members)} cells to train have rows of an earlier "
+                f"{study}: {again} of {counted(len(members), 'cell')} to train ended in an earlier "
                 "version of this program, which did not identify runs by the content of their "
                 "data; they are trained again, and the old rows are kept (use another study=... "
                 "to separate them)"

@@ -13,6 +13,7 @@ from hydra.plugins.launcher import Launcher
 from scaling.config import schema
 from scaling.config.cell import Cell
 from scaling.config.errors import REFUSED
+from scaling.contracts.words import counted
 from scaling.runs import run
 from scaling.runs.signals import Interrupted
 from scaling.storage import plans
@@ -55,7 +56,8 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
     if swept:
         done = sum(state.finished for state in states.values())
         number = f", {at_a_time} at a time" if at_a_time else ""
-        log.info("%d cells: %d done before, %d to train%s", len(asked), done, len(todo), number)
+        cells = counted(len(asked), "cell")
+        log.info("%s: %d done before, %d to train%s", cells, done, len(todo), number)
     try:
         code = _train_all(todo, states, executor, console.Pace(todo, labels), not swept)
         if alone or swept:
@@ -103,7 +105,7 @@ def _train_all(
             if wait and not held:
                 break
             if wait:
-                log.info("waiting for %d cells that other processes hold", len(held))
+                log.info("waiting for %s that other processes hold", counted(len(held), "cell"))
             cells, held = (held, []) if wait else (ordered, [])
             with contextlib.closing(executor.train(cells, wait=wait)) as training:
                 for cell, state in training:

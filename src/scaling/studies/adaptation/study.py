@@ -8,6 +8,7 @@ import pandas as pd
 
 from scaling.analysis.effects import Contrast
 from scaling.analysis.intervals import FEWEST
+from scaling.contracts.words import counted
 from scaling.studies.adaptation import norm_trends
 from scaling.studies.adaptation.accuracy_figures import (
     accuracy_by_batch,
@@ -47,9 +48,10 @@ def applies(sweep: SweepTables) -> bool:
 def sentences(sweep: SweepTables) -> Iterator[str]:
     """The effects of adaptation in each setting: gains, norms, forgetting, early stops, oracle."""
     lines = passes(sweep)
-    lost = (sweep.rows["status"] == "diverged").sum()
+    lost = int((sweep.rows["status"] == "diverged").sum())
     if lost:
-        yield f"Adaptation: {lost} runs diverged and are left out below"
+        runs = counted(lost, "run diverged and is", "runs diverged and are")
+        yield f"Adaptation: {runs} left out below"
     yield from _failures(sweep.rounds)
     for title, block in blocks(measures(sweep)):
         for sentence in _of(block, lines):
@@ -103,7 +105,7 @@ def _failures(rounds: pd.DataFrame) -> Iterator[str]:
         client, _, reason = str(failure).partition(": ")
         yield (
             f"Warning: {client} is missing from the average of round {numbers} of the source of "
-            f"{lines['run'].nunique()} runs: {reason}"
+            f"{counted(lines['run'].nunique(), 'run')}: {reason}"
         )
 
 
@@ -115,8 +117,8 @@ def _sources(block: pd.DataFrame) -> Iterator[str]:
     bad = sources["before_source_loss"] >= sources["source_unigram_loss"]
     if bad.any():
         yield (
-            f"Warning: {bad.sum()} of {len(sources)} source models are no better than the "
-            "frequencies of labels; raise federation.rounds, since gains over such models mean "
+            f"Warning: {bad.sum()} of {counted(len(sources), 'source model')} learned no more than "
+            "the frequencies of labels; raise federation.rounds, since gains over such models mean "
             "little"
         )
 
@@ -210,8 +212,8 @@ def _stops(block: pd.DataFrame) -> Iterator[str]:
         ]
         when = stopped["stopped_pass"]
         yield (
-            f"{len(stopped)} of {len(block)} runs {did}, {reasons}, after {when.min():.0f} to "
-            f"{when.max():.0f} passes: {'; '.join(each)}"
+            f"{len(stopped)} of {counted(len(block), 'run')} {did}, {reasons}, after "
+            f"{when.min():.0f} to {when.max():.0f} passes: {'; '.join(each)}"
         )
 
 

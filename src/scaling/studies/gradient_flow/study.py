@@ -7,6 +7,7 @@ import pandas as pd
 
 from scaling.analysis.at_best import at_best
 from scaling.contracts.settings import by_setting
+from scaling.contracts.words import counted
 from scaling.studies.claims import LARGER, NEGATIVE, POSITIVE, SMALLER, Claim, Estimate, Verdict
 from scaling.studies.cluster_intervals import against, over_seeds, share_of_seeds
 from scaling.studies.gradient_flow import optimizers
@@ -41,9 +42,9 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
         if len(onsets):
             epochs = ", ".join(f"{onset:g}" for onset in sorted(onsets))
             yield (
-                f"Collapse{setting}: in {len(onsets)} of {len(block)} runs the first layer's "
-                f"gradient is below {SHARE:g} of its start while the loss stands still, from "
-                f"epoch {epochs}"
+                f"Collapse{setting}: in {len(onsets)} of {counted(len(block), 'run')} the first "
+                f"layer's gradient is below {SHARE:g} of its start while the loss stands still, "
+                f"from epoch {epochs}"
             )
     if "optimizer" in _compared(measures(sweep)):
         for title, block in _blocks(sweep, across="optimizer"):

@@ -1,0 +1,41 @@
+"""Numbers agree with their nouns."""
+
+import re
+
+import pytest
+from rows import write_sweep
+
+from scaling import results
+from scaling.contracts.words import counted
+from scaling.reporting import build
+from scaling.storage import plans
+from scaling.storage.rows import ROW_FILE
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "text"),
+    [
+        (1, ("seed",), "1 seed"),
+        (3, ("seed",), "3 seeds"),
+        (0, ("seed",), "0 seeds"),
+        (1, ("run is", "runs are"), "1 run is"),
+        (2, ("run is", "runs are"), "2 runs are"),
+    ],
+)
+def test_a_number_agrees_with_its_noun(number, words, text):
+    assert counted(number, *words) == text
+
+
+def test_a_report_of_one_run_has_no_plural_after_1(tmp_path):
+    folder = write_sweep(tmp_path / "sweep")
+    cells = [{"run": "other", "digest": "other", "overrides": []}]
+    plans.write(folder, "python -m scaling.train study=sweep", cells)
+    for file in sorted(folder.glob(f"*/{ROW_FILE}"))[1:]:
+        file.unlink()
+    files = build.write([folder], tmp_path / "report")
+    page, text = files[-1].read_text(), files[0].read_text()
+    assert "1 run: 1 done" in page
+    assert "1 of 1 cell not done" in text
+    plural = r"\b1 (runs|lines|seeds|cells|axes|steps|losses|learning rates|batch sizes)\b"
+    assert not re.findall(plural, page + text)
+    assert len(results.read(folder)) == 1
