@@ -33,9 +33,9 @@ def _axes(text: str) -> tuple[str, ...]:
 
 
 def _pair(text: str) -> tuple[str, str]:
-    """A name and another one, for `--columns`."""
+    """A name and another one, or nothing, for `--columns`."""
     ours, equals, theirs = text.partition("=")
-    if not (ours.strip() and equals and theirs.strip()):
+    if not (ours.strip() and equals):
         raise argparse.ArgumentTypeError(f"{text} is not OURS=THEIRS, such as batch=bs")
     return ours.strip(), theirs.strip()
 
@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("--over", type=_axes, metavar="AXES", default=(), help=over)
     columns = (
         "columns of a table written by another program: OURS=THEIRS, such as batch=bs "
-        "'val_loss=smooth loss' tokens=D"
+        "'val_loss=smooth loss' tokens=D; status= sets their column of states aside"
     )
     parser.add_argument(
         "--columns", nargs="+", action="extend", type=_pair, metavar="OURS=THEIRS", help=columns

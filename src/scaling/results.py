@@ -34,7 +34,8 @@ def read(
             `scaling.report`, or any table with columns `batch`, `lr` and `val_loss`. The usual
             names of other programs are known, such as `learning_rate` and `eval/loss`.
         columns: of tables written by other programs: our names -> their names, such as
-            `{"batch": "bs", "val_loss": "smooth loss", "tokens": "D"}`.
+            `{"batch": "bs", "val_loss": "smooth loss", "tokens": "D"}`. An empty one sets a column
+            aside: with `{"status": ""}`, every run with a loss is done.
         maximise: column of such tables to maximise in place of minimising a loss, such as an
             accuracy.
         axes: columns of such tables that are axes of a law (`scaling.learning_rate_law`): without a

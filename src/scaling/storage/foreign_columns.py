@@ -26,6 +26,8 @@ ALIASES = {
     "seed": ("random_seed", "random_state"),
     "status": ("state",),
 }
+OPTIONAL = ("clip", "seed", "status")  # can be set aside
+NAMELESS = "Unnamed column"
 PREFIXES = ("config", "params", "parameters", "metrics", "summary", "hparams", "hyperparameters")
 STATES = {
     "done": ("done", "finished", "complete", "completed", "success", "succeeded", "terminated"),
@@ -87,17 +89,26 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
 
     Args:
         header: the names in the file.
-        columns: our names -> names in the file, as typed; the others are found by `ALIASES`.
+        columns: our names -> names in the file, as typed; the others are found by `ALIASES`. An
+            empty one sets the column aside: it becomes nameless.
         path: of the file, for messages.
 
     Raises:
-        ValueError: for a column that is not there, or two for one name.
+        ValueError: for a column that is not there, two for one name, or one that cannot be set
+            aside.
     """
-    stripped = [name.strip() or f"Unnamed column {i}" for i, name in enumerate(header, 1)]
+    aside = {alias for key, name in columns.items() if not name for alias in _aside(key)}
+    stripped = [name.strip() for name in header]
+    stripped = [
+        name if name and _plain(name) not in aside else f"{NAMELESS} {i}"
+        for i, name in enumerate(stripped, 1)
+    ]
     if twice := sorted({name for name in stripped if name and stripped.count(name) > 1}):
         raise ValueError(f"{path} has two columns {', '.join(twice)}; keep one of each")
     ours: dict[str, str] = {}
     for key, name in columns.items():
+        if not name:
+            continue
         if name not in stripped:
             near = difflib.get_close_matches(name, stripped, n=3, cutoff=0.5) or stripped
             again = shlex.join([f"{key}={near[0]}"])
@@ -127,6 +138,14 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
     # a column of our name that another one was given to is not ours
     taken = set(ours.values())
     return [ours.get(name, f"{name} (unused)" if name in taken else name) for name in stripped]
+
+
+def _aside(key: str) -> tuple[str, ...]:
+    """The names of a column that is set aside."""
+    if key not in OPTIONAL:
+        listed = ", ".join(f"{name}=" for name in OPTIONAL)
+        raise ValueError(f"{key}= names no column; those that can be set aside are {listed}")
+    return (key, *ALIASES[key])
 
 
 def _factor(name: str, key: str, path: Path) -> str:
@@ -218,7 +237,7 @@ def statuses(column: pd.Series, path: Path) -> pd.Series:
     if unknown := sorted(set(given) - set(words)):
         known = ", ".join(words)
         raise ValueError(
-            f"{path} has the unknown status {', '.join(unknown)}; known are {known}; without the "
-            "column, every run with a loss is done"
+            f"{path} has the unknown status {', '.join(unknown)}; known are {known}; to set the "
+            "column aside, so that every run with a loss is done: --columns status="
         )
     return given.map(words)

@@ -24,7 +24,6 @@ ASSUMED: dict[str, tuple[float | str, str]] = {
 }
 
 OF_LOSSES = ("val_loss_se", *(f"{name}_loss" for name in REFERENCES))
-NAMELESS = "Unnamed column"
 REPEATED = 3  # runs that share each value of a setting, at least
 # Texts that mean a missing number; in a column of text they are text.
 GAPS = ["", "NA", "N/A", "NaN", "nan", "-nan", "null", "None", "<NA>", "#N/A", "n/a"]
@@ -49,8 +48,9 @@ def read(
             it must have one line for each batch size, with the best lr.
         text: columns of text; their gaps become None.
         known: columns that are used; those with a dot in their names are used, too.
-        columns: our names -> names in the file; further ones can be axes of a law. If given,
-            columns that are not named, not known and without a dot are dropped.
+        columns: our names -> names in the file; further ones can be axes of a law. If some are
+            given, columns that are not named, not known and without a dot are dropped. An empty
+            name sets a column aside, as if the table had none.
         axes: columns that are axes of a law: runs that differ in them are no repeats.
         maximise: a column, such as an accuracy, whose distance from its maximum is minimised in
             place of a loss.
@@ -67,7 +67,7 @@ def read(
     if table.empty:
         raise ValueError(f"{path} is a table without a row")
     used = {*known, *columns, *axes, *filter(None, [maximise])}
-    foreign = not columns and "digest" not in table
+    foreign = not any(columns.values()) and "digest" not in table
     if maximise is not None:
         table["val_loss"] = _distance(table, maximise, path)
         table = table[[key for key in table if key not in OF_LOSSES]]
@@ -97,7 +97,7 @@ def read(
     if "seed" in missing:
         apart = [key for key in (*axes, *columns) if key not in (*NEEDED, *ASSUMED, *text)]
         table["seed"] = _repeats(table, path, [key for key in dict.fromkeys(apart) if key in table])
-    if columns:
+    if any(columns.values()):
         table = _only(table, used, path)
     if "status" in missing and "val_loss" not in missing:
         table.loc[~np.isfinite(table["val_loss"]), "status"] = "diverged"
@@ -179,7 +179,9 @@ def _table(path: Path, text: Sequence[str], columns: Mapping[str, str]) -> pd.Da
                 skip_blank_lines=False,
             )
         table.index += skipped
-        return table[[key for key in table if not str(key).startswith(NAMELESS)]].dropna(how="all")
+        return table[
+            [key for key in table if not str(key).startswith(foreign_columns.NAMELESS)]
+        ].dropna(how="all")
     except pd.errors.ParserWarning as error:
         raise ValueError(
             f"{path} is not a table of runs: its lines have more fields than its header; do they "
