@@ -2,13 +2,14 @@
 
 import math
 import re
+import sys
 from typing import get_args
 
 import pandas as pd
 import pytest
 from rows import write_sweep
 
-from scaling import results
+from scaling import report, results
 from scaling.contracts.columns import Status
 from scaling.contracts.settings import by_setting
 from scaling.reporting import build
@@ -65,7 +66,7 @@ LINES = ("batch", "lr", "val_loss"), ("8", "0.001", "2.5"), ("8", "0.01", "2.25"
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", ", "])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_separators_encodings_and_line_ends_change_nothing(tmp_path, separator, encoding, end):
     content = end.join(separator.join(line) for line in LINES) + end
@@ -205,6 +206,16 @@ def test_columns_of_other_programs_are_not_for_runs(tmp_path):
 def test_what_cannot_be_read_is_one_message_with_what_would_do(tmp_path, content, options, said):
     with pytest.raises(ValueError, match=said):
         read(tmp_path, content, **options)
+
+
+@pytest.mark.parametrize("name", ["mine.xlsx", "mine.XLS", "mine.csv"])
+@pytest.mark.parametrize("begin", [b"PK\x03\x04\x14", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])
+def test_a_spreadsheet_is_one_line_with_what_would_do(tmp_path, monkeypatch, capsys, name, begin):
+    (tmp_path / name).write_bytes(begin + bytes(range(256)))
+    monkeypatch.setattr(sys, "argv", ["report", str(tmp_path / name)])
+    assert report.main() == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(f"error: .*{name} is a spreadsheet(, .*)?; save the sheet as CSV\n", error)
 
 
 def grid(**columns) -> str:

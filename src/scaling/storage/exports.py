@@ -11,6 +11,7 @@ from scaling.contracts.settings import is_setting
 from scaling.storage.rows import run_folders
 
 ROWS = "rows.csv"
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 
 
 def holds_runs(folder: Path) -> bool:
@@ -39,10 +40,15 @@ def rows_of(folder: str | Path) -> Path | None:
     """The file with the rows of an exported sweep; None for a folder of runs.
 
     Either a .csv file, or `rows.csv` in a folder without runs.
+
+    Raises:
+        ValueError: for a spreadsheet.
     """
     path = Path(folder)
     if is_table(path):
         return path
+    if path.suffix.lower() in SPREADSHEETS and path.is_file():
+        raise ValueError(f"{path} is a spreadsheet; save the sheet as CSV")
     return path / ROWS if (path / ROWS).is_file() and not holds_runs(path) else None
 
 

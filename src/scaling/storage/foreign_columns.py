@@ -61,22 +61,35 @@ _FACTOR = re.compile(
     r"[(\[]([^)\]]*(\d|%|percent|milli|micro|log|thousand|million|billion)[^)\]]*|[kMBG]\b[^)\]]*)[)\]]\s*$"
 )
 BYTE_ORDERS = (b"\xff\xfe", b"\xfe\xff")
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # zip: .xlsx, .ods; OLE: .xls
 
 
 def decoded(path: Path) -> str:
-    """The text of a file in UTF-8, or in UTF-16 with its byte order mark.
+    """The text of a file in UTF-8 or UTF-16, with or without a byte order mark.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if it is neither, or a spreadsheet.
     """
     content = path.read_bytes()
+    if content.startswith(SPREADSHEETS):
+        raise ValueError(f"{path} is a spreadsheet, whatever its name; save the sheet as CSV")
     try:
-        return content.decode("utf-16" if content.startswith(BYTE_ORDERS) else "utf-8-sig")
+        return content.decode(_encoding(content))
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not a table of runs: it is not UTF-8 text ({error.reason} at byte "
             f"{error.start}); save it as CSV in UTF-8"
         ) from error
+
+
+def _encoding(content: bytes) -> str:
+    """The encoding; in UTF-16 without a byte order mark, one half of a Latin letter is zero."""
+    if content.startswith(BYTE_ORDERS):
+        return "utf-16"
+    first, second = content[:1], content[1:2]
+    if b"\0" not in (first, second):
+        return "utf-8-sig"
+    return "utf-16-be" if first == b"\0" else "utf-16-le"
 
 
 def separator(header: str) -> str:
