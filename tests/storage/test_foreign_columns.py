@@ -185,7 +185,7 @@ def test_columns_of_other_programs_are_not_for_runs(tmp_path):
          "no column 'bs', but 'b s'; such as --columns 'batch=b s'"),
         ("batch,lr,val_loss\n8,1%,2", {}, "'1%' in its column lr, line 2; .* without a percent"),
         ("batch,lr,acc\n8,1,2\n8,2,3", {}, "several lrs for a batch, and no column val_loss, but"),
-        ("batch;lr;val_loss\n8;0,001;2", {}, "'0,001' in its column lr, line 2; .* a point: 0.001"),
+        ('batch,lr,val_loss\n8,"0,001",2', {}, "'0,001' in its column lr, .* with a point: 0.001"),
         ("batch,lr,val_loss\n8,1,2\nlarge,1,2", {}, "'large' in its column batch, line 3; it must"),
         ("batch,lr,val_loss\n8,1,2\n\n8,1", {}, "line 4 has 2 fields, its header 3"),
         ("batch,lr,val_loss\n8,-1,2", {}, "no positive lr in line 2"),

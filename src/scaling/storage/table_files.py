@@ -12,7 +12,7 @@ import pandas as pd
 from scaling.contracts.columns import REFERENCES
 from scaling.contracts.precision import rounded_column
 from scaling.contracts.settings import settings_of
-from scaling.storage import foreign_columns
+from scaling.storage import decimal_commas, foreign_columns
 
 NEEDED = ("batch", "lr")
 # Optional columns: the value that is assumed for a missing one, and its text in the warning.
@@ -60,7 +60,11 @@ def read(
             the header, a batch, lr or clip is not positive, or a status is unknown.
     """
     columns = columns or {}
-    table = _table(path, text, columns)
+    named = (*NEEDED, "seed", *columns, *axes)
+    kinds: dict[str, decimal_commas.Kind] = dict.fromkeys(known, "measure")
+    kinds |= dict.fromkeys(named, "number")
+    kinds |= dict.fromkeys(("lr", "val_loss", "clip", *filter(None, [maximise])), "fraction")
+    table = _table(path, text, columns, {key: kinds[key] for key in kinds if key not in text})
     if absent := [key for key in NEEDED if key not in table]:
         wanted = foreign_columns.missing(absent[0], [*map(str, table)])
         raise ValueError(f"{path} is not a table of runs: it has {wanted}")
@@ -145,7 +149,12 @@ def _measured(
     return table
 
 
-def _table(path: Path, text: Sequence[str], columns: Mapping[str, str]) -> pd.DataFrame:
+def _table(
+    path: Path,
+    text: Sequence[str],
+    columns: Mapping[str, str],
+    kinds: Mapping[str, decimal_commas.Kind],
+) -> pd.DataFrame:
     """Read a CSV file literally: in columns of text `NA` is text, and fields are not shifted.
 
     The index of a line is its number in the file less two.
@@ -163,6 +172,7 @@ def _table(path: Path, text: Sequence[str], columns: Mapping[str, str]) -> pd.Da
                 f"fields, its header {len(header)}"
             )
     names = foreign_columns.named(header, columns, path)
+    content = decimal_commas.with_points(content, separator, names, kinds, path, skipped=skipped)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # fields beyond the header
