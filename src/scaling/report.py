@@ -17,7 +17,7 @@ def _place(first: Path) -> Path:
 
 
 def _nats(text: str) -> float:
-    """A positive number, for `--flat`."""
+    """A positive number, for `--flat`; of a maximised column, in its unit."""
     try:
         nats = float(text)
     except ValueError:

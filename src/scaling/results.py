@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from scaling.contracts.columns import FIXED, ROOT_KEYS, SWITCHES, TEXT
+from scaling.contracts.metric import MAXIMISED, MAXIMUM, with_one_maximum
 from scaling.contracts.precision import rounded
 from scaling.storage import exports, table_files, tables
 from scaling.storage.rows import ROW_FILE, read_row, run_folders
@@ -37,13 +38,14 @@ def read(
             `{"batch": "bs", "val_loss": "smooth loss", "tokens": "D"}`. An empty one sets a column
             aside: with `{"status": ""}`, every run with a loss is done.
         maximise: column of such tables to maximise in place of minimising a loss, such as an
-            accuracy.
+            accuracy. `val_loss` becomes its distance from `maximum`, which is 1, 100 for percent,
+            or else 0; `maximised` has its name.
         axes: columns of such tables that are axes of a law (`scaling.learning_rate_law`): without a
             column `seed`, runs that differ in them are not taken for repeats.
 
     Raises:
         FileNotFoundError: if there is no row below a folder.
-        ValueError: if a file is not such a table.
+        ValueError: if a file is not such a table, or rows have different metrics.
     """
     exported, runs = _places(folders)
     if runs and (columns or maximise):
@@ -53,13 +55,18 @@ def read(
     files = {os.path.abspath(path): path for path in exported.values()}
     parts = [
         table_files.read(
-            path, text=TEXT, known=FIXED, columns=columns, maximise=maximise, axes=axes
+            path,
+            text=(*TEXT, MAXIMISED),
+            known=(*FIXED, MAXIMISED, MAXIMUM),
+            columns=columns,
+            maximise=maximise,
+            axes=axes,
         )
         for path in files.values()
     ]
     if runs or not folders:
         parts.append(_gathered(_runs(runs)))
-    joined = pd.concat(parts, ignore_index=True)
+    joined = with_one_maximum(pd.concat(parts, ignore_index=True))
     return joined.reindex(columns=[*FIXED, *(key for key in joined if key not in FIXED)])
 
 

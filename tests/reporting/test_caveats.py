@@ -65,7 +65,7 @@ def test_losses_that_differ_by_a_negligible_amount_are_flat():
     said = "\n".join(caveats.sweep_caveats(results.read(KEPT / "phase_2.csv")))
     assert (
         "Flat, batch 8, 16, 32, 64, 128, 256, 512: within a factor of 4 in lr of the best, the "
-        "loss rises by at most 0.0036 nats, which is below 0.0042" in said
+        "loss rises by at most 0.0036, which is below 0.0042" in said
     )
 
 

@@ -25,6 +25,6 @@ def flat_below(loss: float, flat: float | None = None) -> float:
 def words(rise: float, below: float) -> str:
     """The bound of the rise, and the threshold that it is compared to."""
     return (
-        f"within a factor of 4 in lr of the best, the loss rises by at most {rise:.2g} nats, which "
-        f"is below {below:.2g}"
+        f"within a factor of 4 in lr of the best, the loss rises by at most {rise:.2g}, which is "
+        f"below {below:.2g}"
     )

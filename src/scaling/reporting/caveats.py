@@ -8,6 +8,7 @@ import pandas as pd
 
 from scaling.analysis import optima
 from scaling.contracts.columns import FINISHED, REFERENCES
+from scaling.contracts.metric import metric_of
 from scaling.contracts.settings import by_setting
 from scaling.contracts.words import counted
 from scaling.reporting.run_caveats import READ, Caveat, caveats
@@ -179,9 +180,10 @@ def _repeated(rows: pd.DataFrame) -> Iterator[str]:
         losses = block.groupby(keys, dropna=False)["val_loss"]
         spreads += [spread for spread in losses.max() - losses.min() if spread > 0]
     if spreads:
+        apart = f"{max(spreads):.4f}{metric_of(rows).unit}"
         yield (
             f"Run more than once with one seed, {counted(len(spreads), 'time')}: losses differ by "
-            f"up to {max(spreads):.4f} nats, by noise or by a setting without a column"
+            f"up to {apart}, by noise or by a setting without a column"
         )
 
 

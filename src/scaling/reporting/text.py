@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pandas as pd
 
 from scaling.contracts.columns import FINISHED
+from scaling.contracts.metric import Metric, metric_of
 from scaling.contracts.settings import by_setting
 from scaling.contracts.words import counted
 from scaling.reporting.caveats import doubts, trivial, uncertain_optima, without_learning
@@ -14,6 +15,7 @@ from scaling.reporting.run_caveats import caveats
 from scaling.studies.claims import Verdict
 
 LEGEND = "* best of its batch   ! significantly worse than unigram   (%) steps clipped"
+LEGEND_MAXIMISED = "* best of its batch   (%) steps clipped"
 
 
 def summary_table(
@@ -21,8 +23,8 @@ def summary_table(
 ) -> str:
     """Validation loss with a row per batch and a column per lr, one block for each other setting.
 
-    Columns are clips if only the clip varies at each batch size. Seeds are averaged. Caveats of the
-    sweep follow below.
+    A metric that is maximised is shown in place of the loss. Columns are clips if only the clip
+    varies at each batch size. Seeds are averaged. Caveats of the sweep follow below.
 
     Args:
         rows: from `scaling.results.read`.
@@ -32,12 +34,14 @@ def summary_table(
     across = "clip" if clips_only(rows) else "lr"
     together = ("clip",) if across == "clip" else ()
     settings = by_setting(rows, together=together)
-    blocks = [_block(title, block, across) for title, block in settings]
+    metric = metric_of(rows)
+    blocks = [_block(title, block, across, metric) for title, block in settings]
     readable = rows[rows["status"] != "corrupt"]
-    below = [LEGEND, *filter(None, [without_learning(readable)])]
+    legend = LEGEND if metric.is_loss else LEGEND_MAXIMISED
+    below = [legend, *filter(None, [without_learning(readable)])]
     if with_caveats:
         below += [*doubts(rows), *uncertain_optima(readable, flat=flat)]
-    return "\n\n".join(["Validation loss in nats", *blocks, "\n".join(below)])
+    return "\n\n".join([metric.heading, *blocks, "\n".join(below)])
 
 
 def line(rows: pd.DataFrame) -> str:
@@ -127,7 +131,7 @@ def clips_only(rows: pd.DataFrame) -> bool:
     return all(rate == 1 for rate in rates) and any(b["clip"].nunique() > 1 for b in blocks)
 
 
-def _block(title: str, block: pd.DataFrame, across: str) -> str:
+def _block(title: str, block: pd.DataFrame, across: str, metric: Metric) -> str:
     """One table of cells."""
     best = {
         batch: losses.idxmin() for batch, losses in _means(block, across).items() if len(losses) > 1
@@ -140,7 +144,9 @@ def _block(title: str, block: pd.DataFrame, across: str) -> str:
         row = block[block["batch"] == batch]
         cells = dict(iter(row.groupby(across)))
         texts = [
-            _cell(cells[value], best=bool(value == best.get(batch))) if value in cells else "."
+            _cell(cells[value], metric, best=bool(value == best.get(batch)))
+            if value in cells
+            else "."
             for value in values
         ]
         rate = [f"{row['lr'].iloc[0]:g}"] if across == "clip" else []
@@ -150,7 +156,7 @@ def _block(title: str, block: pd.DataFrame, across: str) -> str:
     return "\n".join([f"{title}:" if title else "", *text]).lstrip("\n")
 
 
-def _cell(runs: pd.DataFrame, *, best: bool) -> str:
+def _cell(runs: pd.DataFrame, metric: Metric, *, best: bool) -> str:
     """The runs of one batch and lr, over seeds."""
     done = runs[runs["status"] == "done"]
     if done.empty:
@@ -164,7 +170,7 @@ def _cell(runs: pd.DataFrame, *, best: bool) -> str:
     rest = f" {len(done)} of {len(runs)}" if len(done) < len(runs) else ""
     clipped = done["clip_percent"].mean()
     percent = f" ({clipped:3.0f} %)" if pd.notna(clipped) else ""
-    return f"{mark}{loss:.3f}{percent}{rest}"
+    return f"{mark}{metric.shown(loss):.3f}{percent}{rest}"
 
 
 def _means(block: pd.DataFrame, across: str) -> dict[int, pd.Series]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scaling.contracts.columns import REFERENCES
+from scaling.contracts.metric import MAXIMISED, MAXIMUM
 from scaling.contracts.precision import rounded_column
 from scaling.contracts.settings import settings_of
 from scaling.storage import decimal_commas, foreign_columns
@@ -52,8 +53,8 @@ def read(
             given, columns that are not named, not known and without a dot are dropped. An empty
             name sets a column aside, as if the table had none.
         axes: columns that are axes of a law: runs that differ in them are no repeats.
-        maximise: a column, such as an accuracy, whose distance from its maximum is minimised in
-            place of a loss.
+        maximise: a column, such as an accuracy, whose negative is the loss: the maximum is 0 until
+            `scaling.contracts.metric.with_one_maximum` chooses it for all files.
 
     Raises:
         ValueError: if a column is missing or not numeric, the table is empty, a line is longer than
@@ -64,7 +65,8 @@ def read(
     kinds: dict[str, decimal_commas.Kind] = dict.fromkeys(known, "measure")
     kinds |= dict.fromkeys(named, "number")
     kinds |= dict.fromkeys(("lr", "val_loss", "clip", *filter(None, [maximise])), "fraction")
-    table = _table(path, text, columns, {key: kinds[key] for key in kinds if key not in text})
+    kinds = {key: kind for key, kind in kinds.items() if key not in text}
+    table = _table(path, text, columns, kinds, loss=maximise or "val_loss")
     if absent := [key for key in NEEDED if key not in table]:
         wanted = foreign_columns.missing(absent[0], [*map(str, table)])
         raise ValueError(f"{path} is not a table of runs: it has {wanted}")
@@ -72,16 +74,15 @@ def read(
         raise ValueError(f"{path} is a table without a row")
     used = {*known, *columns, *axes, *filter(None, [maximise])}
     foreign = not any(columns.values()) and "digest" not in table
+    losses = table.get(maximise or "val_loss", pd.Series("", table.index)).astype(str)
+    written = losses.str.strip().str.lower().isin(["nan", "-nan"])
     if maximise is not None:
-        table["val_loss"] = _distance(table, maximise, path)
-        table = table[[key for key in table if key not in OF_LOSSES]]
+        table = _maximised(table, maximise, path)
     if "val_loss" not in table and table["batch"].duplicated().any():
         raise ValueError(
             f"{path} is not a table of runs: it has several lrs for a batch, and "
             + foreign_columns.missing("val_loss", [*map(str, table)])
         )
-    losses = table.get("val_loss", pd.Series("", table.index)).astype(str)
-    written = losses.str.strip().str.lower().isin(["nan", "-nan"])
     for key in dict.fromkeys((*NEEDED, "val_loss", "clip", "seed", *columns, *axes)):
         if key in table and key not in text:
             suffix = key not in ("lr", "val_loss", "clip", "seed")
@@ -154,10 +155,13 @@ def _table(
     text: Sequence[str],
     columns: Mapping[str, str],
     kinds: Mapping[str, decimal_commas.Kind],
+    *,
+    loss: str,
 ) -> pd.DataFrame:
     """Read a CSV file literally: in columns of text `NA` is text, and fields are not shifted.
 
-    The index of a line is its number in the file less two.
+    Losses are text, too, because `NaN` is a loss and an empty field is none. The index of a line is
+    its number in the file less two.
     """
     content = "\n".join(foreign_columns.decoded(path).splitlines())
     first = foreign_columns.first_line(content)
@@ -181,10 +185,10 @@ def _table(
                 sep=separator,
                 header=0,
                 names=names,
-                dtype=dict.fromkeys([*text, "val_loss"], "object"),
+                dtype=dict.fromkeys([*text, "val_loss", loss], "object"),
                 index_col=False,
                 keep_default_na=False,
-                na_values={key: [""] if key in text else _gaps(key) for key in names},
+                na_values={key: [""] if key in text else _gaps(key, loss) for key in names},
                 skipinitialspace=True,
                 skip_blank_lines=False,
             )
@@ -201,19 +205,19 @@ def _table(
         raise ValueError(f"{path} is not a table of runs: {error}") from error
 
 
-def _gaps(key: str) -> list[str]:
-    return [gap for gap in GAPS if key != "val_loss" or gap.strip("-").lower() != "nan"]
+def _gaps(key: str, loss: str) -> list[str]:
+    return [gap for gap in GAPS if key not in ("val_loss", loss) or gap.strip("-").lower() != "nan"]
 
 
-def _distance(table: pd.DataFrame, key: str, path: Path) -> pd.Series:
-    """How far a column lies below its maximum: 1, or 100 for percent, or 0 if it has none."""
+def _maximised(table: pd.DataFrame, key: str, path: Path) -> pd.DataFrame:
+    """The table with the negative of a column as its loss, and without other losses."""
     if key not in table:
         near = foreign_columns.nearest(key, [*map(str, table)]) or [*map(str, table)]
         raise ValueError(f"{path} has no column {key}, but {', '.join(map(repr, near[:5]))}")
     values = foreign_columns.numbers(table[key], path)
-    highest, lowest = values.max(), values.min()
-    best = 0.0 if lowest < 0 or highest > 100 else 1.0 if highest <= 1 else 100.0
-    return best - values
+    kept = table[[name for name in table if name not in OF_LOSSES]]
+    kept = kept.assign(**{key: values}, val_loss=-values)
+    return kept.assign(**{MAXIMISED: key}).assign(**{MAXIMUM: 0.0})
 
 
 def _only(table: pd.DataFrame, used: Container[str], path: Path) -> pd.DataFrame:

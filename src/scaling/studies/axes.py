@@ -11,6 +11,7 @@ from scipy import stats
 from scaling.analysis.axes_law import AxesLaw, Exponent
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.powerlaws import learning_rate_law
+from scaling.contracts.metric import metric_of
 from scaling.contracts.settings import by_setting, without_axes
 from scaling.contracts.words import counted
 from scaling.studies.axes_figures import predicted_lr
@@ -28,6 +29,7 @@ def applies(sweep: SweepTables) -> bool:
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
     """The law, what it predicts of grids that were left out, and what has no part in it."""
+    unit = metric_of(sweep.rows).unit
     for title, law, seeds in _laws(sweep):
         over = f"{', '.join(law.axes[:-1])} and {law.axes[-1]}{where(title)}"
         if not law.identified:
@@ -38,7 +40,7 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
                 "95 % intervals)"
             )
             if len(held := law.held_out):
-                yield f"Predicted from the other grids, the best lr {_lost(held, law.axes)}"
+                yield f"Predicted from the other grids, the best lr {_lost(held, law.axes, unit)}"
                 if held["best_lr"].notna().any():
                     yield _inside(held)
             if len(law.tied) > 1:
@@ -77,7 +79,7 @@ def _powers(exponents: Mapping[str, Exponent]) -> str:
     )
 
 
-def _lost(held: pd.DataFrame, axes: tuple[str, ...]) -> str:
+def _lost(held: pd.DataFrame, axes: tuple[str, ...], unit: str) -> str:
     """The mean loss lost by predictions, with t intervals over grids."""
     parts = []
     for key, what in (
@@ -88,7 +90,7 @@ def _lost(held: pd.DataFrame, axes: tuple[str, ...]) -> str:
         if len(means) > 1:
             reach = stats.t.ppf((1 + LEVEL) / 2, len(means) - 1) * means.sem()
             mean = means.mean()
-            parts.append(f"{mean:.2g} nats ({mean - reach:.2g} to {mean + reach:.2g}) {what}")
+            parts.append(f"{mean:.2g}{unit} ({mean - reach:.2g} to {mean + reach:.2g}) {what}")
     return f"loses {', '.join(parts)}"
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from scaling.analysis import clipping_regimes, effects
 from scaling.analysis.powerlaws import learning_rate_law
 from scaling.contracts.columns import FINISHED
+from scaling.contracts.metric import metric_of
 from scaling.contracts.settings import by_setting
 from scaling.studies.claims import LARGER, POSITIVE, Claim, Estimate, Verdict
 from scaling.studies.clipping_figures import loss_against_clip, update_against_clip
@@ -112,25 +113,27 @@ def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
         return
     if effect.notes:
         yield f"Effect of clip{setting}: {'; '.join(effect.notes)}"
+    metric = metric_of(rows)
+    loss = metric.loss[:1].upper() + metric.loss[1:]
     unknown: dict[str, list[str]] = defaultdict(list)
     for contrast in effect.contrasts:
         if math.isnan(contrast.low):
             unknown["; ".join([contrast.reason, *contrast.notes])].append(f"{contrast.b:g}")
     for reason, clips in unknown.items():
         yield (
-            f"Loss at clip {', '.join(clips)} minus that at {effect.contrasts[0].a:g}{setting}: "
+            f"{loss} at clip {', '.join(clips)} minus that at {effect.contrasts[0].a:g}{setting}: "
             f"inconclusive; {reason}"
         )
     for contrast in effect.contrasts:
         if math.isnan(contrast.low):
             continue
-        what = f"Loss at clip {contrast.b:g} minus that at {contrast.a:g}{setting}"
+        what = f"{loss} at clip {contrast.b:g} minus that at {contrast.a:g}{setting}"
         smallest = f"smallest detectable effect, uncorrected: {contrast.smallest_detectable:.3f}"
         reasons = "; ".join([contrast.reason or smallest, *contrast.notes])
         yield (
-            f"{what}: {contrast.difference:+.4f} nats, 95 % interval {contrast.low:+.4f} to "
-            f"{contrast.high:+.4f} over {contrast.seeds} seeds and {contrast.pairs} pairs, Holm's "
-            f"p {contrast.p_holm:.2g}: {contrast.verdict} ({reasons})"
+            f"{what}: {contrast.difference:+.4f}{metric.unit}, 95 % interval {contrast.low:+.4f} "
+            f"to {contrast.high:+.4f} over {contrast.seeds} seeds and {contrast.pairs} pairs, "
+            f"Holm's p {contrast.p_holm:.2g}: {contrast.verdict} ({reasons})"
         )
 
 
@@ -152,9 +155,11 @@ def best_is_one(rows: pd.DataFrame) -> Estimate:
     rival = min(effect.contrasts, key=lambda contrast: contrast.difference)
     low = min(contrast.low for contrast in effect.contrasts)
     high = min(contrast.high for contrast in effect.contrasts)
+    unit = metric_of(rows).unit
     shown = (
-        f"best other ceiling, clip {rival.b:g}: {rival.difference:+.4f} nats; smallest difference "
-        f"of all others: 95 % interval {low:+.4f} to {high:+.4f} over {rival.seeds} seeds"
+        f"best other ceiling, clip {rival.b:g}: {rival.difference:+.4f}{unit}; smallest "
+        f"difference of all others: 95 % interval {low:+.4f} to {high:+.4f} over {rival.seeds} "
+        "seeds"
     )
     needed = f"about {rival.seeds_needed:.0f} seeds" if math.isfinite(rival.seeds_needed) else ""
     return Estimate(rival.difference, low, high, shown, needed)

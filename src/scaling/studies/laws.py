@@ -14,6 +14,7 @@ from scaling.analysis import clipping_regimes, optima
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.naive_optima import naive_optima
 from scaling.analysis.powerlaws import SEEDS, Law, learning_rate_law
+from scaling.contracts.metric import metric_of
 from scaling.contracts.settings import by_setting
 from scaling.contracts.words import counted
 from scaling.studies import naive_fit
@@ -71,7 +72,7 @@ def _sentence(block: pd.DataFrame, law: Law, best: tuple[optima.Optimum, ...]) -
         depth = max(one.depth for one in best)
         return (
             f"no optimum to fit; within a factor of 4 in lr of the best, losses rise by at most "
-            f"{depth:.2g} nats at every batch size{plain_fit}"
+            f"{depth:.2g}{metric_of(block).unit} at every batch size{plain_fit}"
         )
     if not law.identified:
         return f"exponent inconclusive; {law.reason}{plain_fit}"

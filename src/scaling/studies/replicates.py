@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from scaling.analysis import replicates
+from scaling.contracts.metric import metric_of
 from scaling.contracts.words import counted
 from scaling.studies.claims import Verdict
 from scaling.studies.study import Drawing
@@ -34,8 +35,9 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
         losses = " and ".join(f"{loss:.4f}" for loss in group.losses)
         yield f"Replicates: {group.description}: {losses}, {group.spread:.4f} apart, which is noise"
     if not math.isnan(table.noise.sd):
+        unit = metric_of(sweep.rows).unit
         yield (
-            f"Two runs of one algorithm differ by up to {table.noise.reach:.3f} nats (95 %, "
+            f"Two runs of one algorithm differ by up to {table.noise.reach:.3f}{unit} (95 %, "
             f"{counted(table.noise.freedom, 'degree', 'degrees')} of freedom): a smaller "
             "difference between two single runs is noise"
         )

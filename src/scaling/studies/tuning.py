@@ -13,6 +13,7 @@ from scaling.analysis.intervals import FEWEST, LEVEL, slopes, t_interval
 from scaling.analysis.lr_sensitivity import Sensitivity, sensitivity
 from scaling.analysis.significance import seeds_needed
 from scaling.contracts.columns import FINISHED
+from scaling.contracts.metric import metric_of
 from scaling.contracts.settings import by_setting
 from scaling.studies.claims import POSITIVE, Claim, Estimate, Verdict
 from scaling.studies.study import Drawing, drawings
@@ -67,7 +68,7 @@ def _costs(rows: pd.DataFrame) -> Iterator[str]:
             yield f"{subject}: cost inconclusive; {'; '.join(doubts)}"
             continue
         costs = ", ".join(f"{one.lost:.3f}{_ends(one)} at {one.batch}" for one in bracketed)
-        text = f"{subject} costs on average, in nats, at each batch: {costs}"
+        text = f"{subject} costs on average, in {metric_of(block).scale}, at each batch: {costs}"
         if len(bracketed) > 1 and all(one.seeds >= FEWEST for one in bracketed):
             slope = _trend(bracketed, block)
             change = f"costs {'more' if slope.value > 0 else 'less'} at larger batch sizes"
@@ -166,8 +167,9 @@ def _trend(bracketed: Sequence[Sensitivity], rows: pd.DataFrame) -> Estimate:
     changes = slopes(table.columns.to_numpy(float), table.to_numpy(float))
     interval, sd = t_interval(changes), float(changes.std(ddof=1))
     protocol = ", ".join(map(str, rows["protocol"].dropna().unique())) if "protocol" in rows else ""
+    equal = f" at equal {protocol}" if protocol else ""
     shown = (
-        f"{interval.value:+.2g} nats per doubling{f' at equal {protocol}' if protocol else ''} "
+        f"{interval.value:+.2g}{metric_of(rows).unit} per doubling{equal} "
         f"(95 % interval {interval.low:+.2g} to {interval.high:+.2g} over {len(table)} seeds)"
     )
     needed = seeds_needed(interval.value / sd, LEVEL) if sd > 0 else math.inf

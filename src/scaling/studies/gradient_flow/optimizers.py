@@ -6,6 +6,7 @@ from functools import partial
 
 import pandas as pd
 
+from scaling.contracts.metric import metric_of
 from scaling.studies.claims import LARGER, NEGATIVE, POSITIVE, Estimate
 from scaling.studies.cluster_intervals import against
 from scaling.studies.gradient_flow.notes import noted
@@ -53,16 +54,16 @@ def sentences(block: pd.DataFrame) -> Iterator[str]:
     best = best_lrs(block)
     if len(best) < 2 or best["tried"].max() < 2:
         return
-    shown = []
+    shown, metric = [], metric_of(block)
     for one in best.to_dict("records"):
         notes = [f"the {one['edge']} tried"] if one["edge"] else []
         if not math.isnan(one["lead"]):
-            notes.append(f"{one['lead']:.2g} nats below {one['next']:g}")
+            notes.append(f"{one['lead']:.2g}{metric.unit} below {one['next']:g}")
         shown.append(
             f"{one['optimizer']} {one['lr']:g}" + (f" ({', '.join(notes)})" if notes else "")
         )
     seeds = ", ".join(f"{seed:g}" for seed in _tuning_seeds(block))
-    yield f"Best lr of each optimizer, by validation loss of seeds {seeds}: {', '.join(shown)}"
+    yield f"Best lr of each optimizer, by {metric.name} of seeds {seeds}: {', '.join(shown)}"
     changed = []
     for sentence, *_ in STATEMENTS:
         at_one, tuned = (

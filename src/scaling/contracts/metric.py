@@ -1,0 +1,88 @@
+"""The metric of a sweep: a validation loss, or another column that is maximised.
+
+Of a maximised column, such as an accuracy, the loss of a run is its distance from the maximum:
+`val_loss` is `maximum` minus the value. Rows name the column as `maximised`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+MAXIMISED, MAXIMUM = "maximised", "maximum"  # columns of rows
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Name, unit and loss of a metric, as texts and figures show them.
+
+    Attributes:
+        name: of the metric.
+        unit: of losses and their differences, as it follows a number: ` nats`, or empty.
+        loss: what is minimised, for a sentence: `loss`, or `1 - accuracy`.
+        label: of an axis of losses, with the unit.
+        maximum: of a maximised column; nan for a loss.
+    """
+
+    name: str = "validation loss"
+    unit: str = " nats"
+    loss: str = "loss"
+    label: str = "validation loss (nats)"
+    maximum: float = np.nan
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether losses are losses, and not distances from a maximum."""
+        return bool(np.isnan(self.maximum))
+
+    @property
+    def scale(self) -> str:
+        """What differences of losses are measured in: `nats`, or `1 - accuracy`."""
+        return self.unit.strip() or self.loss
+
+    @property
+    def heading(self) -> str:
+        """The heading of a table of `shown` values."""
+        if self.is_loss:
+            return "Validation loss in nats"
+        return f"{self.name} (the loss is {self.loss})"
+
+    def shown(self, loss: float) -> float:
+        """The value of the metric at a loss."""
+        return loss if self.is_loss else self.maximum - loss
+
+
+LOSS = Metric()
+
+
+def metric_of(rows: pd.DataFrame) -> Metric:
+    """The metric of rows, which `scaling.read` gives one."""
+    if not {MAXIMISED, MAXIMUM} <= set(rows):
+        return LOSS
+    known = rows[[MAXIMISED, MAXIMUM]].dropna()
+    if known.empty:
+        return LOSS
+    name, maximum = str(known[MAXIMISED].iloc[0]), float(known[MAXIMUM].iloc[0])
+    loss = f"{maximum:g} - {name}" if maximum else f"-{name}"
+    return Metric(name, "", loss, loss, maximum)
+
+
+def with_one_maximum(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose losses are distances from one maximum: 1, or 100 for percent, or else 0.
+
+    It is chosen by all values together, so that files of one sweep agree.
+
+    Raises:
+        ValueError: if some rows have another metric than others.
+    """
+    if MAXIMISED not in rows:
+        return rows
+    names = rows[MAXIMISED].drop_duplicates()
+    if len(names) > 1:
+        listed = " and ".join(LOSS.name if pd.isna(name) else str(name) for name in names)
+        raise ValueError(f"rows of several metrics, {listed}; report them separately")
+    values = rows[MAXIMUM].to_numpy(float) - rows["val_loss"].to_numpy(float)
+    finite = values[np.isfinite(values)]
+    lowest, highest = finite.min(initial=0.0), finite.max(initial=-np.inf)
+    best = 0.0 if lowest < 0 or highest > 100 else 1.0 if highest <= 1 else 100.0
+    return rows.assign(**{MAXIMUM: best, "val_loss": best - values})
