@@ -6,11 +6,14 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from rows import write_sweep
 
 from scaling import report, results
 from scaling.contracts.metric import LOSS, metric_of
 from scaling.reporting import build, text
+from scaling.studies import clipping, overview, tuning
 from scaling.studies.study import all_studies
+from scaling.studies.sweep_tables import SweepTables
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(missing columns|read as settings|not used)")
 
@@ -59,6 +62,23 @@ def test_a_report_of_an_accuracy_shows_accuracies_and_no_nats(
     page = (tmp_path / "mine" / "report" / "index.html").read_text()
     for words in ("nats", "alidation loss", "unigram"):
         assert words not in out + page
+
+
+def test_figures_and_captions_name_the_loss(tmp_path):
+    table().to_csv(tmp_path / "mine.csv", index=False)
+    sweep = SweepTables.of(tmp_path / "mine.csv", maximise="accuracy")
+    drawn = {}
+    for study in (overview, clipping, tuning):
+        drawn |= study.figures(sweep)
+    labels = {"lr_sensitivity": "mean loss lost (1 - accuracy)"}
+    for name in ("loss_against_lr", "loss_against_clip", "lr_sensitivity"):
+        (axes, *_) = drawn[name].draw().axes
+        assert axes.get_ylabel() == labels.get(name, "1 - accuracy")
+    assert drawn["loss_heatmap"].draw().axes[-1].get_ylabel() == "1 - accuracy"
+    assert drawn["loss_heatmap"].caption.startswith("1 - accuracy over batch and learning rate")
+    losses = SweepTables(results.read(write_sweep(tmp_path / "sweep")))
+    caption = overview.figures(losses)["loss_heatmap"].caption
+    assert caption.startswith("Validation loss (nats) over batch and learning rate")
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -5,11 +5,12 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scaling.contracts.metric import metric_of
 from scaling.figures.panels import blank, panels
 
 
 def loss_heatmap(rows: pd.DataFrame) -> Figure:
-    """Validation loss over batch and learning rate, mean over seeds, in nats."""
+    """Validation loss over batch and learning rate, mean over seeds."""
     return panels(rows, _loss_map_panel)
 
 
@@ -20,7 +21,7 @@ def clip_frequency(rows: pd.DataFrame) -> Figure:
 
 def _loss_map_panel(block: pd.DataFrame, axes: Axes) -> None:
     done = block[block["status"] == "done"]
-    _map_panel(done, axes, "val_loss", "validation loss (nats)", ".3f", "cividis_r")
+    _map_panel(done, axes, "val_loss", metric_of(block).label, ".3f", "cividis_r")
 
 
 def _clip_panel(block: pd.DataFrame, axes: Axes) -> None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from scaling.analysis import optima
 from scaling.analysis.naive_optima import naive_optima
 from scaling.contracts.columns import REFERENCES
+from scaling.contracts.metric import metric_of
 from scaling.figures.panels import blank, colors, panels, spread
 
 
@@ -56,7 +57,7 @@ def _loss_panel(block: pd.DataFrame, axes: Axes, flat: float | None) -> None:
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
-    axes.set_ylabel("validation loss (nats)")
+    axes.set_ylabel(metric_of(block).label)
     axes.set_xlim(block["lr"].min() / 1.5, block["lr"].max() * 1.5)
     _references(block, axes)
     _optimum_bars(optima.optimum(block, flat=flat), block, axes)

@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from scaling.contracts.metric import metric_of
 from scaling.figures.panels import blank, colors, panels, spread
 
 
 def loss_against_clip(rows: pd.DataFrame) -> Figure:
     """Validation loss against the ceiling, a line for each batch size at its best lr."""
-    return panels(rows, _against_clip("val_loss", "validation loss (nats)"), ("clip",))
+    return panels(rows, _against_clip("val_loss", metric_of(rows).label), ("clip",))
 
 
 def update_against_clip(rows: pd.DataFrame) -> Figure:

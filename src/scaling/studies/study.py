@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from scaling import studies
+from scaling.contracts.metric import metric_of
 from scaling.studies.claims import Verdict
 from scaling.studies.sweep_tables import SweepTables
 
@@ -31,9 +32,13 @@ class Drawing:
 def drawings(
     draws: Iterable[Callable[..., Figure]], *tables: pd.DataFrame, **options: Any
 ) -> dict[str, Drawing]:
-    """Figures of some tables by the name of their function, with captions."""
+    """Figures of some tables, the rows first, by the name of their function, with captions."""
+    label = metric_of(tables[0]).label
+    loss = label[:1].upper() + label[1:]
     return {
-        draw.__name__: Drawing(partial(draw, *tables, **options), CAPTIONS[draw.__name__])
+        draw.__name__: Drawing(
+            partial(draw, *tables, **options), CAPTIONS[draw.__name__].replace("{Loss}", loss)
+        )
         for draw in draws
     }
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from scaling.analysis import critical_batch, steps_to_loss
 from scaling.analysis.lr_sensitivity import Sensitivity, sensitivity
+from scaling.contracts.metric import metric_of
 from scaling.figures.panels import blank, panels
 
 FACTORS = (3.0, 10.0)
@@ -66,7 +67,7 @@ def _sensitivity_panel(block: pd.DataFrame, axes: Axes) -> None:
         axes.plot([], [], f"{'os'[i]}-", color=colors[i], label=f"{factor:g}")
     axes.axhline(0, color="0.5", linewidth=0.8)
     _batch_axis(sorted({one.batch for one in costs}), axes)
-    axes.set_ylabel("mean loss lost (nats)")
+    axes.set_ylabel(f"mean loss lost ({metric_of(block).scale})")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.25 * (high - low))  # room for the legend
     axes.legend(title=_legend(costs), loc="upper left", ncols=2, framealpha=0.8)
