@@ -27,7 +27,8 @@ def test_there_is_a_line_for_each_batch_through_the_means_over_seeds(table):
     assert lines["8"].get_xdata().tolist() == [1e-4, 1e-3, 1e-2]
     assert lines["8"].get_ydata().tolist() == pytest.approx([3.005, 2.005, 3.005])
     assert axes.get_xscale() == "log"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "validation loss (nats)")
+    (strip,) = axes.child_axes
+    assert (strip.get_xlabel(), axes.get_ylabel()) == ("learning rate", "validation loss (nats)")
 
 
 def test_trivial_losses_are_drawn_and_named(table):
@@ -39,7 +40,7 @@ def test_clip_frequencies_are_at_their_batch_and_learning_rate(table):
     table.loc[(table.batch == 16) & (table.lr == 1e-2), "clip_percent"] = 77
     axes = figures.clip_frequency(table).axes[0]
     assert [text.get_text() for text in axes.texts] == ["40"] * 5 + ["77"]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.0001", "0.001", "0.01"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1e-4", "0.001", "0.01"]
 
 
 def test_each_setting_has_a_panel(tmp_path):
@@ -81,22 +82,26 @@ def test_equal_references_share_a_line_and_the_nearest_is_named_if_none_is_in_vi
     far = {"val_loss": 1.5, "uniform_loss": 4.0, "bigram_loss": 2.5, "trigram_loss": 1.9}
     rows = results.read(write_sweep(tmp_path / "b", measured=far))
     (axes,) = figures.loss_against_lr(rows).axes
-    assert [text.get_text() for text in axes.texts] == ["trigram 1.900"]
+    assert [text.get_text() for text in axes.texts] == ["trigram 1.900 \N{UPWARDS ARROW}"]
 
 
-def test_intervals_of_the_optima_lie_along_the_bottom(table):
+def test_intervals_of_the_optima_are_in_a_strip_below_the_axes(table):
     found = {optimum.batch: optimum for optimum in optima.optimum(table)}
-    (axes,) = figures.loss_against_lr(table).axes
-    bars = [line for line in axes.lines if line.get_linewidth() == 2]
+    figure = figures.loss_against_lr(table)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    (strip,) = axes.child_axes
+    assert strip.get_window_extent().y1 < axes.get_window_extent().y0
+    bars = [line for line in strip.lines if line.get_label() == "interval"]
     assert len(bars) == len(found) == 2
     for bar, batch in zip(bars, (8.0, 16.0), strict=True):
         assert bar.get_xdata()[0] == pytest.approx(max(found[batch].low, axes.get_xlim()[0]))
-        assert max(bar.get_ydata()) < 0.1  # of the height of the axes
+    assert [label.get_text() for label in strip.get_yticklabels()] == ["8", "16"]
 
 
 def test_there_is_no_ring_where_a_run_diverged(table):
     table.loc[(table["lr"] == 1e-3) & (table["seed"] == 0), "status"] = "diverged"
     (axes,) = figures.loss_against_lr(table).axes
-    rings = [line.get_xdata()[0] for line in axes.lines if line.get_markersize() == 10]
+    rings = [line.get_xdata()[0] for line in axes.lines if line.get_markersize() == 9]
     assert len(rings) == 2
     assert 1e-3 not in rings

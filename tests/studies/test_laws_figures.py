@@ -25,9 +25,8 @@ def test_the_line_of_a_law_is_the_law_even_if_minima_were_found_separately():
     rows = results.read(kept)
     law = powerlaws.learning_rate_law(rows)
     (axes,) = optimal_lr(rows).axes
-    (line,) = (
-        own for own in axes.lines if own.get_label().startswith(f"exponent {law.exponent:.2f}")
-    )
+    (line,) = (own for own in axes.lines if own.get_label() == "power law")
+    assert axes.get_title(loc="left").startswith(f"exponent {law.exponent:.2f} (")
     slopes = np.diff(np.log(line.get_ydata())) / np.diff(np.log(line.get_xdata()))
     assert slopes == pytest.approx([law.exponent] * 4)
 

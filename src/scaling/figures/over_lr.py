@@ -1,18 +1,28 @@
 """Loss, gradient norm and update against the learning rate."""
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from scaling.analysis import optima
 from scaling.analysis.naive_optima import naive_optima
-from scaling.contracts.columns import REFERENCES
 from scaling.contracts.metric import metric_of
-from scaling.figures.panels import blank, colors, panels, spread
+from scaling.contracts.settings import by_setting
+from scaling.figures.axes import log_values, lr_axis
+from scaling.figures.labels import MANY, Label, right_labels
+from scaling.figures.limits import Limits, bowl_limits, log_limits, means, references
+from scaling.figures.marks import ROOM, diverged, draw_marks, entries, leaving, off_scale
+from scaling.figures.palette import Look, looks
+from scaling.figures.panels import INNER, blank, panels, spread
+from scaling.figures.strip import entry, is_open, strip, strip_height
+
+FAR = 0.75  # heights of the bowls that a reference may be beyond them and drawn to scale
+
+DOWN, UP = " \N{DOWNWARDS ARROW}", " \N{UPWARDS ARROW}"
 
 
 def loss_against_lr(rows: pd.DataFrame, flat: float | None = None) -> Figure:
@@ -22,112 +32,164 @@ def loss_against_lr(rows: pd.DataFrame, flat: float | None = None) -> Figure:
         rows: from `scaling.results.read`.
         flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
     """
-    return panels(rows, partial(_loss_panel, flat=flat))
+    blocks = [block for _, block in by_setting(rows)]
+    limits, styles, lrs = bowl_limits(blocks), looks(rows), _tried(rows)
+    levels = [_shown(references(block), limits) for block in blocks]
+    view = limits
+    for level in (level for shown in levels for level in shown if _near(level, limits)):
+        view = Limits(min(view.low, level), max(view.high, level))
+    found = [list(optima.optimum(block, flat=flat)) for block in blocks]
+    marks = [
+        mark
+        for block in blocks
+        for mark in (*diverged(block), *off_scale(means(block)["mean"], view))
+    ]
+    located = [one for block in found for one in block]
+    below = strip_height(len(styles)) if located else 0.0
+    numbers = iter(range(len(blocks)))
+
+    def draw(block: pd.DataFrame, axes: Axes) -> None:
+        i = next(numbers)
+        lr_axis(axes, lrs)
+        if view.known:
+            axes.set_ylim(view.padded())
+        else:
+            axes.text(0.5, 0.5, "no run finished", ha="center", transform=axes.transAxes)
+            axes.set_yticks([])
+        axes.set_ylabel(metric_of(block).label)
+        beside = _losses(block, axes, styles, view)
+        last = i % 2 == 1 or i == len(blocks) - 1
+        beside += _references(levels[i], axes, named=last or len(set(map(str, levels))) > 1)
+        right_labels(axes, beside, INNER)
+        draw_marks(axes, [*diverged(block), *leaving(means(block)["mean"], view)], styles)
+        if below:
+            strip(axes, found[i], styles, lrs)
+
+    ring = Line2D([], [], linestyle="", marker="o", markersize=9, fillstyle="none", color="0.25",
+                  label="best tried")  # fmt: skip
+    more = (
+        [ring] * view.known + entries(marks) + [entry()] * any(is_open(one, lrs) for one in located)
+    )
+    return panels(
+        rows, draw, below=below, above=ROOM + 3 if marks else 6.0, entries=more,
+        title="batch" * (len(styles) <= MANY),
+    )  # fmt: skip
 
 
 def gradient_norm(rows: pd.DataFrame) -> Figure:
     """Mean gradient norm before clipping against learning rate, a line for each batch size."""
-    return panels(rows, _against_lr("grad_norm_pre_clip", "mean gradient norm before clipping"))
+    return _measure(rows, rows["grad_norm_pre_clip"], "mean gradient norm before clipping")
 
 
 def update_size(rows: pd.DataFrame) -> Figure:
-    """Mean norm of the update against learning rate, a line for each batch size."""
-    return panels(rows, _against_lr("update_norm", "mean norm of the update"))
+    """Mean norm of the update divided by lr, against lr, a line for each batch size."""
+    return _measure(rows, rows["update_norm"] / rows["lr"], "mean norm of the update / lr")
 
 
-def _loss_panel(block: pd.DataFrame, axes: Axes, flat: float | None) -> None:
-    done = block[block["status"] == "done"]
+def _tried(rows: pd.DataFrame) -> list[float]:
+    used = rows.loc[rows["status"] != "corrupt", "lr"]
+    return sorted({float(lr) for lr in used if lr > 0})
+
+
+def _losses(
+    block: pd.DataFrame, axes: Axes, styles: Mapping[float, Look], view: Limits
+) -> list[Label]:
+    """Draw a line for each batch size, and return labels of their ends if they are many."""
     best = {one.batch: one.argmin for one in naive_optima(block)}
-    for batch, color in colors(block):
-        losses = done[done["batch"] == batch].groupby("lr")["val_loss"].agg(["mean", "min", "max"])
-        if losses.empty:
+    table, many, ends = means(block), len(styles) > MANY, []
+    table = table[np.isfinite(table["mean"])]
+    for batch, (color, marker) in styles.items():
+        if batch not in table.index:
             continue
+        curve = table.loc[batch]
+        curve = curve[curve["mean"] >= view.low]  # a line to -100 would cross the panel
+        if curve.empty:
+            continue
+        bars = [ends.where(curve["mean"] <= view.high, 0.0) for ends in spread(curve)]
         axes.errorbar(
-            losses.index, losses["mean"], yerr=spread(losses), color=color, marker="o",
-            markersize=4, linewidth=1.5, capsize=2, label=f"{batch:g}",
+            curve.index, curve["mean"], yerr=bars, color=color, marker=marker,
+            markersize=3.5, linewidth=1.2, capsize=1.5, elinewidth=0.8,
+            label=f"{'_' * many}{batch:g}",
         )  # fmt: skip
-        if batch in best:  # the lowest mean among lrs at which no run diverged
-            level = float(losses["mean"].loc[best[batch]])
-            axes.plot(best[batch], level, "o", markersize=10, fillstyle="none", color=color)
-    diverged = block[block["status"] == "diverged"]
-    if len(diverged):
-        axes.plot(
-            diverged["lr"], [0.97] * len(diverged), "x", color="black",
-            transform=axes.get_xaxis_transform(), label="diverged",
-        )  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel(metric_of(block).label)
-    axes.set_xlim(block["lr"].min() / 1.5, block["lr"].max() * 1.5)
-    _references(block, axes)
-    _optimum_bars(optima.optimum(block, flat=flat), block, axes)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(title="batch (ring: best)", ncols=2, loc="best", framealpha=0.8)
+        if batch in best and best[batch] in curve.index:
+            level = float(curve["mean"].loc[best[batch]])  # lowest where no run diverged
+            axes.plot(best[batch], level, "o", markersize=9, fillstyle="none", color=color)
+        if many:
+            ends.append(_end(curve["mean"], batch, styles))
+    return ends
 
 
-def _optimum_bars(found: Iterable[optima.Optimum], block: pd.DataFrame, axes: Axes) -> None:
-    """Draw the interval of each batch size's optimum, stacked along the bottom."""
-    located = [optimum for optimum in found if not np.isnan(optimum.lr)]
-    bottom, top = axes.get_ylim()
-    room = 0.03 * (len(located) + 1) if located else 0.0
-    axes.set_ylim(bottom - (top - bottom) * room / (1 - room), top)
-    shades, ends, across = dict(colors(block)), axes.get_xlim(), axes.get_xaxis_transform()
-    for i, optimum in enumerate(located):
-        color, y = shades[optimum.batch], 0.03 * (len(located) - i)
-        shown = np.clip([optimum.low, optimum.high], *ends)
-        axes.plot(shown, [y, y], color=color, linewidth=2, transform=across)
-        if optimum.status == "interior":
-            axes.plot(optimum.lr, y, "|", color=color, markersize=7, transform=across)
-        else:
-            low = optimum.status == "low_edge"
-            axes.plot(
-                ends[0] * 1.06 if low else ends[1] / 1.06, y, "<" if low else ">", color=color,
-                markersize=6, transform=across,
-            )  # fmt: skip
+def _end(curve: pd.Series, batch: float, styles: Mapping[float, Look]) -> Label:
+    """The label of the end of a line; that of the smallest batch size says what the numbers are."""
+    text = f"{'batch ' * (batch == min(styles))}{batch:g}"
+    return Label(float(curve.iloc[-1]), text, styles[batch].color, float(curve.index[-1]))
 
 
-def _references(block: pd.DataFrame, axes: Axes) -> None:
-    """Draw reference losses that need no training: those in view, else the nearest one."""
+def _shown(levels: Mapping[str, float], limits: Limits) -> dict[float, str]:
+    """The references to draw, with their names: those among the losses, and the best if lower.
+
+    Where there is neither, the nearest is drawn. The name of one that is too far for the scale has
+    an arrow.
+    """
     names: dict[float, list[str]] = {}
-    for name in REFERENCES:
-        levels = (
-            block[f"{name}_loss"].dropna() if f"{name}_loss" in block else pd.Series(dtype=float)
-        )
-        if levels.nunique() == 1:
-            names.setdefault(round(float(levels.iloc[0]), 4), []).append(name)
-    low, high = axes.get_ylim()
-    seen = [level for level in names if low <= level <= high]
-    if not seen:
-        seen = sorted(names, key=lambda level: max(low - level, level - high))[:1]
-    for level in seen:
-        axes.axhline(level, color="0.4", linestyle="--", linewidth=1)
-        axes.annotate(
-            f"{', '.join(names[level])} {level:.3f}", (0.01, level),
-            xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=8, color="0.3",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1},
-        )  # fmt: skip
+    for name, level in levels.items():
+        names.setdefault(round(level, 4), []).append(name)
+    low, high = limits.low, limits.high
+    shown = {level for level in names if limits.holds(level)}
+    shown |= {level for level in [min(names, default=high)] if level < low}
+    if not limits.known:
+        return {}
+    if not shown and names:
+        shown = {min(names, key=lambda level: max(low - level, level - high))}
+    far = {level: DOWN if level < low else UP for level in shown if not _near(level, limits)}
+    return {
+        level: f"{', '.join(names[level])} {level:.3f}{far.get(level, '')}"
+        for level in sorted(shown)
+    }
 
 
-def _against_lr(column: str, label: str) -> Callable[[pd.DataFrame, Axes], None]:
-    """A panel of means over seeds against lr, both on log axes."""
+def _near(level: float, limits: Limits) -> bool:
+    """Whether a reference can be drawn to scale: bowls keep most of the height."""
+    low, high = limits.padded()
+    return low - FAR * (high - low) <= level <= high + FAR * (high - low)
+
+
+def _references(levels: Mapping[float, str], axes: Axes, *, named: bool) -> list[Label]:
+    """Draw losses that need no training as dashed lines, and return their labels."""
+    for level in levels:
+        axes.axhline(level, color="0.45", linestyle="--", linewidth=0.9, zorder=0.5)
+    return [Label(level, text, "0.25") for level, text in levels.items()] if named else []
+
+
+def _measure(rows: pd.DataFrame, values: pd.Series, label: str) -> Figure:
+    """Means over seeds of a positive measure against lr, both on logarithmic axes."""
+    measured = rows.assign(measure=values.where(values > 0))
+    styles, lrs, many = looks(rows), _tried(rows), len(looks(rows)) > MANY
+    tables = [means(block, "measure") for _, block in by_setting(measured)]
+    limits = log_limits(value for table in tables for value in table["mean"])
+    marks = [mark for table in tables for mark in off_scale(table["mean"], limits)]
 
     def draw(block: pd.DataFrame, axes: Axes) -> None:
-        done = block[block["status"] == "done"]
-        done = done[done[column].notna()]
-        if done.empty:
+        table, ends = means(block, "measure"), []
+        if table.empty or not limits.known:
             blank(axes, "not measured")
             return
-        for batch, color in colors(done):
-            means = done[done["batch"] == batch].groupby("lr")[column].mean()
-            axes.plot(means.index, means, "o-", color=color, markersize=4, label=f"{batch:g}")
-        if column == "update_norm":
-            lrs = np.unique(done["lr"].to_numpy(float))
-            start = done.loc[done["lr"] == lrs[0], column].mean()
-            axes.plot(lrs, lrs / lrs[0] * start, "--", color="0.6", linewidth=1)
-        axes.set_xscale("log")
+        lr_axis(axes, lrs)
         axes.set_yscale("log")
-        axes.set_xlabel("learning rate")
+        log_values(axes.yaxis, *limits.log_padded())
         axes.set_ylabel(label)
-        axes.legend(title="batch", ncols=2, framealpha=0.8)
+        for batch, (color, marker) in styles.items():
+            if batch in table.index:
+                curve = table.loc[batch]["mean"]
+                axes.plot(
+                    curve.index, curve, marker=marker, color=color, markersize=3.5, linewidth=1.2,
+                    label=f"{'_' * many}{batch:g}",
+                )  # fmt: skip
+                ends += [_end(curve, batch, styles)] * many
+        right_labels(axes, ends, INNER)
+        draw_marks(axes, leaving(table["mean"], limits), styles)
 
-    return draw
+    return panels(
+        measured, draw, above=ROOM + 3 if marks else 6.0, entries=entries(marks),
+        title="batch" * (not many),
+    )  # fmt: skip

@@ -69,7 +69,7 @@ def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) 
             figure = drawing.draw()
             for kind in ("png", "svg"):
                 files.append(out / f"{name}.{kind}")
-                figure.savefig(files[-1], dpi=150)
+                figure.savefig(files[-1], dpi=300)
             pictures.append(page.Picture(name, drawing.caption, files[-1]))
     if _is_study(out.parent):  # the report of a study in its own folder
         images = {p.name: p.path.with_suffix(".png").read_bytes() for p in pictures}

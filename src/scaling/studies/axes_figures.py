@@ -3,12 +3,12 @@
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
-from scaling.figures.panels import STYLE
-
-TICKS = [digit * 10.0**power for power in range(-8, 3) for digit in (1, 3)]
+from scaling.figures.axes import log_values
+from scaling.figures.labels import legend
+from scaling.figures.palette import looks
+from scaling.figures.panels import SINGLE, STYLE
 
 
 def predicted_lr(held_out: pd.DataFrame) -> Figure:
@@ -18,26 +18,23 @@ def predicted_lr(held_out: pd.DataFrame) -> Figure:
         held_out: of `AxesLaw`.
     """
     known = held_out[held_out["best_lr"].notna()].sort_values("batch")
-    sizes = sorted(known["batch"].unique())
-    colors = dict(zip(sizes, sns.color_palette("viridis", len(sizes) + 1), strict=False))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.0, 4.4), layout="constrained")
+        figure = Figure(figsize=(SINGLE, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        for batch, curves in known.groupby("batch"):
+        for batch, (color, marker) in looks(known).items():
+            curves = known[known["batch"] == batch]
             lr = curves["lr"]
             axes.errorbar(
-                curves["best_lr"], lr, yerr=[lr - curves["low"], curves["high"] - lr], fmt="o",
-                color=colors[batch], markersize=3.5, linewidth=0.6, alpha=0.8, label=f"{batch:g}",
+                curves["best_lr"], lr, yerr=[lr - curves["low"], curves["high"] - lr], fmt=marker,
+                color=color, markersize=3.5, linewidth=0.6, alpha=0.8, label=f"{batch:g}",
             )  # fmt: skip
         both = np.concatenate([known["best_lr"], known["low"], known["high"]])
-        ends = [both.min() / 1.2, both.max() * 1.2]
-        axes.plot(ends, ends, color="0.6", linewidth=1, zorder=0)
-        axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
-        ticks = [tick for tick in TICKS if ends[0] <= tick <= ends[1]]
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-        axes.minorticks_off()
+        ends = float(both.min() / 1.2), float(both.max() * 1.2)
+        axes.plot(ends, ends, color="0.6", linewidth=1, zorder=0, label="_perfect")
+        axes.set(xscale="log", yscale="log", aspect="equal")
+        log_values(axes.xaxis, *ends)
+        log_values(axes.yaxis, *ends)
         axes.set_xlabel("best learning rate, by the runs of its curve")
         axes.set_ylabel("predicted from the other grids")
-        axes.legend(title="batch", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        legend(figure, axes.get_legend_handles_labels()[0], "batch")
     return figure

@@ -10,17 +10,19 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaling.figures.panels import HEIGHT, STYLE, WIDTH, wrapped
+from scaling.figures.labels import legend
+from scaling.figures.palette import colors_of as shades_of
+from scaling.figures.panels import HEIGHT, STYLE, WIDE, wrapped
 from scaling.studies.adaptation.runs import arms, blocks
 from scaling.studies.cluster_intervals import gains, over_clusters
 
 GROWING = (0.8, 0.2, 0.4)  # color of batch sizes that grow, used for no fixed one
-BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
 LEVELS = {  # column -> label, line style
     "best_accuracy": ("best possible", "-."),
     "statistics_query_accuracy": ("normalisation statistics only, query", ":"),
     "before_query_accuracy": ("source model, query", "--"),
 }
+LABEL = 34  # letters in a line of a label
 SPLITS = {"query": ("query", "o"), "val": ("held-out", "s")}
 
 
@@ -41,7 +43,7 @@ def entropy_and_diversity(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
         _courses(block, lines, axes, key)
         axes.set_ylabel(names[key])
 
-    return _beside(table, draw, tuple(key for key in names if key in lines))
+    return _beside(table, draw, tuple(key for key in names if key in lines), "batch")
 
 
 def accuracy_over_passes(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
@@ -61,7 +63,7 @@ def accuracy_over_passes(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
         _courses(block, lines, axes, key, factor=100.0)
         axes.set_ylabel(f"accuracy {names[key]} (%)")
 
-    return _beside(table, draw, tuple(names))
+    return _beside(table, draw, tuple(names), "batch")
 
 
 def accuracy_by_batch(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
@@ -92,7 +94,6 @@ def accuracy_by_batch(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
                     level = 100 * block[key].mean()
                     axes.axhline(level, color="0.35", linestyle=style, linewidth=1, label=name)
             axes.set_ylabel("accuracy after adaptation (%)")
-            axes.legend(**BESIDE)
         axes.set_xticks(range(len(names)), [name.replace(" to ", "\nto ") for name in names])
         axes.set_xlim(-0.6, len(names) - 0.4)  # centers a single batch
         axes.set_xlabel("batch")
@@ -105,8 +106,7 @@ def colors_of(block: pd.DataFrame) -> dict[str, Any]:
     names = arms(block)
     grow = set(block.loc[block["grows"], "arm"])
     fixed = [name for name in names if name not in grow]
-    shades = sns.color_palette("viridis", len(fixed) + 1)[:-1]
-    return dict(zip(fixed, shades, strict=True)) | dict.fromkeys(grow, GROWING)
+    return shades_of(fixed) | dict.fromkeys(grow, GROWING)
 
 
 def _ends(block: pd.DataFrame, split: str, *, gained: bool) -> np.ndarray:
@@ -141,18 +141,28 @@ def _courses(
 
 
 def _beside(
-    table: pd.DataFrame, draw: Callable[[pd.DataFrame, Axes, str], None], keys: tuple[str, ...]
+    table: pd.DataFrame,
+    draw: Callable[[pd.DataFrame, Axes, str], None],
+    keys: tuple[str, ...],
+    title: str = "",
 ) -> Figure:
-    """Draw a row of panels for each setting, one per key, with the legend on the right."""
+    """Draw a row of panels for each setting, one per key, and one legend right of all.
+
+    The panels of a key share their scale.
+    """
     settings = list(blocks(table))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH * len(keys), HEIGHT * len(settings)), layout="constrained")
-        for i, (title, block) in enumerate(settings):
+        figure = Figure(figsize=(WIDE, HEIGHT * len(settings)), layout="constrained")
+        firsts: dict[str, Axes] = {}
+        for i, (name, block) in enumerate(settings):
             for j, key in enumerate(keys):
-                axes = figure.add_subplot(len(settings), len(keys), i * len(keys) + j + 1)
+                place = (len(settings), len(keys), i * len(keys) + j + 1)
+                axes = figure.add_subplot(*place, sharey=firsts.get(key))
+                firsts.setdefault(key, axes)
                 draw(block, axes, key)
+                axes.set_ylabel(wrapped(axes.get_ylabel(), LABEL))
                 if j == 0:
-                    axes.set_title(wrapped(title), loc="left", pad=6)
-            if axes.get_legend() is None and len(axes.lines) > 1 and keys[-1] != "gain":
-                axes.legend(title="batch", **BESIDE)
+                    axes.set_title(wrapped(name, 90), loc="left", pad=6)
+        handles = [one for axes in figure.axes for one in axes.get_legend_handles_labels()[0]]
+        legend(figure, handles, title)
     return figure

@@ -9,13 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from scaling.analysis.trends import fold_trend
-from scaling.figures.panels import STYLE, wrapped
-from scaling.studies.adaptation.accuracy_figures import BESIDE, colors_of
+from scaling.figures.labels import legend
+from scaling.figures.panels import STYLE, WIDE, wrapped
+from scaling.studies.adaptation.accuracy_figures import colors_of
 from scaling.studies.adaptation.norm_trends import has_trend, norms_of
 from scaling.studies.adaptation.runs import blocks
 
-ACROSS = 4  # arms in a row
-WIDTH, HEIGHT = 3.1, 3.6  # inches of an arm
+ACROSS = 3  # arms in a row
+WIDTH, HEIGHT = 2.6, 2.7  # inches of an arm
 
 
 def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
@@ -33,7 +34,9 @@ def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
     across = min(ACROSS, len(arms))
     down = -(-len(arms) // across)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH * across + 1.6, HEIGHT * down), layout="constrained")
+        figure = Figure(
+            figsize=(min(WIDE, WIDTH * across + 1.6), HEIGHT * down), layout="constrained"
+        )
         grid = figure.add_gridspec(2 * down, across, height_ratios=[4, 1] * down)
         upper: Axes | None = None
         for i, (title, arm, color, runs) in enumerate(arms):
@@ -41,7 +44,7 @@ def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
             upper = figure.add_subplot(grid[2 * row, column], sharey=upper)
             lower = figure.add_subplot(grid[2 * row + 1, column], sharex=upper)
             _draw(runs, lines, upper, lower, color)
-            named = filter(None, (wrapped(title, 36), f"batch {arm}"))
+            named = filter(None, (wrapped(title, 30), f"batch {arm}"))
             upper.set_title("\n".join(named), loc="left", pad=6)
             upper.tick_params(labelbottom=False)
             lower.set_xlabel("pass")
@@ -49,8 +52,13 @@ def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
             if column == 0:
                 upper.set_ylabel("gradient norm")
                 lower.set_ylabel("at risk")
-            if i == across - 1:
-                upper.legend(**BESIDE)
+            if column:
+                upper.tick_params(labelleft=False)
+                lower.tick_params(labelleft=False)
+            if row < down - 1 and i + across < len(arms):
+                lower.set_xlabel("")
+        handles = [one for axes in figure.axes for one in axes.get_legend_handles_labels()[0]]
+        legend(figure, handles)
     return figure
 
 
