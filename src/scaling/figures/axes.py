@@ -31,7 +31,7 @@ _WIDTHS: dict[str, float] = {}
 def number(value: float) -> str:
     """A number as people write learning rates: `3e-4`, `0.01`, `512`; three digits at most."""
     plain = f"{value:.3g}"
-    if value >= 1000 and math.isclose(value, round(value)):
+    if 1000 <= value < math.inf and math.isclose(value, round(value)):
         return f"{value:.0f}" if value < 1e6 else _short(value)
     return _short(value) if 0 < abs(value) < 1e-3 or "e" in plain else plain
 

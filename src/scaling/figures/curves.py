@@ -48,6 +48,7 @@ def norm_curves(rows: pd.DataFrame, steps: pd.DataFrame) -> Figure:
         axes.set_yscale("log")
         log_values(axes.yaxis, *limits.log_padded())
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.set_xlim(left=0)
         axes.set_xlabel("step")
         axes.set_ylabel("gradient norm before clipping (median)")
         axes.legend(title="batch", alignment="left", **BESIDE)

@@ -91,7 +91,9 @@ def legend(
     figure: Figure, entries: Iterable[Artist], title: str = "", *, below: bool = False
 ) -> None:
     """Put one legend for all panels right of them, or below; equal labels are listed once."""
-    by_label = {str(entry.get_label()): entry for entry in entries}
+    by_label: dict[str, Artist] = {}
+    for entry in entries:
+        by_label.setdefault(str(entry.get_label()), entry)
     if by_label:
         place: Any = "outside lower left" if below else "outside right upper"
         figure.legend(

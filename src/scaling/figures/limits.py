@@ -98,14 +98,14 @@ def _floor(losses: pd.Series) -> float:
     return float(middle - max(2 * abs(middle), 3 * (third - first)))
 
 
-def log_limits(values: Iterable[float]) -> Limits:
+def log_limits(values: Iterable[float], decades: float = 1.0) -> Limits:
     """Limits of positive values on a logarithmic axis, without those far from the others.
 
     A value is far if it is beyond the quartiles by more than 3 times their distance, in logs, and
-    by more than a factor of 10.
+    by more than some decades.
     """
     known = np.array([value for value in values if 0 < value < math.inf])
-    return _fenced(known, np.log10(known), 1.0)
+    return _fenced(known, np.log10(known), decades)
 
 
 def fenced_limits(values: Iterable[float]) -> Limits:

@@ -130,7 +130,8 @@ def _form(axes: Axes, table: pd.DataFrame, forms: Sequence[str]) -> str:
     values = table.to_numpy().ravel()
     values = values[~np.isnan(values)]
     for form in forms if height >= SIZE * 1.2 and len(values) else ():
-        if max(text_width(form.format(value), SIZE) for value in values) + 4 <= width:
+        longest = max((form.format(value) for value in values), key=len)
+        if text_width(longest, SIZE) + 4 <= width:
             return form
     return ""
 

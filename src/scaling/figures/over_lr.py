@@ -105,9 +105,10 @@ def _losses(
         curve = curve[curve["mean"] >= view.low]  # a line to -100 would cross the panel
         if curve.empty:
             continue
+        several = bool((curve["min"] < curve["max"]).any())
         bars = [ends.where(curve["mean"] <= view.high, 0.0) for ends in spread(curve)]
         axes.errorbar(
-            curve.index, curve["mean"], yerr=bars, color=color, marker=marker,
+            curve.index, curve["mean"], yerr=bars if several else None, color=color, marker=marker,
             markersize=3.5, linewidth=1.2, capsize=1.5, elinewidth=0.8,
             label=f"{'_' * many}{batch:g}",
         )  # fmt: skip

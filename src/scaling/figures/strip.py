@@ -57,7 +57,7 @@ def strip(
     low.set_xlim(ends)
     tried_axis(low.yaxis, [float(row) for row in rows.values()], [number(b) for b in rows], 1.0)
     low.yaxis.set_minor_locator(NullLocator())
-    low.tick_params(axis="y", length=0, pad=2)
+    low.tick_params(axis="y", length=0, pad=5)
     low.spines["left"].set_visible(False)
     low.text(0.0, -1.0, TITLE, transform=low.get_yaxis_transform(), fontsize=8, va="center",
              color="0.25")  # fmt: skip

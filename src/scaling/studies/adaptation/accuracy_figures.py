@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from scaling.figures.labels import legend
 from scaling.figures.palette import colors_of as shades_of
-from scaling.figures.panels import HEIGHT, STYLE, WIDE, wrapped
+from scaling.figures.panels import STYLE, WIDE, wrapped
 from scaling.studies.adaptation.runs import arms, blocks
 from scaling.studies.cluster_intervals import gains, over_clusters
 
@@ -22,7 +22,8 @@ LEVELS = {  # column -> label, line style
     "statistics_query_accuracy": ("normalisation statistics only, query", ":"),
     "before_query_accuracy": ("source model, query", "--"),
 }
-LABEL = 34  # letters in a line of a label
+HEIGHT = 2.6  # inches of a row of panels
+LABEL = 30  # letters in a line of a label
 SPLITS = {"query": ("query", "o"), "val": ("held-out", "s")}
 
 
@@ -78,13 +79,13 @@ def accuracy_by_batch(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
         names = arms(block)
         colors = sns.color_palette("colorblind", len(SPLITS))
         for i, (split, (name, marker)) in enumerate(SPLITS.items()):
-            at = np.arange(len(names)) + 0.16 * (i - 0.5)
+            at = np.arange(len(names)) + 0.3 * (i - 0.5)
             ends = _ends(block, split, gained=what == "gain")
             middle = ends[:, 0]
             reach = np.abs(ends[:, 1:] - middle[:, None]).T
             shown = np.nan_to_num(reach)  # without an interval, a point
-            axes.errorbar(at, middle, yerr=shown, fmt=marker, markersize=5, capsize=2,
-                          color=colors[i], label=name)  # fmt: skip
+            axes.errorbar(at, middle, yerr=shown, fmt=marker, markersize=4, capsize=2,
+                          linewidth=1.2, color=colors[i], label=name)  # fmt: skip
         if what == "gain":
             axes.axhline(0, color="0.4", linewidth=0.8)
             axes.set_ylabel("accuracy gained over the source (points)")

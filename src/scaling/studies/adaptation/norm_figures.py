@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from scaling.analysis.trends import fold_trend
+from scaling.figures.axes import log_values
 from scaling.figures.labels import legend
+from scaling.figures.limits import log_limits
 from scaling.figures.panels import STYLE, WIDE, wrapped
 from scaling.studies.adaptation.accuracy_figures import colors_of
 from scaling.studies.adaptation.norm_trends import has_trend, norms_of
@@ -31,6 +33,12 @@ def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
         for title, block in blocks(table)
         for arm, color in colors_of(block).items()
     ]
+    drawn = [
+        norms_of(runs, lines, column)["gradient_norm"]
+        for *_, runs in arms
+        for column in ("pass_grad_norm", "query_grad_norm")
+    ]
+    limits = log_limits((value for norms in drawn for value in norms), decades=2.0)
     across = min(ACROSS, len(arms))
     down = -(-len(arms) // across)
     with mpl.rc_context(STYLE):
@@ -45,6 +53,8 @@ def adaptation_norms(table: pd.DataFrame, lines: pd.DataFrame) -> Figure:
             lower = figure.add_subplot(grid[2 * row + 1, column], sharex=upper)
             _draw(runs, lines, upper, lower, color)
             named = filter(None, (wrapped(title, 30), f"batch {arm}"))
+            upper.set_yscale("log")
+            log_values(upper.yaxis, *limits.log_padded())
             upper.set_title("\n".join(named), loc="left", pad=6)
             upper.tick_params(labelbottom=False)
             lower.set_xlabel("pass")
@@ -81,7 +91,6 @@ def _draw(runs: pd.DataFrame, lines: pd.DataFrame, upper: Axes, lower: Axes, col
     if has_trend(whole):
         present = fold_trend(whole).curve["riskset"]
         upper.plot(present, "*", color="0.5", markersize=6, label="whole query")
-    upper.set_yscale("log")
     many = norms["fold"].nunique()
     lower.set_ylim(0, 1.15 * max(1, many))
     lower.set_yticks([0, many])
