@@ -1,5 +1,7 @@
 """Figures follow the grid: ticks at what was tried, limits at the bowls, nothing over data."""
 
+from collections.abc import Callable
+from functools import cache
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -28,6 +30,14 @@ GRIDS = {
 }
 
 
+@cache
+def drawn(draw: Callable[..., Figure], name: str) -> Figure:
+    """A figure of one of the grids, laid out."""
+    figure = draw(grid(**GRIDS[name]))
+    figure.draw_without_rendering()
+    return figure
+
+
 def everything(figure: Figure) -> list[Axes]:
     """The axes of a drawn figure, with strips."""
     figure.draw_without_rendering()
@@ -45,7 +55,7 @@ def marks(axes: Axes, marker: str) -> list[float]:
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("draw", [*OVER_LR, *MAPS, *OVER_BATCH, loss_against_clip])
 def test_tick_labels_never_overlap(draw, name):
-    for axes in everything(draw(grid(**GRIDS[name]))):
+    for axes in everything(drawn(draw, name)):
         for axis in (axes.xaxis, axes.yaxis):
             labels = [label for label in axis.get_ticklabels() if label.get_text()]
             boxes = [label.get_window_extent() for label in labels if label.get_visible()]
@@ -150,8 +160,7 @@ def texts_and_legends(figure: Figure) -> list:
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("draw", [*OVER_LR, *OVER_BATCH, loss_against_clip])
 def test_labels_and_legends_are_outside_the_axes(draw, name):
-    figure = draw(grid(**GRIDS[name]))
-    figure.draw_without_rendering()
+    figure = drawn(draw, name)
     for axes in figure.axes:
         inside = axes.get_window_extent()
         assert not any(inside.overlaps(box) for box in texts_and_legends(figure) if axes.axison)
@@ -160,13 +169,12 @@ def test_labels_and_legends_are_outside_the_axes(draw, name):
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("draw", [*OVER_LR, *MAPS, *OVER_BATCH, loss_against_clip])
 def test_everything_is_inside_the_figure(draw, name):
-    figure = draw(grid(**GRIDS[name]))
-    figure.draw_without_rendering()
-    drawn, whole = figure.get_tightbbox(), figure.get_size_inches()
-    assert drawn.x0 >= -0.02
-    assert drawn.y0 >= -0.02
-    assert drawn.x1 <= whole[0] + 0.02
-    assert drawn.y1 <= whole[1] + 0.02
+    figure = drawn(draw, name)
+    box, whole = figure.get_tightbbox(), figure.get_size_inches()
+    assert box.x0 >= -0.02
+    assert box.y0 >= -0.02
+    assert box.x1 <= whole[0] + 0.02
+    assert box.y1 <= whole[1] + 0.02
 
 
 def test_many_lines_are_labelled_at_their_ends_without_overlap():
@@ -189,8 +197,7 @@ def test_labels_are_moved_as_little_as_needed():
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("draw", MAPS)
 def test_numbers_in_cells_are_readable_and_fit(draw, name):
-    figure = draw(grid(**GRIDS[name]))
-    figure.draw_without_rendering()
+    figure = drawn(draw, name)
     for axes in figure.axes[:-1]:
         (cells,) = axes.collections
         colors = cells.to_rgba(cells.get_array()).reshape(-1, 4)
