@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling import results
+from scaling.contracts.metric import metric_of
 from scaling.contracts.version import __version__
 from scaling.reporting import page, page_parts, text
 from scaling.reporting.answer import Answer, answer, lines, settings_of
@@ -63,7 +64,10 @@ class Content:
         """
         settings = settings_of(sweep)
         verdicts = tuple(pair for study in studies for pair in study.verdicts(sweep))
+        metric = metric_of(sweep.rows)
         sentences = tuple(sentence for study in studies for sentence in study.sentences(sweep))
+        if not metric.is_loss:
+            notes = [*notes, f"The loss is {metric.loss}: {metric.name} is maximised"]
         step = next_step(sweep.rows, settings, lacking, plans.again(command))
         caveats = [*doubts(sweep.rows), *notes]
         found = answer(settings, sentences, verdicts, caveats, step, over=bool(sweep.over))
@@ -113,7 +117,7 @@ class Content:
         drawn = {name for names in DRAWN.values() for name in names} if over_lr else set()
         others = [picture for picture in pictures if picture.name not in drawn]
         claims, blocked = page_parts.claims_part(self.verdicts)
-        shades = {key: one.title for key, one in maps.SHADES.items() if f"map_{key}" in specs}
+        shades = {key: one.title for key, one in maps.shades(rows).items() if f"map_{key}" in specs}
         runs = page_parts.runs_part(rows, results.places(*sweep.folders), out, again)
         data = {
             "charts": specs,
@@ -143,7 +147,7 @@ class Content:
             facts=trained(rows, sweep.folders),
             command=self.command,
             **page_parts.answer_part(self.answer),
-            loss_title="Loss against learning rate",
+            loss_title=f"{metric_of(rows).label.capitalize()} against learning rate",
             loss_note="Points: means over seeds, with their range. Dashed: the fitted bowls. "
             "Triangles and crosses at the top: runs off the scale and diverged ones. "
             "Click a batch in the legend to see it alone.",

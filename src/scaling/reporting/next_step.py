@@ -15,6 +15,7 @@ from scaling.studies import law_words
 
 SEEDS = 3  # from which variation between seeds is known
 NARROW = 0.3  # width of an exponent's interval that needs no more runs
+AFFORDABLE = 4  # times as many seeds; beyond that, a wider range of batch sizes costs less
 POINTS = 5  # learning rates around a prediction, as far apart as those of the sweep
 
 
@@ -119,9 +120,12 @@ def _about(settings: Sequence[Setting], seeds: Sequence[int], command: str) -> N
     width = widest.law.high - widest.law.low
     if width > NARROW:
         needed = math.ceil(len(seeds) * (width / NARROW) ** 2)  # errors fall as 1 / sqrt(runs)
-        if needed <= 4 * len(seeds):
+        if needed <= AFFORDABLE * len(seeds):
             why = f"an exponent within {NARROW / 2:g} of its estimate"
             return _more_seeds(why, seeds, needed, command)
+        more = [2 * widest.widest, 4 * widest.widest]
+        why = f"the interval is wide, and larger batches narrow it most: try {_spaced(more)}"
+        return NextStep(why, _changed(command, {"batch": _joined(more)}))
     batch = 2 * widest.widest
     lr = law_words.predicted(widest.law, batch)[0]
     tries = lr * _ratio(laws) ** (np.arange(POINTS) - POINTS // 2)

@@ -6,26 +6,14 @@ from typing import Any
 
 import altair as alt
 import numpy as np
-import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 MARK = "#d0418f"  # of a single series
 ROOM = 44  # pixels left of a plot, so that plots below each other are aligned
-ABOVE = 3.0  # an axis ends at so many times the median rise of the losses over the best
 # From small to large batches; every color has a contrast of 3 on white and on black pages.
 RAMP = LinearSegmentedColormap.from_list(
     "batches", ["#2f6fde", "#7a5be6", "#b046cf", "#d0418f", "#d9534a", "#c27a12"]
 )
-
-
-def ceiling(values: pd.Series) -> float:
-    """The end of a scale that follows the bowl: a few times the median rise over the lowest."""
-    known = values[np.isfinite(values)]
-    if known.empty:
-        return math.inf
-    lowest, highest = float(known.min()), float(known.max())
-    rise = float(known.median()) - lowest
-    return min(highest, lowest + ABOVE * rise) if rise else highest
 
 
 def batch_color(batches: Sequence[float], *, legend: bool = True) -> alt.Color:

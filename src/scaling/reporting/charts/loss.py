@@ -8,18 +8,17 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from scaling.contracts.columns import REFERENCES
+from scaling.figures.limits import Limits, bowl_limits, references
 from scaling.reporting.answer import Setting
 from scaling.reporting.charts.axes import (
     ROOM,
     batch_color,
-    ceiling,
     finished,
     log_scale,
     lr_axis,
     shown_setting,
 )
-from scaling.reporting.charts.measure import MEASURES, measures
+from scaling.reporting.charts.measure import measures
 
 POINTS = 60  # of a fitted bowl
 BESIDE = 4.0  # a bowl is drawn within this factor of its best lr
@@ -30,13 +29,14 @@ def loss_chart(settings: Sequence[Setting]) -> dict[str, Any]:
 
     A point is the mean over seeds, and the line through it their range.
     """
-    cells = pd.concat([_cells(one) for one in settings], ignore_index=True)
+    limits = bowl_limits(one.rows for one in settings)
+    cells = pd.concat([_cells(one, limits) for one in settings], ignore_index=True)
     lrs, batches = sorted(cells["lr"].unique()), sorted(cells["batch"].unique())
     isolated = alt.selection_point(fields=["batch"], bind="legend", name="isolated")
     faint = alt.when(isolated).then(alt.value(1.0)).otherwise(alt.value(0.12))
     x = alt.X("lr:Q", title="learning rate", scale=log_scale(lrs), axis=lr_axis(lrs))
     one = cells["measure"].nunique() == 1  # else the menu of the page names it
-    title = MEASURES[cells["measure"].iloc[0]] if one else None
+    title = measures(settings[0].rows)[cells["measure"].iloc[0]] if one else None
     axis, scale = alt.Axis(minExtent=ROOM), alt.Scale(zero=False, nice=True)
     y = alt.Y("shown:Q", title=title, scale=scale, axis=axis)
     look: dict[str, Any] = {"x": x, "color": batch_color(batches), "opacity": faint}
@@ -53,7 +53,9 @@ def loss_chart(settings: Sequence[Setting]) -> dict[str, Any]:
     if len(levels := _references(settings, cells)):
         without = _chosen(alt.Chart(levels)).transform_filter("baselines")
         rule = without.mark_rule(strokeDash=[2, 2], color="#8a93a3", clip=True).encode(y=y)
-        name = without.mark_text(align="left", baseline="bottom", dx=4, dy=-2, clip=True)
+        name = without.mark_text(
+            align="left", baseline="bottom", dx=4, dy=-2, clip=True, color="#7b8494"
+        )
         layers += [rule, name.encode(y=y, x=alt.value(0), text="name:N")]
     params = [alt.param(name="measure", value=cells["measure"].iloc[0])]
     params += [shown_setting(settings), alt.param(name="baselines", value=True)]
@@ -63,7 +65,13 @@ def loss_chart(settings: Sequence[Setting]) -> dict[str, Any]:
 
 def _shape(cells: pd.DataFrame) -> alt.Shape:
     """Circles, and other shapes at the top for what is off the scale."""
-    shapes = {"done": "circle", "off the scale": "triangle-up", "diverged": "cross"}
+    shapes = {
+        "done": "circle",
+        "above the scale": "triangle-up",
+        "below the scale": "triangle-down",
+        "diverged": "cross",
+    }
+    shapes = {note: shape for note, shape in shapes.items() if note in set(cells["note"])}
     scale = alt.Scale(domain=list(shapes), range=list(shapes.values()))
     legend = None if set(cells["note"]) == {"done"} else alt.Legend(orient="top")
     return alt.Shape("note:N", title="run", scale=scale, legend=legend)
@@ -83,8 +91,11 @@ def _tooltip() -> list[alt.Tooltip]:
     ]
 
 
-def _cells(setting: Setting) -> pd.DataFrame:
-    """A line per measure, batch size and lr: the mean over seeds, and where it is drawn."""
+def _cells(setting: Setting, limits: Limits) -> pd.DataFrame:
+    """A line per measure, batch size and lr: the mean over seeds, and where it is drawn.
+
+    Validation losses beyond the limits, and diverged runs, are drawn at them.
+    """
     rows = setting.rows
     done = rows[rows["status"] == "done"]
     keys = ["batch", "lr"]
@@ -94,14 +105,15 @@ def _cells(setting: Setting) -> pd.DataFrame:
     for measure in measures(rows) or {"val_loss": ""}:
         table = done.groupby(keys)[measure].agg(["mean", "min", "max", "count"])
         table = cells.join(table).assign(clipped=clipped, measure=measure, setting=setting.title)
-        # off the scale is only what is worse; an accuracy has its own scale
-        top = ceiling(table["mean"]) if measure.endswith("loss") else math.inf
-        diverged = table["status"] == "diverged"
-        off = diverged | (table["mean"] > top)
-        table["note"] = np.where(diverged, "diverged", np.where(off, "off the scale", "done"))
-        table["shown"] = table["mean"].where(~off, top)
-        table["low"] = table["min"].where(~off & (table["min"] < table["max"]))
-        table["high"] = table["max"].clip(upper=top)
+        bounded = measure == "val_loss" and limits.known
+        low, high = (limits.low, limits.high) if bounded else (-math.inf, math.inf)
+        diverged, mean = table["status"] == "diverged", table["mean"]
+        notes = {"diverged": diverged, "above the scale": mean > high}
+        notes |= {"below the scale": mean < low}
+        table["note"] = np.select(list(notes.values()), list(notes), "done")
+        table["shown"] = mean.where(~diverged, high).clip(low, high)
+        spread = (table["note"] == "done") & (table["min"] < table["max"])
+        table["low"], table["high"] = table["min"].where(spread), table["max"].clip(upper=high)
         parts.append(table[np.isfinite(table["shown"])].reset_index())
     names = {"min": "least", "max": "most", "count": "seeds"}
     return pd.concat(parts, ignore_index=True).rename(columns=names).drop(columns="status")
@@ -135,11 +147,7 @@ def _references(settings: Sequence[Setting], cells: pd.DataFrame) -> pd.DataFram
         if shown.empty:
             continue
         low, high = float(shown["shown"].min()), float(shown["shown"].max())
-        levels = {
-            name: float(setting.rows[f"{name}_loss"].dropna().iloc[0])
-            for name in REFERENCES
-            if f"{name}_loss" in setting.rows and setting.rows[f"{name}_loss"].nunique() == 1
-        }
+        levels = references(setting.rows)
         below = [level for level in levels.values() if level < low]
         floor = max(below, default=low)
         lines += [

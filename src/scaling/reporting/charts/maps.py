@@ -4,10 +4,15 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import altair as alt
+import matplotlib as mpl
 import pandas as pd
+from matplotlib.colors import LogNorm, Normalize
 
+from scaling.contracts.metric import LOSS, metric_of
+from scaling.figures.limits import Limits, bowl_limits
+from scaling.figures.palette import text_on
 from scaling.reporting.answer import Setting
-from scaling.reporting.charts.axes import ceiling, finished
+from scaling.reporting.charts.axes import finished
 
 WIDE, NARROW = 640, 320  # pixels of a panel, alone and beside others
 LABEL = 44  # pixels that the number of a cell needs
@@ -23,7 +28,7 @@ class Shade(NamedTuple):
 
 
 SHADES = {
-    "val_loss": Shade("validation loss (nats)", "viridis", ".3f"),
+    "val_loss": Shade(LOSS.label, "viridis", ".3f"),
     "clip_percent": Shade("steps clipped (%)", "cividis", ".0f"),
     "grad_norm_pre_clip": Shade("gradient norm before clipping", "cividis", ".2g"),
 }
@@ -32,14 +37,22 @@ SHADES = {
 def heatmaps(settings: Sequence[Setting]) -> dict[str, dict[str, Any]]:
     """A map of each quantity that was measured, by column; a panel for each setting."""
     maps = {}
-    for column, shade in SHADES.items():
+    bowls = bowl_limits(one.rows for one in settings)
+    for column, shade in shades(settings[0].rows).items():
         cells = pd.concat([_means(one, column) for one in settings], ignore_index=True)
         if len(cells):
-            maps[column] = finished(_panels(cells, column, shade, len(settings)))
+            scale = _scale(cells["value"], column, shade, bowls)
+            cells["ink"] = _inks(cells["value"], scale, reverse=column == "val_loss")
+            maps[column] = finished(_panels(cells, scale, shade, len(settings)))
     return maps
 
 
-def _panels(cells: pd.DataFrame, column: str, shade: Shade, count: int) -> Any:
+def shades(rows: pd.DataFrame) -> dict[str, Shade]:
+    """The quantities with their titles, which depend on what was minimised."""
+    return SHADES | {"val_loss": SHADES["val_loss"]._replace(title=metric_of(rows).label)}
+
+
+def _panels(cells: pd.DataFrame, scale: alt.Scale, shade: Shade, count: int) -> Any:
     width = WIDE if count == 1 else NARROW
     axis = alt.Axis(labelOverlap="greedy", labelAngle=0)
     base = alt.Chart().encode(
@@ -48,11 +61,13 @@ def _panels(cells: pd.DataFrame, column: str, shade: Shade, count: int) -> Any:
     )
     number = alt.Tooltip("value:Q", title=shade.title, format=".4g")
     tooltip = [alt.Tooltip("setting:N"), alt.Tooltip("batch:O"), alt.Tooltip("lr:O"), number]
-    layers = [base.mark_rect().encode(color=_color(cells, column, shade), tooltip=tooltip)]
+    legend = alt.Legend(orient="top", gradientLength=240, titleLimit=300)
+    color = alt.Color("value:Q", title=shade.title, scale=scale, legend=legend)
+    layers = [base.mark_rect().encode(color=color, tooltip=tooltip)]
     if width >= LABEL * cells["lr"].nunique():
-        dark = alt.when("datum.dark").then(alt.value("#ffffff")).otherwise(alt.value("#000000"))
-        label = base.mark_text(fontSize=11, style="cell")
-        layers.append(label.encode(text=alt.Text("value:Q", format=shade.form), fill=dark))
+        label = base.mark_text(fontSize=11)
+        ink = alt.Fill("ink:N", scale=None)
+        layers.append(label.encode(text=alt.Text("value:Q", format=shade.form), fill=ink))
     outline = base.transform_filter("datum.best")
     layers.append(outline.mark_rect(fillOpacity=0, stroke=BEST, strokeWidth=2.5))
     panel = alt.layer(*layers, data=cells).properties(
@@ -64,34 +79,34 @@ def _panels(cells: pd.DataFrame, column: str, shade: Shade, count: int) -> Any:
     return panel.facet(facet=alt.Facet("setting:N", header=header), columns=2)
 
 
-def _color(cells: pd.DataFrame, column: str, shade: Shade) -> alt.Color:
-    low, high = _limits(cells["value"], column)
+def _scale(values: pd.Series, column: str, shade: Shade, bowls: Limits) -> alt.Scale:
+    """The scale of colors; that of losses follows the bowls and not the worst run."""
+    low, high = float(values.min()), float(values.max())
+    if column == "clip_percent":
+        low, high = 0.0, 100.0
+    elif column == "val_loss" and bowls.known:
+        low, high = max(low, bowls.low), min(high, bowls.high)
     log = column == "grad_norm_pre_clip" and high > 10 * low > 0
-    scale = alt.Scale(
+    return alt.Scale(
         scheme=shade.scheme, type="log" if log else "linear", domain=[low, high], clamp=True,
         reverse=column == "val_loss",
     )  # fmt: skip
-    legend = alt.Legend(orient="top", gradientLength=240, titleLimit=300)
-    return alt.Color("value:Q", title=shade.title, scale=scale, legend=legend)
 
 
-def _limits(values: pd.Series, column: str) -> tuple[float, float]:
-    """The ends of the color scale; that of losses follows the bowl and not the worst run."""
-    if column == "clip_percent":
-        return 0.0, 100.0
-    high = ceiling(values) if column == "val_loss" else float(values.max())
-    return float(values.min()), high
+def _inks(values: pd.Series, scale: Any, *, reverse: bool) -> list[str]:
+    """Black or white for the number of each cell, whichever is easier to read on its color."""
+    kind = LogNorm if scale["type"] == "log" else Normalize
+    share = kind(*scale["domain"], clip=True)(values.to_numpy(float))
+    colors = mpl.colormaps[str(scale["scheme"])](1 - share if reverse else share)
+    return [text_on(color) for color in colors]
 
 
 def _means(setting: Setting, column: str) -> pd.DataFrame:
-    """The mean over seeds of each batch size and lr; `dark` where a label must be white."""
+    """The mean over seeds of each batch size and lr; `best` where the loss is lowest."""
     rows = setting.rows
     if column not in rows:
         return pd.DataFrame()
     done = rows[rows["status"] == "done"]
     means = done.groupby(["batch", "lr"])[column].mean().dropna().reset_index(name="value")
     best = means["lr"] == means["batch"].map(setting.lowest)
-    low, high = _limits(means["value"], column) if len(means) else (0.0, 1.0)
-    share = (means["value"] - low) / (high - low or 1.0)
-    dark = share > 0.5 if column == "val_loss" else share < 0.5
-    return means.assign(best=best, dark=dark, setting=setting.title)
+    return means.assign(best=best, setting=setting.title)

@@ -5,11 +5,12 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from scaling.contracts.metric import LOSS, metric_of
 from scaling.contracts.settings import by_setting
 from scaling.reporting.charts.axes import MARK, ROOM, finished
 
 MEASURES = {  # column -> title
-    "val_loss": "validation loss (nats)",
+    "val_loss": LOSS.label,
     "train_loss": "training loss (nats)",
     "val_accuracy": "validation accuracy",
     "test_accuracy": "test accuracy",
@@ -21,7 +22,8 @@ QUESTION = ("query_accuracy", "test_accuracy", "val_accuracy")  # shown first wh
 def measures(rows: pd.DataFrame) -> dict[str, str]:
     """The measures of finished runs that can be drawn, with their titles."""
     done = rows[rows["status"] == "done"]
-    return {key: t for key, t in MEASURES.items() if key in done and done[key].notna().any()}
+    titles = MEASURES | {"val_loss": metric_of(rows).label}
+    return {key: t for key, t in titles.items() if key in done and done[key].notna().any()}
 
 
 def accuracy_first(rows: pd.DataFrame) -> dict[str, str]:

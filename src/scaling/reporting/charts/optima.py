@@ -38,7 +38,7 @@ def interval_chart(settings: Sequence[Setting]) -> dict[str, Any] | None:
         alt.Chart(lines)
         .transform_filter(CHOSEN)
         .encode(
-            y=alt.Y("batch:O", title="batch", sort=batches, axis=alt.Axis(minExtent=ROOM)),
+            y=alt.Y("batch:O", title=None, sort=batches, axis=alt.Axis(minExtent=ROOM)),
             color=batch_color(batches, legend=False),
             tooltip=[alt.Tooltip("batch:O"), alt.Tooltip("text:N", title="best lr")],
         )
