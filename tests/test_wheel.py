@@ -39,7 +39,12 @@ for line in sys.stdin.read().splitlines():
 
 
 def test_a_run_works_from_a_wheel_in_another_folder(installed, folder):
-    for file in ("conf/config.yaml", "reporting/page.html", "studies/captions.toml"):
+    for file in (
+        "conf/config.yaml",
+        "reporting/page.html",
+        "reporting/page.js",
+        "studies/captions.toml",
+    ):
         assert (installed / "scaling" / file).exists()
     small = "steps=20 model.d_model=16 model.heads=2 data.context=16 data.val_windows=8"
     typed = [

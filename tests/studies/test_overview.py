@@ -46,7 +46,8 @@ def test_accuracies_are_drawn_over_label_noise(rows):
 def test_longer_tables_are_drawn_if_they_are_available(rows):
     sweep = SweepTables(rows)
     vars(sweep).update(
-        steps=pd.DataFrame({"run": ["r"], "grad_norm_pre_clip": [1.0]}), layer_epochs=pd.DataFrame({"run": ["r"]})
+        steps=pd.DataFrame({"run": ["r"], "grad_norm_pre_clip": [1.0]}),
+        layer_epochs=pd.DataFrame({"run": ["r"]}),
     )
     drawn = names((*overview.OVER_STEPS, *overview.OVER_LAYERS))
     assert drawn <= set(overview.figures(sweep))

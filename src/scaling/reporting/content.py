@@ -66,10 +66,9 @@ class Content:
         verdicts = tuple(pair for study in studies for pair in study.verdicts(sweep))
         metric = metric_of(sweep.rows)
         sentences = tuple(sentence for study in studies for sentence in study.sentences(sweep))
-        if not metric.is_loss:
-            notes = [*notes, f"The loss is {metric.loss}: {metric.name} is maximised"]
+        stated = [f"The loss is {metric.loss}: {metric.name} is maximised"]
         step = next_step(sweep.rows, settings, lacking, plans.again(command))
-        caveats = [*doubts(sweep.rows), *notes]
+        caveats = [*([] if metric.is_loss else stated), *doubts(sweep.rows), *notes]
         found = answer(settings, sentences, verdicts, caveats, step, over=bool(sweep.over))
         return cls(sweep, found, sentences, verdicts, tuple(lacking), tuple(notes), command)
 
@@ -167,7 +166,7 @@ class Content:
             findings=[*self.sentences, *uncertain_optima(rows, flat=sweep.flat)],
             tables=tables,
             runs=runs,
-            glossary=page_parts.GLOSSARY,
+            glossary=page_parts.glossary(metric_of(rows)),
             provenance=results.provenance(*sweep.folders),
             bibtex=BIBTEX,
             report_command=report_command,

@@ -9,6 +9,7 @@ from typing import Any
 import markupsafe
 import pandas as pd
 
+from scaling.contracts.metric import Metric
 from scaling.contracts.settings import settings_of
 from scaling.reporting.answer import Answer, Setting, best_lr
 from scaling.studies import law_words
@@ -32,6 +33,13 @@ GLOSSARY = {
     "update_norm": "mean norm of the measured change of the weights at a step",
     "diverged": "a run whose loss was not finite; it counts as worse than every finite loss",
 }
+
+
+def glossary(metric: Metric) -> dict[str, str]:
+    """The words and columns of the page."""
+    if metric.is_loss:
+        return GLOSSARY
+    return GLOSSARY | {"val_loss": f"{metric.loss}, since {metric.name} is maximised"}
 
 
 def answer_part(answer: Answer) -> dict[str, Any]:
