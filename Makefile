@@ -54,6 +54,9 @@ dashboard: $(RUN) ## TensorBoard of every run below multirun/
 
 FREEZE = $(BIN)/pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+).*/\1/'
 
+notebooks: $(DEV) ## execute the notebooks on the kept rows and store their outputs
+	$(BIN)/python notebooks/execute.py
+
 lock: ## write requirements.lock and requirements-dev.lock from the ranges in pyproject.toml
 	rm -rf .venv && $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet torch==2.13.0 -e .
@@ -77,4 +80,4 @@ $(DEV): $(RUN) requirements-dev.lock
 	@$(COMPILE)
 	@touch $@
 
-.PHONY: help demo test check docs bench survive calibrate ray dashboard lock
+.PHONY: help demo test check docs bench survive calibrate ray dashboard notebooks lock

@@ -1,0 +1,49 @@
+"""Execute notebooks on the kept rows and store their outputs: python notebooks/execute.py [NAME].
+
+Texts are stored as they are printed, figures as PNG.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+KEPT = ("image/png", "text/plain")
+
+
+def executed(path: Path) -> nbformat.NotebookNode:
+    """The notebook with fresh outputs, and without what differs from one execution to the next."""
+    book = nbformat.read(path, as_version=4)
+    NotebookClient(book, timeout=600, resources={"metadata": {"path": str(HERE)}}).execute()
+    for cell in book.cells:
+        cell.metadata = {}
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            cell.outputs = _stored(cell.outputs)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    book.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return book
+
+
+def _stored(outputs: list[Any]) -> list[Any]:
+    """Texts and pictures; what was printed in several pieces is one text."""
+    stored: list[Any] = []
+    for output in outputs:
+        if output.output_type == "stream":
+            if stored and stored[-1].output_type == "stream":
+                stored[-1].text += output.text
+            else:
+                stored.append(output)
+            continue
+        data = {kind: output.data[kind] for kind in KEPT if kind in output.data}
+        stored.append(nbformat.v4.new_output("display_data", data=data))
+    return stored
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or [path.stem for path in sorted(HERE.glob("*.ipynb"))]:
+        nbformat.write(executed(HERE / f"{name}.ipynb"), HERE / f"{name}.ipynb")
+        print(name)
