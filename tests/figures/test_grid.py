@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from scaling import figures
 from scaling.figures.labels import spread_out
 from scaling.figures.limits import bowl_limits, log_limits
-from scaling.figures.palette import MARKERS, contrast, looks, shades, text_on
+from scaling.figures.palette import contrast, looks, shades, text_on
 from scaling.studies.clipping_figures import loss_against_clip
 from scaling.studies.laws_figures import optimal_lr
 from scaling.studies.tuning_figures import lr_sensitivity
@@ -213,6 +213,21 @@ def test_numbers_in_cells_are_readable_and_fit(draw, name):
     assert bool(axes.texts) == (name != "large")
 
 
+def test_learning_rates_that_differ_by_rounding_share_a_column():
+    rows = grid(batches=(16, 64), lrs=FEW[:3])
+    rows["lr"] = rows["lr"].where(rows["batch"] == 16, rows["lr"] * 1.001)
+    cells = figures.loss_heatmap(rows).axes[0].collections[0].get_array()
+    assert cells.shape == (2, 3)
+    assert not np.ma.getmaskarray(cells).any()
+
+
+def test_labels_of_lines_that_left_the_axis_are_in_the_order_of_batch_sizes():
+    (axes,) = figures.loss_against_lr(grid(**GRIDS["large"])).axes
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    named = [heights["batch 1"], *(heights[str(2**i)] for i in range(1, 12))]
+    assert named == sorted(named, reverse=True)
+
+
 def test_text_on_any_color_has_enough_contrast():
     colors = np.random.default_rng(0).uniform(size=(1000, 3))
     for color in colors:
@@ -235,7 +250,8 @@ def test_batch_sizes_can_be_told_apart_and_are_in_order(count, apart):
     assert min(np.linalg.norm(a - b) for a, b in combinations(colors, 2)) > apart
     assert all(b[0] > a[0] for a, b in pairwise(colors))
     assert all(contrast(color, (1, 1, 1)) > 2 for color in shades(count))
-    assert len(set(MARKERS)) > 1
+    markers = [look.marker for look in looks(grid(batches=range(1, count + 1))).values()]
+    assert all(one != other for one, other in pairwise(markers))
 
 
 def test_a_batch_size_looks_the_same_in_every_panel():

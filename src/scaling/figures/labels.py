@@ -42,7 +42,8 @@ def right_labels(axes: Axes, labels: Iterable[Label], height: float) -> None:
         labels: in any order; one above or below the axes is written at that edge.
         height: of the axes, in inches; less than that spreads labels more.
     """
-    ordered = sorted(labels, key=lambda label: label.y)
+    listed = list(labels)[::-1]  # labels at one height are read downwards
+    ordered = sorted(listed, key=lambda label: _fraction(axes, label.y))
     places = [_fraction(axes, label.y) for label in ordered]
     for label, place, y in zip(
         ordered, places, spread_out(places, LINE / (72 * height)), strict=True

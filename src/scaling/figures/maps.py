@@ -20,6 +20,7 @@ from scaling.figures.panels import SINGLE, STYLE, WIDE, blank, panels
 
 CELL = 0.42  # inches of a cell whose number has three decimals
 SIZE = 8  # points, of numbers in cells
+SAME = 1.02  # factor within which two lrs share a column
 EMPTY = "no finished run"
 
 
@@ -62,7 +63,12 @@ def color_bar(figure: Figure, norm: Normalize, colors: str, label: str, extend: 
     shown = [axes for axes in figure.axes if axes.axison]
     with mpl.rc_context(STYLE):
         drawn = ScalarMappable(norm, colors)
-        bar = figure.colorbar(drawn, ax=shown, label=label, extend=extend, aspect=25)
+        grid = shown[0].get_gridspec()
+        share = min(1.0, 2 / grid.nrows) if grid is not None else 1.0
+        bar = figure.colorbar(
+            drawn, ax=shown, label=label, extend=extend, aspect=25, extendfrac=0.04, shrink=share,
+            anchor=(0.0, 1.0),
+        )  # fmt: skip
         bar.outline.set_visible(False)
 
 
@@ -76,6 +82,7 @@ def _maps(
     lowest: bool = False,
 ) -> Figure:
     """A map for each setting of means over seeds, on one scale of colors."""
+    rows = rows.assign(lr=rows["lr"].map(_columns(rows["lr"])))
     used = rows[(rows["status"] != "corrupt") & (rows["shown"].notna() | _lost(rows))]
     batches, lrs = (sorted(used[key].unique()) for key in ("batch", "lr"))
     norm = Normalize(*((limits.low, limits.high) if limits.known else (0.0, 1.0)))
@@ -116,6 +123,16 @@ def _maps(
             if lowest:
                 _frames(axes, table.where(table >= norm.vmin))
     return figure
+
+
+def _columns(lrs: pd.Series) -> dict[float, float]:
+    """Each learning rate with that of its column: those within 2 % differ by rounding alone."""
+    columns: dict[float, float] = {}
+    first = 0.0
+    for lr in sorted(lrs.dropna().unique()):
+        first = first if 0 < lr <= first * SAME else lr
+        columns[lr] = first
+    return columns
 
 
 def _lost(rows: pd.DataFrame) -> pd.Series:

@@ -16,7 +16,7 @@ from scaling.figures.axes import log_values, lr_axis
 from scaling.figures.labels import MANY, Label, right_labels
 from scaling.figures.limits import Limits, bowl_limits, log_limits, means, references
 from scaling.figures.marks import ROOM, diverged, draw_marks, entries, leaving, off_scale
-from scaling.figures.palette import Look, looks
+from scaling.figures.palette import Color, Look, looks
 from scaling.figures.panels import INNER, blank, panels, spread
 from scaling.figures.strip import entry, is_open, strip, strip_height
 
@@ -96,7 +96,8 @@ def _losses(
 ) -> list[Label]:
     """Draw a line for each batch size, and return labels of their ends if they are many."""
     best = {one.batch: one.argmin for one in naive_optima(block)}
-    table, many, ends = means(block), len(styles) > MANY, []
+    table, many = means(block), len(styles) > MANY
+    ends: list[Label] = []
     table = table[np.isfinite(table["mean"])]
     for batch, (color, marker) in styles.items():
         if batch not in table.index:
@@ -116,14 +117,14 @@ def _losses(
             level = float(curve["mean"].loc[best[batch]])  # lowest where no run diverged
             axes.plot(best[batch], level, "o", markersize=9, fillstyle="none", color=color)
         if many:
-            ends.append(_end(curve["mean"], batch, styles))
+            ends.append(_end(curve["mean"], batch, styles[batch].color, first=not ends))
     return ends
 
 
-def _end(curve: pd.Series, batch: float, styles: Mapping[float, Look]) -> Label:
-    """The label of the end of a line; that of the smallest batch size says what the numbers are."""
-    text = f"{'batch ' * (batch == min(styles))}{batch:g}"
-    return Label(float(curve.iloc[-1]), text, styles[batch].color, float(curve.index[-1]))
+def _end(curve: pd.Series, batch: float, color: Color, *, first: bool) -> Label:
+    """The label of the end of a line; the first one says what the numbers are."""
+    text = f"{'batch ' * first}{batch:g}"
+    return Label(float(curve.iloc[-1]), text, color, float(curve.index[-1]))
 
 
 def _shown(levels: Mapping[str, float], limits: Limits) -> dict[float, str]:
@@ -171,7 +172,8 @@ def _measure(rows: pd.DataFrame, values: pd.Series, label: str) -> Figure:
     marks = [mark for table in tables for mark in off_scale(table["mean"], limits)]
 
     def draw(block: pd.DataFrame, axes: Axes) -> None:
-        table, ends = means(block, "measure"), []
+        table = means(block, "measure")
+        ends: list[Label] = []
         if table.empty or not limits.known:
             blank(axes, "not measured")
             return
@@ -186,7 +188,7 @@ def _measure(rows: pd.DataFrame, values: pd.Series, label: str) -> Figure:
                     curve.index, curve, marker=marker, color=color, markersize=3.5, linewidth=1.2,
                     label=f"{'_' * many}{batch:g}",
                 )  # fmt: skip
-                ends += [_end(curve, batch, styles)] * many
+                ends += [_end(curve, batch, color, first=not ends)] * many
         right_labels(axes, ends, INNER)
         draw_marks(axes, leaving(table["mean"], limits), styles)
 

@@ -19,7 +19,7 @@ def predicted_lr(held_out: pd.DataFrame) -> Figure:
     """
     known = held_out[held_out["best_lr"].notna()].sort_values("batch")
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(SINGLE, 4.2), layout="constrained")
+        figure = Figure(figsize=(SINGLE, 4.2), layout="compressed")
         axes = figure.add_subplot()
         for batch, (color, marker) in looks(known).items():
             curves = known[known["batch"] == batch]

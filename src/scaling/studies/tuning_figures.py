@@ -43,7 +43,7 @@ def lr_sensitivity(rows: pd.DataFrame) -> Figure:
     every = [costs for _, block in by_setting(rows) if not isinstance(costs := _costs(block), str)]
     pooled = [one for costs in every for one in costs]
     limits = _limits(pooled)
-    marks = _beyond(pooled, limits)
+    marks = [mark for costs in every for mark in _beyond(costs, limits)]
     return panels(
         rows, draw, title="lr off by up to", entries=[*_partly(pooled), *entries(marks)],
         above=ROOM + 3 if marks else 6.0,
@@ -81,9 +81,13 @@ def _costs(block: pd.DataFrame) -> list[Sensitivity] | str:
 def _limits(costs: list[Sensitivity]) -> Limits:
     """Limits that hold 0, and the costs and ends of intervals that are not far from the others."""
     parts = [
-        fenced_limits(one.lost for one in costs),
-        fenced_limits(one.high for one in costs),
-        fenced_limits(2 * one.lost - one.high for one in costs),
+        fenced_limits(value(one) for one in costs if one.factor == factor)
+        for factor in FACTORS
+        for value in (
+            lambda one: one.lost,
+            lambda one: one.high,
+            lambda one: 2 * one.lost - one.high,
+        )
     ]
     ends = [end for part in parts if part.known for end in (part.low, part.high)]
     return Limits(min([0.0, *ends]), max([0.0, *ends]))
