@@ -230,6 +230,7 @@ def test_the_line_through_the_minima_of_each_batch_size_is_covered_if_it_contrad
         wide = powerlaws.learning_rate_law(rows)
         with monkeypatch.context() as patch:
             patch.setattr(powerlaws, "APART", math.inf)
+            patch.setattr(powerlaws, "_law", powerlaws._law.__wrapped__)  # not what it remembers
             return wide, powerlaws.learning_rate_law(rows)
 
     rows, exponent = planted.noisy_quadratic(np.random.default_rng(7))

@@ -19,7 +19,8 @@ from scaling.analysis.intervals import LEVEL
 from scaling.analysis.linex import Bowl, linex
 from scaling.analysis.loss_variance import LossVariance
 from scaling.analysis.lr_curve import NEAR, Array, Bottom, Curve
-from scaling.analysis.sweep_curves import SweepCurves, curves_of
+from scaling.analysis.memo import once_for_rows
+from scaling.analysis.sweep_curves import COLUMNS, SweepCurves, curves_of
 from scaling.contracts.words import counted
 
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
@@ -59,6 +60,7 @@ class Optimum:
         return self.loss + self.curvature / 2 * linex(distance, self.skew)
 
 
+@once_for_rows(*COLUMNS)
 def optimum(
     rows: pd.DataFrame, *, flat: float | None = None, level: float = LEVEL
 ) -> tuple[Optimum, ...]:

@@ -14,6 +14,7 @@ from scaling.analysis.axes_law import AxesLaw, axes_law
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.law_selection import Candidate, Candidates
 from scaling.analysis.loss_surface import Matrix, Vector
+from scaling.analysis.memo import once_for_rows
 from scaling.analysis.meta_regression import Regression, regress
 from scaling.analysis.seed_groups import grouped
 from scaling.analysis.surface_inference import CurveOptima
@@ -144,6 +145,11 @@ def learning_rate_law(
         return axes_law(rows, over, flat=flat)
     need(rows, "batch", "lr", "seed", "val_loss", "status")
     alike(rows, "clip", "model", "data", "optimizer", "protocol")
+    return _law(rows, flat=flat)
+
+
+@once_for_rows("batch", "lr", "seed", "val_loss", "status")
+def _law(rows: pd.DataFrame, *, flat: float | None) -> Law:
     optima = sweep_optima(grouped(rows), flat)
     if isinstance(optima, str):
         unknown = Candidates((), (), optima)

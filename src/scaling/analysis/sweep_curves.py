@@ -8,6 +8,7 @@ import pandas as pd
 
 from scaling.analysis.loss_surface import Losses, Surface
 from scaling.analysis.lr_curve import Array, Curve
+from scaling.analysis.memo import once_for_rows
 from scaling.analysis.near_optimum import near_optimum
 from scaling.analysis.seed_groups import grouped
 from scaling.contracts.columns import need
@@ -23,6 +24,7 @@ class SweepCurves(NamedTuple):
     beside: Surface | None  # through the runs beside the best of each batch size, if enough
 
 
+@once_for_rows(*COLUMNS)
 def curves_of(rows: pd.DataFrame) -> list[SweepCurves]:
     """The curve of each batch size and clip, sorted.
 

@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +12,16 @@ from typing import Any
 import jinja2
 import markupsafe
 import pandas as pd
+import PIL.Image
 
 from scaling.contracts.words import counted
+
+LARGEST = 250_000  # bytes of an SVG on the page
+WIDTH, COLORS = 1000, 64  # of the PNG in its place
+
+
+def _inline(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 @dataclass(frozen=True)
@@ -24,9 +33,16 @@ class Picture:
     path: Path  # of the SVG
 
     @property
-    def svg(self) -> str:
-        """The picture in base64."""
-        return base64.b64encode(self.path.read_bytes()).decode()
+    def source(self) -> str:
+        """The picture for a page: the SVG, or a small PNG if the SVG is large."""
+        if self.path.stat().st_size <= LARGEST:
+            return _inline("image/svg+xml", self.path.read_bytes())
+        small = io.BytesIO()
+        with PIL.Image.open(self.path.with_suffix(".png")) as picture:
+            size = WIDTH, round(WIDTH * picture.height / picture.width)
+            shown = picture.convert("RGB").resize(size, PIL.Image.Resampling.LANCZOS)
+            shown.quantize(COLORS).save(small, "PNG", optimize=True)
+        return _inline("image/png", small.getvalue())
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ def shown_setting(settings: Sequence[Any]) -> alt.Parameter:
 
 def finished(chart: Any) -> dict[str, Any]:
     """The specification, with numbers of six digits; missing ones are null."""
-    spec: dict[str, Any] = _rounded(chart.to_dict())
+    with alt.data_transformers.disable_max_rows():
+        spec: dict[str, Any] = _rounded(chart.to_dict())
     return spec
 
 

@@ -20,7 +20,7 @@ from scaling.reporting.charts.axes import (
 )
 from scaling.reporting.charts.measure import measures
 
-POINTS = 60  # of a fitted bowl
+POINTS = 24  # of a fitted bowl
 BESIDE = 4.0  # a bowl is drawn within this factor of its best lr
 
 

@@ -20,7 +20,7 @@ from scaling.reporting.charts.axes import (
 )
 from scaling.studies import law_words
 
-POINTS = 120  # of a law
+POINTS = 48  # of a law
 BEYOND = 4.0  # a law is tabulated up to so many times beyond its batch sizes
 CHOSEN = "datum.setting == setting"
 
