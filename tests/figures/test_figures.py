@@ -1,6 +1,7 @@
 """Figures show the numbers of the table, on axes with names and units."""
 
 import pytest
+from grids import grid
 from rows import write_sweep
 
 from scaling import figures, results
@@ -105,3 +106,20 @@ def test_there_is_no_ring_where_a_run_diverged(table):
     rings = [line.get_xdata()[0] for line in axes.lines if line.get_markersize() == 9]
     assert len(rings) == 2
     assert 1e-3 not in rings
+
+
+def test_a_panel_beside_one_without_numbers_has_labels_of_its_own():
+    rows = grid(clips=(0.1, 1.0, 10.0))
+    rows.loc[rows["clip"] != 1.0, "grad_norm_pre_clip"] = float("nan")
+    figure = figures.gradient_norm(rows)
+    _, right, _ = figure.axes
+    assert right.get_ylabel() == "mean gradient norm before clipping"
+    assert right.get_xlabel() == "learning rate"
+
+
+def test_labels_that_panels_share_are_at_the_left_and_at_the_bottom():
+    figure = figures.gradient_norm(grid(clips=(0.1, 1.0, 10.0)))
+    above, right, below = figure.axes
+    assert (above.get_xlabel(), right.get_ylabel()) == ("", "")
+    assert right.get_xlabel() == below.get_xlabel() == "learning rate"
+    assert above.get_ylabel() == below.get_ylabel() != ""

@@ -80,11 +80,12 @@ def draw_marks(axes: Axes, marks: Iterable[Mark], looks: Mapping[float, Look]) -
 def entries(marks: Iterable[Mark]) -> list[Line2D]:
     """Legend entries of the kinds of marks that are drawn."""
     marks = list(marks)
-    beyond = sorted(one.value for one in marks if one.marker != DIVERGED)
+    outside = [one for one in marks if one.marker != DIVERGED]
+    beyond = sorted(one.value for one in outside)
     found = []
     if beyond:
         ends = [number(value) for value in dict.fromkeys((beyond[0], beyond[-1]))]
-        marker = HIGH if beyond[-1] >= 0 else LOW
+        marker = HIGH if any(one.marker == HIGH for one in outside) else LOW
         found.append(_entry(marker, f"off the scale:\n{' to '.join(ends)}"))
     if any(one.marker == DIVERGED for one in marks):
         found.append(_entry(DIVERGED, "diverged"))

@@ -21,7 +21,6 @@ from scaling.figures.panels import INNER, blank, panels, spread
 from scaling.figures.strip import entry, is_open, strip, strip_height
 
 FAR = 0.75  # heights of the bowls that a reference may be beyond them and drawn to scale
-
 DOWN, UP = " \N{DOWNWARDS ARROW}", " \N{UPWARDS ARROW}"
 
 
@@ -46,10 +45,12 @@ def loss_against_lr(rows: pd.DataFrame, flat: float | None = None) -> Figure:
     ]
     located = [one for block in found for one in block]
     below = strip_height(len(styles)) if located else 0.0
-    numbers = iter(range(len(blocks)))
+    differ = len(set(map(str, levels))) > 1
+    named = [differ or i % 2 == 1 or i == len(blocks) - 1 for i in range(len(blocks))]
+    parts = iter(zip(levels, found, named, strict=True))
 
     def draw(block: pd.DataFrame, axes: Axes) -> None:
-        i = next(numbers)
+        shown, intervals, is_named = next(parts)  # panels are drawn in this order
         lr_axis(axes, lrs)
         if view.known:
             axes.set_ylim(view.padded())
@@ -58,18 +59,16 @@ def loss_against_lr(rows: pd.DataFrame, flat: float | None = None) -> Figure:
             axes.set_yticks([])
         axes.set_ylabel(metric_of(block).label)
         beside = _losses(block, axes, styles, view)
-        last = i % 2 == 1 or i == len(blocks) - 1
-        beside += _references(levels[i], axes, named=last or len(set(map(str, levels))) > 1)
+        beside += _references(shown, axes, named=is_named)
         right_labels(axes, beside, INNER)
         draw_marks(axes, [*diverged(block), *leaving(means(block)["mean"], view)], styles)
         if below:
-            strip(axes, found[i], styles, lrs)
+            strip(axes, intervals, styles, lrs)
 
     ring = Line2D([], [], linestyle="", marker="o", markersize=9, fillstyle="none", color="0.25",
                   label="best tried")  # fmt: skip
-    more = (
-        [ring] * view.known + entries(marks) + [entry()] * any(is_open(one, lrs) for one in located)
-    )
+    opens = [entry()] * any(is_open(one, lrs) for one in located)
+    more = [*[ring] * view.known, *entries(marks), *opens]
     return panels(
         rows, draw, below=below, above=ROOM + 3 if marks else 6.0, entries=more,
         title="batch" * (len(styles) <= MANY),

@@ -69,15 +69,19 @@ def panels(
         size = (WIDE if across > 1 else width, (HEIGHT + below) * down)
         figure = Figure(figsize=size, layout="constrained")
         first: Axes | None = None
+        drawn: list[Axes] = []
         for i, (name, block) in enumerate(blocks):
             axes = figure.add_subplot(down, across, i + 1, sharex=first, sharey=first)
             first = axes if shared and first is None else first
+            drawn.append(axes)
             draw(block, axes)
             own = axes.get_title(loc="left")  # a note on this panel
             heading = "\n".join(filter(None, (wrapped(name, _letters(axes)), own)))
             axes.set_title(heading, loc="left", pad=above)
-            if shared:
-                _inner(axes, left=i % across == 0, bottom=i + across >= len(blocks))
+        for i, axes in enumerate(drawn if shared else []):
+            below_it = drawn[i + across : i + across + 1]
+            left = i % across == 0 or not drawn[i - 1].axison
+            _inner(axes, left=left, bottom=not any(one.axison for one in below_it))
         listed = [*_lines(figure), *more]
         keys_below = keys_below or across > 1
         legend(figure, listed, title, below=keys_below)
