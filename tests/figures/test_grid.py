@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from scaling import figures
 from scaling.figures.labels import spread_out
 from scaling.figures.limits import bowl_limits, log_limits
-from scaling.figures.palette import contrast, looks, shades, text_on
+from scaling.figures.palette import contrast, ink, looks, shades, text_on
 from scaling.studies.clipping_figures import loss_against_clip
 from scaling.studies.laws_figures import optimal_lr
 from scaling.studies.tuning_figures import lr_sensitivity
@@ -229,10 +229,10 @@ def test_labels_of_lines_that_left_the_axis_are_in_the_order_of_batch_sizes():
 
 
 def test_text_on_any_color_has_enough_contrast():
-    colors = np.random.default_rng(0).uniform(size=(1000, 3))
-    for color in colors:
+    for color in np.random.default_rng(0).uniform(size=(1000, 3)):
         text = (0.0, 0.0, 0.0) if text_on(color) == "black" else (1.0, 1.0, 1.0)
         assert contrast(text, color) >= 4.5
+        assert contrast(ink(color), (1.0, 1.0, 1.0)) >= 4.5
 
 
 def lab(color) -> np.ndarray:

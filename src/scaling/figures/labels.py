@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scaling.figures.axes import text_width
+from scaling.figures.palette import ink
 
 SIZE = 8  # points
 LINE = 1.25 * SIZE  # points between two labels
@@ -53,8 +54,8 @@ def right_labels(axes: Axes, labels: Iterable[Label], height: float) -> None:
         is_far = not 0 < place < 1
         axes.annotate(
             label.text, from_point[0], xycoords=from_point[1], xytext=(1.04, y),
-            textcoords="axes fraction", ha="left", va="center", fontsize=SIZE, color=label.color,
-            annotation_clip=False, zorder=1,
+            textcoords="axes fraction", ha="left", va="center", fontsize=SIZE,
+            color=ink(label.color), annotation_clip=False, zorder=1,
             arrowprops=None if is_far else {
                 "arrowstyle": "-", "color": label.color, "linewidth": 0.5, "shrinkA": 1,
                 "shrinkB": 0, "relpos": (0, 0.5),

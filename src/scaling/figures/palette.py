@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.typing import ColorType
 
 Color = tuple[float, float, float]
 # Lightness rises from 8 to 68 of 100 and the hue turns, so that seven shades differ by more than 40
@@ -13,6 +14,7 @@ Color = tuple[float, float, float]
 SHADES = LinearSegmentedColormap.from_list(
     "shades", ["#1b0c42", "#3b3fc0", "#0089b8", "#00a06a", "#8aa800", "#f08c1e"]
 )
+READABLE = 4.5  # contrast of text, by WCAG 2
 MARKERS = "osD"  # neighbouring sizes differ in their marker, too
 
 
@@ -58,6 +60,14 @@ def contrast(one: Iterable[float], other: Iterable[float]) -> float:
     """Contrast of two colors, from 1 to 21, as WCAG 2 defines it; text needs 4.5."""
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
+
+
+def ink(color: ColorType) -> Color:
+    """The color, as dark as text on white needs to be for a contrast of 4.5."""
+    red, green, blue = to_rgb(color)
+    while contrast((red, green, blue), (1.0, 1.0, 1.0)) < READABLE:
+        red, green, blue = 0.95 * red, 0.95 * green, 0.95 * blue
+    return red, green, blue
 
 
 def text_on(color: Iterable[float]) -> str:

@@ -11,7 +11,7 @@ from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from scaling.analysis.optima import Optimum
 from scaling.figures.axes import LR, log_ends, lr_axis, number, root, tried_axis
-from scaling.figures.palette import Look
+from scaling.figures.palette import Color, Look, ink
 
 ROW = 0.135  # inches of a batch size
 TITLE = "best lr of each batch, 95 % interval"
@@ -68,12 +68,10 @@ def strip(
     low.set_xlabel(LR)
 
 
-def _bar(
-    low: Axes, optimum: Optimum, row: int, color: tuple[float, ...], ends: tuple[float, float]
-) -> None:
+def _bar(low: Axes, optimum: Optimum, row: int, color: Color, ends: tuple[float, float]) -> None:
     if math.isnan(optimum.lr):
         low.text(0.5, row, optimum.status, transform=low.get_yaxis_transform(), fontsize=8,
-                 ha="center", va="center_baseline", color=color)  # fmt: skip
+                 ha="center", va="center_baseline", color=ink(color))  # fmt: skip
         return
     left, right = np.clip([optimum.low, optimum.high], *ends)
     low.plot([left, right], [row, row], color=color, linewidth=1.8, solid_capstyle="butt",
