@@ -123,3 +123,22 @@ def test_labels_that_panels_share_are_at_the_left_and_at_the_bottom():
     assert (above.get_xlabel(), right.get_ylabel()) == ("", "")
     assert right.get_xlabel() == below.get_xlabel() == "learning rate"
     assert above.get_ylabel() == below.get_ylabel() != ""
+
+
+def test_diverged_runs_are_crosses_in_the_map_beside_the_mean_of_the_others():
+    rows = grid()
+    lost = (rows["batch"] == 16) & (rows["lr"] == 3e-2)
+    rows.loc[lost & (rows["seed"] == 0), "status"] = "diverged"
+    rows.loc[(rows["batch"] == 32) & (rows["lr"] == 3e-2), "status"] = "diverged"
+    axes = figures.loss_heatmap(rows).axes[0]
+    places = {(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines}
+    assert (5.5, 1.5) in places  # no seed finished: in the middle
+    assert len(places) == 2
+    assert len(axes.texts) == 4 * 6 - 1
+
+
+def test_the_frame_is_where_no_run_diverged():
+    rows = grid(batches=(64,))
+    rows.loc[(rows["lr"] == 1e-3) & (rows["seed"] == 0), "status"] = "diverged"
+    (frame,) = figures.loss_heatmap(rows).axes[0].patches
+    assert frame.get_x() != 2

@@ -87,6 +87,7 @@ def _maps(
     batches, lrs = (sorted(used[key].unique()) for key in ("batch", "lr"))
     norm = Normalize(*((limits.low, limits.high) if limits.known else (0.0, 1.0)))
     tables: list[tuple[Axes, pd.DataFrame]] = []
+    best: list[pd.DataFrame] = []  # the same without losses at which a run diverged
 
     def draw(block: pd.DataFrame, axes: Axes) -> None:
         table = block.pivot_table(index="batch", columns="lr", values="shown", aggfunc="mean")
@@ -99,10 +100,15 @@ def _maps(
         tried_axis(axes.yaxis, [i + 0.5 for i in range(len(batches))], [f"{b:g}" for b in batches])
         axes.set_xlabel(LR)
         axes.set_ylabel(BATCH)
+        best.append(table.where(table >= norm.vmin))
         for batch, lr in block.loc[_lost(block), ["batch", "lr"]].drop_duplicates().to_numpy():
-            if lowest and np.isnan(table.loc[batch, lr]):
-                axes.plot(lrs.index(lr) + 0.5, batches.index(batch) + 0.5, DIVERGED, color="0.25",
-                          markersize=5)  # fmt: skip
+            value = float(table.loc[batch, lr])
+            at, size = ((0.5, 0.5), 5.0) if np.isnan(value) else ((0.92, 0.16), 3.0)  # or a corner
+            color = "0.25" if np.isnan(value) else text_on(mpl.colormaps[colors](norm(value)))
+            best[-1].loc[batch, lr] = np.nan
+            if lowest:
+                axes.plot(lrs.index(lr) + at[0], batches.index(batch) + at[1], DIVERGED,
+                          color=color, markersize=size)  # fmt: skip
         tables.append((axes, table))
 
     lost = lowest and bool(_lost(rows).any())
@@ -116,12 +122,12 @@ def _maps(
     if limits.known and tables:
         color_bar(figure, norm, colors, label, extend)
         figure.draw_without_rendering()
-        for axes, table in tables:
+        for (axes, table), candidates in zip(tables, best, strict=True):
             _numbers(
                 axes, table, _form(axes, table, forms), lambda v: mpl.colormaps[colors](norm(v))
             )
             if lowest:
-                _frames(axes, table.where(table >= norm.vmin))
+                _frames(axes, candidates)
     return figure
 
 
@@ -164,7 +170,7 @@ def _numbers(
 
 
 def _frames(axes: Axes, table: pd.DataFrame) -> None:
-    """Frame the lowest cell of each batch size."""
+    """Frame the lowest cell of each row."""
     for i, row in enumerate(table.to_numpy()):
         if not np.isnan(row).all():
             j = int(np.nanargmin(row))
