@@ -40,7 +40,7 @@ def executor(workers: int | None, cells: int) -> Executor:
     """Return the executor for a number of cells: a process per GPU, else one per core.
 
     Each has one thread, because threads of small models wait for each other: on 2 cores, 1, 2 and 3
-    processes took 186, 154 and 166 s for the quickstart (tests/benchmarks/sweep_cost.py).
+    processes took 186, 154 and 166 s for 16 runs (tests/benchmarks/sweep_cost.py).
 
     Args:
         workers: processes; 0 is this one, for a debugger; None is one per GPU, else per core.
