@@ -29,7 +29,7 @@ def test_one_grid_in_two_folders_shows_its_noise(tmp_path):
     assert len(groups) == replicates.SHOWN
     assert all("0.0100 apart, which is noise" in line for line in groups)
     sd = 0.01 / 2**0.5
-    assert f"differ by up to {sd * 2**0.5 * 2.1199:.3f} nats (95 %, 16 degrees" in reach
+    assert f"differ by up to {sd * 2**0.5 * 1.9921:.3f} nats (95 %, 75 degrees" in reach
 
 
 def test_the_published_pairs_are_found():
