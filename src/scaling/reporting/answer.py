@@ -175,9 +175,9 @@ def _law(setting: Setting, law: Law) -> Iterator[str]:
         f"{law_words.span(law.exponent, law.low, law.high)}, from {law_words.basis(law)}"
     )
     best = law_words.lr_span(*law_words.predicted(law, setting.widest))
-    form = law_words.form_formula(law)
-    by = f" by the {law.form} form, {form}" if form else ""
-    yield f"  so {best} at batch {setting.widest:g}{by}"
+    yield f"  so {best} at batch {setting.widest:g}"
+    if form := law_words.form_used(law):
+        yield f"  {form}"
     yield f"How sure: {law_words.direction(law)}"
 
 

@@ -122,7 +122,7 @@ class Content:
             "charts": specs,
             "setting": settings[0].title if settings else "",
             "predictions": optima.predictions(settings),
-            "curves": curves.curves(sweep, settings) if "curves" in specs else [],
+            "curves": curves.curves(sweep, settings) if "curves" in specs else {},
         }
         sections = {
             "answer": "Answer",
@@ -183,6 +183,6 @@ class Content:
             "intervals": optima.interval_chart(settings),
             "law": optima.law_chart(settings),
             **{f"map_{key}": spec for key, spec in maps.heatmaps(settings).items()},
-            "curves": curves.curve_chart() if curves.known(self.sweep) else None,
+            "curves": curves.curve_chart(settings) if curves.known(self.sweep) else None,
         }
         return {name: spec for name, spec in specs.items() if spec}

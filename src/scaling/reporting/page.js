@@ -19,10 +19,10 @@ function setSignal(name, value) {
 
 // Learning curves: only the runs of the selected cells are handed to the chart.
 function curvesOf(setting, batch, lr) {
-  const shown = data.curves.filter((run) => run.setting === setting &&
+  const shown = data.curves.runs.filter((run) => run.setting === setting &&
     (batch === undefined ? run.best : run.batch === batch && run.lr === lr));
   const records = shown.flatMap((run) => ["train", "validation"].flatMap((of) =>
-    (run[of] || [[], []])[0].map((step, i) => ({ run: run.run, batch: run.batch, of, step, loss: run[of][1][i] }))));
+    run[of] ? run[of][1].map((loss, i) => ({ run: run.run, batch: run.batch, of, step: data.curves.steps[run[of][0]][i], loss })) : []));
   const what = batch === undefined ? "the best lr of each batch size" : `batch ${batch}, lr ${lr}`;
   document.getElementById("curves-what").textContent = `Shown: ${what}, ${shown.length} run${shown.length === 1 ? "" : "s"}.`;
   return records;

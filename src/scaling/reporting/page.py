@@ -4,6 +4,7 @@ import base64
 import functools
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,16 @@ import PIL.Image
 from scaling.contracts.words import counted
 
 LARGEST = 250_000  # bytes of an SVG on the page
-WIDTH, COLORS = 1000, 64  # of the PNG in its place
+WIDTH, COLORS = 900, 32  # of the PNG in its place
 
 
-def _inline(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+def _svg(text: str) -> str:
+    """An SVG as an address, a third shorter than in base64; paths are exact to 0.01 pixels."""
+    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
+    text = re.sub(r">\s+<", "><", text)
+    escaped = text.strip().replace("%", "%25").replace("#", "%23").replace("\n", " ")
+    return f"data:image/svg+xml,{escaped}"
 
 
 @dataclass(frozen=True)
@@ -36,13 +42,19 @@ class Picture:
     def source(self) -> str:
         """The picture for a page: the SVG, or a small PNG if the SVG is large."""
         if self.path.stat().st_size <= LARGEST:
-            return _inline("image/svg+xml", self.path.read_bytes())
+            return _svg(self.path.read_text())
+        return self.small
+
+    @property
+    def small(self) -> str:
+        """The picture as a PNG of few colors."""
         small = io.BytesIO()
         with PIL.Image.open(self.path.with_suffix(".png")) as picture:
-            size = WIDTH, round(WIDTH * picture.height / picture.width)
+            width = min(WIDTH, picture.width)
+            size = width, round(width * picture.height / picture.width)
             shown = picture.convert("RGB").resize(size, PIL.Image.Resampling.LANCZOS)
             shown.quantize(COLORS).save(small, "PNG", optimize=True)
-        return _inline("image/png", small.getvalue())
+        return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
 
 
 @dataclass(frozen=True)

@@ -83,13 +83,12 @@ def _best(settings: Sequence[Setting]) -> list[list[str]]:
 def _law(setting: Setting) -> dict[str, Any]:
     law = setting.law
     assert law is not None
-    form = law_words.form_formula(law)
     return {
         "title": setting.title,
         "formula": law_words.formula(law),
         "interval": law_words.span(law.exponent, law.low, law.high),
-        "predicted": law_words.lr_span(*law_words.predicted(law, setting.widest))
-        + (f" by the {law.form} form {form}" if form else ""),
+        "predicted": law_words.lr_span(*law_words.predicted(law, setting.widest)),
+        "form": law_words.form_used(law),
         "batch": f"{setting.widest:g}",
         "direction": law_words.direction(law),
         "basis": f"From {law_words.basis(law)}",

@@ -27,6 +27,16 @@ def form_formula(law: Law) -> str:
     }[law.form]
 
 
+def form_used(law: Law) -> str:
+    """The form that predictions use, if it is not the power law, and its ties; else empty."""
+    shown = form_formula(law)
+    if not shown:
+        return ""
+    others = [name for name in law.compared.tied if name != law.form]
+    tied = f"; the runs do not distinguish it from {', '.join(others)}" if others else ""
+    return f"Predicted by the {law.form} form, {shown}{tied}"
+
+
 def span(value: float, low: float, high: float) -> str:
     """An exponent with its interval, in as many digits as the interval has, and at least two."""
     width = high - low

@@ -17,11 +17,11 @@ RAMP = LinearSegmentedColormap.from_list(
 
 
 def batch_color(batches: Sequence[float], *, legend: bool = True) -> alt.Color:
-    """A color for each batch size; a click in the legend isolates it."""
+    """A color for each batch size."""
     shades = [to_hex(RAMP(x)) for x in np.linspace(0, 1, max(len(batches), 2))][: len(batches)]
     scale = alt.Scale(domain=list(batches), range=shades)
     shown = alt.Legend(symbolType="circle", symbolOpacity=1, orient="top") if legend else None
-    return alt.Color("batch:O", title="batch (click one)", scale=scale, legend=shown)
+    return alt.Color("batch:O", title="batch", scale=scale, legend=shown)
 
 
 def log_scale(values: Sequence[float], base: int = 10) -> alt.Scale:

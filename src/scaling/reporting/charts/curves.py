@@ -8,21 +8,19 @@ import numpy as np
 import pandas as pd
 
 from scaling.reporting.answer import Setting
-from scaling.reporting.charts.axes import finished
+from scaling.reporting.charts.axes import batch_color, finished
 from scaling.studies.sweep_tables import SweepTables
 
 POINTS = 200  # of a run; each is the mean of the steps between it and the one before
 RUNS = 1000  # runs with curves; more would make the page slow
 
 
-def curve_chart() -> dict[str, Any]:
+def curve_chart(settings: Sequence[Setting]) -> dict[str, Any]:
     """Losses over the steps; the page gives it the runs of the selected cells."""
     base = alt.Chart(alt.NamedData("curves"))
     y = alt.Y("loss:Q", title="loss (nats)", scale=alt.Scale(zero=False))
     tooltip = [alt.Tooltip("run:N"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".4f")]
-    color = alt.Color(
-        "batch:O", scale=alt.Scale(scheme="viridis"), legend=alt.Legend(orient="right")
-    )
+    color = batch_color(sorted(pd.concat([one.rows["batch"] for one in settings]).unique()))
     detail = ["run:N", "of:N"]
     encoded = base.encode(x=alt.X("step:Q"), y=y, color=color, detail=detail)
     line = encoded.transform_filter("datum.of == 'train'").mark_line(strokeWidth=1, opacity=0.7)
@@ -37,10 +35,11 @@ def known(sweep: SweepTables) -> bool:
     return any(key in table for table, key in _tables(sweep))
 
 
-def curves(sweep: SweepTables, settings: Sequence[Setting]) -> list[dict[str, Any]]:
-    """Loss curves of each run: `train` and `validation` are steps and losses.
+def curves(sweep: SweepTables, settings: Sequence[Setting]) -> dict[str, Any]:
+    """Loss curves of each run: `train` and `validation` are a place in `steps`, and losses.
 
-    `best` marks the runs at the lr with the lowest mean loss of their batch size.
+    `best` marks the runs at the lr with the lowest mean loss of their batch size. Most runs have
+    the same steps, which are stored once.
     """
     parts = [one.rows.assign(setting=one.title, best=_at_lowest(one)) for one in settings]
     runs = pd.concat(parts).query("status in ('done', 'diverged')").drop_duplicates("run")
@@ -51,12 +50,17 @@ def curves(sweep: SweepTables, settings: Sequence[Setting]) -> list[dict[str, An
         kind: dict(iter(table.groupby("run", observed=True)[["step", key]])) if key in table else {}
         for kind, (table, key) in zip(kinds, _tables(sweep), strict=True)
     }
+    steps: dict[tuple[int, ...], int] = {}
     lines = []
     for row in runs.to_dict("records"):
-        found = {k: _thinned(losses[k][row["run"]]) for k in kinds if row["run"] in losses[k]}
+        found = {
+            kind: _thinned(losses[kind][row["run"]], steps)
+            for kind in kinds
+            if row["run"] in losses[kind]
+        }
         about = {key: row[key] for key in ("run", "setting", "batch", "lr")}
         lines.append({**about, "best": bool(row["best"]), **found})
-    return lines
+    return {"steps": list(steps), "runs": lines}
 
 
 def _tables(sweep: SweepTables) -> tuple[tuple[pd.DataFrame, str], tuple[pd.DataFrame, str]]:
@@ -67,10 +71,11 @@ def _at_lowest(setting: Setting) -> pd.Series:
     return setting.rows["lr"] == setting.rows["batch"].map(setting.lowest)
 
 
-def _thinned(table: pd.DataFrame) -> list[list[float]]:
-    """Steps and losses, as means of at most `POINTS` groups of successive lines."""
+def _thinned(table: pd.DataFrame, known: dict[tuple[int, ...], int]) -> list[Any]:
+    """The place of the steps and the losses, as means of at most `POINTS` groups of lines."""
     values = table.dropna().sort_values("step").to_numpy(float)
     values = values[np.isfinite(values).all(axis=1)]
     groups = np.array_split(values, min(POINTS, len(values))) if len(values) else []
     means = [group.mean(axis=0) for group in groups]
-    return [[round(float(step)) for step, _ in means], [float(f"{y:.4g}") for _, y in means]]
+    steps = tuple(round(float(step)) for step, _ in means)
+    return [known.setdefault(steps, len(known)), [float(f"{y:.4g}") for _, y in means]]

@@ -21,7 +21,7 @@ from scaling.reporting.charts.axes import (
 from scaling.reporting.charts.measure import measures
 
 POINTS = 24  # of a fitted bowl
-BESIDE = 4.0  # a bowl is drawn within this factor of its best lr
+BESIDE = 1.25  # a bowl is drawn within so many steps of the grid on each side of its best lr
 
 
 def loss_chart(settings: Sequence[Setting]) -> dict[str, Any]:
@@ -129,8 +129,9 @@ def _bowls(settings: Sequence[Setting]) -> pd.DataFrame:
         for one in setting.optima:
             if not math.isfinite(one.curvature):
                 continue
-            tried = setting.rows.loc[setting.rows["batch"] == one.batch, "lr"]
-            low, high = max(one.lr / BESIDE, tried.min()), min(one.lr * BESIDE, tried.max())
+            tried = np.unique(setting.rows.loc[setting.rows["batch"] == one.batch, "lr"])
+            beside = float(np.median(tried[1:] / tried[:-1])) ** BESIDE
+            low, high = max(one.lr / beside, tried[0]), min(one.lr * beside, tried[-1])
             if low < high:
                 lrs = np.geomspace(low, high, POINTS)
                 line = {"lr": lrs, "shown": one.bowl(lrs), "batch": one.batch}
