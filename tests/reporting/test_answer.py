@@ -95,7 +95,7 @@ def test_the_words_agree_with_the_interval():
 
 
 def test_variation_between_seeds_is_claimed_only_of_three_seeds():
-    assert "includes variation between seeds" in law_words.basis(
+    assert "3 seeds, whose variation the interval includes" in law_words.basis(
         answered(planted()).settings[0].law
     )
     one = law_words.basis(answered(planted(seeds=1)).settings[0].law)

@@ -131,7 +131,7 @@ def test_a_law_that_seeds_support_is_on_the_first_screen(tmp_path, monkeypatch, 
     rows.to_csv(tmp_path / "kept.csv", index=False)
     assert run_report(monkeypatch, tmp_path / "kept.csv") == 0
     screen = "\n".join(capsys.readouterr().out.splitlines()[:15])
-    low, high = map(float, re.search(r"exponent \S+ \((\S+) to (\S+)\)", screen).groups())
+    low, high = map(float, re.search(r"exponent \S+ \((\S+) to (\S+)\) from", screen).groups())
     assert low - 0.01 <= draw.exponent <= high + 0.01
     assert (tmp_path / "kept" / "report" / "index.html").exists()
 

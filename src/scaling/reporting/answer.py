@@ -170,12 +170,10 @@ def _law(setting: Setting, law: Law) -> Iterator[str]:
     if not law.identified:
         yield f"Law of the batch size B: inconclusive; {law.reason}"
         return
-    yield (
-        f"Law: {law_words.formula(law)}, exponent "
-        f"{law_words.span(law.exponent, law.low, law.high)}, from {law_words.basis(law)}"
-    )
     best = law_words.lr_span(*law_words.predicted(law, setting.widest))
-    yield f"  so {best} at batch {setting.widest:g}"
+    yield f"Law: {law_words.formula(law)}, so {best} at batch {setting.widest:g}"
+    exponent = law_words.span(law.exponent, law.low, law.high)
+    yield f"  exponent {exponent} from {law_words.basis(law)}"
     if form := law_words.form_used(law):
         yield f"  {form}"
     yield f"How sure: {law_words.direction(law)}"

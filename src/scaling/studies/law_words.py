@@ -33,7 +33,7 @@ def form_used(law: Law) -> str:
     if not shown:
         return ""
     others = [name for name in law.compared.tied if name != law.form]
-    tied = f"; the runs do not distinguish it from {', '.join(others)}" if others else ""
+    tied = f"; not distinguished from {', '.join(others)}" if others else ""
     return f"Predicted by the {law.form} form, {shown}{tied}"
 
 
@@ -75,9 +75,11 @@ def basis(law: Law) -> str:
     """How many batch sizes and seeds the law has, and whether its interval includes seeds."""
     sizes = f"{len(law.optima)} batch sizes"
     if law.between_seeds:
-        return f"{sizes} and {law.seeds} seeds; the interval includes variation between seeds"
+        return f"{sizes} and {law.seeds} seeds, whose variation the interval includes"
     seeds = "one seed" if law.seeds == 1 else f"{law.seeds} seeds"
-    return f"{sizes} and {seeds}; variation between seeds is not included, three seeds would"
+    return (
+        f"{sizes} and {seeds}; variation between seeds is not included, as it is from three seeds"
+    )
 
 
 def _is(several: list[str]) -> str:
