@@ -44,7 +44,7 @@ def exponents(rows: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for key, grid in rows.groupby(GRID):
         law = scaling.learning_rate_law(grid)
-        known = [law.exponent, law.low, law.high, law.form]
+        known = [law.exponent, law.low, law.high, law.compared.fits[0].name]
         names = ["exponent", "low", "high", "form"]
         lines.append(dict(zip([*GRID, *names], [*key, *known], strict=True)))
     return pd.DataFrame(lines)

@@ -55,18 +55,25 @@ class Law:
     seeds: int = 0
     seeds_agree: float = math.nan  # p-value that seeds share one optimum
     unstable: int = 0  # runs that jumped, and runs that diverged: they only bound the optimum
-    fitted: Candidate | None = field(default=None, repr=False)  # the form that predicts best
+    fitted: Candidate | None = field(default=None, repr=False)  # the form that predicts
     compared: Candidates = field(default=NOT_COMPARED, repr=False)
 
     @property
     def form(self) -> str:
-        """The form that predicts best, or `power` of few batch sizes; empty if not identified."""
+        """The form that predicts held-out batch sizes best; empty if not identified.
+
+        It is `power` of few batch sizes, and if the runs do not distinguish it from the best one.
+        """
         return self.fitted.name if self.fitted else ""
 
     @property
     def turn(self) -> tuple[float, float, float]:
-        """The batch size at which the form bends, B_n, and its 95 % interval; nan for a line."""
-        return self.fitted.turn if self.fitted else (math.nan, math.nan, math.nan)
+        """The batch size at which the best form bends, B_n, and its 95 % interval; nan for a line.
+
+        The best form may not be distinguished from a line: `compared.tied` has the ties.
+        """
+        best = self.compared.fits[0] if self.compared.fits else self.fitted
+        return best.turn if best else (math.nan, math.nan, math.nan)
 
     @property
     def between_seeds(self) -> bool:
@@ -78,7 +85,7 @@ class Law:
         return self.low <= exponent <= self.high if self.identified else None
 
     def predict(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Predict the best learning rate of new curves, by the form that predicts best.
+        """Predict the best learning rate of new curves, by the law's `form`.
 
         Args:
             table: a column `batch`.
@@ -180,7 +187,7 @@ def _law(rows: pd.DataFrame, *, flat: float | None) -> Law:
         seeds=seeds,
         seeds_agree=surface_inference.seeds_agree(optima.surface),
         unstable=optima.unstable,
-        fitted=compared.fits[0] if compared.fits else power,
+        fitted=power if not compared.fits or "power" in compared.tied else compared.fits[0],
         compared=compared,
     )
 
