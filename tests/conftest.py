@@ -4,6 +4,7 @@ import copy
 import importlib
 import os
 import pkgutil
+import shutil
 import signal
 import sys
 import warnings
@@ -137,3 +138,23 @@ def real_data() -> Path:
     if not root:
         pytest.skip("needs real data: SCALING_DATA is not set")
     return Path(root)
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless browser, where one is installed."""
+    installed = [path for path in map(shutil.which, BROWSERS) if path]
+    if not installed:
+        pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)}")
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=installed[0], args=list(QUIET))
+        yield opened
+        opened.close()

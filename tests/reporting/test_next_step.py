@@ -28,7 +28,7 @@ def given(command: str) -> dict[str, list[float]]:
 def test_missing_cells_come_first():
     found = step(planted(seeds=1), [Lack("python -m scaling.train -m x=1,2", 3, 7)])
     assert found.command == "python -m scaling.train -m x=1,2"
-    assert "3 of 7 cells are not done" in found.why
+    assert "3 of 7 cells not done" in found.why
 
 
 def test_a_best_lr_at_the_end_of_the_grid_asks_for_larger_ones():

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.analysis.optima import Optimum
+from scaling.contracts.words import counted
 from scaling.reporting.answer import NextStep, Setting
 from scaling.storage import plans
 from scaling.studies import law_words
@@ -35,7 +36,8 @@ def next_step(
     """
     if lacking:
         first = lacking[0]
-        why = f"{first.cells} of {first.total} cells are not done; the same command trains them"
+        of = counted(first.total, "cell")
+        why = f"{first.cells} of {of} not done; the same command trains what is missing"
         return NextStep(why, first.command)
     if not (rows["status"] == "done").any():
         return _nothing_done(rows)

@@ -10,7 +10,7 @@ import markupsafe
 import pandas as pd
 
 from scaling.contracts.metric import Metric
-from scaling.contracts.settings import settings_of
+from scaling.contracts.settings import AXIS, settings_of
 from scaling.reporting.answer import Answer, Setting, best_lr
 from scaling.studies import law_words
 from scaling.studies.claims import Verdict
@@ -175,8 +175,13 @@ def runs_part(
         link = os.path.relpath(folder, out).replace(os.sep, "/") + "/" if folder else ""
         lines.append({"cells": cells, "folder": link, "command": commands.get(str(row["run"]), "")})
     linked = bool(places)
-    numbers = {key for key in [*varied, *measured] if pd.api.types.is_numeric_dtype(rows[key])}
-    columns = ["status", *varied, *measured, *(["files", "run again"] if linked else [])]
+    numbers = {
+        key.removeprefix(AXIS)
+        for key in [*varied, *measured]
+        if pd.api.types.is_numeric_dtype(rows[key])
+    }
+    names = [key.removeprefix(AXIS) for key in varied]
+    columns = ["status", *names, *measured, *(["files", "run again"] if linked else [])]
     left = len(rows) - len(lines)
     about = {"columns": columns, "numbers": numbers, "linked": linked, "left_out": left}
     return {"lines": lines, **about}

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from scaling import results
-from scaling.contracts.settings import settings_of
+from scaling.contracts.settings import AXIS, settings_of
 
 MOST = 6  # values of an axis that are listed; more are given as a range
 
@@ -77,7 +77,7 @@ def _axes(rows: pd.DataFrame) -> Iterator[str]:
         if len(values) > 1:
             few = ", ".join(map(_short, values))
             many = f"{len(values)} values from {_short(values[0])} to {_short(values[-1])}"
-            yield f"{key} {few if len(values) <= MOST else many}"
+            yield f"{key.removeprefix(AXIS)} {few if len(values) <= MOST else many}"
 
 
 def _seeds(rows: pd.DataFrame) -> str:
