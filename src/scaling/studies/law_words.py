@@ -45,8 +45,9 @@ def span(value: float, low: float, high: float) -> str:
 
 
 def lr_span(lr: float, low: float, high: float) -> str:
-    """A learning rate with its interval, in two digits or in as many as tell its ends apart."""
-    digits = next((n for n in (2, 3, 4) if f"{low:.{n}g}" != f"{high:.{n}g}"), 4)
+    """A learning rate with its interval, in two digits, or in more if the interval is narrow."""
+    width = (high - low) / lr
+    digits = min(4, max(2, 1 + math.ceil(-math.log10(width)))) if width > 0 else 4
     return f"{lr:.{digits}g} ({low:.{digits}g} to {high:.{digits}g})"
 
 

@@ -35,10 +35,8 @@ def loss_chart(settings: Sequence[Setting]) -> dict[str, Any]:
     isolated = alt.selection_point(fields=["batch"], bind="legend", name="isolated")
     faint = alt.when(isolated).then(alt.value(1.0)).otherwise(alt.value(0.12))
     x = alt.X("lr:Q", title="learning rate", scale=log_scale(lrs), axis=lr_axis(lrs))
-    one = cells["measure"].nunique() == 1  # else the menu of the page names it
-    title = measures(settings[0].rows)[cells["measure"].iloc[0]] if one else None
     axis, scale = alt.Axis(minExtent=ROOM), alt.Scale(zero=False, nice=True)
-    y = alt.Y("shown:Q", title=title, scale=scale, axis=axis)
+    y = alt.Y("shown:Q", title=None, scale=scale, axis=axis)  # the page names it
     look: dict[str, Any] = {"x": x, "color": batch_color(batches), "opacity": faint}
     base = _chosen(alt.Chart(cells)).encode(**look)
     dots = base.mark_point(filled=True, size=70, clip=True)
