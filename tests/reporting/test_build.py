@@ -226,3 +226,52 @@ def test_tables_are_not_written_among_runs(sweep, monkeypatch, capsys, option, a
     assert run_report(monkeypatch, sweep, option, place) == 2
     assert f"{option} {place} is a folder of runs; choose another one" in capsys.readouterr().err
     assert sorted(sweep.parent.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("failed", "no run finished: out of memory"),
+        ("interrupted", "no run finished: out of memory"),
+        ("diverged", "every finished run diverged: try learning rates below 0.0001"),
+    ],
+)
+def test_a_sweep_without_a_finished_run_has_a_page_that_says_so(
+    tmp_path, monkeypatch, capsys, status, words
+):
+    folder = write_sweep(
+        tmp_path / "sweep", status=status, measured={}, error="out of memory\nthe trace"
+    )
+    assert run_report(monkeypatch, folder) == 0
+    assert words in capsys.readouterr().out
+    page = (folder / "report" / "index.html").read_text()
+    assert f"6 runs: 6 {status}" in page
+    assert words.partition(":")[0] in page.lower()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_single_run_has_a_page(tmp_path, monkeypatch, capsys):
+    folder = write_sweep(tmp_path / "sweep")
+    for run in sorted(folder.iterdir())[1:]:
+        shutil.rmtree(run)
+    assert run_report(monkeypatch, folder) == 0
+    assert "2 more seeds" in capsys.readouterr().out
+    assert "1 run: 1 done" in (folder / "report" / "index.html").read_text()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_page_of_five_thousand_runs_lists_the_best_thousand(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"batch": batch, "lr": lr, "seed": seed, "val_loss": 2 + rng.random()}
+        for batch in 2.0 ** np.arange(3, 13)
+        for lr in np.geomspace(1e-4, 1e-1, 10)
+        for seed in range(50)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "many.csv", index=False)
+    assert run_report(monkeypatch, tmp_path / "many.csv") == 0
+    page = (tmp_path / "many" / "report" / "index.html").read_text()
+    table = page[page.index('<table class="sortable rows">') :]
+    assert table[: table.index("</table>")].count("<tr>") == 1001
+    assert "The first 1000 of 5000 runs by loss" in page
