@@ -186,13 +186,13 @@ def places(*folders: str | Path) -> dict[tuple[str, str], Path]:
     return {(run.absolute().parent.name, run.name): run for run in _runs(_places(folders)[1])}
 
 
-def example(*folders: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return config and provenance of one finished run; both empty for exported sweeps."""
+def example(*folders: str | Path) -> dict[str, Any]:
+    """Return the config of one finished run; empty for exported sweeps."""
     for run in _runs(_places(folders)[1]):
         with contextlib.suppress(ValueError):  # damaged; `read` warns about it
             if (row := read_row(run)) and row.status == "done":
-                return row.config, row.provenance
-    return {}, {}
+                return row.config
+    return {}
 
 
 _UNSHOWN = ("config", "measured", "provenance", "schema")  # fields of a row without a column

@@ -43,11 +43,33 @@ def test_the_order_of_rows_matters(counting):
     assert len(calls) == 2
 
 
-def test_errors_and_absent_columns_are_not_remembered(counting):
+def test_absent_columns_are_left_to_the_function(counting):
     total, _ = counting
-    for _ in range(2):
-        with pytest.raises(KeyError):
-            total(pd.DataFrame({"a": [1.0]}))
+    with pytest.raises(KeyError):
+        total(pd.DataFrame({"a": [1.0]}))
+
+
+def test_errors_are_not_remembered():
+    tries = []
+
+    @memo.once_for_rows("a")
+    def second_time(rows: pd.DataFrame) -> float:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError("first")
+        return 1.0
+
+    rows = pd.DataFrame({"a": [1.0]})
+    with pytest.raises(ValueError, match="first"):
+        second_time(rows)
+    assert second_time(rows) == 1.0
+
+
+def test_an_option_at_its_default_is_the_same_as_none_given(counting):
+    total, calls = counting
+    rows = pd.DataFrame({"a": [1.0], "b": [2.0]})
+    assert total(rows) == total(rows, times=1.0)
+    assert len(calls) == 1
 
 
 def test_old_results_are_dropped(counting, monkeypatch):

@@ -9,7 +9,7 @@ import scaling
 from scaling.config import schema
 from scaling.config.folder import FOLDER
 from scaling.reporting import answer as answers
-from scaling.reporting.next_step import next_step
+from scaling.reporting.next_step import Command, next_step
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -64,7 +64,7 @@ def test_commands_name_modules_options_and_targets_that_exist(page):
 def test_the_demo_prints_what_the_readme_shows():
     sweep = scaling.SweepTables.of(ROOT / "notebooks" / "data" / "quickstart.csv")
     settings = answers.settings_of(sweep)
-    command = "python -m scaling.train experiment=quickstart"
+    command = Command("python -m scaling.train experiment=quickstart")
     step = next_step(sweep.rows, settings, (), command)
     printed = answers.lines(answers.answer(settings, (), (), (), step))
     assert README.split("```\n")[1].splitlines() == printed

@@ -8,11 +8,11 @@ import pytest
 from reporting.test_answer import planted
 
 from scaling.reporting.answer import settings_of
-from scaling.reporting.next_step import next_step
+from scaling.reporting.next_step import Command, next_step
 from scaling.storage.plans import Lack
 from scaling.studies.sweep_tables import SweepTables
 
-COMMAND = "python -m scaling.train -m study=s batch=8,16,32 lr=1e-4,1e-3 seed=0,1,2"
+COMMAND = Command("python -m scaling.train -m study=s batch=8,16,32 lr=1e-4,1e-3 seed=0,1,2")
 
 
 def step(rows: pd.DataFrame, lacking=(), command=COMMAND):
@@ -49,9 +49,21 @@ def test_a_best_lr_at_the_lowest_one_asks_for_smaller_ones():
     assert max(given(found.command)["lr"]) < rows["lr"].min()
 
 
+def test_each_end_is_that_of_the_learning_rates_of_its_own_batch_sizes():
+    """Batch 16 was tried up to 1e-3 only, and the others up to 0.1."""
+    rows = planted(batches=(16, 32, 64))
+    rows = rows[(rows["batch"] > 16) | (rows["lr"] <= 1.01e-3)]
+    found = step(rows)
+    keys = given(found.command)
+    assert keys["batch"] == [16]
+    assert 1e-3 < min(keys["lr"]) < 3e-3
+
+
 @pytest.mark.parametrize(("seeds", "more"), [(1, [1, 2]), (2, [2])])
 def test_fewer_than_three_seeds_ask_for_as_many_as_are_missing(seeds, more):
-    assert given(step(planted(seeds=seeds)).command)["seed"] == more
+    found = step(planted(seeds=seeds))
+    assert given(found.command)["seed"] == more
+    assert "would show the variation between seeds" in found.why
 
 
 def test_two_batch_sizes_ask_for_larger_ones():
@@ -70,8 +82,37 @@ def test_a_wide_interval_asks_for_seeds_and_a_narrow_one_for_a_test():
     assert max(keys["lr"]) / min(keys["lr"]) > 10  # both sides of the bowl
 
 
+def test_one_lr_for_each_batch_size_asks_for_more_of_them():
+    rows = planted(batches=(32, 64, 128))
+    rows = rows[np.isclose(rows["lr"], 1e-3 * rows["batch"] / 32, rtol=0.3)]
+    assert rows.groupby("batch")["lr"].nunique().max() == 1
+    assert "three learning rates" in step(rows).why
+
+
+def test_flat_optima_and_a_law_over_several_axes_have_no_next_step():
+    flat = planted().assign(val_loss=lambda r: 2 + 1e-6 * np.arange(len(r)) % 7)
+    assert {one.status for one in settings_of(SweepTables(flat))[0].optima} == {"flat"}
+    assert step(flat).why == ""
+    assert next_step(planted(), (), (), COMMAND).why == ""
+
+
+def test_after_several_commands_all_keys_are_written_out():
+    found = step(planted(seeds=1), command=Command(COMMAND.text, whole=False))
+    keys = given(found.command)
+    assert keys["batch"] == [8, 16, 32, 64, 128]
+    assert len(keys["lr"]) == 10
+    assert keys["seed"] == [1, 2]
+
+
+def test_large_whole_numbers_are_typed_whole():
+    rows = planted(seeds=1, batches=(524288, 1048576, 2097152), exponent=0.0)
+    found = step(rows.assign(seed=20240101), command=Command(COMMAND.text, whole=False))
+    assert "seed=20240102,20240103" in found.command
+    assert "batch=524288,1048576,2097152" in found.command
+
+
 def test_without_a_known_command_the_step_is_in_words():
-    found = step(planted(seeds=1), command="")
+    found = step(planted(seeds=1), command=Command())
     assert found.command == ""
     assert "2 more seeds" in found.why
 

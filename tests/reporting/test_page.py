@@ -27,7 +27,8 @@ def joint(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory) -> Path:
     """The folder of a report on runs with steps, evaluations and a plan."""
-    folder = write_sweep(tmp_path_factory.mktemp("runs") / "sweep", seeds=(0, 1, 2))
+    lrs = tuple(np.geomspace(1e-4, 1e-2, 4))  # with many digits
+    folder = write_sweep(tmp_path_factory.mktemp("runs") / "sweep", seeds=(0, 1, 2), lrs=lrs)
     cells = []
     for run in sorted(folder.iterdir()):
         steps = np.arange(500)
@@ -155,9 +156,9 @@ def test_learning_curves_follow_a_click_on_a_point(sweep, opened):
     tab = opened(sweep)
     what = tab.locator("#curves-what")
     assert what.inner_text() == "Shown: the best lr of each batch size, 6 runs."
-    tab.locator("[data-chart=loss] .mark-symbol.role-mark path").first.click()
+    tab.locator("[data-chart=loss] .mark-symbol.role-mark path").nth(1).click()
     tab.wait_for_timeout(200)
-    assert re.fullmatch(r"Shown: batch \d+, lr 0.0001, 3 runs.", what.inner_text())
+    assert re.fullmatch(r"Shown: batch \d+, lr 0.000464159, 3 runs.", what.inner_text())
     assert tab.locator("[data-chart=curves] .mark-line path").count() == 3
 
 
@@ -170,12 +171,22 @@ def test_runs_are_sorted_by_any_column_and_link_to_their_files(sweep, opened):
         float(x) for x in table.locator(f"td:nth-child({heads.index('lr') + 1})").all_inner_texts()
     ]
     assert lrs == sorted(lrs)
-    assert len(lrs) == 18
-    assert len(set(lrs)) == 3
+    assert len(lrs) == 24
+    assert len(set(lrs)) == 4
     link = table.locator("a", has_text="config").first.get_attribute("href")
     assert (sweep / link).resolve().is_file()
     command = table.locator("button[data-copy]").first.get_attribute("data-copy")
     assert command == "python -m scaling.train batch=8 study=sweep"
+
+
+def test_a_setting_without_losses_is_not_in_the_menu(opened, tmp_path):
+    rows = read(DATA / "joint.csv")
+    rows.loc[rows["clip"] == 0.2, "status"] = "diverged"
+    rows.to_csv(tmp_path / "mine.csv", index=False)
+    tab = opened(written(tmp_path / "mine.csv", tmp_path / "out"))
+    names = tab.locator("#setting option").all_inner_texts()
+    assert names == ["clip=0.65", "clip=1.25", "clip=inf"]
+    assert len(marks(tab, "loss")) == 15
 
 
 @pytest.mark.parametrize("width", [360, 700, 1400])

@@ -38,7 +38,7 @@ def test_runs_on_disk_add_options_schedule_and_hardware(tmp_path):
     facts = trained(scaling.read(tmp_path / "t"), [tmp_path / "t"])
     assert facts["model"] == "m (layers 2, dropout 0)"
     assert facts["optimizer"] == "o, cosine lr (warmup 0.1)"
-    assert facts["hardware"] == "x86, 1 thread a run"
+    assert facts["hardware"] == "x86, threads a run: 1"
 
 
 def test_long_axes_are_given_as_a_range():

@@ -171,7 +171,7 @@ def test_a_status_is_known_whatever_its_case_and_an_unknown_one_is_named(tmp_pat
     header = "batch,lr,val_loss,status"
     rows = results.read(table(tmp_path, header, "8,1,2.0, Done", "8,2,,DIVERGED", "8,3,2.1,"))
     assert rows["status"].tolist() == ["done", "diverged", "done"]
-    with pytest.raises(ValueError, match="has the unknown status true; known are done, finished"):
+    with pytest.raises(ValueError, match="unknown status true; known statuses: done, finished"):
         results.read(table(tmp_path, header, "8,1,2.0,finished", "8,2,2.0,True"))
 
 

@@ -35,7 +35,7 @@ def test_the_option_of_the_message_sets_the_column_aside(path, monkeypatch, caps
         monkeypatch.setattr(study, "figures", lambda _: {})
     assert typed(monkeypatch, path) == 2
     said = capsys.readouterr().err
-    assert "has the unknown status frobnicated; known are done, finished" in said
+    assert "has the unknown status frobnicated; known statuses: done, finished" in said
     option = shlex.split(said.split(": ")[-1])
     assert option == ["--columns", "status="]
     assert typed(monkeypatch, path, *option) == 0

@@ -131,8 +131,8 @@ def test_the_study_does_not_apply_to_fewer_than_three_lr():
             "cost inconclusive; not known at batch 32, 64, 128, 256: the best lr",
         ),
         ("phase_3a", "not known at batch 128, 256: the best lr is the lowest tried"),
-        ("quickstart", "whether this changes with the batch is inconclusive"),
-        ("joint", "whether this changes with the batch is inconclusive"),
+        ("quickstart", "it is not clear whether this changes with the batch"),
+        ("joint", "it is not clear whether this changes with the batch"),
         ("fixed_examples", "at equal examples"),
     ],
 )

@@ -1,6 +1,7 @@
 """Fits that are computed once for the same runs: a report asks many questions about one sweep."""
 
 import functools
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ KEPT = 64  # results of each function; the least recently used ones are dropped
 
 
 def once_for_rows(*columns: str) -> Callable[[Function], Function]:
-    """Remember the results of a function of rows and options, which must not be changed.
+    """Remember the results of a function of rows and options; nobody must change them.
 
     Args:
         columns: of the rows that the result depends on; their values and order are compared, not
@@ -20,6 +21,7 @@ def once_for_rows(*columns: str) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
         results: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 
         @functools.wraps(function)
@@ -27,7 +29,9 @@ def once_for_rows(*columns: str) -> Callable[[Function], Function]:
             if not set(columns) <= set(rows):
                 return function(rows, **options)  # it names what is absent
             values = pd.util.hash_pandas_object(rows[list(columns)], index=False)
-            key = (values.to_numpy().tobytes(), *sorted(options.items()))
+            given = signature.bind(rows, **options)
+            given.apply_defaults()
+            key = (values.to_numpy().tobytes(), *list(given.arguments.items())[1:])
             if key not in results:
                 results[key] = function(rows, **options)
                 while len(results) > KEPT:

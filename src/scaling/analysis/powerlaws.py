@@ -60,9 +60,10 @@ class Law:
 
     @property
     def form(self) -> str:
-        """The form that predicts held-out batch sizes best; empty if not identified.
+        """The form by which the law predicts; empty if not identified.
 
-        It is `power` of few batch sizes, and if the runs do not distinguish it from the best one.
+        It is the one that predicts held-out batch sizes best, or `power` if the runs do not
+        distinguish it from the best one, or have few batch sizes.
         """
         return self.fitted.name if self.fitted else ""
 

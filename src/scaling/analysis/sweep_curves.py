@@ -25,7 +25,7 @@ class SweepCurves(NamedTuple):
 
 
 @once_for_rows(*COLUMNS)
-def curves_of(rows: pd.DataFrame) -> list[SweepCurves]:
+def curves_of(rows: pd.DataFrame) -> tuple[SweepCurves, ...]:
     """The curve of each batch size and clip, sorted.
 
     An lr at which a run diverged or was unstable bounds its curve; runs beyond it are left out.
@@ -35,7 +35,8 @@ def curves_of(rows: pd.DataFrame) -> list[SweepCurves]:
     """
     need(rows, *COLUMNS)
     few = grouped(rows.assign(clip=rows["clip"].astype(float).fillna(math.inf)))
-    return [_same_clip(clip, few[few["clip"] == clip]) for clip in np.unique(few["clip"]).tolist()]
+    clips = np.unique(few["clip"]).tolist()
+    return tuple(_same_clip(clip, few[few["clip"] == clip]) for clip in clips)
 
 
 def _same_clip(clip: float, rows: pd.DataFrame) -> SweepCurves:

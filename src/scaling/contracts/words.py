@@ -1,4 +1,4 @@
-"""Numbers with their nouns, for sentences."""
+"""Numbers in sentences and commands."""
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -10,3 +10,8 @@ def counted(number: int, one: str, many: str | None = None) -> str:
         many: what follows any other count; by default `one` with an s.
     """
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def typed(value: float) -> str:
+    """A number as it is typed in a command: whole, or in two digits."""
+    return str(int(value)) if float(value).is_integer() else f"{value:.2g}"

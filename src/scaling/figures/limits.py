@@ -90,7 +90,7 @@ def bowl_limits(blocks: Iterable[pd.DataFrame], *, by: str = "lr", near: float =
 
 
 def _floor(losses: pd.Series) -> float:
-    """The loss below which none is believed, given those of its panel."""
+    """The loss below which one is treated as an error, given those of its panel."""
     finite = losses[np.isfinite(losses)]
     if finite.empty:
         return -math.inf

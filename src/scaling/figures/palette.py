@@ -39,7 +39,7 @@ def colors_of(values: Iterable[Hashable]) -> dict[Hashable, Color]:
 
 def looks(rows: pd.DataFrame) -> dict[float, Look]:
     """Each batch size of the rows with its color and marker, smallest first."""
-    batches = sorted({float(batch) for batch in rows["batch"]})
+    batches = sorted({float(batch) for batch in rows["batch"].dropna()})
     colors = shades(len(batches))
     return {
         batch: Look(color, MARKERS[i % len(MARKERS)])

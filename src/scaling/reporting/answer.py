@@ -13,10 +13,12 @@ from scaling.analysis.naive_optima import naive_optima
 from scaling.analysis.optima import Optimum, optimum
 from scaling.analysis.powerlaws import Law
 from scaling.contracts.settings import by_setting
+from scaling.contracts.words import typed
 from scaling.studies import law_words, laws
 from scaling.studies.claims import Verdict
 from scaling.studies.sweep_tables import SweepTables
 
+VERDICTS = ("supported", "contradicted", "inconclusive")  # in the order of a report
 SENTENCES = 4  # of studies, where no learning rate was swept
 
 
@@ -67,8 +69,8 @@ class Answer:
     @property
     def claims_line(self) -> str:
         """The verdicts, counted; empty without any."""
-        words = ("supported", "contradicted", "inconclusive")
-        counts = ", ".join(f"{self.claims[word]} {word}" for word in words if self.claims[word])
+        counted = (f"{self.claims[word]} {word}" for word in VERDICTS if self.claims[word])
+        counts = ", ".join(counted)
         return f"Published claims tested here: {counts}" if counts else ""
 
     def record(self) -> dict[str, Any]:
@@ -146,7 +148,7 @@ def lines(answer: Answer) -> list[str]:
     return [*parts, *claims, *step]
 
 
-MOST = 8  # lines of batch sizes or settings
+MOST = 7  # lines of batch sizes or settings
 
 
 def _one_setting(setting: Setting) -> Iterator[str]:
@@ -156,7 +158,7 @@ def _one_setting(setting: Setting) -> Iterator[str]:
         by_text.setdefault(best_lr(one), []).append(one)
     texts = list(by_text.items())
     for text, same in texts[:MOST]:
-        batches = ", ".join(f"{one.batch:g}" for one in same)
+        batches = ", ".join(typed(float(one.batch)) for one in same)
         tried = setting.lowest.get(same[0].batch, math.nan)
         lowest = f"lowest loss tried at {tried:.3g}" if len(same) == 1 and tried == tried else ""
         yield f"  batch {batches:>4}  {text:<28}  {lowest}".rstrip()
@@ -171,11 +173,11 @@ def _law(setting: Setting, law: Law) -> Iterator[str]:
         yield f"Law of the batch size B: inconclusive; {law.reason}"
         return
     best = law_words.lr_span(*law_words.predicted(law, setting.widest))
-    yield f"Law: {law_words.formula(law)}, so {best} at batch {setting.widest:g}"
+    yield f"Law: {law_words.form_formula(law)}, so {best} at batch {typed(setting.widest)}"
     exponent = law_words.span(law.exponent, law.low, law.high)
     yield f"  exponent {exponent} from {law_words.basis(law)}"
     if form := law_words.form_used(law):
-        yield f"  {form}"
+        yield f"  predicted by {form}"
     yield f"How sure: {law_words.direction(law)}"
 
 
@@ -226,7 +228,7 @@ def _law_record(setting: Setting) -> dict[str, Any] | None:
     record |= {key: getattr(law, key) for key in ("identified", "reason", "form", "seeds")}
     if law.identified:
         lr, low, high = law_words.predicted(law, setting.widest)
-        record |= {"formula": law_words.form_formula(law) or law_words.formula(law)}
+        record |= {"formula": law_words.form_formula(law)}
         record |= {"predicted": {"batch": setting.widest, "lr": lr, "low": low, "high": high}}
     return record
 

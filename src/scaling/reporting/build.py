@@ -13,6 +13,7 @@ from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import without_axes
 from scaling.reporting import page, tensorboard
 from scaling.reporting.content import Content
+from scaling.reporting.next_step import Command
 from scaling.storage import exports, plans
 from scaling.storage.rows import ROW_FILE, write_json
 from scaling.studies.study import MeasuresEpochs, MeasuresRuns, Study, all_studies
@@ -53,7 +54,7 @@ def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) 
     tables = {"rows": _measured(studies, sweep)}
     for study in studies:
         tables |= study.tables(sweep)
-    content = Content.of(sweep, studies, lacking, planned[-1]["command"] if planned else "", notes)
+    content = Content.of(sweep, studies, lacking, _command(planned), notes)
     files = [out / "report.txt", out / "answer.json"]
     files[0].write_text(content.text(command))
     write_json(content.answer.record(), files[1])
@@ -124,10 +125,18 @@ def _planned(folders: list[Path]) -> list[dict[str, Any]]:
     return [plan for folder in folders if folder.is_dir() for plan in plans.read(folder)]
 
 
-def _again(planned: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The command that trains a run again, by the name of the run."""
+def _command(planned: list[dict[str, Any]]) -> Command:
+    """The command of the sweep: the largest one of one study; none for several studies."""
+    if len({plan["folder"].absolute() for plan in planned}) != 1:
+        return Command()
+    commands = {plans.again(plan["command"]): len(plan["cells"]) for plan in planned}
+    return Command(max(commands, key=lambda text: commands[text]), len(commands) == 1)
+
+
+def _again(planned: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """The command that trains a run again, by study and run."""
     return {
-        cell["run"]: shlex.join(
+        (plan["folder"].absolute().name, cell["run"]): shlex.join(
             ["python", "-m", "scaling.train", *map(str, cell.get("overrides", ()))]
         )
         for plan in planned

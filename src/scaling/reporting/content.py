@@ -9,11 +9,12 @@ from typing import Any
 from scaling import results
 from scaling.contracts.metric import metric_of
 from scaling.contracts.version import __version__
+from scaling.contracts.words import counted
 from scaling.reporting import page, page_parts, text
-from scaling.reporting.answer import Answer, answer, lines, settings_of
+from scaling.reporting.answer import Answer, Setting, answer, lines, settings_of
 from scaling.reporting.caveats import doubts, uncertain_optima, without_learning
 from scaling.reporting.charts import curves, loss, maps, measure, optima
-from scaling.reporting.next_step import next_step
+from scaling.reporting.next_step import Command, next_step
 from scaling.reporting.trained import trained
 from scaling.storage import plans
 from scaling.studies.claims import Verdict
@@ -50,7 +51,7 @@ class Content:
         sweep: SweepTables,
         studies: Sequence[Study],
         lacking: Sequence[plans.Lack],
-        command: str,
+        command: Command,
         notes: Sequence[str],
     ) -> "Content":
         """Compute the contents.
@@ -59,7 +60,7 @@ class Content:
             sweep: the tables.
             studies: those that apply.
             lacking: commands with cells left to train.
-            command: of the sweep; empty if not known.
+            command: of the sweep.
             notes: warnings of reading, which become caveats.
         """
         settings = settings_of(sweep)
@@ -67,16 +68,16 @@ class Content:
         metric = metric_of(sweep.rows)
         sentences = tuple(sentence for study in studies for sentence in study.sentences(sweep))
         stated = [f"The loss is {metric.loss}: {metric.name} is maximised"]
-        step = next_step(sweep.rows, settings, lacking, plans.again(command))
+        step = next_step(sweep.rows, () if sweep.over else settings, lacking, command)
         caveats = [*([] if metric.is_loss else stated), *doubts(sweep.rows), *notes]
         found = answer(settings, sentences, verdicts, caveats, step, over=bool(sweep.over))
-        return cls(sweep, found, sentences, verdicts, tuple(lacking), tuple(notes), command)
+        return cls(sweep, found, sentences, verdicts, tuple(lacking), tuple(notes), command.text)
 
     def short(self) -> str:
         """The answer, the table and the worst caveats, for the terminal."""
         caveats = [text for text in self.answer.caveats if text not in self.notes]
         rest = len(caveats) - 3
-        more = [f"{rest} more caveat{'s' if rest > 1 else ''} on the page"] if rest > 0 else []
+        more = [f"{counted(rest, 'more caveat')} on the page"] if rest > 0 else []
         table = text.summary_table(self.sweep.rows, with_caveats=False)
         undone = plans.lines(self.lacking)
         parts = [*lines(self.answer), "", table, *caveats[:3], *more, *undone]
@@ -98,7 +99,7 @@ class Content:
         pictures: Sequence[page.Picture],
         tables: Sequence[page.Table],
         report_command: str,
-        again: Mapping[str, str],
+        again: Mapping[tuple[str, str], str],
     ) -> str:
         """The page.
 
@@ -107,11 +108,12 @@ class Content:
             pictures: figures of the studies.
             tables: of the studies.
             report_command: the command that writes the report.
-            again: the command that trains a run again, by run.
+            again: the command that trains a run again, by study and run.
         """
-        sweep, settings = self.sweep, self.answer.settings
+        sweep = self.sweep
+        settings = [one for one in self.answer.settings if one.drawable]
         rows = sweep.rows
-        specs = self._charts()
+        specs = self._charts(settings)
         over_lr = "loss" in specs
         drawn = {name for names in DRAWN.values() for name in names} if over_lr else set()
         others = [picture for picture in pictures if picture.name not in drawn]
@@ -133,7 +135,7 @@ class Content:
             "curves": "Learning curves" if "curves" in specs else "",
             "figures": "" if over_lr or not others else "Figures",
             "claims": "Published claims" if claims or blocked else "",
-            "mechanics": "Mechanics",
+            "mechanics": "Mechanics" if self.sentences or tables or others else "",
             "runs": "Runs",
             "methods": "Methods, downloads",
         }
@@ -148,7 +150,7 @@ class Content:
             **page_parts.answer_part(self.answer),
             loss_title=f"{metric_of(rows).label.capitalize()} against learning rate",
             loss_note="Points: means over seeds, with their range. Dashed: the fitted bowls. "
-            "Triangles and crosses at the top: runs off the scale and diverged ones. "
+            "Triangles: runs off the scale; crosses: diverged runs. "
             "Click a batch in the legend to see it alone.",
             setting_names=[setting.title for setting in settings],
             measures=measure.measures(rows) if over_lr else measure.accuracy_first(rows),
@@ -172,9 +174,8 @@ class Content:
             report_command=report_command,
         )
 
-    def _charts(self) -> dict[str, Any]:
+    def _charts(self, settings: Sequence[Setting]) -> dict[str, Any]:
         """The specifications of the interactive figures by name; none without a swept lr."""
-        settings = [one for one in self.answer.settings if one.drawable]
         if not settings:
             varied = measure.varied_chart(self.sweep.rows)
             return {"varied": varied} if varied else {}

@@ -2,37 +2,51 @@
 
 import math
 import shlex
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.analysis.optima import Optimum
-from scaling.contracts.words import counted
+from scaling.analysis.powerlaws import SEEDS, Law
+from scaling.contracts.words import counted, typed
 from scaling.reporting.answer import NextStep, Setting
 from scaling.storage import plans
-from scaling.studies import law_words
+from scaling.studies import law_words, laws
 
-SEEDS = 3  # from which variation between seeds is known
-NARROW = 0.3  # width of an exponent's interval that needs no more runs
 AFFORDABLE = 4  # times as many seeds; beyond that, a wider range of batch sizes costs less
 POINTS = 5  # learning rates around a prediction, as far apart as those of the sweep
+
+
+class Command(NamedTuple):
+    """The command of a sweep, to be changed.
+
+    `whole` is false if several commands trained the runs; batch sizes, learning rates and seeds are
+    then written out.
+    """
+
+    text: str = ""  # empty if it is not known
+    whole: bool = True
+
+
+UNKNOWN = Command()
 
 
 def next_step(
     rows: pd.DataFrame,
     settings: Sequence[Setting],
     lacking: Sequence[plans.Lack],
-    command: str = "",
+    command: Command = UNKNOWN,
 ) -> NextStep:
     """Choose the next step: missing cells, a wider grid, more seeds, or a test of the prediction.
 
     Args:
         rows: of the sweep.
-        settings: from `scaling.reporting.answer.settings_of`.
+        settings: from `scaling.reporting.answer.settings_of`; none if the question is another one.
         lacking: commands with cells left to train.
-        command: the sweep's command, to be changed; empty if it is not known.
+        command: of the sweep.
     """
     if lacking:
         first = lacking[0]
@@ -41,122 +55,127 @@ def next_step(
         return NextStep(why, first.command)
     if not (rows["status"] == "done").any():
         return _nothing_done(rows)
-    seeds = sorted({int(seed) for seed in rows["seed"].dropna()})
-    if settings:
-        return _beyond(settings, command) or _about(settings, seeds, command)
-    if len(seeds) < SEEDS:
-        return _more_seeds("one seed" if len(seeds) < 2 else "two seeds", seeds, SEEDS, command)
-    return NextStep("")
+    return _Choice(rows, settings, command).step()
 
 
 def _nothing_done(rows: pd.DataFrame) -> NextStep:
     if (rows["status"] == "diverged").any():
-        return NextStep(
-            f"every finished run diverged: try learning rates below {rows['lr'].min():g}"
-        )
+        lowest = typed(float(rows["lr"].min()))
+        return NextStep(f"every finished run diverged: try learning rates below {lowest}")
     errors = rows["error"].dropna() if "error" in rows else pd.Series(dtype=str)
     first = f": {str(errors.iloc[0]).splitlines()[0]}" if len(errors) and errors.iloc[0] else ""
     return NextStep(f"no run finished{first}")
 
 
-def _beyond(settings: Sequence[Setting], command: str) -> NextStep | None:
-    """Learning rates beyond the ends of the grid, for the batch sizes whose best is there."""
-    edges = [
-        (one.batch, one.status)
-        for setting in settings
-        for one in setting.optima
-        if one.status in ("low_edge", "high_edge") and _best_is_last(setting, one)
-    ]
-    if not edges:
-        return None
-    lrs, ratio = _lrs(settings), _ratio(settings)
-    wanted: list[float] = []
-    if any(status == "low_edge" for _, status in edges):
-        wanted += [lrs[0] / ratio**2, lrs[0] / ratio]
-    if any(status == "high_edge" for _, status in edges):
-        wanted += [lrs[-1] * ratio, lrs[-1] * ratio**2]
-    batches = sorted({batch for batch, _ in edges})
-    ends = " and ".join(
-        {"low_edge": "below", "high_edge": "above"}[status]
-        for status in sorted({s for _, s in edges})
-    )
-    given = {"batch": _joined(batches), "lr": _joined(wanted)}
-    why = f"the best lr of batch {_spaced(batches)} may lie {ends} the grid: try {_spaced(wanted)}"
-    return NextStep(why, _changed(command, given))
+class _Choice:
+    """The step of a sweep with finished runs."""
+
+    def __init__(self, rows: pd.DataFrame, settings: Sequence[Setting], command: Command) -> None:
+        self.rows, self.settings, self.command = rows, settings, command
+        self.seeds = sorted({int(seed) for seed in rows["seed"].dropna()})
+
+    def step(self) -> NextStep:
+        if not self.settings:
+            return self._three_seeds() or NextStep("")
+        return self._beyond() or self._three_seeds() or self._law()
+
+    def _three_seeds(self) -> NextStep | None:
+        if len(self.seeds) >= SEEDS:
+            return None
+        return self._more_seeds(SEEDS, "would show the variation between seeds")
+
+    def _beyond(self) -> NextStep | None:
+        """Learning rates beyond an end of a grid, for the batch sizes whose lowest loss is there.
+
+        Batch sizes that were tried with other learning rates are another question.
+        """
+        ends: defaultdict[tuple[bool, tuple[float, ...]], list[float]] = defaultdict(list)
+        for setting in self.settings:
+            for one in setting.optima:
+                lrs = _lrs(setting.rows[setting.rows["batch"] == one.batch])
+                high = one.status == "high_edge"
+                if (high or one.status == "low_edge") and one.lr == lrs[-1 if high else 0]:
+                    ends[high, tuple(lrs)].append(one.batch)
+        if not ends:
+            return None
+        (high, grid), found = max(ends.items(), key=lambda end: len(end[1]))
+        ratio, batches = _ratio(np.array(grid)), sorted(set(found))
+        beyond = (ratio, ratio**2) if high else (ratio**-2, ratio**-1)
+        more = [grid[-1 if high else 0] * factor for factor in beyond]
+        end = "above" if high else "below"
+        why = f"the best lr of batch {_listed(batches)} may lie {end} the grid: try {_listed(more)}"
+        return self._changed(why, batch=batches, lr=more)
+
+    def _law(self) -> NextStep:
+        """Runs that a law needs, or that make it narrower, else a test of its prediction."""
+        asked = [(one, one.law) for one in self.settings if one.law is not None]
+        if not asked:
+            return NextStep("")
+        known = [(one, law) for one, law in asked if law.identified]
+        if not known:
+            return self._towards_a_law([one for one, _ in asked])
+        widest, law = max(known, key=lambda pair: pair[1].high - pair[1].low)
+        needed = laws.seeds_needed(law)
+        if len(self.seeds) < needed <= AFFORDABLE * len(self.seeds):
+            return self._more_seeds(needed, f"would give the exponent to +- {laws.PRECISE:g}")
+        if needed > len(self.seeds):
+            why = "a wider range of batch sizes makes the interval narrower"
+            return self._around(why, law, widest, [2 * widest.widest, 4 * widest.widest])
+        batch = 2 * widest.widest
+        why = f"test the law where it was not fitted, at batch {typed(batch)}"
+        return self._around(why, law, widest, [batch])
+
+    def _towards_a_law(self, settings: Sequence[Setting]) -> NextStep:
+        optima = [one for setting in settings for one in setting.optima]
+        if all(one.status == "flat" for one in optima):
+            return NextStep("")  # no lr is best
+        tried = pd.concat([setting.rows for setting in settings])
+        if tried.groupby("batch")["lr"].nunique().max() < 3:
+            return NextStep("a best lr needs at least three learning rates at each batch size")
+        batches = sorted({one.batch for one in optima})
+        if len(batches) < 3:
+            more = [2 * batches[-1], 4 * batches[-1]]
+            return self._changed(f"a law needs 3 batch sizes: try {_listed(more)}", batch=more)
+        return self._more_seeds(2 * len(self.seeds), "may bring the law out of the noise")
+
+    def _around(self, why: str, law: Law, setting: Setting, batches: Sequence[float]) -> NextStep:
+        """Runs of further batch sizes around the learning rates that the law predicts."""
+        lrs = [law_words.predicted(law, batch)[0] for batch in batches]
+        middle = math.exp(np.mean(np.log(lrs)))
+        tries = middle * _ratio(_lrs(setting.rows)) ** (np.arange(POINTS) - POINTS // 2)
+        return self._changed(why, batch=batches, lr=tries)
+
+    def _more_seeds(self, needed: int, why: str) -> NextStep:
+        first = self.seeds[-1] + 1 if self.seeds else 0
+        new = range(first, first + max(1, needed - len(self.seeds)))
+        return self._changed(f"{counted(len(new), 'more seed')} {why}", seed=new)
+
+    def _changed(self, why: str, **given: Iterable[float]) -> NextStep:
+        """The command with some keys replaced; without one, the step is in words."""
+        if not self.command.text:
+            return NextStep(why)
+        values = {key: list(value) for key, value in given.items()}
+        if not self.command.whole:
+            all_values = {
+                k: sorted(self.rows[k].dropna().unique()) for k in ("batch", "lr", "seed")
+            }
+            values = all_values | values
+        words = shlex.split(self.command.text)
+        kept = [word for word in words if word.partition("=")[0] not in values]
+        new = [
+            f"{key}={','.join(typed(float(one)) for one in value)}" for key, value in values.items()
+        ]
+        return NextStep(why, shlex.join([*kept, *new]))
 
 
-def _lrs(settings: Sequence[Setting]) -> NDArray[np.float64]:
-    return np.unique(pd.concat([setting.rows["lr"].dropna() for setting in settings]).to_numpy())
+def _lrs(rows: pd.DataFrame) -> NDArray[np.float64]:
+    return np.unique(rows["lr"].dropna().to_numpy(float))
 
 
-def _ratio(settings: Sequence[Setting]) -> float:
-    """The factor between neighbours in the grid of learning rates."""
-    lrs = _lrs(settings)
+def _ratio(lrs: NDArray[np.float64]) -> float:
+    """The factor between neighbours in a grid of learning rates."""
     return float(np.median(lrs[1:] / lrs[:-1])) if len(lrs) > 1 else 3.0
 
 
-def _best_is_last(setting: Setting, one: Optimum) -> bool:
-    """Whether the lowest loss is at the end of the grid, and not only within the noise of it."""
-    lrs = setting.rows.loc[setting.rows["batch"] == one.batch, "lr"]
-    return bool(one.lr == (lrs.max() if one.status == "high_edge" else lrs.min()))
-
-
-def _about(settings: Sequence[Setting], seeds: Sequence[int], command: str) -> NextStep:
-    """More seeds or batch sizes where the law is not known well, else a test of its prediction."""
-    if len(seeds) < SEEDS:
-        return _more_seeds("variation between seeds is not known", seeds, SEEDS, command)
-    laws = [setting for setting in settings if setting.law is not None]
-    if not laws:
-        return NextStep("")
-    known = [one for one in laws if one.law and one.law.identified]
-    if not known:
-        located = max(sum(o.status == "interior" for o in one.optima) for one in laws)
-        if located < 3:
-            batches = sorted({o.batch for one in laws for o in one.optima})
-            more = [batches[-1] * 2, batches[-1] * 4]
-            why = f"a law needs 3 batch sizes with a best lr inside the grid: try {_spaced(more)}"
-            return NextStep(why, _changed(command, {"batch": _joined(more)}))
-        return _more_seeds("the noise hides the law", seeds, 2 * len(seeds), command)
-    widest = max(known, key=lambda one: one.law.high - one.law.low if one.law else 0)
-    assert widest.law is not None
-    width = widest.law.high - widest.law.low
-    if width > NARROW:
-        needed = math.ceil(len(seeds) * (width / NARROW) ** 2)  # errors fall as 1 / sqrt(runs)
-        if needed <= AFFORDABLE * len(seeds):
-            why = f"an exponent within {NARROW / 2:g} of its estimate"
-            return _more_seeds(why, seeds, needed, command)
-        more = [2 * widest.widest, 4 * widest.widest]
-        why = f"the interval is wide, and larger batches narrow it most: try {_spaced(more)}"
-        return NextStep(why, _changed(command, {"batch": _joined(more)}))
-    batch = 2 * widest.widest
-    lr = law_words.predicted(widest.law, batch)[0]
-    tries = lr * _ratio(laws) ** (np.arange(POINTS) - POINTS // 2)
-    given = {"batch": f"{batch:g}", "lr": _joined(tries)}
-    return NextStep(
-        f"test the law where it was not fitted, at batch {batch:g}", _changed(command, given)
-    )
-
-
-def _more_seeds(why: str, seeds: Sequence[int], needed: int, command: str) -> NextStep:
-    first = seeds[-1] + 1 if seeds else 0
-    new = range(first, first + max(1, needed - len(seeds)))
-    return NextStep(
-        f"{why}: {len(new)} more seed{'s' if len(new) > 1 else ''}",
-        _changed(command, {"seed": _joined(new)}),
-    )
-
-
-def _changed(command: str, given: dict[str, str]) -> str:
-    """A command with some keys replaced; empty if there is none."""
-    if not command:
-        return ""
-    words = [word for word in shlex.split(command) if word.partition("=")[0] not in given]
-    return shlex.join([*words, *(f"{key}={value}" for key, value in given.items())])
-
-
-def _joined(values: Iterable[float]) -> str:
-    return ",".join(f"{value:.2g}" if value < 1 else f"{value:g}" for value in values)
-
-
-def _spaced(values: Iterable[float]) -> str:
-    return _joined(values).replace(",", ", ")
+def _listed(values: Iterable[float]) -> str:
+    return ", ".join(typed(float(value)) for value in values)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from scaling.contracts.metric import Metric
 from scaling.contracts.settings import AXIS, settings_of
-from scaling.reporting.answer import Answer, Setting, best_lr
+from scaling.contracts.words import counted, typed
+from scaling.reporting.answer import VERDICTS, Answer, Setting, best_lr
 from scaling.studies import law_words
 from scaling.studies.claims import Verdict
 
@@ -74,10 +75,13 @@ def _best(settings: Sequence[Setting]) -> list[list[str]]:
     batches = sorted({batch for column in texts for batch in column})
     if len(settings) > 1:
         head = ["batch", *(setting.title for setting in settings)]
-        return [head, *([f"{b:g}", *(column.get(b, "") for column in texts)] for b in batches)]
+        return [
+            head,
+            *([typed(float(b)), *(column.get(b, "") for column in texts)] for b in batches),
+        ]
     lowest = {batch: f"{lr:.3g}" for batch, lr in settings[0].lowest.items()}
     head = ["batch", "best lr, fitted (95 %)", "lowest loss tried at lr"]
-    return [head, *([f"{b:g}", texts[0][b], lowest.get(b, "")] for b in batches)]
+    return [head, *([typed(float(b)), texts[0][b], lowest.get(b, "")] for b in batches)]
 
 
 def _law(setting: Setting) -> dict[str, Any]:
@@ -85,11 +89,11 @@ def _law(setting: Setting) -> dict[str, Any]:
     assert law is not None
     return {
         "title": setting.title,
-        "formula": law_words.formula(law),
+        "formula": law_words.form_formula(law),
         "interval": law_words.span(law.exponent, law.low, law.high),
         "predicted": law_words.lr_span(*law_words.predicted(law, setting.widest)),
         "form": law_words.form_used(law),
-        "batch": f"{setting.widest:g}",
+        "batch": typed(float(setting.widest)),
         "direction": law_words.direction(law),
         "basis": f"From {law_words.basis(law)}",
     }
@@ -115,8 +119,7 @@ def claims_part(
             lines.append(line)
     for reason in [reason for reason, same in blocked.items() if len(same) == 1]:
         lines += blocked.pop(reason)
-    order = ("supported", "contradicted", "inconclusive")
-    return sorted(lines, key=lambda line: order.index(line["word"])), blocked
+    return sorted(lines, key=lambda line: VERDICTS.index(line["word"])), blocked
 
 
 WIDTH, HEIGHT = 140, 16  # of a drawn interval, in pixels
@@ -150,7 +153,7 @@ def runs_part(
     rows: pd.DataFrame,
     places: Mapping[tuple[str, str], Path],
     out: Path,
-    commands: Mapping[str, str],
+    commands: Mapping[tuple[str, str], str],
 ) -> dict[str, Any]:
     """The table of runs, the lowest loss first.
 
@@ -158,7 +161,7 @@ def runs_part(
         rows: from `scaling.results.read`.
         places: folder of each run, by study and run.
         out: folder of the page, from which links lead to the runs.
-        commands: that trains a run again, by run.
+        commands: that trains a run again, by study and run.
     """
     accuracy = [key for key in ("val_accuracy", "query_accuracy", "test_accuracy") if key in rows]
     shown = ["val_loss", *accuracy, "clip_percent", "seconds"]
@@ -171,9 +174,9 @@ def runs_part(
     for row in ordered.head(LONGEST).to_dict("records"):
         cells = [{"text": row["status"], "number": False}]
         cells += [_cell(row.get(key), key) for key in [*varied, *measured]]
-        folder = places.get((str(row["study"]), str(row["run"])))
-        link = os.path.relpath(folder, out).replace(os.sep, "/") + "/" if folder else ""
-        lines.append({"cells": cells, "folder": link, "command": commands.get(str(row["run"]), "")})
+        run = str(row["study"]), str(row["run"])
+        link = os.path.relpath(places[run], out).replace(os.sep, "/") + "/" if run in places else ""
+        lines.append({"cells": cells, "folder": link, "command": commands.get(run, "")})
     linked = bool(places)
     numbers = {
         key.removeprefix(AXIS)
@@ -184,13 +187,15 @@ def runs_part(
     columns = ["status", *names, *measured, *(["files", "run again"] if linked else [])]
     left = len(rows) - len(lines)
     about = {"columns": columns, "numbers": numbers, "linked": linked, "left_out": left}
-    return {"lines": lines, **about}
+    return {"lines": lines, "counted": counted(len(lines), "run"), **about}
 
 
 def _cell(value: Any, key: str) -> dict[str, Any]:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return {"text": "", "number": True}
     if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if float(value).is_integer():
+            return {"text": f"{value:.0f}", "number": True}
         form = "{:.4f}" if key.endswith(("loss", "accuracy")) else "{:.4g}"
         return {"text": form.format(value), "number": True}
     return {"text": str(value), "number": False}

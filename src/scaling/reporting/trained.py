@@ -19,11 +19,11 @@ def trained(rows: pd.DataFrame, folders: Sequence[Path] = ()) -> dict[str, str]:
         rows: from `scaling.results.read`.
         folders: of the runs; a table of rows knows neither options nor hardware.
     """
-    config, provenance = results.example(*folders)
+    config, provenance = results.example(*folders), results.provenance(*folders)
     facts = {
         "model": _option(rows, "model", config) + _range(rows, "parameters", ", {} parameters"),
         "data": _option(rows, "data", config),
-        "optimizer": _option(rows, "optimizer", config) + _schedule(config),
+        "optimizer": _option(rows, "optimizer", config) + _schedule(rows, config),
         "duration": _duration(rows),
         "swept": "; ".join(_axes(rows)),
         "seeds": _seeds(rows),
@@ -37,13 +37,19 @@ def _option(rows: pd.DataFrame, group: str, config: Mapping[str, Any]) -> str:
     names = [str(name) for name in rows[group].dropna().unique()] if group in rows else []
     if len(names) != 1:
         return " or ".join(sorted(names))
-    varied = {key.removeprefix(f"{group}.") for key in map(str, rows) if key.startswith(group)}
+    return names[0] + _keys(rows, group, config)
+
+
+def _keys(rows: pd.DataFrame, group: str, config: Mapping[str, Any]) -> str:
+    """The keys of a group that are the same in all runs, in parentheses."""
+    start = f"{group}."
+    varied = {key.removeprefix(start) for key in map(str, rows) if key.startswith(start)}
     shown = [
         f"{key} {_short(value)}"
         for key, value in dict(config.get(group) or {}).items()
         if key not in varied | _QUIET and value is not None and not isinstance(value, dict)
     ]
-    return names[0] + (f" ({', '.join(shown)})" if shown else "")
+    return f" ({', '.join(shown)})" if shown else ""
 
 
 # keys that the strip shows elsewhere, or that say nothing about what is trained
@@ -53,11 +59,9 @@ _QUIET = {
 }
 
 
-def _schedule(config: Mapping[str, Any]) -> str:
-    schedule = dict(config.get("schedule") or {})
-    name = str(schedule.get("_target_", "")).rpartition(".")[2]
-    keys = [f"{key} {_short(value)}" for key, value in schedule.items() if key not in _QUIET]
-    return f", {name} lr" + (f" ({', '.join(keys)})" if keys else "") if name else ""
+def _schedule(rows: pd.DataFrame, config: Mapping[str, Any]) -> str:
+    name = str(dict(config.get("schedule") or {}).get("_target_", "")).rpartition(".")[2]
+    return f", {name} lr{_keys(rows, 'schedule', config)}" if name else ""
 
 
 def _duration(rows: pd.DataFrame) -> str:
@@ -87,11 +91,10 @@ def _seeds(rows: pd.DataFrame) -> str:
     return (text or str(len(seeds))) + (f", {folds} folds each" if folds > 1 else "")
 
 
-def _hardware(provenance: Mapping[str, Any]) -> str:
-    keys = [str(provenance[key]) for key in ("device", "host") if provenance.get(key)]
-    threads = int(provenance.get("threads") or 0)
-    each = f"{threads} thread{'s' if threads > 1 else ''} a run" if threads else ""
-    return ", ".join(filter(None, [*keys, each]))
+def _hardware(provenance: Mapping[str, str]) -> str:
+    keys = [provenance[key] for key in ("device", "host") if provenance.get(key)]
+    threads = f"threads a run: {provenance['threads']}" if provenance.get("threads") else ""
+    return ", ".join(filter(None, [*keys, threads]))
 
 
 def _range(rows: pd.DataFrame, key: str, form: str) -> str:
@@ -103,4 +106,6 @@ def _range(rows: pd.DataFrame, key: str, form: str) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return str(int(value)) if float(value).is_integer() else f"{value:g}"

@@ -1,6 +1,6 @@
 """Names, numbers and states as other programs write them, in the words of this package.
 
-Known are tables exported by Weights & Biases, MLflow and Ray Tune, and by hand.
+Reads tables exported by Weights & Biases, MLflow and Ray Tune, and by hand.
 """
 
 import difflib
@@ -72,7 +72,7 @@ def decoded(path: Path) -> str:
     """
     content = path.read_bytes()
     if content.startswith(SPREADSHEETS):
-        raise ValueError(f"{path} is a spreadsheet, whatever its name; save the sheet as CSV")
+        raise ValueError(f"{path} is a spreadsheet, despite its name; save the sheet as CSV")
     try:
         return content.decode(_encoding(content))
     except UnicodeDecodeError as error:
@@ -250,7 +250,7 @@ def statuses(column: pd.Series, path: Path) -> pd.Series:
     if unknown := sorted(set(given) - set(words)):
         known = ", ".join(words)
         raise ValueError(
-            f"{path} has the unknown status {', '.join(unknown)}; known are {known}; to set the "
-            "column aside, so that every run with a loss is done: --columns status="
+            f"{path} has the unknown status {', '.join(unknown)}; known statuses: {known}; "
+            "to set the column aside, so that every run with a loss is done: --columns status="
         )
     return given.map(words)

@@ -15,9 +15,9 @@ def formula(law: Law) -> str:
 
 
 def form_formula(law: Law) -> str:
-    """The form that predicts held-out batch sizes best; empty if it is the power law."""
+    """The form by which the law predicts, with its constants."""
     if law.fitted is None or law.form == "power":
-        return ""
+        return formula(law)
     values = dict(law.fitted.parameters)
     lr, turn = f"{values['lr']:.3g}", f"{values.get('batch', math.nan):.3g}"
     return {
@@ -28,13 +28,12 @@ def form_formula(law: Law) -> str:
 
 
 def form_used(law: Law) -> str:
-    """The form that predictions use, if it is not the power law, and its ties; else empty."""
-    shown = form_formula(law)
-    if not shown:
+    """The form by which the law predicts, if it is not the power law; else empty."""
+    if law.form in ("", "power"):
         return ""
     others = [name for name in law.compared.tied if name != law.form]
-    tied = f"; not distinguished from {', '.join(others)}" if others else ""
-    return f"Predicted by the {law.form} form, {shown}{tied}"
+    tied = f"; not distinguished from {' and '.join(others)}" if others else ""
+    return f"the {law.form} form; the power law is {formula(law)} on average{tied}"
 
 
 def span(value: float, low: float, high: float) -> str:
@@ -59,15 +58,16 @@ def predicted(law: Law, batch: float) -> tuple[float, float, float]:
 
 def direction(law: Law) -> str:
     """Whether the best lr moves with the batch size, and which rules the interval excludes."""
+    average = "" if law.form == "power" else ", on average over these sizes"
     if law.low > 0:
-        text = "The best lr grows with the batch size"
+        text = f"The best lr grows with the batch size{average}"
     elif law.high < 0:
-        text = "The best lr falls with the batch size"
+        text = f"The best lr falls with the batch size{average}"
     else:
         text = "Whether the best lr moves with the batch size is open (the interval contains 0)"
     agree = [rule for rule, value in RULES.items() if law.contains(value)]
     ruled_out = [rule for rule, value in RULES.items() if not law.contains(value)]
-    parts = [f"{' and '.join(agree)} agree{'s' if len(agree) == 1 else ''}" if agree else ""]
+    parts = [f"{' and '.join(agree)} {_is(agree)} inside the interval" if agree else ""]
     parts.append(f"{' and '.join(ruled_out)} {_is(ruled_out)} excluded" if ruled_out else "")
     return "; ".join([text, *filter(None, parts)])
 
@@ -78,9 +78,7 @@ def basis(law: Law) -> str:
     if law.between_seeds:
         return f"{sizes} and {law.seeds} seeds, whose variation the interval includes"
     seeds = "one seed" if law.seeds == 1 else f"{law.seeds} seeds"
-    return (
-        f"{sizes} and {seeds}; variation between seeds is not included, as it is from three seeds"
-    )
+    return f"{sizes} and {seeds}; variation between seeds is included only with three or more"
 
 
 def _is(several: list[str]) -> str:

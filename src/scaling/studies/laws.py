@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables, where
 
 ORDER = 1
+PRECISE = 0.15  # half the width of an exponent's interval that needs no more runs
 HYPOTHESES = {"0": 0.0, "1/2": 0.5, "2/3": 2 / 3, "1": 1.0}
 
 
@@ -36,10 +36,14 @@ def _exponent(law: Law) -> Estimate:
     if not law.identified:
         return Estimate.missing(f"no exponent: {law.reason}")
     shown = f"exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to {law.high:.2f}"
-    width = law.high - law.low
-    seeds = math.ceil(law.seeds * (width / 0.2) ** 2)  # errors fall as 1 / sqrt(runs)
-    enough = f"about {max(seeds, SEEDS)} seeds, or more batch sizes, for +- 0.1"
-    return Estimate(law.exponent, law.low, law.high, shown, enough if width > 0.2 else "")
+    needed = seeds_needed(law)
+    enough = f"about {needed} seeds, or more batch sizes, for +- {PRECISE:g}"
+    return Estimate(law.exponent, law.low, law.high, shown, enough if needed > law.seeds else "")
+
+
+def seeds_needed(law: Law) -> int:
+    """The seeds for an exponent within +- 0.15, and at least three; errors fall as 1 / sqrt(n)."""
+    return max(SEEDS, math.ceil(law.seeds * ((law.high - law.low) / 2 / PRECISE) ** 2))
 
 
 CLAIMS = (
@@ -103,6 +107,7 @@ def _form(law: Law) -> str:
     if not law.compared.fits:
         return f"; forms are not compared ({law.compared.reason})"
     best, tied = law.compared.fits[0], law.compared.tied
+    used = "; predictions use the power law" if best.name != law.form == "power" else ""
     factor = math.exp(best.left_out)
     text = (
         f"; the {best.name} law predicts held-out batch sizes best (off by a factor of "
@@ -110,7 +115,7 @@ def _form(law: Law) -> str:
     )
     text += _bend(*law.turn)
     if len(tied) > 1:
-        text += f"; it cannot be distinguished from the {' or '.join(tied[1:])} law"
+        text += f"; it cannot be distinguished from the {' or '.join(tied[1:])} law{used}"
     return text
 
 
@@ -205,9 +210,8 @@ class SettingLaw(NamedTuple):
     optima: tuple[optima.Optimum, ...]
 
 
-@lru_cache(maxsize=2)
 def by_settings(sweep: SweepTables) -> list[SettingLaw]:
-    """The law and the optima of each setting; fitted once for each sweep."""
+    """The law and the optima of each setting."""
     return [
         SettingLaw(
             title,

@@ -73,7 +73,7 @@ def _costs(rows: pd.DataFrame) -> Iterator[str]:
             slope = _trend(bracketed, block)
             change = f"costs {'more' if slope.value > 0 else 'less'} at larger batch sizes"
             if not (slope.low > 0 or slope.high < 0):
-                change = "whether this changes with the batch is inconclusive"
+                change = "it is not clear whether this changes with the batch"
             doubts = [f"{change}, {slope.shown}", *doubts]
         yield "; ".join([text, *doubts])
 

@@ -43,15 +43,16 @@ def shown_setting(settings: Sequence[Any]) -> alt.Parameter:
 def finished(chart: Any) -> dict[str, Any]:
     """The specification, with numbers of six digits; missing ones are null."""
     with alt.data_transformers.disable_max_rows():
-        spec: dict[str, Any] = _rounded(chart.to_dict())
+        spec: dict[str, Any] = rounded(chart.to_dict())
     return spec
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """A value, or those of a list or dict, with six digits; missing numbers are None."""
     if isinstance(value, dict):
-        return {key: _rounded(entry) for key, entry in value.items()}
+        return {key: rounded(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_rounded(entry) for entry in value]
+        return [rounded(entry) for entry in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from scaling.reporting.answer import Setting
-from scaling.reporting.charts.axes import batch_color, finished
+from scaling.reporting.charts.axes import batch_color, finished, rounded
 from scaling.studies.sweep_tables import SweepTables
 
+RUN = ["study", "run"]  # what identifies a run
 POINTS = 200  # of a run; each is the mean of the steps between it and the one before
 RUNS = 1000  # runs with curves; more would make the page slow
 
@@ -42,23 +43,23 @@ def curves(sweep: SweepTables, settings: Sequence[Setting]) -> dict[str, Any]:
     the same steps, which are stored once.
     """
     parts = [one.rows.assign(setting=one.title, best=_at_lowest(one)) for one in settings]
-    runs = pd.concat(parts).query("status in ('done', 'diverged')").drop_duplicates("run")
+    runs = pd.concat(parts).query("status in ('done', 'diverged')").drop_duplicates(RUN)
     if len(runs) > RUNS:
         runs = pd.concat([runs[runs["best"]], runs[~runs["best"]]]).head(RUNS)
     kinds = ("train", "validation")
     losses = {
-        kind: dict(iter(table.groupby("run", observed=True)[["step", key]])) if key in table else {}
+        kind: dict(iter(table.groupby(RUN, observed=True)[["step", key]])) if key in table else {}
         for kind, (table, key) in zip(kinds, _tables(sweep), strict=True)
     }
     steps: dict[tuple[int, ...], int] = {}
     lines = []
     for row in runs.to_dict("records"):
         found = {
-            kind: _thinned(losses[kind][row["run"]], steps)
+            kind: _thinned(losses[kind][row["study"], row["run"]], steps)
             for kind in kinds
-            if row["run"] in losses[kind]
+            if (row["study"], row["run"]) in losses[kind]
         }
-        about = {key: row[key] for key in ("run", "setting", "batch", "lr")}
+        about = rounded({key: row[key] for key in ("run", "setting", "batch", "lr")})
         lines.append({**about, "best": bool(row["best"]), **found})
     return {"steps": list(steps), "runs": lines}
 

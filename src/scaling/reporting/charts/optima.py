@@ -63,7 +63,7 @@ def law_chart(settings: Sequence[Setting]) -> dict[str, Any] | None:
     batches = sorted(points["batch"].unique())
     x = alt.X(
         "batch:Q", title="batch (examples per step)", scale=log_scale(batches, base=2),
-        axis=alt.Axis(values=batches, format="d", labelOverlap="greedy"),
+        axis=alt.Axis(values=batches, format="~f", labelOverlap="greedy"),
     )  # fmt: skip
     ends = points[["low", "high"]].to_numpy()
     lrs = sorted(set(np.concatenate([one.rows["lr"].dropna() for one in settings])))
