@@ -35,6 +35,8 @@ def _stored(outputs: list[Any]) -> list[Any]:
     """Texts and pictures; what was printed in several pieces is one text."""
     stored: list[Any] = []
     for output in outputs:
+        if output.output_type == "stream" and output.name == "stderr":
+            raise ValueError(f"a cell warns: {output.text}")
         if output.output_type == "stream":
             if stored and stored[-1].output_type == "stream":
                 stored[-1].text += output.text

@@ -67,7 +67,8 @@ def read(
     if runs or not folders:
         parts.append(_gathered(_runs(runs)))
     joined = with_one_maximum(pd.concat(parts, ignore_index=True))
-    return joined.reindex(columns=[*FIXED, *(key for key in joined if key not in FIXED)])
+    ordered = joined.reindex(columns=[*FIXED, *(key for key in joined if key not in FIXED)])
+    return ordered.copy()  # in one piece: adding columns to a table of many pieces is slow
 
 
 def table(name: str, *folders: str | Path) -> pd.DataFrame:
