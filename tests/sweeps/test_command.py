@@ -463,7 +463,7 @@ BAD = {
     "value refused by lightning": (["trainer.accelerator=abacus"], "accelerator"),
     "several devices": (["trainer.devices=2"], "trainer.devices=2 must be 1"),
     "lr of its own": (["optimizer.lr=1.0"], "optimizer.lr=1.0 must be lr=0.001; set lr instead"),
-    "sweep without -m": (["lr=1e-3,1e-2"], "add --multirun"),
+    "sweep without -m": (["lr=1e-3,1e-2"], "add -m: python -m scaling.train -m "),
     "override that does not parse": (["lr=[1"], "lr=[1"),
 }
 

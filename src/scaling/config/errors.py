@@ -19,6 +19,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from scaling.config import typed
 from scaling.config.schema import GROUPS, OPTIONAL
 from scaling.contracts.protocols import howto
 
@@ -47,6 +48,8 @@ def message(error: Exception) -> str:
     if group := re.match(r"Could not override '([^'@]+)'", text):
         near = difflib.get_close_matches(group[1], (*GROUPS, *OPTIONAL, *PACKAGED), n=1)
         return f"{group[1]} is not a config group" + (f"; did you mean {near[0]}?" if near else "")
+    if several := re.search(r"(?:for argument|Sweep parameters) '(.+?)'(?:; 1\.| requires)", text):
+        return typed.several_values(several[1])
     return f"{error.override}: {text}" if isinstance(error, OverrideParseException) else text
 
 

@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from scaling.config import checks
+from scaling.config import checks, typed
 from scaling.config.cell import make_cell
 from scaling.config.errors import REFUSED, message
 from scaling.config.folder import FOLDER
@@ -38,6 +38,7 @@ def main() -> None:
     logging.raiseExceptions = False  # for the same reason
     os.environ[FULL_ERROR] = "1"  # let Hydra raise instead of exiting with 1
     with _refusals():
+        sys.argv[1:] = typed.sweep_first(sys.argv[1:])
         _check_typed(sys.argv[1:])
         _single()
     sys.exit(0)
