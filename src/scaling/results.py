@@ -13,7 +13,7 @@ import pandas as pd
 from scaling.contracts.columns import FIXED, ROOT_KEYS, SWITCHES, TEXT
 from scaling.contracts.metric import MAXIMISED, MAXIMUM, with_one_maximum
 from scaling.contracts.precision import rounded
-from scaling.storage import exports, table_files, tables
+from scaling.storage import exports, study_folders, table_files, tables
 from scaling.storage.rows import ROW_FILE, read_row, run_folders
 
 
@@ -213,7 +213,7 @@ def _runs(folders: Sequence[str | Path]) -> list[Path]:
     unique: dict[str, Path] = {}
     for folder in folders:
         if not Path(folder).exists():
-            raise FileNotFoundError(f"{folder} does not exist; check its name")
+            raise FileNotFoundError(study_folders.unknown(Path(folder)))
         runs = list(run_folders(Path(folder)))
         if not runs:
             raise FileNotFoundError(

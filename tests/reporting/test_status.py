@@ -201,7 +201,7 @@ def test_watching_ends_when_everything_is_done(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (None, "is not a folder"),
+        (None, "does not exist"),
         ("empty", "is not a sweep: it has no runs and no plans"),
         ("text", "is not a sweep"),
     ],

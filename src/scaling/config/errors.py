@@ -22,6 +22,7 @@ from omegaconf.errors import (
 from scaling.config import typed
 from scaling.config.schema import GROUPS, OPTIONAL
 from scaling.contracts.protocols import howto
+from scaling.contracts.words import nearest_first
 
 KINDS = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
 # Groups whose files write into the root.
@@ -77,7 +78,10 @@ def _no_file(error: MissingConfigException) -> str:
         if folders
         else "for a file of your own use --config-dir, see docs/howto/README.md"
     )
-    return f"{group}={option} must be one of {', '.join(error.options)}; {where}"
+    if group.startswith("hydra/"):
+        where = "others need their Hydra plugin, which is not installed"
+    options = ", ".join(nearest_first(option, error.options))
+    return f"{group}={option} must be one of {options}; {where}"
 
 
 def _unknown(cause: OmegaConfBaseException) -> str:

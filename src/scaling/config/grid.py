@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from scaling.config.cell import Cell, make_cell
 from scaling.contracts.columns import SWITCHES
 from scaling.contracts.precision import rounded
-from scaling.contracts.words import counted
+from scaling.contracts.words import counted, nearest_first
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +216,10 @@ def _check_options(loader: ConfigLoader, rule: Mapping[str, Any]) -> None:
         options = loader.get_group_options(key)
         for option in _listed(ruled) if options else ():
             if option not in options:
-                raise ValueError(f"{EXCLUDE}: {key}={option} must be one of {', '.join(options)}")
+                raise ValueError(
+                    f"{EXCLUDE}: {key}={option} must be one of  "
+                    f"{', '.join(nearest_first(str(option), options))}"
+                )
 
 
 def _listed(value: Any) -> Sequence[Any]:

@@ -17,7 +17,7 @@ import yaml
 from scaling.contracts.columns import FINISHED, ROOT_KEYS
 from scaling.contracts.settings import elsewhere
 from scaling.contracts.words import counted
-from scaling.storage import heartbeats, locks, plans
+from scaling.storage import heartbeats, locks, plans, study_folders
 from scaling.storage.rows import ROW_FILE, strict
 from scaling.storage.run_state import read_state
 
@@ -81,6 +81,8 @@ def cells(folder: str | Path) -> list[CellProgress]:
     folder = Path(folder)
     if NAME.fullmatch(folder.absolute().name):
         raise FileNotFoundError(f"{folder} is one run; give its study, {folder.absolute().parent}")
+    if not folder.exists():
+        raise FileNotFoundError(study_folders.unknown(folder))
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; sweeps are in multirun/<study>")
     points = list(_study(folder))

@@ -20,6 +20,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from scaling.contracts.words import counted
+from scaling.storage import study_folders
 
 EVENTS = "events.out.tfevents."
 EVERY = 10.0  # seconds between searches for new runs
@@ -112,6 +113,10 @@ def serve(folders: Sequence[Path], more: Sequence[str]) -> int:
         folders: of runs, studies, or all studies.
         more: arguments of TensorBoard.
     """
+    for folder in folders:
+        if not folder.exists():
+            print(f"error: {study_folders.unknown(folder)}", file=sys.stderr)
+            return 2
     with tempfile.TemporaryDirectory(prefix="scaling-dashboard-") as place:
         number = link(folders, Path(place))
         if not number:
