@@ -157,6 +157,15 @@ def test_seeds_share_a_place_and_clips_and_settings_have_a_grid_each(tmp_path):
     assert "model.layers=4, clip=1:\nbatch  lr 0.001\n    8         ." in said
 
 
+def test_missing_cells_are_counted_and_not_listed(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "study"
+    plan(folder, *(name(seed=seed) for seed in range(12)))
+    _, out, _ = look(monkeypatch, capsys, folder)
+    assert "12 cells, 12 missing" in out
+    assert "12 of 12 cells not done: python -m scaling.train -m" in out
+    assert DIGEST not in out
+
+
 def test_a_cell_folder_that_was_deleted_is_missing(study):
     shutil.rmtree(study / name(lr=0.001))
     assert states(study)[name(lr=0.001)] == "missing"

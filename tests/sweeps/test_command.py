@@ -250,6 +250,14 @@ def test_fail_fast_stops_at_the_first_failure(command, breaking):
     assert "3 of 4 not done" in ended.err
 
 
+@pytest.mark.parametrize("missing", [10, 11])
+def test_more_than_ten_missing_cells_are_counted_and_not_listed(command, breaking, missing):
+    ended = command("-m", f"seed=range(1,{missing + 2})", "fail_fast=true")  # the first one fails
+    listed = [line for line in ended.err.splitlines() if line.endswith(": missing")]
+    assert len(listed) == (missing if missing == 10 else 0)
+    assert ("11 cells are missing\n" in ended.err) == (missing == 11)
+
+
 def test_a_row_that_becomes_corrupt_during_a_sweep_does_not_end_it(command, monkeypatch):
     from scaling.runs import lifecycle
 

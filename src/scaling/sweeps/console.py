@@ -20,6 +20,8 @@ from scaling.storage import plans
 from scaling.storage.rows import ROW_FILE, Row, read_row
 from scaling.storage.run_state import RunState
 
+MOST = 10  # missing cells that are listed; more are counted
+
 
 def labels(asked: Sequence[Cell]) -> dict[Path, str]:
     """Label each cell of a command by its root keys and other swept keys."""
@@ -148,7 +150,12 @@ def close(states: Mapping[Path, RunState], swept: bool) -> None:
             rows = results.read(*ended)
         print("\n" + (text.summary_table(rows) if swept else text.line(rows)))
     undone = {folder: state for folder, state in states.items() if not state.finished}
+    missing = [folder for folder, state in undone.items() if state.status == "missing"]
+    if len(missing) > MOST:
+        print(f"{len(missing)} cells are missing", file=sys.stderr)
     for folder, state in undone.items():
+        if state.status == "missing" and len(missing) > MOST:
+            continue
         print(f"{folder}: {state}", file=sys.stderr)
         if (folder / run.TRACEBACK).exists() and state.status == "failed":
             print(f"  traceback in {folder / run.TRACEBACK}", file=sys.stderr)
