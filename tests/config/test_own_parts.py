@@ -398,7 +398,7 @@ def test_data_are_checked_before_their_epochs_are_counted(write, command):
 
 def test_an_option_without_a_file_is_refused_with_the_others_and_the_folder(write, command, folder):
     write({"conf/models/mine.yaml": "_target_: mine.Net\n"})
-    options = "model=mine must be one of gru, mlp, nano_transformer, tcn; "
+    options = "model=mine must be one of mlp, tcn, nano_transformer, gru; "
     refused(
         command(CONF, "model=mine", small=False),
         f"{options}there is no model/mine.yaml in {folder}/conf; see docs/howto/model.md",
@@ -441,7 +441,7 @@ def test_a_folder_with_another_name_than_its_group_is_refused(write, command):
 
 
 def test_an_option_of_hydras_own_groups_is_refused_with_the_others(command, folder):
-    said = "hydra/launcher=slrum must be one of .*slurm; for a file of your own use --conf"
+    said = "hydra/launcher=slrum must be one of slurm, .*; others need their Hydra plugin"
     refused(command("-m", "hydra/launcher=slrum", small=False), said)
 
 
