@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from scaling.config import logspace
 from scaling.config.cell import Cell, make_cell
 from scaling.contracts.columns import SWITCHES
 from scaling.contracts.precision import rounded
@@ -132,7 +133,7 @@ def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list
     A typed key is removed from its pair, whose other keys stay together. Typed values are all
     kept; a log line counts the other values that `grid.first` drops.
     """
-    params = [f"{key}={_values(value)}" for key, value in grid.params.items()]
+    params = [_override(key, value) for key, value in grid.params.items()]
     single: dict[str, list[Point]] = {}
     for override in parser.parse_overrides([*params, *arguments]):
         key = override.key_or_group  # without a leading plus
@@ -150,7 +151,7 @@ def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list
 
     for pair in grid.pairs:
         columns = {}
-        typed = [f"{key}={_values(value)}" for key, value in pair.items()]
+        typed = [_override(key, value) for key, value in pair.items()]
         for entry in typed:
             if entry.endswith("="):
                 raise ValueError(f"{PAIRS}: {entry[:-1]} has no values")
@@ -248,17 +249,21 @@ def _points(override: Override) -> list[str]:
     if not override.is_sweep_override():
         return [override.input_line or key]
     if not override.is_discrete_sweep():
+        word = override.input_line or key
         raise ValueError(
-            f"{override.input_line} is an interval; a grid needs values, as in {key}=1e-3,1e-2"
+            f"{word} is an interval; a grid needs values, as in {key}=1e-3,1e-2; for equal ratios "
+            f"{logspace.remedy(word)}"
         )
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
-def _values(value: Any) -> str:
-    """Values of a swept key in Hydra's grammar, from a string or a list."""
+def _override(key: str, value: Any) -> str:
+    """A swept key and its values in Hydra's grammar, from a string or a list."""
     if isinstance(value, list | tuple) or OmegaConf.is_list(value):
-        return ",".join(_value(entry) for entry in value)
-    return _value(value) if not isinstance(value, str) else value
+        return f"{key}={','.join(_value(entry) for entry in value)}"
+    return logspace.spelled(
+        f"{key}={value}" if isinstance(value, str) else f"{key}={_value(value)}"
+    )
 
 
 def _value(entry: Any) -> str:

@@ -3,9 +3,19 @@
 import shlex
 from collections.abc import Sequence
 
+from scaling.config import logspace
 from scaling.storage import plans
 
 SWEEP = ("-m", "--multirun")
+
+
+def spelled(words: Sequence[str]) -> list[str]:
+    """Spell the words of a command as Hydra reads them.
+
+    Raises:
+        ValueError: for a word that it cannot read, with what to type.
+    """
+    return [word if word.startswith("-") else logspace.spelled(word) for word in sweep_first(words)]
 
 
 def sweep_first(words: Sequence[str]) -> list[str]:

@@ -38,7 +38,7 @@ def main() -> None:
     logging.raiseExceptions = False  # for the same reason
     os.environ[FULL_ERROR] = "1"  # let Hydra raise instead of exiting with 1
     with _refusals():
-        sys.argv[1:] = typed.sweep_first(sys.argv[1:])
+        sys.argv[1:] = typed.spelled(sys.argv[1:])
         _check_typed(sys.argv[1:])
         _single()
     sys.exit(0)
