@@ -51,7 +51,16 @@ def message(error: Exception) -> str:
         return f"{group[1]} is not a config group" + (f"; did you mean {near[0]}?" if near else "")
     if several := re.search(r"(?:for argument|Sweep parameters) '(.+?)'(?:; 1\.| requires)", text):
         return typed.several_values(several[1])
-    return f"{error.override}: {text}" if isinstance(error, OverrideParseException) else text
+    return _unread(error, text) if isinstance(error, OverrideParseException) else text
+
+
+def _unread(error: OverrideParseException, text: str) -> str:
+    """Report an override that Hydra's parser refuses, for its characters or for a function."""
+    if unknown := re.search(r"Unknown function '(\w+)'", text):
+        return typed.unknown_function(error.override, unknown[1])
+    if refused := re.search(r"while evaluating '.+?': (.+?)(?:; See|$)", text):
+        return f"{error.override}: {refused[1]}"
+    return typed.unread(error.override)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,11 +1,17 @@
 """Words of a command line, in the order and spelling that Hydra reads."""
 
+import os
+import re
 import shlex
 from collections.abc import Sequence
+
+from hydra.core.override_parser.types import Quote, QuotedString
 
 from scaling.config import logspace
 from scaling.storage import plans
 
+_PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # as Hydra reads it without quotes
+GRIDS = ("1,2,3", "range(1,4)", "logspace(1e-4,1e-2,5)", "choice(1,2,3)")
 SWEEP = ("-m", "--multirun")
 
 
@@ -15,7 +21,13 @@ def spelled(words: Sequence[str]) -> list[str]:
     Raises:
         ValueError: for a word that it cannot read, with what to type.
     """
-    return [word if word.startswith("-") else logspace.spelled(word) for word in sweep_first(words)]
+    for word in words:
+        if word.startswith("="):
+            raise ValueError(unread(word))
+    return [
+        word if word.startswith("-") else logspace.spelled(_path(word))
+        for word in sweep_first(words)
+    ]
 
 
 def sweep_first(words: Sequence[str]) -> list[str]:
@@ -24,12 +36,50 @@ def sweep_first(words: Sequence[str]) -> list[str]:
     return [*flag, *(word for word in words if word not in SWEEP)]
 
 
+def _path(word: str) -> str:
+    """Expand `~` in the value of an override, and quote the path of a file that exists."""
+    key, equals, value = word.partition("=")
+    value = re.sub(r"(?:^|(?<=,))~[^,]*", lambda home: os.path.expanduser(home[0]), value)
+    existing = key.endswith(".path") and os.path.exists(value)
+    if existing and not _PLAIN.fullmatch(value):
+        return f"{key}={quoted(value)}"
+    return f"{key}{equals}{value}"
+
+
+def quoted(value: str) -> str:
+    """A value as Hydra reads it whatever its characters."""
+    return QuotedString(value, Quote.double).with_quotes()
+
+
+def unread(word: str) -> str:
+    """Message for an override that Hydra's parser does not read."""
+    key, equals, value = word.partition("=")
+    if not equals or not re.fullmatch(r"[~+]*[\w./@:$-]+", key):
+        return f"{word} is not KEY=VALUE, such as batch=32"
+    whole = shlex.quote(f"{key}={quoted(value)}")
+    pairs = any(value.count(opening) != value.count(end) for opening, end in ("()", "[]", "{}"))
+    remedy = (
+        "close its brackets, or quote it" if pairs else "a value with such characters is quoted"
+    )
+    return f"{word} cannot be read; {remedy}: {whole}"
+
+
+def unknown_function(word: str, name: str) -> str:
+    """Message for an override with a function that Hydra does not have, such as `a(1)`."""
+    key, _, value = word.partition("=")
+    whole = shlex.quote(f"{key}={quoted(value)}")
+    return (
+        f"{word}: {name} is not a function; values of a grid are {', '.join(GRIDS)}; "
+        f"as text it is quoted: {whole}"
+    )
+
+
 def several_values(word: str) -> str:
     """Message for an override with several values in the command of a single run."""
     key, _, value = word.partition("=")
     command = plans.typed().replace("scaling.train", "scaling.train -m", 1)
     text = f"{word} has several values, which only a sweep trains; add -m: {command}"
     if "." in key and not value.endswith(")"):
-        one, many = (shlex.quote(f"{key}={form}") for form in (f'"{value}"', f"[{value}]"))
+        one, many = (shlex.quote(f"{key}={form}") for form in (quoted(value), f"[{value}]"))
         text += f" (as one text it is {one}, as one list {many})"
     return text

@@ -31,6 +31,6 @@ def file_at(path: Path) -> File:
 def data_folder(path: str | None, name: str) -> Path | None:
     """The folder of a data set: `path`, else `name` below $SCALING_DATA; None if absent."""
     if path:
-        return Path(path)
+        return Path(path).expanduser()
     root = os.environ.get("SCALING_DATA")
     return Path(root, name) if root and Path(root, name).is_dir() else None

@@ -48,7 +48,7 @@ def load(source: str, path: str | None, val_share: float) -> Corpus:
     if source == "files":
         if path is None:
             raise ValueError("path is missing; give a text file, or a folder of .txt files")
-        return _files(Path(path), val_share)
+        return _files(Path(path).expanduser(), val_share)
     folder = data_folder(path, "wikitext2")
     return _pair(folder) if folder else _download_wikitext2()
 
