@@ -16,7 +16,7 @@ MARGIN = 0.06  # of the height, beyond the outermost loss
 
 @dataclass(frozen=True)
 class Limits:
-    """Range of the values that are drawn to scale; nan if there is none."""
+    """Range of the values that are drawn to scale; both ends are nan without values."""
 
     low: float = math.nan
     high: float = math.nan

@@ -74,7 +74,7 @@ class Answer:
         return f"Published claims tested here: {counts}" if counts else ""
 
     def record(self) -> dict[str, Any]:
-        """The numbers of the answer for `answer.json`; None where there is none."""
+        """The numbers of the answer for `answer.json`; missing numbers are None."""
         return {
             "settings": [_setting_record(one) for one in self.settings],
             "sentences": list(self.sentences),
@@ -121,7 +121,7 @@ def answer(
 
 
 def best_lr(one: Optimum) -> str:
-    """The best lr of a batch size with its interval, or why there is none."""
+    """The best lr of a batch size with its interval, or why it is not known."""
     if one.status == "interior":
         return law_words.lr_span(one.lr, one.low, one.high)
     if one.status == "high_edge":

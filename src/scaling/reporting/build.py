@@ -34,7 +34,8 @@ def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) 
 
     Args:
         folders: of one sweep, or of several that are read as one.
-        out: folder of the files; made if missing, and the only place that is written to.
+        out: folder of the files; made if missing. In the folder of a study, the figures are also
+            written as a run of its TensorBoard; nothing else is written elsewhere.
         command: the one that writes the report, to be kept with it.
         options: of `SweepTables.of`.
 

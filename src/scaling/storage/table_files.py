@@ -160,7 +160,7 @@ def _table(
 ) -> pd.DataFrame:
     """Read a CSV file literally: in columns of text `NA` is text, and fields are not shifted.
 
-    Losses are text, too, because `NaN` is a loss and an empty field is none. The index of a line is
+    Losses are text, too, because `NaN` is a loss and an empty field is not. The index of a line is
     its number in the file less two.
     """
     content = "\n".join(foreign_columns.decoded(path).splitlines())

@@ -71,7 +71,7 @@ def _optima(block: pd.DataFrame, axes: Axes, flat: float | None) -> None:
 
 
 def _law(block: pd.DataFrame, axes: Axes, flat: float | None) -> None:
-    """Draw the law through the optima, or note why there is none."""
+    """Draw the law through the optima, or note why it is missing."""
     law = learning_rate_law(block, flat=flat)
     if not law.identified:
         note(axes, f"no exponent: {law.reason}")

@@ -70,7 +70,7 @@ def steps_and_examples(rows: pd.DataFrame, losses: pd.DataFrame) -> Figure:
 
 
 def _costs(block: pd.DataFrame) -> list[Sensitivity] | str:
-    """The costs of a setting that are numbers, or why there are none."""
+    """The finite costs of a setting, or why they are not known."""
     try:
         costs = [one for one in sensitivity(block, factors=FACTORS) if np.isfinite(one.lost)]
     except ValueError as error:
