@@ -8,11 +8,13 @@ import sys
 import warnings
 from pathlib import Path
 
-from scaling.storage import exports
+from scaling.contracts import ctrl_c
 
 
 def _place(first: Path) -> Path:
     """The default folder of a report: in the first folder, or beside a table's file."""
+    from scaling.storage import exports
+
     return (first.with_suffix("") if exports.is_table(first) else first) / "report"
 
 
@@ -88,6 +90,7 @@ def main() -> int:
     parser.add_argument("--maximise", metavar="COLUMN", help=maximise)
     given = parser.parse_args()
     from scaling.reporting import build  # imported here to keep --help quick
+    from scaling.storage import exports
 
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -118,5 +121,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    ctrl_c.prints("stopped; the report is not complete")
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may end first
     sys.exit(main())

@@ -6,8 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from scaling.contracts.columns import FINISHED
-from scaling.reporting.status import look
+from scaling.contracts import ctrl_c
 
 
 def main() -> int:
@@ -32,6 +31,11 @@ def main() -> int:
     given = parser.parse_args()
     if not given.every > 0:
         parser.error(f"--every {given.every:g} must be a positive number of seconds")
+    from scaling.contracts.columns import FINISHED
+    from scaling.reporting.status import look  # imported here to keep --help quick
+
+    if given.watch:
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     try:
         while True:
             cells, text = look(given.folders, as_json=given.json)
@@ -43,10 +47,9 @@ def main() -> int:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 0
 
 
 if __name__ == "__main__":
+    ctrl_c.prints("stopped")
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may end first
     sys.exit(main())

@@ -60,4 +60,4 @@ def test_a_signal_ends_a_sweep_of_hydras_launcher_too(folder):
     _, err = process.communicate(timeout=HANG)
     assert process.returncode == 143, err
     assert results.read("multirun")["status"].tolist() == ["interrupted"]
-    assert "3 of 3 not done" in err
+    assert "stopped: 0 of 3 cells done, 1 kept as a checkpoint, 2 not started\n" in err

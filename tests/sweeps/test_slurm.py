@@ -51,7 +51,7 @@ def test_no_more_jobs_run_at_a_time_than_requested_and_ctrl_c_ends_them_all(fold
     assert process.returncode == 130, err
     assert results.read(STUDY)["status"].tolist() == ["interrupted"] * 2
     assert not any(map(locks.is_held, held))
-    assert "4 of 4 not done" in err
+    assert "stopped: 0 of 4 cells done, 2 kept as checkpoints, 2 not started\n" in err
 
 
 def test_a_killed_job_fails_its_cell_and_no_other(folder):

@@ -1,6 +1,7 @@
 """Raise Ctrl-C and SIGTERM once, so that cleanup after the first signal is not interrupted."""
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -17,6 +18,27 @@ class Interrupted(BaseException):
     def __init__(self, signal: int):
         super().__init__(signal)
         self.signal = signal
+
+
+def quit_before_runs() -> None:
+    """Let Ctrl-C and SIGTERM end this process with one line, until a run begins.
+
+    They raise nothing, because libraries drop exceptions that are raised while they are imported.
+    """
+    for number in NUMBERS:
+        signal.signal(number, _quit)
+
+
+def _quit(number: int, frame: FrameType | None) -> None:
+    with contextlib.suppress(OSError):  # nobody may read it
+        os.write(2, b"stopped before any run started\n")
+    os._exit(128 + number)
+
+
+def begin() -> None:
+    """Listen from now on, in a process in which signals would end it until a run begins."""
+    if signal.getsignal(signal.SIGINT) is _quit:
+        listen()
 
 
 class _State:

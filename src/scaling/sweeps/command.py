@@ -32,16 +32,19 @@ TRACEBACK_WANTED = os.environ.get(FULL_ERROR) == "1"
 
 def main() -> None:
     """Run the command line of `python -m scaling.train` and exit with its exit code."""
-    signals.listen()
+    signals.quit_before_runs()
     if {"-h", "--help"} & set(sys.argv):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may end first
     logging.raiseExceptions = False  # for the same reason
     os.environ[FULL_ERROR] = "1"  # let Hydra raise instead of exiting with 1
-    with _refusals():
-        sys.argv[1:] = typed.spelled(sys.argv[1:])
-        _check_typed(sys.argv[1:])
-        _single()
-    sys.exit(0)
+    try:
+        with _refusals():
+            sys.argv[1:] = typed.spelled(sys.argv[1:])
+            _check_typed(sys.argv[1:])
+            _single()
+        sys.exit(0)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while Python ends
 
 
 @hydra.main(version_base="1.3", config_path=str(FOLDER), config_name="config")

@@ -4,6 +4,7 @@ import contextlib
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from scaling.contracts.words import counted
 from scaling.reporting import text
 from scaling.reporting.run_caveats import caveats
 from scaling.runs import run
+from scaling.runs.folder import CHECKPOINT
 from scaling.storage import plans
 from scaling.storage.rows import ROW_FILE, Row, read_row
 from scaling.storage.run_state import RunState
@@ -164,6 +166,29 @@ def close(states: Mapping[Path, RunState], swept: bool) -> None:
         print(message, file=sys.stderr)
     for study in sorted({folder.parent for folder in states} if swept else ()):
         print(f"figures: python -m scaling.report {study}")
+
+
+def stopped(states: Mapping[Path, RunState]) -> None:
+    """Print what is left of a command that a signal stopped, and how to continue it."""
+    counts = Counter(_left_as(folder, state) for folder, state in states.items())
+    if set(counts) == {"not started"}:
+        print("stopped before any run started", file=sys.stderr)
+        return
+    parts = [f"{counts.pop('done', 0)} of {counted(len(states), 'cell')} done"]
+    if counts["kept as checkpoints"] == 1:
+        counts["kept as a checkpoint"] = counts.pop("kept as checkpoints")
+    parts += [f"{number} {left}" for left, number in sorted(counts.items()) if number]
+    print("stopped:", ", ".join(parts), file=sys.stderr)
+    print(f"to continue: {plans.again(plans.typed())}", file=sys.stderr)
+
+
+def _left_as(folder: Path, state: RunState) -> str:
+    """What is left of a cell of a command that a signal stopped."""
+    if state.finished or state.status in ("corrupt", "failed"):
+        return "done" if state.finished else state.status
+    if (folder / CHECKPOINT).exists():
+        return "kept as checkpoints"
+    return "not started" if state.status != "interrupted" else "interrupted without a checkpoint"
 
 
 def duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from scaling.config import schema
 from scaling.config.cell import Cell
 from scaling.config.errors import REFUSED
 from scaling.contracts.words import counted
-from scaling.runs import run
+from scaling.runs import run, signals
 from scaling.runs.signals import Interrupted
 from scaling.storage import plans
 from scaling.storage.run_state import RunState, read_state
@@ -52,6 +52,7 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
     if switches["dry_run"]:
         console.announce(states, todo, at_a_time, labels)
         return 0
+    signals.begin()
     _prepare(asked, swept)
     if swept:
         done = sum(state.finished for state in states.values())
@@ -62,7 +63,10 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
         code = _train_all(todo, states, executor, console.Pace(todo, labels), not swept)
         if alone or swept:
             with _any_reader():
-                console.close(states, swept)
+                if code:
+                    console.stopped(states)
+                else:
+                    console.close(states, swept)
     except REFUSED as error:
         raise RuntimeError("a bug of this program, not a refused request") from error
     return code or int(any(not state.finished for state in states.values()))

@@ -12,7 +12,7 @@ import os
 import signal
 
 PR_SET_PDEATHSIG = 1  # see prctl(2); not inherited by the workers
-OF_THE_COMMAND = (signal.SIGTERM, signal.SIGHUP)
+OF_THE_COMMAND = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _as_usual() -> None:
@@ -23,5 +23,6 @@ def _as_usual() -> None:
 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 for number in OF_THE_COMMAND:
     signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # see `worker_server.start`
 os.register_at_fork(after_in_child=_as_usual)
 importlib.import_module("scaling.sweeps.executors.pool")

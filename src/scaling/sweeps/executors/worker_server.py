@@ -6,8 +6,9 @@ system libraries do not survive a fork, so each worker starts and imports on its
 """
 
 import multiprocessing
+import signal
 import sys
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 
 FORKS = sys.platform == "linux"
@@ -18,7 +19,12 @@ def start() -> None:
     """Let the server begin to import; returns at once, and does nothing if it runs."""
     if FORKS:
         multiprocessing.set_forkserver_preload([PRELOADED])
-        forkserver.ensure_running()
+        resource_tracker.ensure_running()  # it would end the block below
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited until it is ignored
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def context() -> BaseContext:
