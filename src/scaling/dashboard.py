@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from scaling.reporting.tensorboard import serve
+from scaling.contracts import ctrl_c
 
 
 def main() -> int:
@@ -19,9 +19,12 @@ def main() -> int:
         "folders", nargs="+", type=Path, metavar="FOLDER", help="such as multirun/quickstart"
     )
     given, more = parser.parse_known_args()
+    from scaling.reporting.tensorboard import serve  # imported here to keep --help quick
+
     return serve(given.folders, more)
 
 
 if __name__ == "__main__":
+    ctrl_c.prints("stopped")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

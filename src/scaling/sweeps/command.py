@@ -44,7 +44,8 @@ def main() -> None:
             _single()
         sys.exit(0)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while Python ends
+        for number in signals.NUMBERS:
+            signal.signal(number, signal.SIG_DFL)  # no traceback while Python ends
 
 
 @hydra.main(version_base="1.3", config_path=str(FOLDER), config_name="config")

@@ -52,7 +52,6 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
     if switches["dry_run"]:
         console.announce(states, todo, at_a_time, labels)
         return 0
-    signals.begin()
     _prepare(asked, swept)
     if swept:
         done = sum(state.finished for state in states.values())
@@ -105,6 +104,7 @@ def _train_all(
     held: list[Cell] = []
     ordered = todo if executor.at_a_time == 1 else pace.longest_first(todo)
     try:
+        signals.begin()
         for wait in (False, True):
             if wait and not held:
                 break
