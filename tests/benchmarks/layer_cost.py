@@ -38,10 +38,11 @@ from torch import nn
 from scaling.callbacks.checkpoint import Resumable
 from scaling.callbacks.heartbeat import Heartbeat
 from scaling.callbacks.signal_handlers import OwnHandlers
+from scaling.config.cell import build
 from scaling.config.folder import FOLDER
 from scaling.datamodules.batches import Batches
 from scaling.models.learner import Learner
-from scaling.runs import run
+from scaling.runs import run, signals
 from scaling.seeds import generator_for
 
 LIMIT = 1.6  # ratio to the plain loop
@@ -127,8 +128,10 @@ def callbacks(folder: Path, *choices: str, only: str | None) -> list[L.Callback]
     """The callbacks of a run with these settings, or only one of them."""
     with initialize_config_dir(str(FOLDER), version_base="1.3"):
         nodes = OmegaConf.to_container(compose("config", [*choices]).callbacks)
-    chosen = [run._callback(name, node) for name, node in nodes.items() if only in (None, name)]
-    house = [OwnHandlers(), Heartbeat(folder, seconds=run.BEAT)]
+    chosen = [
+        build(node, f"callbacks.{name}") for name, node in nodes.items() if only in (None, name)
+    ]
+    house = [OwnHandlers(signals.raise_dropped), Heartbeat(folder, seconds=run.BEAT)]
     return [*chosen, *house, Resumable(folder / run.CHECKPOINT, seconds=30, threads=1)]
 
 

@@ -1,5 +1,6 @@
-"""A fit does not handle signals of the program that calls it."""
+"""A fit leaves signals to the program that calls it, and stops at one that was lost."""
 
+import contextlib
 import os
 import signal
 
@@ -9,6 +10,8 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from scaling.callbacks.signal_handlers import OwnHandlers
+from scaling.runs import signals
+from scaling.runs.signals import Interrupted
 
 
 class Kill(L.Callback):
@@ -18,6 +21,43 @@ class Kill(L.Callback):
 
     def on_validation_batch_end(self, trainer, module, *_, **__):
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Careless(L.Callback):
+    """Catches everything, as some libraries do."""
+
+    def __init__(self, stage: str):
+        self.stage = stage
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self.drop("train", batch_idx)
+
+    def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx, **_):
+        self.drop("validation", batch_idx)
+
+    def drop(self, stage: str, batch_idx: int) -> None:
+        if (stage, batch_idx) == (self.stage, 0):
+            with contextlib.suppress(BaseException):
+                signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.fixture
+def listening():
+    before = {number: signal.getsignal(number) for number in signals.NUMBERS}
+    signals.listen()
+    yield
+    signals.listen()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("stage", ["train", "validation"])
+def test_a_signal_whose_exception_is_lost_stops_at_the_next_batch(tmp_path, listening, stage):
+    fitter = trainer(tmp_path, OwnHandlers(signals.raise_dropped), Careless(stage))
+    begin = fitter.fit if stage == "train" else fitter.validate
+    with pytest.raises(Interrupted):
+        begin(BoringModel())
+    assert fitter.global_step == (stage == "train")
 
 
 @pytest.fixture
@@ -36,7 +76,7 @@ def trainer(folder, *callbacks) -> L.Trainer:
 
 
 def test_a_program_that_ignores_sigterm_continues_training(tmp_path, deaf):
-    fitter = trainer(tmp_path, OwnHandlers(), Kill())
+    fitter = trainer(tmp_path, OwnHandlers(lambda: None), Kill())
     fitter.fit(BoringModel())
     assert fitter.global_step == 6
     fitter.validate(BoringModel(), verbose=False)

@@ -1,5 +1,6 @@
 """The first signal ends a run; later ones do not damage what it writes."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -44,6 +45,19 @@ def test_a_signal_that_comes_much_later_raises_again(monkeypatch):
     for _ in range(2):
         with pytest.raises(Interrupted):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_lost_exception_is_raised_again_until_a_run_caught_it():
+    signals.listen()
+    signals.raise_dropped()
+    with contextlib.suppress(Interrupted):
+        os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(Interrupted) as again:
+        signals.raise_dropped()
+    assert signals.behind(again.value) == signal.SIGTERM
+    signals.raise_dropped()
+    signals.note(signal.SIGUSR2)
+    signals.raise_dropped()
 
 
 def test_signals_wait_while_they_are_held_back_also_beside_other_threads():

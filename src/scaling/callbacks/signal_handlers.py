@@ -1,7 +1,9 @@
-"""Restore the signal handlers that Lightning replaces."""
+"""Keep the signal handlers of the program during a fit, and stop at a signal that was lost."""
 
 import signal
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import lightning as L
 
@@ -13,7 +15,13 @@ class OwnHandlers(L.Callback):
 
     Lightning adds a handler that stops the fit at the end of a batch, even if the program ignores
     the signal.
+
+    Args:
+        raise_dropped: called before each batch; raises for a signal whose exception was lost.
     """
+
+    def __init__(self, raise_dropped: Callable[[], None]):
+        self.raise_dropped = raise_dropped
 
     def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         self.handlers = {number: signal.getsignal(number) for number in NUMBERS}
@@ -23,6 +31,17 @@ class OwnHandlers(L.Callback):
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._restore()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.raise_dropped()
+
+    def on_validation_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        self.raise_dropped()
 
     def _restore(self) -> None:
         if threading.current_thread() is not threading.main_thread():

@@ -220,7 +220,8 @@ def _build(
     module.configure_optimizers()  # raise its errors now
     nodes = (settings["callbacks"] or {}).items()
     callbacks = [build(node, f"callbacks.{name}") for name, node in nodes if node is not None]
-    callbacks += [*task.observers(module, data), OwnHandlers(), Heartbeat(folder, seconds=BEAT)]
+    callbacks += [*task.observers(module, data), OwnHandlers(signals.raise_dropped)]
+    callbacks.append(Heartbeat(folder, seconds=BEAT))
     parts.check_callbacks(callbacks)
     number = resumed.threads if resumed and resumed.threads else _threads(settings, data, module)
     if resumed and settings["threads"] not in (None, number):

@@ -44,10 +44,15 @@ def begin() -> None:
 class _State:
     caught: int | None = None  # the first signal
     since = 0.0  # when it came
-    noted = False  # other code handled it
+    noted = False  # other code handles it
+    arrived = False  # its exception was caught by a run
 
 
 _state = _State()
+
+
+def _forget() -> None:
+    _state.caught, _state.noted, _state.arrived = None, False, False
 
 
 def listen() -> None:
@@ -58,7 +63,7 @@ def listen() -> None:
     interrupted run is being written. A signal after `PATIENCE` seconds raises again, because Python
     drops exceptions raised inside a finalizer.
     """
-    _state.caught, _state.noted = None, False
+    _forget()
     for number in NUMBERS:
         signal.signal(number, interrupt)
 
@@ -67,8 +72,18 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     """Raise `Interrupted`; the handler of `listen`, also called by other handlers."""
     now = time.monotonic()
     if _state.caught is None or now - _state.since > PATIENCE:
-        _state.caught, _state.since = number, now
+        _state.caught, _state.since, _state.arrived = number, now, False
         raise Interrupted(number)
+
+
+def raise_dropped() -> None:
+    """Raise `Interrupted` again for a signal whose exception never reached a run.
+
+    Exceptions are lost that a handler raises inside a finalizer, or inside code of a library that
+    catches everything. Without this, training would continue until the process is killed.
+    """
+    if _state.caught is not None and not (_state.noted or _state.arrived):
+        raise Interrupted(_state.caught)
 
 
 def listen_to_keys() -> None:
@@ -77,7 +92,7 @@ def listen_to_keys() -> None:
     For cluster jobs: they get SIGTERM long before they are ended, with the requested signal, and a
     job that exits at SIGTERM would not be requeued.
     """
-    _state.caught, _state.noted = None, False
+    _forget()
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -94,6 +109,7 @@ def behind(error: BaseException) -> int | None:
     Lightning turns into SystemExit inside `fit`.
     """
     if isinstance(error, Interrupted):
+        _state.arrived = True
         return error.signal
     if _state.noted:
         return _state.caught

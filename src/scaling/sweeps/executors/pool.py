@@ -140,6 +140,7 @@ def _through_pool(
         pending = set(futures)
         while pending:
             done, pending = concurrent.futures.wait(pending, 1.0, FIRST_COMPLETED)
+            signals.raise_dropped()
             for future in done:
                 cell = futures[future]
                 try:

@@ -84,6 +84,7 @@ class Slurm:
                             ]
                         running += zip(submitted, jobs, strict=True)
                 time.sleep(EVERY[self.cluster])
+                signals.raise_dropped()
                 for cell, job in [pair for pair in running if pair[1].done()]:
                     running.remove((cell, job))
                     yield cell, _ended(cell, job)
