@@ -1,11 +1,13 @@
 """Write a heartbeat: the progress of a run."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
+from scaling.callbacks.optimizer_step import loss_of
 from scaling.storage import heartbeats
 
 
@@ -20,9 +22,11 @@ class Heartbeat(L.Callback):
     def __init__(self, folder: Path, *, seconds: float):
         self.folder, self.seconds = folder, seconds
 
+    loss: float | None
+
     def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         self.began = self.last = time.monotonic()
-        self.first = trainer.global_step
+        self.first, self.loss = trainer.global_step, None
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.began, self.first = time.monotonic(), trainer.global_step
@@ -32,6 +36,8 @@ class Heartbeat(L.Callback):
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if time.monotonic() - self.last >= self.seconds:
+            loss = loss_of(trainer, outputs)  # fetched once for each beat
+            self.loss = float(loss) if loss is not None else None
             self._beat(trainer)
 
     def on_validation_batch_end(
@@ -50,4 +56,5 @@ class Heartbeat(L.Callback):
             step=trainer.global_step,
             steps=trainer.max_steps,
             speed=taken / lasted if taken else None,
+            loss=self.loss if self.loss is not None and math.isfinite(self.loss) else None,
         )

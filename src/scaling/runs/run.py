@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # without its tips
 
 TRACEBACK = "traceback.txt"
-BEAT = 5.0  # seconds between heartbeats of a run
+BEAT = 2.0  # seconds between heartbeats of a run
 LOGGED = ("val_", "test_", "train_accuracy", "query_", "source_")  # metrics that a row has
 
 

@@ -19,14 +19,22 @@ class Beat:
     step: int  # optimizer steps taken
     steps: int | None = None  # optimizer steps in all; None until known
     speed: float | None = None  # optimizer steps per second of this process
+    loss: float | None = None  # of the last training batch; None if it is not finite
 
 
-def write(folder: Path, *, step: int, steps: int | None = None, speed: float | None = None) -> None:
+def write(
+    folder: Path,
+    *,
+    step: int,
+    steps: int | None = None,
+    speed: float | None = None,
+    loss: float | None = None,
+) -> None:
     """Write the heartbeat atomically; errors such as a full disk are ignored.
 
     Not fsynced: losing one in a crash is harmless.
     """
-    beat = Beat(time=time.time(), step=step, steps=steps, speed=speed)
+    beat = Beat(time=time.time(), step=step, steps=steps, speed=speed, loss=loss)
     with contextlib.suppress(OSError), atomic_write(folder / FILE, durable=False) as draft:
         draft.write_text(json.dumps(asdict(beat)))
 

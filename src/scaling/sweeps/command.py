@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,11 @@ from scaling.runs.signals import Interrupted
 from scaling.storage import plans
 from scaling.sweeps.executors.executor import OffersExecutor
 
+log = logging.getLogger(__name__)
+
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TRACEBACK_WANTED = os.environ.get(FULL_ERROR) == "1"
+IMPORTS = 5  # time to import torch, Lightning and the data, as a multiple of that before it
 
 
 def main() -> None:
@@ -96,6 +100,7 @@ def multirun(
     done = plans.ran_before(Path("multirun", master.study))  # likely; what is left trains anyway
     if isinstance(launcher, OffersExecutor) and not (done or master.dry_run):
         launcher.prepare(master.workers)
+        log.info("starting workers (imports, about %.0f s)", IMPORTS * time.process_time())
     asked = expand(loader, master, arguments, Grid(**grid))
     from scaling.sweeps import sweep  # imports torch and Lightning
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from scaling.runs.folder import CHECKPOINT
 from scaling.storage import plans
 from scaling.storage.rows import ROW_FILE, Row, read_row
 from scaling.storage.run_state import RunState
+from scaling.sweeps.pace import Pace, duration
 
 MOST = 10  # missing cells that are listed; more are counted
 
@@ -109,38 +109,19 @@ def _digest(settings: Mapping[str, Any], fingerprint: str) -> str | None:
         return None
 
 
-class Pace:
-    """The speed of a sweep, in training examples per second of wall-clock time."""
-
-    def __init__(self, todo: Sequence[Cell], labels: Mapping[Path, str]):
-        self.labels = labels
-        self.waiting = {cell.folder: run.examples(cell) for cell in todo}
-        self.total, self.trained = len(todo), 0.0
-        self.started = time.monotonic()
-
-    def longest_first(self, todo: Sequence[Cell]) -> list[Cell]:
-        """Sort cells by training examples, so that no long one runs alone at the end."""
-        return sorted(todo, key=lambda cell: self.waiting[cell.folder], reverse=True)
-
-    def line(self, cell: Cell, state: RunState) -> str:
-        """The line for a cell that ended, with the time left for the others."""
-        asked = self.waiting.pop(cell.folder)
-        place = f"{self.total - len(self.waiting):{len(str(self.total))}d}/{self.total}"
-        parts = [f"[{place}] {self.labels[cell.folder]}", str(state)]
-        if state.row is not None:
-            measured = state.row.measured
-            self.trained += asked if state.finished else measured.get("examples", 0.0)
-            if "val_loss" in measured:
-                parts.append(f"val_loss {measured['val_loss']:.3f}")
-            if "clip_percent" in measured:
-                parts.append(f"clipped {measured['clip_percent']:.0f} %")
-            parts.append(duration(measured.get("seconds", 0.0)))
-            parts += [f"warning: {caveat.kind}" for caveat in caveats(measured)]
-        if self.waiting and self.trained:
-            lasted = time.monotonic() - self.started
-            left = sum(self.waiting.values()) * lasted / self.trained
-            parts.append(f"about {duration(left)} left")
-        return "  ".join(parts)
+def line(cell: Cell, state: RunState, pace: Pace, labels: Mapping[Path, str]) -> str:
+    """The line of a cell that ended, without the time left."""
+    place = f"{pace.ended:{len(str(pace.total))}d}/{pace.total}"
+    parts = [f"[{place}] {labels[cell.folder]}", str(state)]
+    if state.row is not None:
+        measured = state.row.measured
+        if "val_loss" in measured:
+            parts.append(f"val_loss {measured['val_loss']:.3f}")
+        if "clip_percent" in measured:
+            parts.append(f"clipped {measured['clip_percent']:.0f} %")
+        parts.append(duration(measured.get("seconds", 0.0)))
+        parts += [f"warning: {caveat.kind}" for caveat in caveats(measured)]
+    return "  ".join(parts)
 
 
 def close(states: Mapping[Path, RunState], swept: bool) -> None:
@@ -189,12 +170,3 @@ def _left_as(folder: Path, state: RunState) -> str:
     if (folder / CHECKPOINT).exists():
         return "kept as checkpoints"
     return "not started" if state.status != "interrupted" else "interrupted without a checkpoint"
-
-
-def duration(seconds: float) -> str:
-    """A time in words: `3 min 20 s`."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from hydra.plugins.launcher import Launcher
@@ -18,10 +19,12 @@ from scaling.runs import run, signals
 from scaling.runs.signals import Interrupted
 from scaling.storage import plans
 from scaling.storage.run_state import RunState, read_state
-from scaling.sweeps import console
+from scaling.sweeps import console, live
 from scaling.sweeps.executors.executor import Executor, OffersExecutor
 from scaling.sweeps.executors.hydra import HydraLauncher
 from scaling.sweeps.executors.pool import InProcess
+from scaling.sweeps.live import View
+from scaling.sweeps.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +61,10 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
         number = f", {at_a_time} at a time" if at_a_time else ""
         cells = counted(len(asked), "cell")
         log.info("%s: %d done before, %d to train%s", cells, done, len(todo), number)
+    pace = Pace([(cell, run.examples(cell)) for cell in todo], executor.at_a_time)
     try:
-        code = _train_all(todo, states, executor, console.Pace(todo, labels), not swept)
+        shown = live.view(todo, pace, labels, redrawn=not isinstance(executor, InProcess))
+        code = _train_all(todo, states, executor, pace, shown, not swept)
         if alone or swept:
             with _any_reader():
                 if code:
@@ -96,7 +101,8 @@ def _train_all(
     todo: Sequence[Cell],
     states: dict[Path, RunState],
     executor: Executor,
-    pace: console.Pace,
+    pace: Pace,
+    shown: AbstractContextManager[View],
     alone: bool,
 ) -> int:
     """Train cells and update their states; return 128 + the signal that stopped it, or 0."""
@@ -105,23 +111,24 @@ def _train_all(
     ordered = todo if executor.at_a_time == 1 else pace.longest_first(todo)
     try:
         signals.begin()
-        for wait in (False, True):
-            if wait and not held:
-                break
-            if wait:
-                log.info("waiting for %s that other processes hold", counted(len(held), "cell"))
-            cells, held = (held, []) if wait else (ordered, [])
-            with contextlib.closing(executor.train(cells, wait=wait)) as training:
-                for cell, state in training:
-                    states[cell.folder] = state
-                    if state.status == "held":
-                        held.append(cell)
-                    elif executor.reports:
-                        log.info("%s", pace.line(cell, state))
-                    if cell.config["fail_fast"] and state.status == "failed":
-                        return 0
-            if alone:
-                break  # a single run is not waited for; `close` prints that it is held
+        with shown as view:
+            for wait in (False, True):
+                if wait and not held:
+                    break
+                if wait:
+                    view.say(f"waiting for {counted(len(held), 'cell')} that other processes hold")
+                cells, held = (held, []) if wait else (ordered, [])
+                with contextlib.closing(executor.train(cells, wait=wait)) as training:
+                    for cell, state in training:
+                        states[cell.folder] = state
+                        if state.status == "held":
+                            held.append(cell)
+                        elif executor.reports:
+                            view.ended(cell, state)
+                        if cell.config["fail_fast"] and state.status == "failed":
+                            return 0
+                if alone:
+                    break  # a single run is not waited for; `close` prints that it is held
     except Interrupted as error:
         return 128 + error.signal
     finally:  # of cells that were being trained when it ended early

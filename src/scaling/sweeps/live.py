@@ -1,0 +1,223 @@
+"""The view of a running sweep: a display on a terminal, elsewhere a line per cell that ends."""
+
+import contextlib
+import logging
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from scaling.config.cell import Cell
+from scaling.storage import heartbeats
+from scaling.storage.heartbeats import Beat
+from scaling.storage.run_state import RunState
+from scaling.sweeps import console
+from scaling.sweeps.pace import Pace, time_left
+
+log = logging.getLogger(__name__)
+
+EVERY = 1.0  # seconds between two drawings
+SEARCHED = 200  # cells whose heartbeats are looked for each time; others wait for their turn
+WORKERS = 8  # lines of workers; more are counted
+WIDE = 72  # columns of a terminal that also shows the speed of each run
+IN_GRID = ("batch", "lr", "seed")
+
+
+class View(Protocol):
+    """Shows the cells of a sweep as they end."""
+
+    def ended(self, cell: Cell, state: RunState) -> None:
+        """Show a cell that ended."""
+
+    def say(self, line: str) -> None:
+        """Show a message."""
+
+
+@contextlib.contextmanager
+def view(
+    todo: Sequence[Cell], pace: Pace, labels: Mapping[Path, str], *, redrawn: bool
+) -> Iterator[View]:
+    """Return the view of a sweep that fits the output of this command.
+
+    Args:
+        todo: cells to train.
+        pace: of the sweep; the view counts cells that end.
+        labels: a name for each cell.
+        redrawn: let a terminal show a display; else it gets lines, too.
+    """
+    output = Console()
+    screen = output.is_terminal and not (output.is_dumb_terminal or output.is_jupyter)
+    if not (screen and redrawn and todo):
+        yield Lines(pace, labels)
+        return
+    display = Display(todo, pace, labels, output)
+    live = Live(
+        get_renderable=display.draw,
+        console=output,
+        refresh_per_second=1 / EVERY,
+        transient=True,
+        vertical_overflow="crop",
+    )
+    with live:
+        yield display
+
+
+class Lines:
+    """Prints a line for each cell that ends, with the time left."""
+
+    def __init__(self, pace: Pace, labels: Mapping[Path, str]):
+        self.pace, self.labels = pace, labels
+
+    def ended(self, cell: Cell, state: RunState) -> None:
+        self.pace.end(cell, state)
+        line = console.line(cell, state, self.pace, self.labels)
+        left = time_left(self.pace.left(shares(beats(list(self.pace.waiting)))))
+        self.say("  ".join(filter(None, [line, left])))
+
+    def say(self, line: str) -> None:
+        log.info("%s", line)
+
+
+def beats(folders: Sequence[Path]) -> dict[Path, Beat]:
+    """The heartbeats of the runs that are running."""
+    found = {folder: heartbeats.read(folder) for folder in folders}
+    return {folder: beat for folder, beat in found.items() if beat is not None}
+
+
+def shares(running: Mapping[Path, Beat]) -> dict[Path, float]:
+    """The share of its steps that each run has taken."""
+    return {folder: beat.step / beat.steps for folder, beat in running.items() if beat.steps}
+
+
+class Display:
+    """A bar, a line for each run that trains, and the grid of losses so far.
+
+    Cells that need attention are printed above it, others fill the grid.
+    """
+
+    def __init__(
+        self, todo: Sequence[Cell], pace: Pace, labels: Mapping[Path, str], output: Console
+    ):
+        self.pace, self.labels, self.output = pace, labels, output
+        self.cells = {cell.folder: cell for cell in todo}
+        self.losses: dict[Path, float] = {}
+        self.parts = {cell.folder: labels[cell.folder].split(",") for cell in todo}
+        common = set.intersection(*map(set, self.parts.values())) if len(todo) > 1 else set()
+        self.names = {
+            folder: ",".join(part for part in parts if part not in common)
+            for folder, parts in self.parts.items()
+        }
+        self.shown = next(iter(self.cells))  # the cell whose grid is shown
+        self.searched = 0
+
+    def ended(self, cell: Cell, state: RunState) -> None:
+        self.pace.end(cell, state)
+        self.shown = cell.folder
+        measured = state.row.measured if state.row is not None else {}
+        if state.status == "done" and "val_loss" in measured:
+            self.losses[cell.folder] = measured["val_loss"]
+        if state.status != "done":
+            self.say(console.line(cell, state, self.pace, self.labels))
+
+    def say(self, line: str) -> None:
+        self.output.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def draw(self) -> RenderableType:
+        """Draw the view; called by a thread of its own."""
+        running = beats(self._searched())
+        parts: list[RenderableType] = [self._bar(running), self._workers(running)]
+        grid = self._grid(running)
+        if grid is not None:
+            parts += [Text(), grid]
+        return Group(*parts)
+
+    def _searched(self) -> list[Path]:
+        """The cells whose heartbeats are looked for now: all, or some of many in turn."""
+        waiting = list(self.pace.waiting)
+        first = self.searched % max(1, len(waiting))
+        self.searched += SEARCHED
+        return (waiting[first:] + waiting[:first])[:SEARCHED]
+
+    def _bar(self, running: Mapping[Path, Beat]) -> Table:
+        done = self.pace.ended + sum(shares(running).values())
+        line = Table.grid(padding=(0, 2), expand=True)
+        line.add_column(no_wrap=True)
+        line.add_column(ratio=1)
+        line.add_column(no_wrap=True)
+        line.add_row(
+            Text(f"{self.pace.ended} of {self.pace.total} cells"),
+            ProgressBar(total=self.pace.total, completed=done),
+            Text(time_left(self.pace.left(shares(running)))),
+        )
+        return line
+
+    def _workers(self, running: Mapping[Path, Beat]) -> RenderableType:
+        if not running:
+            return Text("starting workers" if not self.pace.ended else "")
+        lines = Table.grid(padding=(0, 2))
+        lines.add_column(no_wrap=True, overflow="ellipsis")
+        for _ in range(3):
+            lines.add_column(no_wrap=True)
+        for folder, beat in list(running.items())[:WORKERS]:
+            speed = f"{beat.speed:.3g} steps/s" if beat.speed else ""
+            lines.add_row(
+                Text(self.names[folder]),
+                Text(f"step {beat.step}/{beat.steps}" if beat.steps else "preparing"),
+                Text("" if beat.loss is None else f"loss {beat.loss:.3f}"),
+                Text(speed if self.output.width >= WIDE else ""),
+            )
+        if len(running) <= WORKERS:
+            return lines
+        return Group(lines, Text(f"and {len(running) - WORKERS} more"))
+
+    def _grid(self, running: Mapping[Path, Beat]) -> RenderableType | None:
+        """Mean losses over seeds, of the cells that differ from the shown one in batch and lr."""
+        title = self._setting(self.shown)
+        members = [folder for folder in self.cells if self._setting(folder) == title]
+        points = {folder: _point(self.cells[folder]) for folder in members}
+        batches = sorted({batch for batch, _ in points.values()})
+        lrs = sorted({lr for _, lr in points.values()})
+        if len(points) < 2 or len(batches) * len(lrs) < 2:
+            return None
+        names = [f"{lr:g}" for lr in lrs]
+        width = 7 + sum(2 + max(5, len(name)) for name in names)
+        height = 4 + min(len(running), WORKERS) + len(batches)
+        if width > self.output.width or height > self.output.height:
+            return None
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for _ in range(1 + len(lrs)):
+            grid.add_column(justify="right", no_wrap=True)
+        grid.add_row("batch", *[f"lr {names[0]}", *names[1:]])
+        for batch in batches:
+            row = []
+            for lr in lrs:
+                here = [folder for folder in members if points[folder] == (batch, lr)]
+                row.append(self._entry(here, running))
+            grid.add_row(str(batch), *row)
+        caption = Text(f"validation loss{', ' + ', '.join(title) if title else ''}", style="dim")
+        return Group(caption, grid)
+
+    def _setting(self, folder: Path) -> tuple[str, ...]:
+        """The parts of a cell's name that vary, without batch, lr and seed."""
+        parts = self.names[folder].split(",")
+        return tuple(p for p in parts if p and p.partition("=")[0] not in IN_GRID)
+
+    def _entry(self, here: Sequence[Path], running: Mapping[Path, Beat]) -> Text:
+        losses = [self.losses[folder] for folder in here if folder in self.losses]
+        waiting = [folder for folder in here if folder in self.pace.waiting]
+        if losses:
+            mean = f"{statistics.fmean(losses):.3f}"
+            return Text(mean, style="dim" if waiting else "")  # dim until its last seed ended
+        if any(folder in running for folder in waiting):
+            return Text(">")
+        return Text("." if waiting else "x" if here else "")
+
+
+def _point(cell: Cell) -> tuple[int, float]:
+    return int(cell.config["batch"]), float(cell.config["lr"])
