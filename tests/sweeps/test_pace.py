@@ -76,6 +76,13 @@ def test_a_prediction_of_a_small_cell_never_falls_below_its_share_of_examples():
     assert predictions[4] == (10.0, False)
 
 
+def test_larger_cells_take_at_most_their_share_of_examples():
+    todo = [(cell(batch=batch, seed=seed), batch) for batch in (8, 16) for seed in (0, 1)]
+    predictions = sweep(todo, 1, lambda _, examples: 2.0 + examples, Clock())
+    assert predictions[2] == (40.0, True)  # it will take 36
+    assert predictions[3] == (18.0, False)
+
+
 def test_nothing_is_predicted_for_another_model_before_one_of_its_cells_ended():
     todo = [(cell(**{"model.layers": n, "seed": s}), 640) for n in (4, 2) for s in (0, 1, 2)]
     predictions = sweep(todo, 1, lambda *_: 10.0, Clock())

@@ -100,7 +100,8 @@ def multirun(
     done = plans.ran_before(Path("multirun", master.study))  # likely; what is left trains anyway
     if isinstance(launcher, OffersExecutor) and not (done or master.dry_run):
         launcher.prepare(master.workers)
-        log.info("starting workers (imports, about %.0f s)", IMPORTS * time.process_time())
+        if "torch" not in sys.modules:
+            log.info("starting workers (imports, about %.0f s)", IMPORTS * time.process_time())
     asked = expand(loader, master, arguments, Grid(**grid))
     from scaling.sweeps import sweep  # imports torch and Lightning
 

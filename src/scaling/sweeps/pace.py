@@ -17,7 +17,8 @@ class Pace:
 
     Cells of a kind differ in lr, clip, seed and batch only. A cell takes as long as the median of
     its kind with as many examples. If none has ended, its time is on the straight line through two
-    other numbers of examples, and if there is only one, of more examples, at most as long.
+    other numbers of examples. One other number gives an upper bound: that many examples in
+    proportion, and never less than the whole.
 
     Args:
         todo: cells to train, each with its number of training examples.
@@ -94,10 +95,11 @@ class Pace:
             slope = max(0.0, (medians[far] - medians[near]) / (far - near))
             proportional = medians[near] * min(1.0, examples / near)
             return max(proportional, medians[near] + slope * (examples - near)), False
-        for n, seconds in [*medians.items(), self.first.get(kind, (0, 0.0))]:
-            if n >= examples:
-                return seconds, True
-        return None
+        known = [*medians.items(), *([self.first[kind]] if kind in self.first else [])]
+        if not known:
+            return None
+        n, seconds = known[0]
+        return seconds * max(1.0, examples / n), True
 
 
 _Kind = frozenset[str]
