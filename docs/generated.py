@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 import scaling
-from scaling.config import schema
+from scaling.config import key_comments, schema
 from scaling.config.folder import FOLDER
 
 COMMENT = re.compile(r"# (\w+): +(.*)")  # `# Question: does ...` in an experiment's header
@@ -64,11 +64,9 @@ def root_keys() -> str:
     """List the root keys with their meaning, default and limits."""
     defaults = yaml.safe_load((FOLDER / "config.yaml").read_text())
     lines = ["| key | meaning | default | limits |", "|---|---|---|---|"]
-    for key, _, meaning in FIELD.findall(inspect.getsource(schema.Run)):
-        if not meaning:  # a group
-            continue
+    for key, meaning in key_comments.read(FOLDER / "config.yaml").keys.items():
         limit = schema.LIMITS[key][1] if key in schema.LIMITS else ""
-        lines.append(f"| `{key}` | {meaning} | `{_typed(defaults[key])}` | {limit} |")
+        lines.append(f"| `{key}` | {_cell(meaning)} | `{_typed(defaults[key])}` | {limit} |")
     return "\n".join(lines)
 
 

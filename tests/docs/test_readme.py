@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import scaling
 from scaling.config import schema
@@ -71,10 +72,10 @@ def test_the_demo_prints_what_the_readme_shows():
 
 
 def test_the_keys_of_the_readme_have_the_defaults_of_the_config():
-    defaults = (FOLDER / "config.yaml").read_text()
+    defaults = yaml.safe_load((FOLDER / "config.yaml").read_text())
     rows = re.findall(r"^\| `(\w+)` \| .* \| `?([\w.-]+)`? \|$", README, re.MULTILINE)
     assert [key for key, _ in rows] == ["study", "batch", "lr", "clip", "seed"]
     for key, default in rows:
-        (value,) = re.findall(rf"^{key}: (\S+)$", defaults, re.MULTILINE)
+        value = defaults[key]
         assert value == default or float(value) == float(default)
-    assert f"{re.findall(r'^default_steps: (.*)$', defaults, re.MULTILINE)[0]} steps |" in README
+    assert f"| {defaults['default_steps']} steps |" in README

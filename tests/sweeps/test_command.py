@@ -515,7 +515,7 @@ def run_process(*arguments: str, **environment: str) -> subprocess.CompletedProc
 def test_help_says_what_the_command_does_and_its_exit_codes(folder):
     ended = run_process("--help")
     assert ended.returncode == 0
-    for said in ("batch    examples per optimizer step", "Exit codes", "phase_2, phase_2_5"):
+    for said in ("examples per optimizer step", "Exit codes", "phase_2, phase_2_5"):
         assert said in ended.stdout
     assert not list(folder.iterdir())
 

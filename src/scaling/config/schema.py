@@ -1,4 +1,4 @@
-"""The root keys of a run: their types, units and limits."""
+"""The root keys of a run: their types and limits; conf/config.yaml says what they mean."""
 
 import math
 import re
@@ -21,23 +21,23 @@ OPTIONAL = ("adaptation", "federation")  # groups that may be null
 class Run:
     """The root of every config. Types are defined here, values only in conf/."""
 
-    study: str = MISSING  # folder below multirun/ for the runs of a sweep
-    batch: int = MISSING  # examples per optimizer step
-    lr: float = MISSING  # peak learning rate
-    clip: float | None = MISSING  # largest gradient norm; inf and null turn clipping off
-    seed: int = MISSING  # weights, data order and every other draw
-    steps: int | None = MISSING  # optimizer steps
-    epochs: int | None = MISSING  # passes over the training data
-    examples: int | None = MISSING  # training examples, rounded to whole steps
-    default_steps: int = MISSING  # optimizer steps if none of the three is given
+    study: str = MISSING
+    batch: int = MISSING
+    lr: float = MISSING
+    clip: float | None = MISSING
+    seed: int = MISSING
+    steps: int | None = MISSING
+    epochs: int | None = MISSING
+    examples: int | None = MISSING
+    default_steps: int = MISSING
 
-    resume: str = MISSING  # which cells of a sweep to train: missing, failed or all
-    fail_fast: bool = MISSING  # stop a sweep at the first cell that fails
-    dry_run: bool = MISSING  # list what would be trained, without training
-    workers: int | None = MISSING  # cells trained at a time; null leaves it to the launcher
-    save_every: float = MISSING  # seconds between checkpoints of a run
-    threads: int | None = MISSING  # threads of a run; null leaves it to threads_from
-    threads_from: float = MISSING  # weights x examples x positions from which several pay off
+    resume: str = MISSING
+    fail_fast: bool = MISSING
+    dry_run: bool = MISSING
+    workers: int | None = MISSING
+    save_every: float = MISSING
+    threads: int | None = MISSING
+    threads_from: float = MISSING
 
     model: Any = MISSING
     data: Any = MISSING

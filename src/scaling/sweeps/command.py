@@ -17,7 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from scaling.config import checks, typed
+from scaling.config import checks, key_help, typed
 from scaling.config.cell import make_cell
 from scaling.config.errors import REFUSED, message
 from scaling.config.folder import FOLDER
@@ -30,6 +30,7 @@ from scaling.sweeps.executors.executor import OffersExecutor
 log = logging.getLogger(__name__)
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
+PRINTING = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info"}  # and training nothing
 TRACEBACK_WANTED = os.environ.get(FULL_ERROR) == "1"
 IMPORTS = 5  # time to import torch, Lightning and the data, as a multiple of that before it
 
@@ -37,10 +38,11 @@ IMPORTS = 5  # time to import torch, Lightning and the data, as a multiple of th
 def main() -> None:
     """Run the command line of `python -m scaling.train` and exit with its exit code."""
     signals.quit_before_runs()
-    if {"-h", "--help"} & set(sys.argv):
+    if PRINTING & set(sys.argv):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may end first
     logging.raiseExceptions = False  # for the same reason
     os.environ[FULL_ERROR] = "1"  # let Hydra raise instead of exiting with 1
+    key_help.register()
     try:
         with _refusals():
             sys.argv[1:] = typed.spelled(sys.argv[1:])
