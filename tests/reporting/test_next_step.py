@@ -9,6 +9,7 @@ from reporting.test_answer import planted
 
 from scaling.reporting.answer import settings_of
 from scaling.reporting.next_step import Command, next_step
+from scaling.storage.owners import Owner
 from scaling.storage.plans import Lack
 from scaling.studies.sweep_tables import SweepTables
 
@@ -29,6 +30,13 @@ def test_missing_cells_come_first():
     found = step(planted(seeds=1), [Lack("python -m scaling.train -m x=1,2", 3, 7)])
     assert found.command == "python -m scaling.train -m x=1,2"
     assert "3 of 7 cells not done" in found.why
+
+
+def test_cells_of_a_live_sweep_are_waited_for():
+    owner = Owner(host="node7", pid=42, since=0.0)
+    found = step(planted(seeds=1), [Lack("python -m scaling.train -m x=1,2", 3, 7, owner)])
+    assert found.command == ""
+    assert found.why.startswith("3 of 7 cells are still being trained by pid 42 on node7 since 19")
 
 
 def test_a_best_lr_at_the_end_of_the_grid_asks_for_larger_ones():

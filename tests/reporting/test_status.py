@@ -144,6 +144,39 @@ def test_plans_of_all_commands_are_united_and_missing_cells_come_with_their_comm
     assert "not done: done" not in out
 
 
+def test_cells_of_a_live_sweep_wait_and_nobody_is_asked_to_train_them(study, monkeypatch, capsys):
+    plan(study, *(name(lr=lr) for lr in (0.001, 0.05, 0.06)), command="wider")
+    mine = {"run": name(lr=0.05), "digest": DIGEST, "overrides": [], "train": True}
+    begun_again = mine | {"run": name(lr=0.01)}
+    path = plans.write(study, "narrow", [mine, begun_again])
+    with locks.locked(path):
+        code, out, _ = look(monkeypatch, capsys, study)
+        told = json.loads(look(monkeypatch, capsys, study, "--json")[1])
+    assert code == 0
+    assert "2 waiting" in out
+    assert "- waiting" in out
+    assert re.search(
+        rf"^running \(pid {os.getpid()} on \S+ since .+\), 2 of 2 cells left: narrow$", out, re.M
+    )
+    assert "1 of 3 cells not done: wider" in out  # the live one trains another of its cells
+    assert "not done: narrow" not in out
+    assert told["counts"]["waiting"] == 2
+    assert (told["running"][0]["cells"], told["running"][0]["owner"]["pid"]) == (2, os.getpid())
+    assert [lack["command"] for lack in told["not_done"]] == ["wider"]
+    _, out, _ = look(monkeypatch, capsys, study)
+    assert "waiting" not in out
+    assert "running (" not in out
+    assert "2 of 2 cells not done: narrow" in out
+
+
+def test_a_run_of_another_host_runs_as_long_as_its_heart_beats(study, monkeypatch):
+    run = study / name(lr=0.04)
+    (run / locks.FILE).write_text(json.dumps({"host": "elsewhere", "pid": 7, "since": 0.0}))
+    assert states(study)[run.name] == "running"  # its lock is not visible here
+    monkeypatch.setattr(status, "SILENT", -1.0)
+    assert states(study)[run.name] == "stale"
+
+
 def test_seeds_share_a_place_and_clips_and_settings_have_a_grid_each(tmp_path):
     folder = tmp_path / "study"
     runs = [name(clip=clip, seed=seed) for clip in (1, "inf") for seed in (0, 1, 2)]

@@ -333,7 +333,7 @@ def test_a_sweep_waits_at_its_end_for_cells_that_others_hold(command, trained):
     finally:
         logging.getLogger("scaling.sweeps.sweep").removeFilter(let_go)
     assert ended.code == 0
-    assert "waiting for 1 cell that other processes hold" in ended.out
+    assert "waiting for 1 cell that other processes hold (pid " in ended.out
     assert set(rows()["status"]) == {"done"}
 
 
@@ -367,7 +367,7 @@ def test_a_cell_held_by_another_process_is_skipped(command, trained):
     with locks.hold(folder):
         ended = command()
     assert ended.code == 1
-    assert "held by another process" in ended.err
+    assert "held by another process: pid " in ended.err
     assert not (folder / ROW_FILE).exists()
     assert command().code == 0
 
@@ -551,7 +551,7 @@ def test_a_signal_leaves_interrupted_rows_and_its_exit_code(folder, number, code
 def test_plans_are_strict_json(trained):
     trained(*SEEDS)
     (path,) = (STUDY / plans.FOLDER).iterdir()
-    assert set(json.loads(path.read_text())) == {"schema", "time", "command", "cells"}
+    assert set(json.loads(path.read_text())) == {"schema", "time", "command", "owner", "cells"}
 
 
 def test_cells_are_distinguished_by_whatever_is_swept(command):

@@ -51,6 +51,9 @@ def next_step(
     if lacking:
         first = lacking[0]
         of = counted(first.total, "cell")
+        if first.owner:
+            why = f"{first.cells} of {of} are still being trained by {first.owner}"
+            return NextStep(why)
         why = f"{first.cells} of {of} not done; the same command trains what is missing"
         return NextStep(why, first.command)
     if not (rows["status"] == "done").any():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import socket
 import sys
 import time
 import warnings
@@ -27,6 +28,7 @@ MARKS = {
     "diverged": "~",
     "running": ">",
     "silent": "z",
+    "waiting": "-",
     "stale": "?",
     "interrupted": "/",
     "failed": "x",
@@ -37,7 +39,8 @@ MEANING = {
     "silent": "held by a process without a heartbeat for 2 minutes",
     "stale": "begun, but no process trains them; the command resumes them from their checkpoints",
 }
-SILENT = 120  # seconds without a heartbeat
+SILENT = heartbeats.SILENT
+BEFORE_WAITING = ("missing", "stale", "interrupted", "failed")  # states of cells not begun again
 NAME = re.compile(r"batch=(\d+),lr=([^,]+),clip=([^,]+),seed=(\d+)-[0-9a-f]{12}")
 
 
@@ -98,13 +101,14 @@ def cells(folder: str | Path) -> list[CellProgress]:
 
 def _study(folder: Path) -> Iterator[CellProgress]:
     """The cells of one study: those of all its plans, and runs without a plan."""
+    commands = [plan for plan in plans.read(folder) if plan["folder"] == folder]
     planned = {
         cell["run"]: cell.get("overrides", ())
-        for plan in plans.read(folder)
-        if plan["folder"] == folder
+        for plan in commands
         for cell in plan["cells"]
         if NAME.fullmatch(cell["run"])
     }
+    waiting = {run for plan in commands for run in plan["waiting"]}
     begun = {path.name for path in folder.iterdir() if NAME.fullmatch(path.name)}
     for run in sorted(planned.keys() | begun):
         place = folder / run
@@ -113,7 +117,10 @@ def _study(folder: Path) -> Iterator[CellProgress]:
         kept = tuple(
             sorted(o for o, key in keys.items() if key not in _SHOWN_BY_NAME and not elsewhere(key))
         )
-        yield dataclasses.replace(_cell(place, run in begun), settings=kept)
+        cell = dataclasses.replace(_cell(place, run in begun), settings=kept)
+        if run in waiting and cell.state in BEFORE_WAITING:
+            cell = CellProgress(study=cell.study, run=run, state="waiting", settings=kept)
+        yield cell
 
 
 _SHOWN_BY_NAME = (*ROOT_KEYS, "experiment", "scale")
@@ -130,8 +137,9 @@ def _cell(place: Path, begun: bool) -> CellProgress:
     row_file = place / ROW_FILE
     if beat is not None and (held or not row_file.exists() or heartbeats.outlived(place, row_file)):
         holder, age = locks.holder(place), time.time() - beat.time
+        remote = holder.get("host") not in (None, socket.gethostname())
         state = "stale"
-        if held:
+        if held or (remote and age < SILENT):  # locks of other hosts may not be visible
             state = "running" if age < SILENT else "silent"
         return CellProgress(
             **name,
@@ -166,7 +174,7 @@ def text(found: Sequence[CellProgress], commands: Sequence[str] = ()) -> str:
 
     Args:
         found: from `cells`.
-        commands: that would train missing cells.
+        commands: that train cells, or would train missing ones.
     """
     parts = []
     for study in dict.fromkeys(cell.study for cell in found):
@@ -254,6 +262,15 @@ def look(folders: Sequence[Path], *, as_json: bool) -> tuple[list[CellProgress],
             dict(zip(ROOT_KEYS, cell.point, strict=True)) | dataclasses.asdict(cell)
             for cell in points
         ],
-        "not_done": [lack._asdict() for lack in lacking],
+        "running": [
+            {**lack._asdict(), "owner": dataclasses.asdict(lack.owner)}
+            for lack in lacking
+            if lack.owner
+        ],
+        "not_done": [
+            {"command": lack.command, "cells": lack.cells, "total": lack.total}
+            for lack in lacking
+            if not lack.owner
+        ],
     }
     return points, json.dumps(strict(record), indent=1, allow_nan=False)

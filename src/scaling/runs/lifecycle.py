@@ -24,7 +24,7 @@ def train(cell: Cell, *, bar: bool = False, wait: bool = False, fresh: bool = Fa
     try:
         with locks.hold(cell.folder, wait=wait) as held:
             if not held:
-                return RunState("held")
+                return RunState("held", locks.described(locks.holder(cell.folder)))
             state = read_state(cell.folder)
             if state.status == "corrupt" or (state.finished and not fresh):
                 return state

@@ -9,6 +9,7 @@ from pathlib import Path
 from scaling.contracts.atomic_write import atomic_write
 
 FILE = ".beat.json"
+SILENT = 120  # seconds without a heartbeat after which a process may hang or be dead
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,11 +28,25 @@ def keep(path: Path) -> bool:
 
 def is_held(folder: Path) -> bool:
     """Whether a process holds the lock of `folder`."""
+    return is_locked(folder / FILE)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file."""
     try:
-        with (folder / FILE).open() as file:
+        with path.open() as file:
             return not _granted(file, fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
+
+
+@contextlib.contextmanager
+def locked(*paths: Path) -> Iterator[None]:
+    """Lock files that no other process locks while the block runs, so that others can see it."""
+    with contextlib.ExitStack() as opened:
+        for path in paths:
+            _locked(opened.enter_context(path.open("r+")))
+        yield
 
 
 def holder(folder: Path) -> dict[str, Any]:
@@ -42,6 +56,17 @@ def holder(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def this_process() -> dict[str, Any]:
+    """`host`, `pid` and `since`, the time now, of this process."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
+
+
+def described(holder: Mapping[str, Any]) -> str:
+    """A holder for display, such as `pid 12 on node7`; empty if unknown."""
+    known = {"host", "pid"} <= holder.keys()
+    return f"pid {holder['pid']} on {holder['host']}" if known else ""
 
 
 @contextlib.contextmanager
@@ -63,7 +88,7 @@ def hold(folder: Path, *, wait: bool = False) -> Iterator[bool]:
             yield False
             return
         file.truncate(0)
-        json.dump({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}, file)
+        json.dump(this_process(), file)
         file.flush()
         yield True
 

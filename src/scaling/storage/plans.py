@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scaling.contracts.words import counted
+from scaling.storage import locks, owners
 from scaling.storage.rows import ROW_FILE, SCHEMA, write_json
 
 FOLDER = ".sweeps"
 
 
-def write(study: Path, command: str, cells: Sequence[Mapping[str, Any]]) -> None:
-    """Write the plan of a command into a study's folder.
+def write(study: Path, command: str, cells: Sequence[Mapping[str, Any]]) -> Path:
+    """Write the plan of this process's command into a study's folder; return its file.
 
     Args:
         study: folder of the study, made if missing.
         command: the command as typed.
-        cells: `run`, `digest` and `overrides` of each cell.
+        cells: `run`, `digest` and `overrides` of each cell, and whether it is to `train`.
 
     Raises:
         OSError: if the folder cannot be written to.
@@ -32,18 +33,22 @@ def write(study: Path, command: str, cells: Sequence[Mapping[str, Any]]) -> None
         "schema": SCHEMA,
         "time": now.isoformat(timespec="seconds"),
         "command": command,
+        "owner": locks.this_process(),
         "cells": list(cells),
     }
     place = study / FOLDER
     place.mkdir(parents=True, exist_ok=True)
-    write_json(plan, place / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json")
+    path = place / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
+    write_json(plan, path)
+    return path
 
 
 def read(folder: str | Path) -> list[dict[str, Any]]:
     """Read the plans of a study, or of all studies in a folder, oldest first.
 
-    Each has its `command`, its `cells` and the `folder` of its study. Damaged plans are reported in
-    a warning and skipped.
+    Each has its `command`, its `cells` and the `folder` of its study; its `owner`, an `Owner` if
+    the command is alive, else None; and the runs that it is `waiting` to train, if it is. Damaged
+    plans are reported in a warning and skipped.
     """
     paths = [
         *sorted(Path(folder).glob(f"{FOLDER}/*.json")),
@@ -54,11 +59,14 @@ def read(folder: str | Path) -> list[dict[str, Any]]:
         try:
             plan = json.loads(path.read_text())
             again(str(plan["command"]))  # it may have a torn quotation
+            owner = owners.owner(path, plan)
             plans.append(
                 {
                     "command": str(plan["command"]),
                     "cells": [dict(cell) | {"run": str(cell["run"])} for cell in plan["cells"]],
                     "folder": path.parents[1],
+                    "owner": owner,
+                    "waiting": owners.waiting(path, plan) if owner else set(),
                 }
             )
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -96,12 +104,21 @@ class Lack(NamedTuple):
     command: str
     cells: int  # cells without a finished row
     total: int  # cells of the command
+    owner: owners.Owner | None = None  # of a command that is alive
+
+    def line(self) -> str:
+        """A line for display."""
+        total = counted(self.total, "cell")
+        if self.owner:
+            return f"running ({self.owner}), {self.cells} of {total} left: {self.command}"
+        return f"{self.cells} of {total} not done: {self.command}"
 
 
-def missing(plans: Iterable[Mapping[str, Any]], settled: set[tuple[Path, str]]) -> list[Lack]:
-    """The commands that would train the cells without a finished row.
+def missing(plans: Sequence[Mapping[str, Any]], settled: set[tuple[Path, str]]) -> list[Lack]:
+    """The commands that train the cells without a finished row, or would train them.
 
-    A command is left out if another one of the same study would train all its cells.
+    Commands that are alive come first. Another command is left out if they, or another one of the
+    same study, would train all its cells.
 
     Args:
         plans: the plans, from `read`.
@@ -109,13 +126,17 @@ def missing(plans: Iterable[Mapping[str, Any]], settled: set[tuple[Path, str]]) 
             no command would train it.
     """
     unfinished: dict[tuple[Path, str], tuple[set[str], int]] = {}
+    alive = [plan for plan in plans if plan["owner"]]
+    taken = {(plan["folder"].absolute(), cell["run"]) for plan in alive for cell in plan["cells"]}
     for plan in plans:
         folder = plan["folder"].absolute()
         cells = {cell["run"] for cell in plan["cells"]}
-        left = {run for run in cells if (folder, run) not in settled}
+        left = {run for run in cells if (folder, run) not in settled | taken}
         if left:
             unfinished[folder, again(plan["command"])] = (left, len(cells))
     return [
+        *(Lack(p["command"], len(p["waiting"]), len(p["cells"]), p["owner"]) for p in alive)
+    ] + [
         Lack(command, len(cells), total)
         for (folder, command), (cells, total) in unfinished.items()
         if not any(
@@ -127,7 +148,4 @@ def missing(plans: Iterable[Mapping[str, Any]], settled: set[tuple[Path, str]]) 
 
 def lines(lacking: Iterable[Lack]) -> list[str]:
     """One line for each command, for display."""
-    return [
-        f"{lack.cells} of {counted(lack.total, 'cell')} not done: {lack.command}"
-        for lack in lacking
-    ]
+    return [lack.line() for lack in lacking]

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,7 +18,7 @@ from scaling.config.errors import REFUSED
 from scaling.contracts.words import counted
 from scaling.runs import run, signals
 from scaling.runs.signals import Interrupted
-from scaling.storage import plans
+from scaling.storage import locks, plans
 from scaling.storage.run_state import RunState, read_state
 from scaling.sweeps import console, live
 from scaling.sweeps.executors.executor import Executor, OffersExecutor
@@ -55,7 +56,9 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
     if switches["dry_run"]:
         console.announce(states, todo, at_a_time, labels)
         return 0
-    _prepare(asked, swept)
+    for line in _others(todo) if swept else ():
+        log.info(line)
+    written = _prepare(asked, todo if swept else None)
     if swept:
         done = sum(state.finished for state in states.values())
         number = f", {at_a_time} at a time" if at_a_time else ""
@@ -64,7 +67,8 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
     pace = Pace([(cell, run.examples(cell)) for cell in todo], executor.at_a_time)
     try:
         shown = live.view(todo, pace, labels, redrawn=not isinstance(executor, InProcess))
-        code = _train_all(todo, states, executor, pace, shown, not swept)
+        with locks.locked(*written):  # so that `status` sees that this command is alive
+            code = _train_all(todo, states, executor, pace, shown, not swept)
         if alone or swept:
             with _any_reader():
                 if code:
@@ -116,7 +120,7 @@ def _train_all(
                 if wait and not held:
                     break
                 if wait:
-                    view.say(f"waiting for {counted(len(held), 'cell')} that other processes hold")
+                    view.say(_waiting_for(held))
                 cells, held = (held, []) if wait else (ordered, [])
                 with contextlib.closing(executor.train(cells, wait=wait)) as training:
                     for cell, state in training:
@@ -136,6 +140,12 @@ def _train_all(
             if states[cell.folder].status == "missing":
                 states[cell.folder] = read_state(cell.folder)
     return 0
+
+
+def _waiting_for(held: Sequence[Cell]) -> str:
+    holders = {locks.described(locks.holder(cell.folder)) for cell in held}
+    names = ", ".join(sorted(holders - {""})) or "not known"
+    return f"waiting for {counted(len(held), 'cell')} that other processes hold ({names})"
 
 
 def _wanted(state: RunState, resume: str) -> bool:
@@ -165,12 +175,36 @@ def _rehearse(todo: Sequence[Cell]) -> None:
             run.rehearse(cell)
 
 
-def _prepare(asked: Sequence[Cell], swept: bool) -> None:
-    """Create the study's folder and write the plan of a sweep into it.
+def _others(todo: Sequence[Cell]) -> list[str]:
+    """A line for each other command that trains some of these cells now."""
+    lines = []
+    for study in dict.fromkeys(cell.folder.parent for cell in todo):
+        wanted = {cell.name for cell in todo if cell.folder.parent == study}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged plans; `status` names them
+            planned = [plan for plan in plans.read(study) if plan["folder"] == study]
+        for plan in planned:
+            if shared := len(wanted & plan["waiting"]):
+                cells = counted(len(wanted), "cell")
+                lines.append(
+                    f"{plan['owner']} already trains {shared} of the {cells} to train; this "
+                    "command trains those that it has not begun, and waits for the others"
+                )
+    return lines
+
+
+def _prepare(asked: Sequence[Cell], todo: Sequence[Cell] | None) -> list[Path]:
+    """Create the study's folder, and write the plan of a sweep into it; return the plans' files.
+
+    Args:
+        asked: all cells of the command.
+        todo: those to train; None for a single run, which has no plan.
 
     Raises:
         ValueError: if the folder cannot be written to.
     """
+    chosen = {cell.folder for cell in todo or ()}
+    written = []
     by_study: dict[Path, list[Cell]] = {}
     for cell in asked:
         by_study.setdefault(cell.folder.parent, []).append(cell)
@@ -179,17 +213,23 @@ def _prepare(asked: Sequence[Cell], swept: bool) -> None:
             study.mkdir(parents=True, exist_ok=True)
             if not os.access(study, os.W_OK):
                 raise PermissionError(13, "Permission denied")
-            if swept:
+            if todo is not None:
                 planned = [
-                    {"run": cell.name, "digest": cell.digest, "overrides": list(cell.overrides)}
+                    {
+                        "run": cell.name,
+                        "digest": cell.digest,
+                        "overrides": list(cell.overrides),
+                        "train": cell.folder in chosen,
+                    }
                     for cell in members
                 ]
-                plans.write(study, plans.typed(), planned)
+                written.append(plans.write(study, plans.typed(), planned))
         except OSError as error:
             raise ValueError(
                 f"cannot write below {study.absolute()} ({error.strerror}); change to a folder "
                 "that you may write to, or choose another study=..."
             ) from error
+    return written
 
 
 @contextlib.contextmanager
