@@ -1,4 +1,4 @@
-"""Open TensorBoard on sweeps, with runs in numerical order: `python -m scaling.dashboard`."""
+"""Open TensorBoard on sweeps, with short names of runs: `python -m scaling.dashboard`."""
 
 import argparse
 import signal
@@ -12,7 +12,7 @@ def main() -> int:
     """Run the command line and return the exit code: 0 after Ctrl-C, 2 without a run to show."""
     parser = argparse.ArgumentParser(
         prog="python -m scaling.dashboard",
-        description="Open TensorBoard on sweeps, finished or not, with runs in numerical order.",
+        description="Open TensorBoard on sweeps, finished or not; runs are named by what varies.",
         epilog="Other options, such as --port 6007, go to TensorBoard.",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""TensorBoard lists every run with its numbers, in the order of its numbers."""
+"""TensorBoard opens on the loss, with runs named by what varies, in numerical order."""
 
 import contextlib
 import queue
@@ -9,8 +9,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
 from processes import HANG
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.metadata import (
@@ -19,7 +22,8 @@ from tensorboard.plugins.hparams.metadata import (
 )
 
 from scaling import dashboard, results
-from scaling.reporting import tensorboard
+from scaling.reporting import run_names, tensorboard
+from scaling.runs import tensorboard as runs_tensorboard
 
 STUDY = "multirun/scratch"
 
@@ -34,30 +38,6 @@ def started(run: str) -> dict[str, float | str]:
     return {key: getattr(value, value.WhichOneof("kind")) for key, value in found.items()}
 
 
-def test_numbers_of_runs_get_equal_length_and_keep_their_value():
-    names = [
-        "batch=128,lr=0.01,clip=10,seed=11-ab",
-        "batch=16,lr=0.00025,clip=0.01,seed=2-ab",
-        "batch=8,lr=3e-05,clip=inf,seed=0-12e4567890ab",
-        "batch=8,lr=1e-05,clip=1,seed=0-cd",
-    ]
-    shown = tensorboard.sortable(names)
-    assert shown == [
-        "batch=128,lr=0.01,clip=10,seed=11-ab",
-        "batch=016,lr=0.00025,clip=00.01,seed=02-ab",
-        "batch=008,lr=0.00003,clip=inf,seed=00-12e4567890ab",
-        "batch=008,lr=0.00001,clip=01,seed=00-cd",
-    ]
-    assert [shown.index(name) for name in sorted(shown)] == [3, 2, 1, 0]
-
-
-def test_values_without_a_fixed_number_of_digits_stay_unchanged():
-    assert tensorboard.sortable(["lr=1e+38,seed=0-a", "lr=10,seed=0-b"]) == [
-        "lr=1e+38,seed=0-a",
-        "lr=10,seed=0-b",
-    ]
-
-
 def test_links_follow_the_runs(tmp_path):
     def run(study: str, name: str):
         folder = tmp_path / "multirun" / study / name
@@ -66,19 +46,26 @@ def test_links_follow_the_runs(tmp_path):
         return folder
 
     def links():
-        return {str(path.relative_to(place)) for path in place.rglob("*") if path.is_symlink()}
+        return {
+            str(path.parent.relative_to(place)) for path in place.rglob(f"{tensorboard.EVENTS}*")
+        }
 
     place = tmp_path / "links"
     place.mkdir()
-    first = run("one", "batch=8,lr=0.1-a")
+    first = run("one", "batch=8,lr=0.1,clip=1,seed=0-a")
     assert tensorboard.link([tmp_path / "multirun"], place) == 1
-    assert links() == {"batch=8,lr=0.1-a"}
-    run("two", "batch=16,lr=0.1-b")
-    assert tensorboard.link([tmp_path / "multirun"], place) == 2
-    assert links() == {"one/batch=08,lr=0.1-a", "two/batch=16,lr=0.1-b"}
-    shutil.rmtree(first)
+    assert links() == {"b8 lr0.1 c1 s0"}
+    run("one", "batch=16,lr=0.1,clip=1,seed=0-b")
+    run("two", "batch=16,lr=0.1,clip=1,seed=0-b")
+    assert tensorboard.link([tmp_path / "multirun"], place) == 3
+    assert links() == {"one/b08", "one/b16", "two/b16 lr0.1 c1 s0"}
+    (first / f"{tensorboard.EVENTS}2.host").touch()  # of a run that was resumed
     tensorboard.link([tmp_path / "multirun"], place)
-    assert links() == {"batch=16,lr=0.1-b"}
+    assert len(list((place / "one" / "b08").iterdir())) == 2
+    shutil.rmtree(first.parent)
+    tensorboard.link([tmp_path / "multirun"], place)
+    assert links() == {"b16 lr0.1 c1 s0"}
+    assert [path.name for path in place.iterdir()] == ["b16 lr0.1 c1 s0"]
 
 
 def test_a_folder_without_events_is_one_message(tmp_path, monkeypatch, capsys):
@@ -120,17 +107,54 @@ def test_a_diverged_run_has_no_final_loss(command):
     assert event.value == 1
 
 
-def test_norms_before_and_after_clipping_share_a_panel(command):
-    assert command().code == 0
+def test_tags_are_grouped_loss_first_and_a_panel_has_one_measure(command):
+    assert command("trainer.log_every_n_steps=1").code == 0
     (row,) = results.read(STUDY).itertuples()
     events = logged(row.run)
-    assert "custom_scalars__config__" in events.Tags()["tensors"]
-    layout = events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0].decode()
-    (pattern,) = re.findall(r"\^grad_norm\S*\$", layout)
-    assert [tag for tag in events.Tags()["scalars"] if re.search(pattern, tag)] == [
-        "grad_norm_pre_clip",
-        "grad_norm_post_clip",
+    tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("final/")]
+    assert min(tags) == "1 loss/train_loss"
+    assert {tag.partition("/")[0] for tag in tags} == {
+        *("1 loss", "2 gradient", "3 update", "5 other")
+    }
+    steps = results.steps(STUDY)
+    for tag, column in {"1 loss/train_loss": "train_loss", "3 update/lr": "lr"}.items():
+        values = [event.value for event in events.Scalars(tag)]
+        assert values == pytest.approx(steps[column].tolist())
+    layout = events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    patterns = re.findall(rb"\^\(\d \w+/\)\?\w+\$", layout)
+    shown = [[tag for tag in [*tags, row.run] if re.search(p.decode(), tag)] for p in patterns]
+    assert shown[:3] == [
+        ["1 loss/val_loss"],
+        ["1 loss/train_loss"],
+        ["2 gradient/grad_norm_pre_clip"],
     ]
+    assert [len(each) for each in shown] == [1] * 7
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [
+        ("query_loss", "1 loss/query_loss"),
+        ("val_loss_se", "5 other/val_loss_se"),
+        ("query_grad_norm", "2 gradient/query_grad_norm"),
+        ("clip_coefficient", "2 gradient/clip_coefficient"),
+        ("test_accuracy", "4 score/test_accuracy"),
+        ("mine/loss", "mine/loss"),
+    ],
+)
+def test_the_group_of_a_measure_follows_from_its_name(name, tag):
+    assert runs_tensorboard.tag(name) == tag
+
+
+@pytest.mark.filterwarnings("ignore:Experiment logs directory")  # it is the folder of the run
+def test_another_logger_gets_plain_names_and_the_settings(command):
+    other = ["logger._target_=lightning.pytorch.loggers.CSVLogger", "~logger.default_hp_metric"]
+    assert command(*other, "trainer.log_every_n_steps=1").code == 0
+    (row,) = results.read(STUDY).itertuples()
+    table = pd.read_csv(f"{STUDY}/{row.run}/metrics.csv")
+    assert {"train_loss", "val_loss", "grad_norm_pre_clip"} <= set(table)
+    logged = yaml.safe_load(Path(f"{STUDY}/{row.run}/hparams.yaml").read_text())
+    assert (logged["batch"], logged["settings/model"]) == (32, "nano_transformer")
 
 
 @contextlib.contextmanager
@@ -155,23 +179,32 @@ def board(*folders: str) -> Iterator[str]:
     assert code == 0
 
 
-def test_hparams_lists_every_run_with_its_numbers(command, browser):
+def test_the_board_opens_on_the_loss_and_hparams_on_what_varies(command, browser):
     assert command("-m", "batch=8,16,128", "clip=1,inf").code == 0
     rows = results.read(STUDY)
-    names = dict(zip(tensorboard.sortable(list(rows["run"])), rows.itertuples(), strict=True))
+    short = run_names.short_names(list(rows["run"]), [{}] * 6)
+    names = dict(zip(short, rows.itertuples(), strict=True))
     with board(STUDY) as address:
         page = browser.new_page(viewport={"width": 2400, "height": 1200})
+        page.goto(address)
+        cards = page.locator("scalar-card")
+        cards.nth(1).wait_for(timeout=60_000)
+        first, second = ["".join(card.split()) for card in cards.all_inner_texts()[:2]]
         page.goto(f"{address}#hparams")
         page.get_by_text("TABLE VIEW").wait_for()
         lines = page.locator("tf-hparams-table-view vaadin-grid-cell-content")
-        lines.filter(has_text="batch=").nth(5).wait_for(timeout=30_000)
+        lines.filter(has_text=re.compile(r"^\s*b\d+ ")).nth(5).wait_for(timeout=60_000)
         texts = [text.strip() for text in lines.all_inner_texts()]
-    shown = [texts[i : i + 10] for i, text in enumerate(texts) if text.startswith("batch=")]
-    assert [line[0] for line in shown] == sorted(names)
+    assert first.startswith("1loss/train_loss")
+    assert second.startswith("1loss/val_loss")
+    shown = [texts[i : i + 10] for i, text in enumerate(texts) if text in names]
+    assert [line[0] for line in shown] == [
+        *("b008 c1", "b008 cinf", "b016 c1", "b016 cinf", "b128 c1", "b128 cinf")
+    ]
     head = texts[2:10]
     assert head == [
         *("batch", "clip", "clip_on", "lr", "seed"),
-        *("final/val_loss", "final/val_loss_se", "final/train_loss"),
+        *("val_loss", "val_loss_se", "train_loss"),
     ]
     for name, _, *numbers in shown:
         row = names[name]

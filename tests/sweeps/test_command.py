@@ -327,11 +327,11 @@ def test_a_sweep_waits_at_its_end_for_cells_that_others_hold(command, trained):
     (folder / ROW_FILE).unlink()
     assert locks.keep(folder / locks.FILE)
     let_go = LetGo(locks._kept.pop())
-    logging.getLogger("scaling.sweeps.sweep").addFilter(let_go)
+    logging.getLogger("scaling.sweeps.live").addFilter(let_go)
     try:
         ended = command("-m", "seed=0,1")
     finally:
-        logging.getLogger("scaling.sweeps.sweep").removeFilter(let_go)
+        logging.getLogger("scaling.sweeps.live").removeFilter(let_go)
     assert ended.code == 0
     assert "waiting for 1 cell that other processes hold (pid " in ended.out
     assert set(rows()["status"]) == {"done"}

@@ -30,6 +30,10 @@ FIXED = (
     *("test_accuracy", "clip_percent", "clip_coefficient_cv", "grad_norm_pre_clip"),
     *("grad_norm_post_clip", "update_norm", "fold"),
 )
+FINAL = (  # measures of the end of a run that TensorBoard shows with its settings, in this order
+    *("val_loss", "val_loss_se", "train_loss", "val_accuracy", "test_accuracy", "clip_percent"),
+    *("clip_coefficient_cv", "grad_norm_pre_clip", "grad_norm_post_clip", "update_norm", "seconds"),
+)
 TEXT = ("study", "run", "digest", "status", "error", "model", "data", "optimizer", "protocol")
 
 

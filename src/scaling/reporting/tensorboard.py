@@ -1,74 +1,105 @@
-"""TensorBoard of a sweep, with runs in numerical order.
+"""TensorBoard of a sweep, with runs that have short names in numerical order.
 
-TensorBoard sorts runs alphabetically by folder name, `batch=128` before `batch=8`. It is therefore
-run on links to the folders, whose names have numbers of equal length.
+TensorBoard names runs by their folders and sorts them alphabetically, `batch=128` before `batch=8`.
+It is therefore run on folders of links, whose names have only what varies, such as `b008 lr3e-3`.
 """
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from scaling.contracts.columns import FINAL
 from scaling.contracts.words import counted
-from scaling.storage import study_folders
+from scaling.reporting import hparams_columns
+from scaling.reporting.run_names import short_names
+from scaling.storage import plans, study_folders
+from scaling.storage.rows import read_row
 
 EVENTS = "events.out.tfevents."
+SETTINGS = "hparams.yaml"  # which Lightning writes beside the events
+COLUMNS = ".columns"  # end of the name of the file of events with the columns of HParams
+SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 EVERY = 10.0  # seconds between searches for new runs
 GLANCE = 0.5  # seconds between checks for Ctrl-C
 PATIENCE = 5.0  # seconds for TensorBoard to end
 
 
-def sortable(names: Sequence[str]) -> list[str]:
-    """Pad the numbers in names of runs to equal length, so that they sort alphabetically.
-
-    `batch=8,lr=3e-05` beside `batch=128,lr=0.01` becomes `batch=008,lr=0.00003`. Numbers that are
-    infinite, or have sixteen digits before the point, are unchanged.
-    """
-    widths: dict[str, int] = {}
-    for key, value in (pair for name in names for pair in _NUMBER.findall(name)):
-        widths[key] = max(widths.get(key, 0), len(_decimal(value).partition(".")[0]))
-
-    def padded(match: re.Match[str]) -> str:
-        key, value = match.groups()
-        whole, point, part = _decimal(value).partition(".")
-        return f"{key}={whole.zfill(widths[key])}{point}{part}"
-
-    return [_NUMBER.sub(padded, name) for name in names]
-
-
 def link(folders: Sequence[Path], place: Path) -> int:
-    """Create a link below `place` for every run below `folders`, and remove all other links.
+    """Create a folder below `place` for every run below `folders`, and remove all others.
 
-    A run is a folder with events of TensorBoard.
+    A run is a folder with events of TensorBoard; its folder below `place` has a short name, and
+    links to the events. One of them also gets the order of the columns of HParams.
 
     Returns:
         the number of runs.
     """
     runs = [run for folder in folders for run in _runs(folder.absolute())]
     shared = os.path.commonpath([run.parent for run in runs]) if runs else "."
-    studies = [str(run.parent.relative_to(shared)) for run in runs]
-    names = sortable([run.name for run in runs])
+    wanted: dict[Path, Path] = {}
+    settings: dict[Path, Mapping[str, Any]] = {}
+    for study in dict.fromkeys(run.parent for run in runs):
+        members = [run for run in runs if run.parent == study]
+        own = [_settings(run) for run in members]
+        names = short_names([run.name for run in members], own, _planned(study))
+        short = [place / study.relative_to(shared) / name for name in names]
+        wanted |= dict(zip(short, members, strict=True))
+        settings |= dict(zip(short, own, strict=True))
     links = {
-        place / study / name: run for study, name, run in zip(studies, names, runs, strict=True)
+        new / file.name: file for new, run in wanted.items() for file in run.glob(f"{EVENTS}*")
     }
-    for old in place.rglob("*"):
-        if old.is_symlink() and (old not in links or not old.exists()):
+    for old in sorted(place.rglob("*"), reverse=True):  # files before their folders
+        if old.is_dir():
+            if not any(old.iterdir()):
+                old.rmdir()
+        elif old.parent not in wanted or (old.is_symlink() and not old.exists()):
             old.unlink()
-    for new, run in links.items():
-        new.parent.mkdir(parents=True, exist_ok=True)
-        if not new.is_symlink():
-            new.symlink_to(run)
-    return len(links)
+    for new_link, file in links.items():
+        new_link.parent.mkdir(parents=True, exist_ok=True)
+        if not new_link.is_symlink():
+            new_link.symlink_to(file)
+    known = {new: own for new, own in settings.items() if own}
+    if known and not any(place.rglob(f"*{COLUMNS}")):
+        measured = {name for new in known for name in _measured(wanted[new])}
+        hparams_columns.write(next(iter(known)), known.values(), measured, suffix=COLUMNS)
+    return len(wanted)
+
+
+def _settings(run: Path) -> Mapping[str, Any]:
+    """The settings that a run logged; empty if there are none yet."""
+    try:
+        logged = yaml.load((run / SETTINGS).read_text(), SafeLoader)
+    except (OSError, yaml.YAMLError):
+        return {}
+    return logged if isinstance(logged, dict) else {}
+
+
+def _measured(run: Path) -> Iterable[str]:
+    """The measures in the row of a run; those of every run if it has none yet."""
+    try:
+        row = read_row(run)
+    except ValueError:  # damaged; `status` names it
+        return ()
+    return row.measured if row else FINAL[:3]
+
+
+def _planned(study: Path) -> list[str]:
+    """The names of the runs in the plans of a study."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged plans; `status` names them
+        return [cell["run"] for plan in plans.read(study) for cell in plan["cells"]]
 
 
 def show(pictures: Mapping[str, bytes], folder: Path) -> None:
@@ -87,16 +118,6 @@ def show(pictures: Mapping[str, bytes], folder: Path) -> None:
         value = Summary.Value(tag=f"sweep/{name}", image=image)
         writer.add_event(Event(wall_time=time.time(), step=0, summary=Summary(value=[value])))
     writer.close()
-
-
-_NUMBER = re.compile(r"(\w+)=(\d[\d.]*(?:e-\d+)?)(?=[,-])")
-
-
-def _decimal(value: str) -> str:
-    """A number without an exponent: `0.00003` for `3e-05`."""
-    digits, _, power = value.partition("e-")
-    places = len(digits.partition(".")[2]) + int(power or 0)
-    return f"{float(value):.{places}f}" if power else value
 
 
 def _runs(folder: Path) -> Iterator[Path]:

@@ -199,7 +199,7 @@ def _train(
             measured.update(parts.columns(observer))
     finite = math.isfinite(measured.get("val_loss", math.nan))
     done = finite and "diverged_step" not in measured
-    tensorboard.conclude(trainer.loggers, shown, measured, diverged=not done)
+    tensorboard.conclude(trainer.loggers, measured, diverged=not done)
     return "done" if done else "diverged"
 
 

@@ -1,0 +1,106 @@
+"""Short names of runs, such as `b008 lr3e-3`: what varies in a study, in an order that sorts."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+SHORT = {"batch": "b", "lr": "lr", "clip": "c", "seed": "s"}  # key -> its letters
+NAME = re.compile(r"batch=([^,]+),lr=([^,]+),clip=([^,]+),seed=([^-]+)-(\w+)")
+
+Settings = Mapping[str, Any]  # key -> number or text
+
+
+def point(run: str) -> dict[str, float] | None:
+    """Batch, lr, clip and seed from the name of a run's folder; None for another folder."""
+    match = NAME.fullmatch(run)
+    return dict(zip(SHORT, map(float, match.groups()[:4]), strict=True)) if match else None
+
+
+def varying(settings: Iterable[Settings]) -> list[str]:
+    """The keys with several values among the runs that have them; root keys come first."""
+    values: dict[str, set[Any]] = {key: set() for key in SHORT}
+    for each in settings:
+        for key, value in each.items():
+            values.setdefault(key, set()).add(value)
+    return [key for key, several in values.items() if len(several) > 1]
+
+
+def short_names(
+    runs: Sequence[str], settings: Sequence[Settings], planned: Iterable[str] = ()
+) -> list[str]:
+    """Name the runs of a study by what varies in it; numbers sort alphabetically.
+
+    Names that would be equal get the runs' digests. Folders that are not named like runs
+    keep their names.
+
+    Args:
+        runs: names of their folders.
+        settings: what each run logged, such as `settings/model/layers`; empty if not known.
+        planned: names of other runs of the study, which may begin later.
+    """
+    points = [point(run) for run in runs]
+    nested = [{key: own[key] for key in own if "/" in key} for own in settings]
+    whole = [{**own, **root} if root else {} for own, root in zip(nested, points, strict=True)]
+    others = [root for root in map(point, planned) if root]
+    keys = [key for key in varying([*whole, *others]) if not _repeats(key, whole)] or list(SHORT)
+    every = [*whole, *others]
+    shown = {key: _sortable(each[key] for each in every if key in each) for key in keys}
+    labels = {key: _label(key, keys) for key in keys}
+    names = [
+        " ".join(f"{labels[key]}{shown[key][own[key]]}" for key in keys if key in own) or run
+        for own, run in zip(whole, runs, strict=True)
+    ]
+    counts = Counter(names)
+    return [
+        f"{name} {run.rpartition('-')[2]}" if counts[name] > 1 else name
+        for name, run in zip(names, runs, strict=True)
+    ]
+
+
+def _repeats(key: str, settings: Iterable[Settings]) -> bool:
+    """Whether a key has the value of the same root key in every run, as a seed of the data may."""
+    having = [each for each in settings if key in each]
+    return key not in SHORT and any(
+        all(each[key] == each[root] for each in having) for root in SHORT if having
+    )
+
+
+def _label(key: str, keys: Sequence[str]) -> str:
+    """What stands before the value of a key: its last part if no other key ends so."""
+    if key in SHORT:
+        return SHORT[key]
+    last = key.rpartition("/")[2]
+    alone = sum(other.rpartition("/")[2] == last for other in keys) == 1
+    return f"{last if alone else key.replace('/', '.')}="
+
+
+def _sortable(values: Iterable[Any]) -> dict[Any, str]:
+    """Spell numbers so that they sort alphabetically: `3e-3` if all do so, else `0.003`.
+
+    Whole digits are padded to equal length, so that `008` comes before `128`.
+    """
+    several = set(values)
+    if any(isinstance(value, str) for value in several):
+        return {value: str(value).replace("/", "-") for value in several}
+    ordered = sorted(several)
+    finite = [value for value in ordered if math.isfinite(value)]
+    if finite and 0 < finite[0] < 0.1 and finite[-1] < 1:  # such as learning rates
+        short = {value: _scientific(value) for value in ordered}
+        if sorted(short.values()) == list(short.values()):
+            return short
+    width = max((len(str(int(value))) for value in finite), default=1)
+    return {value: _padded(value, width) for value in ordered}
+
+
+def _scientific(value: float) -> str:
+    digits, _, power = f"{value:.11e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+
+
+def _padded(value: float, width: int) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    whole, _, part = f"{value:.15f}".rstrip("0").partition(".")
+    return whole.zfill(width) + (f".{part}" if part else "")
