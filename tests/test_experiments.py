@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from expansions import cells_of, expand, grid_of
+from flows import write_flows
+from idx_files import a_set, write_set
 
 from scaling import results
 from scaling.config import schema
@@ -26,9 +28,11 @@ TOGETHER = (  # options of different groups, each run with all of its own
     "data=wikitext2 scale=small",
     "model=mlp data=digits",
     "model=mlp data=mnist",
+    "model=mlp data=idx",
     "model=gru data=flows",
     "model=tcn data=unsw_nb15",
     "model=tcn data=nsl_kdd",
+    "model=tcn data=records",
     "model=tcn data=flows adaptation=entropy federation=default callbacks=adaptation match=passes",
     "model=tcn data=flows adaptation=information_maximisation federation=fedprox match=samples",
     "model=tcn data=flows adaptation=study federation=fedadam match=updates",
@@ -38,6 +42,11 @@ NEEDED = {
     "data=random_tokens": ["data.sequences=64"],
     "data=text": ["data.path=data"],
     "data=wikitext2": ["data.path=data"],
+    "data=idx": ["data.path=data", "data.val_examples=10"],
+    "data=records": [
+        *("data.path=data/flows.csv", "data.population.length=4"),
+        "data.population.attack_records=2",
+    ],
     "schedule=warmup_cosine": ["schedule.warmup_steps=2"],
     "schedule=warmup_stable_decay": ["schedule.warmup_steps=2"],
     "federation=default": ["federation.rounds=1"],
@@ -135,6 +144,8 @@ def test_options_compose_and_run(command, folder, request, options):
     (folder / "data").mkdir()
     for name in ("train", "valid"):
         (folder / "data" / f"{name}.txt").write_text("To be, or not to be. " * 100)
+    write_set(folder / "data", a_set())
+    write_flows(folder / "data" / "flows.csv")
     if any(option in options for option in ("mnist", "unsw_nb15", "nsl_kdd")):
         request.getfixturevalue("real_data")
     chosen = options.split()
@@ -171,7 +182,7 @@ def test_every_option_is_in_one_of_the_runs():
         ),
         (["model=mlp", "data=digits", "data.label_noise=1.5"], "data.label_noise=1.5 must lie in"),
         (["model=mlp", "data=digits", "batch=2000"], "batch=2000 exceeds the 1000 training"),
-        (["model=mlp", "data=mnist", "data.path=."], "train-images-idx3-ubyte.gz does not exist"),
+        (["model=mlp", "data=mnist", "data.path=."], "data.path: . has no train images, train la"),
         (["model.inputs=10"], "model.inputs is an unknown key"),
         (["+model.inputs=10"], "model.inputs=10 must be left out"),
         (["callbacks.layer_gradients.every=0"], "callbacks.layer_gradients.every=0 must be at"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from scaling.contracts.columns import FIXED, ROOT_KEYS, SWITCHES, TEXT
+from scaling.contracts.columns import FIXED, NOTES, ROOT_KEYS, SWITCHES, TEXT
 from scaling.contracts.metric import MAXIMISED, MAXIMUM, with_one_maximum
 from scaling.contracts.precision import rounded
 from scaling.storage import exports, study_folders, table_files, tables
@@ -251,6 +251,8 @@ def _line(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     config = dict(rounded(dict(_flat(row.config))))
     config.pop("data.path", None)  # where the data were, not what they contain
     config["data.fingerprint"] = row.provenance.get("data")
+    if notes := row.provenance.get(NOTES):
+        line[NOTES] = notes
     line["duration"] = config.get(row.protocol) or config.get("default_steps")
     line |= {key: config.get(key) for key in ROOT_KEYS} | row.measured
     line["study"] = run.absolute().parent.name  # as in the longer tables; a study may be renamed

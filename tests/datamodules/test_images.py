@@ -8,7 +8,7 @@ from conftest import UNRECORDED
 
 from scaling import results
 from scaling.contracts.sizes import Sizes
-from scaling.datamodules import digit_sources
+from scaling.datamodules import image_sources
 from scaling.datamodules.images import Images
 
 
@@ -52,7 +52,7 @@ def test_no_image_of_validation_or_test_is_trained_on():
 
 def test_validation_is_the_end_of_the_training_set_and_its_size_moves_no_test_image():
     many, few = digits(val_examples=400), digits(val_examples=100)
-    source = digit_sources.load("digits", None)
+    source = image_sources.load("digits", None)
     assert torch.equal(split(many, "val")[1], source.train_labels[-400:])
     assert torch.equal(split(few, "val")[1], source.train_labels[-100:])
     for made in (many, few):
@@ -60,7 +60,7 @@ def test_validation_is_the_end_of_the_training_set_and_its_size_moves_no_test_im
 
 
 def test_pixels_lie_between_background_and_full_ink():
-    made, source = digits(), digit_sources.load("digits", None)
+    made, source = digits(), image_sources.load("digits", None)
     for name in ("val", "test", "train"):
         images = split(made, name)[0]
         assert (images.min(), images.max()) == (0, 1)
@@ -68,7 +68,7 @@ def test_pixels_lie_between_background_and_full_ink():
 
 
 def test_images_keep_their_labels_through_every_epoch():
-    made, source = digits(batch=10), digit_sources.load("digits", None)
+    made, source = digits(batch=10), image_sources.load("digits", None)
     known = {tuple(image): label for image, label in zip(
         made.splits.train.tolist(), source.train_labels.tolist(), strict=False)}  # fmt: skip
     for number in (0, 1):
@@ -147,7 +147,7 @@ def test_unigram_loss_is_the_cross_entropy_of_counts():
         ({"val_examples": 1400}, "val_examples=1400 leaves none of 1400 examples for"),
         ({"scored_examples": 0}, "scored_examples=0 must be at least 1"),
         ({"batch": 1001}, "batch=1001 exceeds the 1000 training examples"),
-        ({"source": "letters"}, "source=letters must be one of digits, mnist"),
+        ({"source": "letters"}, "source=letters must be one of digits, mnist, idx"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_key(changes, said):
@@ -200,7 +200,7 @@ def test_digits_run_end_to_end_at_every_scale(command):
 def test_mnist_keeps_its_test_set_and_validates_on_its_last_training_images(real_data):
     made = digits(source="mnist", val_examples=5_000, scored_examples=100, batch=64)
     assert made.sizes == Sizes(inputs=784, outputs=10, length=1)
-    source = digit_sources.load("mnist", None)
+    source = image_sources.load("mnist", None)
     assert made.batches.steps == 55_000 // 64
     assert torch.equal(split(made, "test")[1], source.test_labels)
     assert torch.equal(split(made, "val")[1], source.train_labels[55_000:])

@@ -1,5 +1,7 @@
 """Text is read unchanged, or refused with the file's name and the remedy."""
 
+import gzip
+
 import pytest
 
 from scaling.datamodules import text_sources
@@ -15,7 +17,7 @@ def test_a_file_is_split_at_its_end(tmp_path):
 def test_files_for_training_and_validation_are_not_split(tmp_path):
     for name in ("train", "valid", "test"):
         (tmp_path / f"{name}.txt").write_text(name)
-    assert text_sources.load("files", str(tmp_path), 0.1) == ("train", "valid")
+    assert text_sources.load("files", str(tmp_path), 0.1) == ("train", "valid", ())
 
 
 def test_other_files_of_a_folder_are_joined_in_the_order_of_their_names(tmp_path):
@@ -52,10 +54,12 @@ def test_a_changed_file_is_read_again(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "does not exist; give a text file"),
+        (None, "does not exist; give a file or a folder"),
         (b"", "is empty"),
         (b" \n \n", "is empty"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "is not UTF-8 text .byte 0x89 at position 0"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is a binary file, not text"),
+        (gzip.compress(b"some text")[:-8], "is truncated or damaged; fetch it again"),
         (b"text\x00text", "holds NUL characters"),
     ],
 )
@@ -68,13 +72,73 @@ def test_what_is_not_text_is_refused_by_name(tmp_path, content, said):
     assert "some.txt" in str(refusal.value)
 
 
-@pytest.mark.parametrize(("there", "lacks"), [("train", "valid"), ("valid", "train")])
-def test_half_of_a_pair_is_refused(tmp_path, there, lacks):
-    (tmp_path / f"{there}.txt").write_text("some text")
-    (tmp_path / "other.txt").write_text("some text")
+def put(folder, **texts) -> None:
+    """Write texts into files; `__` in a name stands for a dot, `___` for a folder."""
+    for name, content in texts.items():
+        file = folder / name.replace("___", "/").replace("__", ".")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        raw = content if isinstance(content, bytes) else content.encode()
+        file.write_bytes(gzip.compress(raw) if file.suffix == ".gz" else raw)
+
+
+def read(place, source: str = "files") -> text_sources.Corpus:
+    return text_sources.load(source, str(place), 0.1)
+
+
+@pytest.mark.parametrize("name", ["a.md", "A.TXT", "a.txt.gz", "a.MD.GZ", "notes", "a.py"])
+def test_a_file_may_have_any_name_and_may_be_packed(tmp_path, name):
+    raw = b"some text " * 10
+    (tmp_path / name).write_bytes(gzip.compress(raw) if name.lower().endswith("gz") else raw)
+    assert read(tmp_path / name)[:2] == ("some text " * 9, "some text ")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
+def test_a_text_with_a_byte_order_mark_is_the_text_without(tmp_path, encoding):
+    (tmp_path / "a.txt").write_text("caf\u00e9\n" * 20, encoding="utf-8")
+    (tmp_path / "b.txt").write_bytes(("caf\u00e9\r\n" * 20).encode(encoding))
+    assert read(tmp_path / "a.txt") == read(tmp_path / "b.txt")
+
+
+def test_texts_of_subfolders_are_joined_and_other_files_are_not(tmp_path):
+    put(tmp_path, b___one__TXT="b" * 30, a__md="a" * 40, b___c___two__rst__gz="c" * 30)
+    put(tmp_path, pic__png=b"\x89PNG\0", __git___x__txt="hidden", b___x__csv="1,2")
+    corpus = read(tmp_path)
+    assert corpus.train + corpus.val == "a" * 40 + "c" * 30 + "b" * 30
+    assert corpus.notes == ()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train__txt__gz", "valid__txt__gz", "test__txt__gz"),
+        ("TRAIN__TXT", "VALID__TXT", "TEST__TXT"),
+        ("train__md", "val__md", "notes__md"),
+        ("wiki__train__tokens", "wiki__valid__tokens", "wiki__test__tokens"),
+        ("wikitext___train__txt", "wikitext___validation__txt", "wikitext___test__txt"),
+    ],
+)
+def test_training_and_validation_texts_are_found_by_their_names(tmp_path, names):
+    put(tmp_path, **dict(zip(names, ("train", "valid", "unused"), strict=True)))
     for source in ("files", "wikitext2"):
-        with pytest.raises(ValueError, match=f"{lacks}.txt does not exist; put it there"):
-            text_sources.load(source, str(tmp_path), 0.1)
+        assert read(tmp_path, source) == ("train", "valid", ())
+
+
+def test_without_validation_text_the_training_text_is_split_and_a_note_says_so(tmp_path):
+    put(tmp_path, train__txt="0123456789" * 10, notes__md="other", test__txt="test")
+    for source in ("files", "wikitext2"):
+        corpus = read(tmp_path, source)
+        assert (corpus.train + corpus.val, len(corpus.val)) == ("0123456789" * 10, 10)
+        assert corpus.notes == (
+            "there is no valid.txt beside train.txt: the last 10 % of the text is for validation; "
+            "2 other texts are not used",
+        )
+
+
+def test_validation_text_alone_is_refused(tmp_path):
+    put(tmp_path, valid__txt="some text", other__txt="some text")
+    for source in ("files", "wikitext2"):
+        with pytest.raises(ValueError, match="has valid.txt but no training text; put train.txt"):
+            read(tmp_path, source)
 
 
 def test_a_path_for_the_documentation_is_refused():
@@ -83,7 +147,8 @@ def test_a_path_for_the_documentation_is_refused():
 
 
 def test_a_folder_without_text_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="has no .txt file; put train.txt and valid.txt there"):
+    (tmp_path / "a.pdf").touch()
+    with pytest.raises(ValueError, match=r"has no text file .*; it holds a.pdf"):
         text_sources.load("files", str(tmp_path), 0.1)
 
 
@@ -111,6 +176,6 @@ def test_wikitext2_is_joined_from_the_lines_that_the_library_gives(monkeypatch):
     monkeypatch.delenv("SCALING_DATA", raising=False)
     monkeypatch.setattr(datasets, "load_dataset", lambda *names: lines)
     try:
-        assert text_sources.load("wikitext2", None, 0.1) == ("a\nb\n", "c\n")
+        assert text_sources.load("wikitext2", None, 0.1) == ("a\nb\n", "c\n", ())
     finally:
         text_sources._download_wikitext2.cache_clear()

@@ -34,7 +34,11 @@ FINAL = (  # measures of the end of a run that TensorBoard shows with its settin
     *("val_loss", "val_loss_se", "train_loss", "val_accuracy", "test_accuracy", "clip_percent"),
     *("clip_coefficient_cv", "grad_norm_pre_clip", "grad_norm_post_clip", "update_norm", "seconds"),
 )
-TEXT = ("study", "run", "digest", "status", "error", "model", "data", "optimizer", "protocol")
+NOTES = "data_notes"  # how a run's data set read its files; also its key in the provenance
+TEXT = (
+    *("study", "run", "digest", "status", "error", "model", "data", "optimizer", "protocol"),
+    NOTES,
+)
 
 
 def need(table: pd.DataFrame, *columns: str) -> None:

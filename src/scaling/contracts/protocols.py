@@ -4,7 +4,7 @@ Networks are in `contracts.net`, so that this module does not import torch.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, runtime_checkable
 
 from scaling.contracts.sizes import Sizes
@@ -63,6 +63,15 @@ class DataSet(Observer, Protocol):
 
     def val_dataloader(self) -> Any:
         """The validation batches, the same each time; or a mapping of split -> batches."""
+
+
+@runtime_checkable
+class Noted(Protocol):
+    """A data set that says, once prepared, how it read its files."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a user should know, such as that files are not the reference; often empty."""
 
 
 @runtime_checkable

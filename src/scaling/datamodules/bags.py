@@ -1,5 +1,8 @@
 """Windows of records that are not time series; each record is in at most one window."""
 
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -8,13 +11,23 @@ from jaxtyping import Bool, Float32, Integer, Shaped
 NORMAL, ATTACK = 0, 1  # labels of windows
 
 
-class Records(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Records:
     """Flows of a network in the order of their file."""
 
     features: Float32[np.ndarray, "records features"]
     kinds: Shaped[np.ndarray, " records"]  # name of the attack, or `normal`
     normal: str  # the kind that is not an attack
     later: Bool[np.ndarray, " records"] | None  # test data, if the file has a split
+    notes: tuple[str, ...] = ()  # how the files were read
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identity of features, kinds and split, whatever the format of the files."""
+        later = b"" if self.later is None else self.later.tobytes()
+        parts = (repr(self.features.shape).encode(), self.features.tobytes(), later)
+        kinds = "\n".join(self.kinds.tolist()).encode()
+        return hashlib.sha256(b"".join((*parts, kinds))).hexdigest()[:16]
 
 
 class Bags(NamedTuple):

@@ -1,8 +1,24 @@
-"""Files of data sets: their location, and a key that changes with their content."""
+"""Files of data sets: their location, their content unpacked, and a key that changes with it."""
 
+import gzip
 import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"  # first bytes of packed files
+PACKED = (".gz", ".zip")
+MARKS = {  # byte order mark -> encoding
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+LISTED = 8  # files that a message lists
 
 
 class File(NamedTuple):
@@ -29,8 +45,110 @@ def file_at(path: Path) -> File:
 
 
 def data_folder(path: str | None, name: str) -> Path | None:
-    """The folder of a data set: `path`, else `name` below $SCALING_DATA; None if absent."""
+    """The place of a data set: `path`, else the folder `name` below $SCALING_DATA; None if absent.
+
+    Raises:
+        ValueError: if there is nothing at `path`.
+    """
     if path:
-        return Path(path).expanduser()
+        return existing(path)
     root = os.environ.get("SCALING_DATA")
     return Path(root, name) if root and Path(root, name).is_dir() else None
+
+
+def existing(path: str) -> Path:
+    """The file or folder at a path that a user gave.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    place = Path(path).expanduser()
+    if not os.path.exists(place):  # False also below a folder that cannot be entered
+        raise ValueError(f"path={path} does not exist; give a file or a folder")
+    return place
+
+
+def plain_name(path: Path) -> str:
+    """The name of a file in lower case, without the ending of a packed one."""
+    name = path.name.lower()
+    return name.removesuffix(next(filter(name.endswith, PACKED), ""))
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder and its subfolders in the order of their names; hidden ones left out.
+
+    Of a file that is there packed and unpacked, only one is listed.
+    """
+    inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    shown = sorted(
+        path for path in inside if not any(part.startswith((".", "__")) for part in path.parts)
+    )
+    once = {(path.parent, plain_name(path)): path for path in shown}
+    return [folder / path for path in once.values()]
+
+
+def listed(files: Iterable[Path], folder: Path) -> str:
+    """What a folder holds, for messages: the names of its first files, and how many more."""
+    names = [str(file.relative_to(folder)) for file in files]
+    if not names:
+        return "it holds no files"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"it holds {', '.join(names[:LISTED])}{more}"
+
+
+def content(path: Path) -> bytes:
+    """Read a file, unpacked if it is packed with gzip, or a zip archive of one file.
+
+    Raises:
+        ValueError: if it cannot be read, is damaged, or is an archive of several files.
+    """
+    try:
+        raw = path.read_bytes()
+        if raw.startswith(GZIP):
+            return gzip.decompress(raw)
+        if not raw.startswith(ZIP):
+            return raw
+        with zipfile.ZipFile(path) as archive:
+            members = [
+                name
+                for name in archive.namelist()
+                if not name.endswith("/") and not name.startswith("__MACOSX")
+            ]
+            if len(members) == 1:
+                return archive.read(members[0])
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        raise ValueError(f"path: {path} is truncated or damaged; fetch it again") from error
+    except RuntimeError as error:  # a password, or another compression
+        raise ValueError(f"path: {path} must be unpacked first") from error
+    except OSError as error:
+        raise ValueError(f"path: cannot read {path}: {error.strerror}") from error
+    raise ValueError(
+        f"path: {path} is an archive of {len(members)} files; unpack it and give the file or folder"
+    )
+
+
+def text(path: Path) -> str:
+    r"""Read a text file, packed or not, with "\n" as line ends and without its byte order mark.
+
+    The encoding is UTF-8 unless a byte order mark says UTF-16 or UTF-32. Line ends of other systems
+    become one character: a validation file from Windows would otherwise hold a character, "\r",
+    that a training file from Linux does not have.
+
+    Raises:
+        ValueError: if it cannot be read, or is not text.
+    """
+    raw = content(path)
+    encoding = next((name for mark, name in MARKS.items() if raw.startswith(mark)), "utf-8")
+    try:
+        decoded = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        if b"\0" in raw and encoding in ("utf-8", "utf-8-sig"):
+            raise ValueError(f"path: {path} is a binary file, not text") from error
+        raise ValueError(
+            f"path: {path} is not {encoding.removesuffix('-sig').upper()} text (byte "
+            f"{raw[error.start]:#04x} at position {error.start}); convert it first, for example "
+            "with iconv"
+        ) from error
+    if "\0" in decoded:
+        raise ValueError(f"path: {path} holds NUL characters, so it is not text")
+    return re.sub("\r\n?", "\n", decoded) if "\r" in decoded else decoded

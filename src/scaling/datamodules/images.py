@@ -1,4 +1,4 @@
-"""Images of digits as vectors, with label noise."""
+"""Images as vectors, with label noise."""
 
 import math
 import zlib
@@ -13,14 +13,14 @@ from torch import Tensor
 from scaling.contracts.labeled import unigram_loss
 from scaling.contracts.limits import check_least
 from scaling.contracts.sizes import Sizes
-from scaling.datamodules import digit_sources
+from scaling.datamodules import image_sources
 from scaling.datamodules.batches import SCORED_BATCH, Batches, InOrder, gather, in_order
 from scaling.datamodules.label_noise import symmetric
 from scaling.seeds import generator_for
 
 
 class Images(L.LightningDataModule):
-    """Classify images of digits.
+    """Classify images.
 
     The source has its own test set. The last `val_examples` of the other examples are for
     validation, the same for all runs; the rest is for training. Pixels are in [0, 1]; 0 is the
@@ -34,8 +34,9 @@ class Images(L.LightningDataModule):
         batch: examples per optimizer step.
         microbatches: equal parts of a batch, for gradient accumulation.
         seed: draws the order of each epoch and the corrupted labels.
-        source: `digits` or `mnist`.
-        path: folder of MNIST's files; null looks into $SCALING_DATA/mnist, else downloads.
+        source: `digits`, `mnist` or `idx`.
+        path: folder of idx files, or one of them; for `mnist`, null looks into $SCALING_DATA/mnist,
+            else downloads.
         label_noise: share of the training labels that are replaced by a wrong one, in [0, 1).
         val_examples: number of examples held out for validation.
         scored_examples: maximum number of training examples to measure accuracy on.
@@ -61,13 +62,18 @@ class Images(L.LightningDataModule):
         self.batch, self.microbatches, self.seed = batch, microbatches, seed
         self.source, self.path, self.label_noise = source, path, label_noise
         self.val_examples, self.scored_examples = val_examples, scored_examples
-        self.loaded: digit_sources.Handwriting | None = None
+        self.loaded: image_sources.LabeledImages | None = None
         self.sizes: Sizes | None = None
 
     @property
     def fingerprint(self) -> str:
         """Identity of images and labels: the loaded ones, else those of the files now."""
-        return (self.loaded or digit_sources.load(self.source, self.path)).fingerprint
+        return (self.loaded or image_sources.load(self.source, self.path)).fingerprint
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the files were read, and whether they are not the reference."""
+        return self.loaded.notes if self.loaded else ()
 
     def prepare(self) -> Sizes:
         """Load the images once, corrupt labels, and return the sizes of examples.
@@ -79,11 +85,11 @@ class Images(L.LightningDataModule):
         """
         if self.sizes is not None:
             return self.sizes
-        self.loaded = digit_sources.load(self.source, self.path)
+        self.loaded = image_sources.load(self.source, self.path)
         self.splits = _splits(self.loaded, self.val_examples)
         self.labels = symmetric(
             self.splits.train_labels,
-            classes=digit_sources.CLASSES,
+            classes=self.loaded.classes,
             share=self.label_noise,
             seed=self.seed,
         )
@@ -94,7 +100,7 @@ class Images(L.LightningDataModule):
             batch=self.batch,
             microbatches=self.microbatches,
         )
-        self.sizes = Sizes(self.splits.train.shape[1], digit_sources.CLASSES, 1)
+        self.sizes = Sizes(self.splits.train.shape[1], self.loaded.classes, 1)
         return self.sizes
 
     def columns(self) -> dict[str, float]:
@@ -104,7 +110,7 @@ class Images(L.LightningDataModule):
         given training labels. `corrupted_examples` counts corrupted labels; runs with the same
         `labels_checksum` (CRC-32 of one byte for each given label) have the same labels.
         """
-        given, classes = self.labels.given, digit_sources.CLASSES
+        given, classes = self.labels.given, self.prepare().outputs
         return {
             "uniform_loss": math.log(classes),
             "unigram_loss": unigram_loss(given, self.splits.val_labels, classes),
@@ -150,7 +156,7 @@ class Splits(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _splits(images: digit_sources.Handwriting, val_examples: int) -> Splits:
+def _splits(images: image_sources.LabeledImages, val_examples: int) -> Splits:
     """Split a source and scale its pixels; the result is cached.
 
     Raises:

@@ -24,6 +24,7 @@ class Population:
     best_accuracy: float | None  # best possible accuracy on the query's distribution, if known
     best_accuracy_se: float | None  # its standard error, if it is estimated
     checks: dict[str, int | float]  # results of `leaks`
+    notes: tuple[str, ...] = ()  # how files were read, and whether they are not the reference
 
     def __post_init__(self) -> None:
         check(self.parts())

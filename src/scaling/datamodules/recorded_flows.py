@@ -21,15 +21,18 @@ from scaling.seeds import seed_for
 
 
 class Source(NamedTuple):
-    """A data set of records: how to find, identify and read its files."""
+    """A data set of records: how to find and read its files."""
 
     files: Callable[[str | None], tuple[File, ...]]
-    fingerprint: Callable[[tuple[File, ...]], str]
     read: Callable[[tuple[File, ...]], Records]
+    reference: str | None  # fingerprint of the records of the reference, if there is one
+    reference_name: str
 
 
 SOURCES = {
-    module.__name__.rpartition(".")[2]: Source(module.files, module.fingerprint, module.read)
+    module.__name__.rpartition(".")[2]: Source(
+        module.files, module.read, module.REFERENCE, module.REFERENCE_NAME
+    )
     for module in (unsw_nb15, nsl_kdd)
 }
 
@@ -55,7 +58,7 @@ class Recorded:
     """
 
     seed: int
-    source: str  # unsw_nb15 or nsl_kdd
+    source: str  # unsw_nb15, nsl_kdd, or the name of your own table
     length: int  # records of a window, at least 2
     attack_records: int  # attack records of a window with an attack; the others are normal
     later_share: float | None  # share of records after the shift; null for a file with a split
@@ -68,7 +71,7 @@ class Recorded:
     folds: int
 
     def __post_init__(self) -> None:
-        check_choice(SOURCES, source=self.source)
+        assert self.tables  # checks the source
         check_least(2, length=self.length)
         sizes = ("attack_records", "clients", "source_windows", "query_windows", "heldout_windows")
         check_least(1, **{key: getattr(self, key) for key in (*sizes, "folds")})
@@ -81,29 +84,38 @@ class Recorded:
         if not self.alpha > 0:
             raise ValueError(f"alpha={self.alpha} must be positive; inf divides labels evenly")
 
-    def fingerprint(self, path: str | None) -> str:
-        """Identity of the content of the files, whether or not it is as expected.
+    @property
+    def tables(self) -> Source:
+        """How to find and read the files.
 
         Raises:
-            ValueError: if one is missing or cannot be read.
+            ValueError: for an unknown source.
         """
-        source = SOURCES[self.source]
-        return source.fingerprint(source.files(path))
+        check_choice(SOURCES, source=self.source)
+        return SOURCES[self.source]
+
+    def fingerprint(self, path: str | None) -> str:
+        """Identity of the records.
+
+        Raises:
+            ValueError: if a file is missing or cannot be read.
+        """
+        return self.tables.read(self.tables.files(path)).fingerprint
 
     def draw(self, path: str | None, fold: int) -> Population:
         """The population of a fold; cached until a file changes.
 
         Raises:
             ValueError: if the fold does not exist, there are too few windows, or a file is missing
-                or not as expected.
+                or cannot be read.
         """
         if fold >= self.folds:
             raise ValueError(f"fold={fold} must be below folds={self.folds}")
-        return self._drawn(SOURCES[self.source].files(path), fold)
+        return self._drawn(self.tables.files(path), fold)
 
     @lru_cache(maxsize=32)  # noqa: B019 - the key is the settings and the state of the files
     def _drawn(self, files: tuple[File, ...], fold: int) -> Population:
-        records = SOURCES[self.source].read(files)
+        records = self.tables.read(files)
         unique = distinct(records)
         draws = np.random.default_rng(seed_for("data", self.seed))
         before, after = (
@@ -131,6 +143,7 @@ class Recorded:
             best_accuracy=None,
             best_accuracy_se=None,
             checks={},
+            notes=self._notes(files, records),
         )
         next_query, _ = self._folded(len(after.rows), (fold + 1) % self.folds)
         seen = np.isin(after.kinds[query], before.kinds[pooled])
@@ -142,13 +155,31 @@ class Recorded:
         }
         return replace(drawn, checks=checks)
 
+    def _notes(self, files: tuple[File, ...], records: Records) -> tuple[str, ...]:
+        """How the files were read, and whether their records are not those of the reference."""
+        notes = records.notes
+        names = " and ".join(file.path.name for file in files)
+        if self.tables.reference not in (None, records.fingerprint):
+            notes += (
+                f"the records of {names} (fingerprint {records.fingerprint}) differ from the "
+                f"reference, {self.tables.reference_name}",
+            )
+        attacks = np.setdiff1d(records.kinds, [records.normal])
+        if len(attacks) == 1:
+            notes += (f"all attacks are of one kind, {attacks[0]}",)
+        return notes
+
     def _divided(
         self, records: Records, rows: Integer[np.ndarray, " kept"], draws: np.random.Generator
     ) -> tuple[Integer[np.ndarray, " early"], Integer[np.ndarray, " late"]]:
         """Split records into those before and those after the shift."""
         if (records.later is None) == (self.later_share is None):
             must = "null" if self.later_share else "a share of the records"
-            raise ValueError(f"later_share={self.later_share} must be {must} for {self.source}")
+            have = "no split" if records.later is None else "a split"
+            raise ValueError(
+                f"later_share={self.later_share} must be {must} for {self.source}, whose files "
+                f"have {have}"
+            )
         later = np.zeros(len(rows), dtype=bool) if records.later is None else records.later[rows]
         if self.later_share is not None:
             later = draws.random(len(rows)) < self.later_share

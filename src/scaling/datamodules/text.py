@@ -72,6 +72,11 @@ class Text(L.LightningDataModule):
         """Identity of the content: of the loaded text, else of the files now."""
         return text_sources.fingerprint(self.corpus or self._load())
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the files were read."""
+        return self.corpus.notes if self.corpus else ()
+
     def prepare(self) -> Sizes:
         """Load and encode the text once and return the sizes of its windows.
 
@@ -165,7 +170,7 @@ class Tokens(NamedTuple):
 @lru_cache(maxsize=2)
 def _tokens(corpus: text_sources.Corpus, vocabulary: str) -> Tokens:
     """Encode both splits with the vocabulary of the training text."""
-    train, val = (np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32) for text in corpus)
+    train, val = (np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32) for text in corpus[:2])
     if vocabulary == "ascii":
         characters, unknown = np.arange(128, dtype=np.uint32), SUBSTITUTE
     else:

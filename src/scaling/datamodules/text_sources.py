@@ -2,15 +2,28 @@
 
 import hashlib
 import re
+from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from scaling.contracts.limits import check_choice
-from scaling.datamodules.files import File, data_folder, file_at
+from scaling.contracts.words import counted
+from scaling.datamodules.files import (
+    File,
+    data_folder,
+    existing,
+    file_at,
+    files_in,
+    listed,
+    plain_name,
+    text,
+)
 
-TRAIN, VALID = "train.txt", "valid.txt"
 SOURCES = ("pydoc", "files", "wikitext2")
+ENDINGS = (".txt", ".text", ".md", ".markdown", ".rst", ".tokens")  # of texts in folders
+# train.txt, valid.md, wiki.train.tokens, ...
+SPLIT = re.compile(r"(?:wiki\.)?(?P<split>train|valid|validation|val|dev|test)\.\w+")
 
 
 class Corpus(NamedTuple):
@@ -18,17 +31,22 @@ class Corpus(NamedTuple):
 
     train: str
     val: str
+    notes: tuple[str, ...] = ()  # how the files were read
 
 
 @lru_cache(maxsize=8)
 def fingerprint(corpus: Corpus) -> str:
     """Identity of the content, independent of its path."""
-    parts = (hashlib.sha256(part.encode()).digest() for part in corpus)
+    parts = (hashlib.sha256(part.encode()).digest() for part in corpus[:2])
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def load(source: str, path: str | None, val_share: float) -> Corpus:
     """Load a text, once per process unless a file changes.
+
+    Files may be packed with gzip. A folder is read with its subfolders: its training and validation
+    files if there are some (`SPLIT`), else all files with the `ENDINGS` of texts, joined in the
+    order of their names.
 
     Args:
         source: `pydoc`, `files` or `wikitext2`.
@@ -47,10 +65,10 @@ def load(source: str, path: str | None, val_share: float) -> Corpus:
         return _pydoc(val_share)
     if source == "files":
         if path is None:
-            raise ValueError("path is missing; give a text file, or a folder of .txt files")
-        return _files(Path(path).expanduser(), val_share)
-    folder = data_folder(path, "wikitext2")
-    return _pair(folder) if folder else _download_wikitext2()
+            raise ValueError("path is missing; give a text file, or a folder of them")
+        return _files(existing(path), val_share)
+    place = data_folder(path, "wikitext2")
+    return _files(place, val_share) if place else _download_wikitext2()
 
 
 @lru_cache(maxsize=1)
@@ -60,61 +78,60 @@ def _pydoc(val_share: float) -> Corpus:
     return _split("\n\n".join(topics[key] for key in sorted(topics)), val_share)
 
 
-def _split(text: str, val_share: float) -> Corpus:
-    cut = len(text) - round(val_share * len(text))
-    return Corpus(text[:cut], text[cut:])
+def _split(whole: str, val_share: float) -> Corpus:
+    cut = len(whole) - round(val_share * len(whole))
+    return Corpus(whole[:cut], whole[cut:])
 
 
-def _files(path: Path, val_share: float) -> Corpus:
-    """Read train.txt and valid.txt, or join and split any other files."""
-    if not path.exists():
-        raise ValueError(f"path={path} does not exist; give a text file or a folder of them")
-    if (path / TRAIN).exists() or (path / VALID).exists():
-        return _pair(path)
-    files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
-    if not files:
+def _files(place: Path, val_share: float) -> Corpus:
+    """Read a file, or the texts of a folder."""
+    if place.is_file():
+        return _read((file_at(place),), None, val_share)
+    inside = files_in(place)
+    texts = [file for file in inside if plain_name(file).endswith(ENDINGS)]
+    if not texts:
         raise ValueError(
-            f"path={path} has no .txt file; put {TRAIN} and {VALID} there, "
-            "or any .txt files to be split"
+            f"path: {place} has no text file ({', '.join(ENDINGS)}, packed with gzip or not); "
+            f"{listed(inside, place)}"
         )
-    return _read(tuple(map(file_at, files)), val_share)
-
-
-def _pair(folder: Path) -> Corpus:
-    for name in (TRAIN, VALID):
-        if not (folder / name).exists():
-            raise ValueError(f"path: {folder / name} does not exist; put it there")
-    return _read((file_at(folder / TRAIN), file_at(folder / VALID)), None)
+    depth = min(len(file.parts) for file in texts)
+    splits: dict[str, list[File]] = defaultdict(list)
+    for file in texts:
+        if len(file.parts) == depth and (match := SPLIT.fullmatch(plain_name(file))):
+            splits[match["split"] if match["split"] in ("train", "test") else "valid"].append(
+                file_at(file)
+            )
+    if "valid" in splits and "train" not in splits:
+        raise ValueError(
+            f"path: {place} has {splits['valid'][0].path.name} but no training text; put train.txt "
+            f"there; {listed(inside, place)}"
+        )
+    if "train" not in splits:
+        return _read(tuple(map(file_at, texts)), None, val_share)
+    train, val = tuple(splits["train"]), tuple(splits["valid"]) or None
+    corpus = _read(train, val, val_share)
+    if val:
+        return corpus
+    note = (
+        f"there is no valid.txt beside {train[0].path.name}: the last {100 * val_share:g} % of the "
+        "text is for validation"
+    )
+    if others := len(texts) - len(train):
+        note += f"; {counted(others, 'other text is', 'other texts are')} not used"
+    return corpus._replace(notes=(note,))
 
 
 @lru_cache(maxsize=4)
-def _read(files: tuple[File, ...], val_share: float | None) -> Corpus:
-    """Read two files as training and validation text, or join all and split off a share."""
-    texts = [_text(file.path) for file in files]
-    return Corpus(*texts) if val_share is None else _split("".join(texts), val_share)
+def _read(train: tuple[File, ...], val: tuple[File, ...] | None, val_share: float) -> Corpus:
+    """Read and join files; without files for validation, split off a share."""
+    return Corpus(_joined(train), _joined(val)) if val else _split(_joined(train), val_share)
 
 
-def _text(file: Path) -> str:
-    r"""Read a file of UTF-8 without its byte order mark, with "\n" as line ends.
-
-    A validation file from Windows would otherwise hold a character, "\r", that a training file from
-    Linux does not have.
-    """
-    try:
-        raw = file.read_bytes()
-        text = re.sub("\r\n?", "\n", raw.decode("utf-8-sig"))
-    except OSError as error:
-        raise ValueError(f"path: cannot read {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"path: {file} is not UTF-8 text (byte {raw[error.start]:#04x} at position "
-            f"{error.start}); convert it first, for example with iconv"
-        ) from error
-    if "\0" in text:
-        raise ValueError(f"path: {file} holds NUL characters, so it is not text")
-    if not text.strip():
-        raise ValueError(f"path: {file} is empty; give a file with text")
-    return text
+def _joined(files: tuple[File, ...]) -> str:
+    joined = "".join(text(file.path) for file in files)
+    if not joined.strip():
+        raise ValueError(f"path: {files[0].path} is empty; give a file with text")
+    return joined
 
 
 @lru_cache(maxsize=1)
@@ -124,7 +141,7 @@ def _download_wikitext2() -> Corpus:
 
     try:
         sets = load_dataset("Salesforce/wikitext", "wikitext-2-v1")
-        return Corpus(*("".join(sets[split]["text"]) for split in ("train", "validation")))
+        return Corpus("".join(sets["train"]["text"]), "".join(sets["validation"]["text"]))
     except Exception as error:  # the remedy is the same for every error
         raise ValueError(
             "WikiText-2 is missing and could not be downloaded "

@@ -1,65 +1,67 @@
 """UNSW-NB15: flows of a network with nine kinds of attacks."""
 
-import io
+import contextlib
 from functools import lru_cache
 
-import pandas as pd
-
 from scaling.datamodules.bags import Records
-from scaling.datamodules.files import File
+from scaling.datamodules.files import File, file_at, files_in, listed
 from scaling.datamodules.flow_files import (
-    checksum,
-    content,
-    existing,
-    folder,
+    checked,
+    columns,
+    kinds_of,
+    normal_of,
     numbers,
-    reference,
+    place_of,
+    tables_in,
 )
+from scaling.datamodules.tables import read_table
 
-NAMES = (
-    "UNSW_NB15_training-set.zip",
-    "UNSW_NB15_training-set.csv",
-    "UNSW_NB15_testing-set.csv",
-)
-SHA256 = "734fe6642edf758f7c94d7d9149426b49d202fe8e7bf0bef47392489c3c0a559"
+REFERENCE = "4fe8b8672017a7e6"  # fingerprint of the smaller partition
+REFERENCE_NAME = "the partition of 82,332 records"
 NUMERIC = (
     *("dur", "spkts", "dpkts", "sbytes", "dbytes", "rate", "sttl", "dttl", "dload", "dloss"),
     *("sinpkt", "dinpkt", "djit", "tcprtt", "synack", "ackdat", "smean", "dmean"),
     *("ct_state_ttl", "ct_dst_src_ltm"),
 )
 SYMBOLS = ("proto", "service", "state")
-NORMAL = "Normal"
+KIND = "attack_cat"
 
 
-def files(path: str | None) -> tuple[File]:
-    """The file with the records: the one with the expected content, else the first that exists.
-
-    Raises:
-        ValueError: if none exists, or it cannot be read.
-    """
-    place = folder(path, "unsw_nb15")
-    names = [place.name] if place.is_file() else NAMES
-    return (reference(existing(place.parent if place.is_file() else place, names), SHA256),)
-
-
-def fingerprint(files: tuple[File]) -> str:
-    """Identity of the content, whether or not it is as expected."""
-    return checksum(files[0])[:16]
-
-
-@lru_cache(maxsize=1)
-def read(files: tuple[File]) -> Records:
-    """Read the 82,332 records of the smaller partition (Moustafa and Slay 2015), once per process.
-
-    Its file is called training or testing set, depending on its source, so it is identified by its
-    content. 20 numbers and 3 symbols of each flow are used, a selection from the literature. `id`
-    is not used: records are sorted by their labels, so it would leak them.
+def files(path: str | None) -> tuple[File, ...]:
+    """The file with the records: the reference if it is in the folder, else the only table there.
 
     Raises:
-        ValueError: if the content is not as expected.
+        ValueError: if there is none, or there are several of which none is the reference.
     """
-    columns = [*NUMERIC, *SYMBOLS, "attack_cat"]
-    raw = content(files[0], SHA256)
-    table = pd.read_csv(io.BytesIO(raw), usecols=columns, keep_default_na=False)[columns]
-    kinds = table.pop("attack_cat").to_numpy(str)
-    return Records(numbers(table, SYMBOLS), kinds, NORMAL, None)
+    place = place_of(path, "unsw_nb15")
+    if place.is_file():
+        return (file_at(place),)
+    tables = [(file_at(file),) for file in tables_in(place)]
+    if len(tables) == 1:
+        return tables[0]
+    for table in tables:
+        with contextlib.suppress(ValueError):  # of another format; there may be more
+            if read(table).fingerprint == REFERENCE:
+                return table
+    raise ValueError(
+        f"path: {place} has {len(tables) or 'no'} tables; give one file, such as "
+        f"UNSW_NB15_training-set.csv; {listed(files_in(place), place)}"
+    )
+
+
+@lru_cache(maxsize=2)
+def read(files: tuple[File, ...]) -> Records:
+    """Read the records, once per process.
+
+    The reference has 82,332 (Moustafa and Slay 2015). It is called training or testing set,
+    depending on its source. 20 numbers and 3 symbols of each flow are used, a selection from the
+    literature. `id` is not used: records are sorted by their labels, so it would leak them.
+
+    Raises:
+        ValueError: if a column is missing, or a value is not as needed.
+    """
+    path = files[0].path
+    table = columns(read_table(path), [*NUMERIC, *SYMBOLS, KIND], path)
+    kinds = kinds_of(table.pop(KIND), path)
+    features = numbers(checked(table, SYMBOLS, path), SYMBOLS)
+    return Records(features, kinds, normal_of(kinds, path), None)

@@ -87,6 +87,11 @@ class Windows(L.LightningDataModule):
         """Identity of the content: of the loaded data, else of the files now."""
         return str(self.loaded or self.populations.fingerprint(self.path))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How files were read, and whether they are not the reference."""
+        return self._population.notes if self.sizes else ()
+
     def prepare(self) -> Sizes:
         """Draw or load the windows once, check for leaks, and return the sizes of windows.
 

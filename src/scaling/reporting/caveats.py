@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scaling.analysis import optima
-from scaling.contracts.columns import FINISHED, REFERENCES
+from scaling.contracts.columns import FINISHED, NOTES, REFERENCES
 from scaling.contracts.metric import metric_of
 from scaling.contracts.settings import by_setting
 from scaling.contracts.words import counted
@@ -52,7 +52,7 @@ def doubts(rows: pd.DataFrame) -> list[str]:
             )
     lines += _beside_ngrams({t: block for t, block in blocks.items() if floors[t] is None})
     lines += [*_unasked(readable), *_repeated(readable), *_seeds(readable)]
-    return [*_of_runs(readable), *_unfinished(rows), *lines]
+    return [*_of_runs(readable), *_of_files(readable), *_unfinished(rows), *lines]
 
 
 def uncertain_optima(rows: pd.DataFrame, *, flat: float | None = None) -> list[str]:
@@ -81,6 +81,15 @@ def _of_runs(rows: pd.DataFrame) -> Iterator[str]:
             f"{kind.capitalize()}, {len(runs)} of {counted(len(finished), 'run')}: {which}{run}: "
             f"{worst.sentence}; {worst.remedy}"
         )
+
+
+def _of_files(rows: pd.DataFrame) -> Iterator[str]:
+    """How data sets read their files, and which files are not the reference."""
+    if NOTES not in rows:
+        return
+    for (data, notes), runs in rows.groupby(["data", NOTES], sort=False):
+        some = "" if len(runs) == len(rows) else f" ({len(runs)} of {counted(len(rows), 'run')})"
+        yield f"Files of data={data}{some}: {notes}"
 
 
 def trivial(rows: pd.DataFrame) -> dict[str, float]:

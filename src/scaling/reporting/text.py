@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
-from scaling.contracts.columns import FINISHED
+from scaling.contracts.columns import FINISHED, NOTES
 from scaling.contracts.metric import Metric, metric_of
 from scaling.contracts.settings import by_setting
 from scaling.contracts.words import counted
@@ -74,6 +74,8 @@ def line(rows: pd.DataFrame) -> str:
     }:
         shares = ", ".join(f"{name} {value:.2%}" for name, value in measured.items())
         lines.append(f"accuracy  {shares.replace('%', ' %')}")
+    if NOTES in row and pd.notna(row[NOTES]):
+        lines.append(f"data      {row[NOTES]}")
     lines.append(f"time      {row.seconds:.1f} s, {row.parameters:,.0f} parameters")
     lines += [f"warning   {one.kind}: {one.sentence}; {one.remedy}" for one in caveats(row)]
     return "\n".join(lines)

@@ -20,8 +20,8 @@ from scaling.callbacks.progress import Progress
 from scaling.callbacks.signal_handlers import OwnHandlers
 from scaling.config import schema
 from scaling.config.cell import Cell, build, keys_of
-from scaling.contracts.columns import Status
-from scaling.contracts.protocols import Observer, RunData
+from scaling.contracts.columns import NOTES, Status
+from scaling.contracts.protocols import Noted, Observer, RunData
 from scaling.contracts.words import counted
 from scaling.runs import denormals, parts, provenance, signals, task, tensorboard, threads
 from scaling.runs.folder import CHECKPOINT, Checkpoint, clear, keep_config, read_checkpoint
@@ -158,6 +158,8 @@ def _fit(
         log.info("%s continues from step %d", cell.name, resumed.step)
     (saver,) = [part for part in trainer.callbacks if isinstance(part, Resumable)]  # type: ignore[attr-defined]
     where["threads"] = saver.threads
+    if isinstance(data, Noted) and data.notes:
+        where[NOTES] = "; ".join(data.notes)
     with threads.on(saver.threads):
         return _train(cell, folder, (data, module, trainer), measured, resumed is not None)
 
