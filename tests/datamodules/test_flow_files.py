@@ -1,5 +1,6 @@
 """Files of network records: as they are distributed, or changed on the way, and what is refused."""
 
+import codecs
 import zipfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from scaling.datamodules import nsl_kdd, unsw_nb15
-from scaling.datamodules.files import file_at
+from scaling.datamodules.files import content, file_at
 from scaling.datamodules.flow_files import normal_of, numbers, place_of
 
 HEADER = ",".join(nsl_kdd.FEATURES)
@@ -160,7 +161,7 @@ def test_the_kind_that_is_no_attack_is_known_by_its_usual_names():
 
 def test_a_missing_file_is_named_with_what_is_there(tmp_path, monkeypatch):
     (tmp_path / "notes.md").touch()
-    with pytest.raises(ValueError, match=r"has no tables; give one file, such as UNSW_NB15_train"):
+    with pytest.raises(ValueError, match=r"has 0 tables; give one file, such as UNSW_NB15_traini"):
         unsw_nb15.files(str(tmp_path))
     with pytest.raises(ValueError, match=r"no train data .KDDTrain\+_20Percent.*it holds notes.md"):
         nsl_kdd.files(str(tmp_path))
@@ -207,10 +208,12 @@ def test_a_record_without_a_label_is_refused(tmp_path):
         nsl_kdd.read(nsl_kdd.files(str(tmp_path)))
 
 
-def test_the_file_of_unsw_nb15_is_found_beside_the_other_one(real_data, tmp_path):
+def test_the_file_of_unsw_nb15_is_found_beside_others_with_any_line_ends(real_data, tmp_path):
     (there,) = unsw_nb15.files(None)
+    plain = content(there.path).replace(b"\r\n", b"\n").removeprefix(codecs.BOM_UTF8)
+    (tmp_path / "UNSW_NB15_testing-set.csv").write_bytes(plain)  # known by its content
     (tmp_path / "UNSW_NB15_training-set.csv").write_text("id,dur\n1,2\n")
-    (tmp_path / "UNSW_NB15_testing-set.csv").symlink_to(there.path)  # known by its content
+    (tmp_path / "UNSW-NB15_1.csv").write_text("1,2\n")
     for place in (tmp_path, tmp_path / "UNSW_NB15_testing-set.csv"):
         made = unsw_nb15.read(unsw_nb15.files(str(place)))
         assert made.fingerprint == unsw_nb15.REFERENCE

@@ -57,6 +57,13 @@ def test_one_of_several_sets_is_given_by_one_of_its_files(tmp_path):
     assert read(tmp_path / balanced[3]).classes == 47
 
 
+def test_other_files_of_a_set_are_not_taken_for_its_own(tmp_path):
+    write_set(tmp_path, a_set(), NAMES["qmnist"])
+    for name in ("qmnist-test10k-images-idx3-ubyte", "qmnist-train-labels.tsv", "xtrain.txt"):
+        (tmp_path / name).touch()
+    assert [file.path.name for file in idx_sets.find(tmp_path)] == list(NAMES["qmnist"])
+
+
 def test_labels_from_1_become_classes_from_0_and_a_note_says_so(tmp_path):
     arrays = a_set(labels=range(1, 27))
     found = read(write_set(tmp_path, arrays))

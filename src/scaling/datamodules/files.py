@@ -150,5 +150,7 @@ def text(path: Path) -> str:
             "with iconv"
         ) from error
     if "\0" in decoded:
-        raise ValueError(f"path: {path} holds NUL characters, so it is not text")
+        raise ValueError(
+            f"path: {path} holds NUL characters, so it is not text; UTF-16 needs a byte order mark"
+        )
     return re.sub("\r\n?", "\n", decoded) if "\r" in decoded else decoded

@@ -14,7 +14,8 @@ from scaling.datamodules.idx import read_idx
 
 # train-images-idx3-ubyte, t10k-labels.idx1-ubyte, emnist-letters-test-images-idx3-ubyte, ...
 NAME = re.compile(
-    r"(?P<set>.*?)[-_.]?(?P<split>train|t10k|test)[-_.](?P<kind>images|labels)([-_.](idx|ubyte).*)?"
+    r"((?P<set>.+?)[-_.])?(?P<split>train|t10k|test)[-_.](?P<kind>images|labels)"
+    r"([-_.](idx|ubyte).*)?"
 )
 USUAL = {  # part of a set -> usual name of its file
     "train images": "train-images-idx3-ubyte.gz",
@@ -81,7 +82,7 @@ def _sets(folder: Path, files: list[Path]) -> dict[str, dict[str, list[Path]]]:
     sets: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for file in files:
         if match := NAME.fullmatch(plain_name(file)):
-            place = file.relative_to(folder).parent / match["set"]
+            place = file.relative_to(folder).parent / (match["set"] or "")
             split = "train" if match["split"] == "train" else "test"
             sets[str(place)][f"{split} {match['kind']}"].append(file)
     return sets

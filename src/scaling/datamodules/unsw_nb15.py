@@ -3,8 +3,9 @@
 import contextlib
 from functools import lru_cache
 
+from scaling.contracts.words import counted
 from scaling.datamodules.bags import Records
-from scaling.datamodules.files import File, file_at, files_in, listed
+from scaling.datamodules.files import File, file_at, files_in, listed, plain_name
 from scaling.datamodules.flow_files import (
     checked,
     columns,
@@ -36,17 +37,27 @@ def files(path: str | None) -> tuple[File, ...]:
     place = place_of(path, "unsw_nb15")
     if place.is_file():
         return (file_at(place),)
-    tables = [(file_at(file),) for file in tables_in(place)]
-    if len(tables) == 1:
-        return tables[0]
-    for table in tables:
-        with contextlib.suppress(ValueError):  # of another format; there may be more
-            if read(table).fingerprint == REFERENCE:
-                return table
+    tables = tables_in(place)
+    partitions = [file for file in tables if "ing-set" in plain_name(file)]
+    named = tuple(map(file_at, partitions or tables))  # the raw files are 0.6 GB
+    if len(named) == 1:
+        return named
+    if reference := _reference(named):
+        return (reference,)
     raise ValueError(
-        f"path: {place} has {len(tables) or 'no'} tables; give one file, such as "
+        f"path: {place} has {counted(len(named), 'table')}; give one file, such as "
         f"UNSW_NB15_training-set.csv; {listed(files_in(place), place)}"
     )
+
+
+@lru_cache(maxsize=4)
+def _reference(tables: tuple[File, ...]) -> File | None:
+    """The table with the records of the reference."""
+    for table in tables:
+        with contextlib.suppress(ValueError):  # of another format; there may be more
+            if read((table,)).fingerprint == REFERENCE:
+                return table
+    return None
 
 
 @lru_cache(maxsize=2)
