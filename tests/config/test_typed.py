@@ -101,4 +101,5 @@ def test_the_home_folder_is_expanded(command, folder, monkeypatch):
     several = command("-m", "data=text", "data.path=~/x.txt,~/y.txt", "dry_run=true")
     assert "2 of 2 cells would be trained" in several.out
     assert typed.spelled(["data.path=~/x,~/y"]) == [f"data.path={folder}/x,{folder}/y"]
+    Path(folder, "data").mkdir()
     assert data_folder("~/data", "mnist") == Path(folder, "data")

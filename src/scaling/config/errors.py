@@ -104,9 +104,14 @@ def _unknown(cause: OmegaConfBaseException) -> str:
         path = cause.full_key or key
         group = path.rpartition(".")[0]
         return f"{path} cannot be set because {group} is null; set {group}=..., or leave {path} out"
-    near = difflib.get_close_matches(key, keys, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(keys))}"
-    return f"{cause.full_key or key} is an unknown key; {hint}"
+    shown = sorted(name for name in keys if not name.startswith("_"))
+    path = cause.full_key or key
+    if not shown:
+        group = path.rpartition(".")[0]
+        return f"{path} is an unknown key; what is chosen for {group} has no keys"
+    near = difflib.get_close_matches(key, shown, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(shown)}"
+    return f"{path} is an unknown key; {hint}"
 
 
 def _mistyped(cause: ValidationError) -> str:

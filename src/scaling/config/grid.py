@@ -1,5 +1,6 @@
 """Expand a command into cells: the points of a grid, checked and without duplicates."""
 
+import contextlib
 import itertools
 import json
 import logging
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from scaling.config import logspace
 from scaling.config.cell import Cell, make_cell
+from scaling.config.errors import REFUSED, message
 from scaling.contracts.columns import SWITCHES
 from scaling.contracts.precision import rounded
 from scaling.contracts.words import counted, nearest_first
@@ -99,7 +101,8 @@ def expand(
     cells: dict[str, Cell] = {}
     points, excluded = 0, dict.fromkeys(range(len(grid.exclude)), 0)
     for options in _joined(composed):
-        base = loader.load_sweep_config(master, list(options))
+        with _with_options(options, composed):
+            base = loader.load_sweep_config(master, list(options))
         HydraConfig.instance().set_config(base)  # where ${hydra:...} looks
         choices = dict(base.hydra.runtime.choices)
         with open_dict(base):
@@ -110,7 +113,8 @@ def expand(
             for override in parser.parse_overrides(list(point)):
                 added = override.is_add() or override.is_force_add()
                 key, value = override.key_or_group, override.value()
-                OmegaConf.update(settings, key, value, merge=True, force_add=added)
+                with _with_options(options, composed):
+                    OmegaConf.update(settings, key, value, merge=True, force_add=added)
             out = [i for i, rule in enumerate(grid.exclude) if _agrees(settings, choices, rule)]
             for i in out:
                 excluded[i] += 1
@@ -125,6 +129,19 @@ def expand(
         effect = f"left out {count} of {counted(points, 'cell')} with" if count else "no cell has"
         log.info("%s: %s %s", EXCLUDE, effect, dict(grid.exclude[i]))
     return list(cells.values())
+
+
+@contextlib.contextmanager
+def _with_options(options: Point, axes: Sequence[Sequence[Point]]) -> Iterator[None]:
+    """Say in an error which of several swept options it is about, such as one without a key."""
+    try:
+        yield
+    except REFUSED as error:
+        swept = {word for axis in axes if len(axis) > 1 for point in axis for word in point}
+        about = [word for word in options if word in swept]
+        if not about:
+            raise
+        raise ValueError(f"{message(error)} (with {', '.join(about)})") from None
 
 
 def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list[list[Point]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from scaling.config import logspace
+from scaling.config.schema import GROUPS
 from scaling.storage import plans
 
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # as Hydra reads it without quotes
@@ -24,16 +25,33 @@ def spelled(words: Sequence[str]) -> list[str]:
     for word in words:
         if word.startswith("="):
             raise ValueError(unread(word))
-    return [
+    ordered = [
         word if word.startswith("-") else logspace.spelled(_path(word))
         for word in sweep_first(words)
     ]
+    return _of_swept_groups(ordered)
 
 
 def sweep_first(words: Sequence[str]) -> list[str]:
     """Move `-m` before the overrides; Hydra refuses those that come after it otherwise."""
     flag = [word for word in words if word in SWEEP][:1]
     return [*flag, *(word for word in words if word not in SWEEP)]
+
+
+def _of_swept_groups(words: Sequence[str]) -> list[str]:
+    """Turn `schedule.warmup_steps=2` into a grid of one value if `schedule` is swept.
+
+    Hydra sets single values before it knows the options of a sweep, and so refuses keys that the
+    default option lacks.
+    """
+    pairs = [word.partition("=") for word in words]
+    swept = {key for key, _, value in pairs if key in GROUPS and re.search(r"[,*(]", value)}
+    return [
+        f"{key}=choice({value})"
+        if key.partition(".")[0] in swept and "." in key and not re.search(r"[,*(]", value)
+        else word
+        for word, (key, _, value) in zip(words, pairs, strict=True)
+    ]
 
 
 def _path(word: str) -> str:
