@@ -34,6 +34,13 @@ def test_help_shows_the_keys_of_what_the_command_chooses(command):
     assert "d_model  " not in shown
 
 
+def test_help_of_a_sweep_shows_the_defaults_of_its_grid(command):
+    ended = command("-m", "--help", "batch=8,16", "lr=range(1,4)", "model=mlp", small=False)
+    assert (ended.code, ended.err) == (0, "")
+    assert re.search(r"^  batch +32 ", ended.out, re.MULTILINE)
+    assert re.search(r"^  model\.depth +4 ", ended.out, re.MULTILINE)
+
+
 def test_a_narrow_terminal_has_each_meaning_below_its_key(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     shown = command("--help", small=False).out

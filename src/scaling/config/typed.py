@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from scaling.config import logspace
@@ -36,6 +37,15 @@ def sweep_first(words: Sequence[str]) -> list[str]:
     """Move `-m` before the overrides; Hydra refuses those that come after it otherwise."""
     flag = [word for word in words if word in SWEEP][:1]
     return [*flag, *(word for word in words if word not in SWEEP)]
+
+
+def without_grids(words: Sequence[str]) -> list[str]:
+    """Leave out `-m` and words with several values, of which `--help` could show only one."""
+    kept = [word for word in words if word not in SWEEP]
+    typed = [word for word in kept if "=" in word and not word.startswith("-")]
+    parsed = OverridesParser.create().parse_overrides(typed)
+    grids = {word for word, each in zip(typed, parsed, strict=True) if each.is_sweep_override()}
+    return [word for word in kept if word not in grids]
 
 
 def _of_swept_groups(words: Sequence[str]) -> list[str]:

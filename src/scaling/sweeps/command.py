@@ -30,7 +30,8 @@ from scaling.sweeps.executors.executor import OffersExecutor
 log = logging.getLogger(__name__)
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
-PRINTING = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info"}  # and training nothing
+HELP = {"-h", "--help"}
+PRINTING = {*HELP, "--hydra-help", "-c", "--cfg", "-i", "--info"}  # and training nothing
 TRACEBACK_WANTED = os.environ.get(FULL_ERROR) == "1"
 IMPORTS = 5  # time to import torch, Lightning and the data, as a multiple of that before it
 
@@ -46,6 +47,8 @@ def main() -> None:
     try:
         with _refusals():
             sys.argv[1:] = typed.spelled(sys.argv[1:])
+            if HELP & set(sys.argv):
+                sys.argv[1:] = typed.without_grids(sys.argv[1:])
             _check_typed(sys.argv[1:])
             _single()
         sys.exit(0)
