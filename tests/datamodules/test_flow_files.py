@@ -182,13 +182,17 @@ def test_a_missing_file_is_named_with_what_is_there(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda ls: [*ls[:-1], ls[-1][:60]], "has nothing in column .* of record 40; fetch it ag"),
+        (
+            lambda ls: [*ls[:-1], ls[-1][:60]],
+            "has nothing in column .* record 40, the last; if the f",
+        ),
         (lambda ls: [*ls[:-1], ls[-1].replace("tcp", "x,y").replace("udp", "x,y")], "has 44 colu"),
         (lambda ls: ["1,2,3"] * 3, "has 3 columns without names; NSL-KDD has 41 features, the na"),
         (lambda ls: ["hello"], "holds no records"),
         (lambda ls: ["a,b,c", "1,2,3"], "has no column duration, .* and 37 more; tables with oth"),
         (lambda ls: [ls[0].replace(ls[0].split(",")[0], "Infinity", 1), *ls], "has inf in colu"),
         (lambda ls: [ls[0].replace(ls[0].split(",")[0], "abc", 1), *ls], "has abc in column dur"),
+        (lambda ls: [f"?{line}" for line in ls], "of record 1 and 39 more; remove such records"),
         (lambda ls: [line.replace("normal", "fine") for line in ls], "has the kinds fine, neptu"),
     ],
 )
@@ -204,7 +208,7 @@ def test_a_record_without_a_label_is_refused(tmp_path):
     lines = connections(0, difficulty=False)
     written(tmp_path)
     (tmp_path / TRAIN).write_text("\n".join([*lines, lines[0].rpartition(",")[0] + ","]))
-    with pytest.raises(ValueError, match="has no label in record 41; fetch it again, or remove"):
+    with pytest.raises(ValueError, match="has no label in record 41, the last; if the file is"):
         nsl_kdd.read(nsl_kdd.files(str(tmp_path)))
 
 

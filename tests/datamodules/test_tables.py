@@ -68,7 +68,7 @@ def test_what_a_record_lacks_is_nan_and_names_of_nothing_are_text(tmp_path):
     [
         ("", "holds no records; give a table with one record a line"),
         ("a,b,c\n", "holds no records"),
-        ("1,2\n3,4,5\n", "has 3 columns in record 2, but 2 in the first; fetch it again"),
+        ("1,2\n3,4,5\n", "has 3 columns in record 2, but 2 in the first; all need the same"),
         ("a,b,c\n1,2\n", "names 3 columns, but its records have 2"),
         ('1,2\n"3,4\n', "is not a table with one record a line"),
         ("1,2\0\n", "holds NUL characters, so it is not text"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Float32, Shaped
+from jaxtyping import Bool, Float, Float32, Shaped
 
 from scaling.contracts.words import counted
 from scaling.datamodules.files import data_folder, files_in, listed, plain_name
@@ -109,10 +109,7 @@ def kinds_of(column: pd.Series, path: Path) -> Shaped[np.ndarray, " records"]:
         ValueError: if a record has none.
     """
     if (missing := column.isna().to_numpy()).any():
-        raise ValueError(
-            f"path: {path} has no label in record {int(missing.argmax()) + 1}; fetch it again, or "
-            "remove the record"
-        )
+        raise ValueError(f"path: {path} has no label in {_record(missing)}")
     return column.astype(str).str.strip().str.removesuffix(".").to_numpy(str)
 
 
@@ -145,17 +142,22 @@ def checked(table: pd.DataFrame, symbols: Sequence[object], path: Path) -> pd.Da
         values = pd.to_numeric(column, errors="coerce").astype(float)
         finite = np.isfinite(values.to_numpy())
         if not finite.all():
-            record = int(finite.argmin())
-            place = f"in column {name} of record {record + 1}"
-            if pd.isna(column.iloc[record]):
-                raise ValueError(
-                    f"path: {path} has nothing {place}; fetch it again, or remove the record"
-                )
+            value = column.iloc[int(finite.argmin())]
+            given = "nothing" if pd.isna(value) else value
             raise ValueError(
-                f"path: {path} has {column.iloc[record]} {place}, which must be a finite number"
+                f"path: {path} has {given} in column {name}, which must be a finite number, of "
+                f"{_record(~finite)}"
             )
         parts[name] = values
     return pd.DataFrame(parts)
+
+
+def _record(wrong: Bool[np.ndarray, " records"]) -> str:
+    """The first wrong record, and what to do."""
+    first, count = int(wrong.argmax()), int(wrong.sum())
+    if first == len(wrong) - 1:
+        return f"record {first + 1}, the last; if the file is cut off there, fetch it again"
+    return f"record {first + 1}{f' and {count - 1} more' if count > 1 else ''}; remove such records"
 
 
 def numbers(

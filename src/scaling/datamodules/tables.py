@@ -57,7 +57,7 @@ def read_table(path: Path) -> pd.DataFrame:
         if match := RAGGED.search(str(error)):
             raise ValueError(
                 f"path: {path} has {match[3]} columns in record {match[2]}, but {match[1]} in the "
-                "first; fetch it again"
+                "first; all need the same"
             ) from error
         raise ValueError(f"path: {path} is not a table with one record a line") from error
     if names and len(names) != table.shape[1]:
