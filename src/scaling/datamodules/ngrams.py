@@ -8,6 +8,7 @@ from jaxtyping import Integer
 from torch import Tensor, bincount, searchsorted
 
 ORDERS = ("uniform", "unigram", "bigram", "trigram", "fourgram", "fivegram")  # names by order
+DENSE = 2  # possible values for each token up to which values are counted in a table
 
 
 def ngram_losses(
@@ -51,10 +52,10 @@ def ngram_losses(
     past = torch.zeros_like(targets)  # the same before each target; -1 if not in the training text
     for order in range(2, orders + 1):
         back = order - 1
-        kinds, history = (history[1:] * vocabulary + train[:-back]).unique(return_inverse=True)
+        kinds, history = _numbered(history[1:] * vocabulary + train[:-back])
         before = past * vocabulary + text[(targets - back).clamp(min=0)]
         past = _place(kinds, before).where((past >= 0) & (targets >= back), -1)
-        grams, counts = (history * vocabulary + train[back:]).unique(return_counts=True)
+        grams, counts = _counted(history * vocabulary + train[back:])
         seen = bincount(history).double()
         after = bincount(grams // vocabulary).double()  # different tokens seen after each history
         at = _place(grams, past * vocabulary + text[targets])
@@ -63,6 +64,28 @@ def ngram_losses(
         p = smoothed.where(past >= 0, p)
         losses[ORDERS[order]] = -p.log().mean().item()
     return losses
+
+
+def _numbered(values: Integer[Tensor, " n"]) -> tuple[Tensor, Integer[Tensor, " n"]]:
+    """The different values in order, and the position of each value among them.
+
+    A table of all possible values takes less time than sorting, unless it is much larger than the
+    values are many.
+    """
+    if values.max() >= DENSE * len(values):
+        return values.unique(return_inverse=True)
+    seen = torch.zeros(int(values.max()) + 1, dtype=torch.int32)
+    seen[values] = 1
+    return seen.nonzero().squeeze(1), (seen.cumsum(0, dtype=torch.int32) - 1)[values].long()
+
+
+def _counted(values: Integer[Tensor, " n"]) -> tuple[Tensor, Tensor]:
+    """The different values in order, and how often each occurs; see `_numbered`."""
+    if values.max() >= DENSE * len(values):
+        return values.unique(return_counts=True)
+    counts = bincount(values)
+    different = counts.nonzero().squeeze(1)
+    return different, counts[different]
 
 
 def _place(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from scaling import results
 from scaling.contracts.columns import FINISHED
@@ -20,6 +21,7 @@ from scaling.studies.study import MeasuresEpochs, MeasuresRuns, Study, all_studi
 from scaling.studies.sweep_tables import SweepTables
 
 LONGEST = ("steps", "layers")  # tables with a line per step of each run
+DPI = 300  # of the PNG of a figure
 
 
 class Written(NamedTuple):
@@ -69,9 +71,7 @@ def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) 
     for study in studies:
         for name, drawing in study.figures(sweep).items():
             figure = drawing.draw()
-            for kind in ("png", "svg"):
-                files.append(out / f"{name}.{kind}")
-                figure.savefig(files[-1], dpi=300)
+            files += _saved(figure, out / name)
             pictures.append(page.Picture(name, drawing.caption, files[-1]))
     if _is_study(out.parent):  # the report of a study in its own folder
         images = {p.name: p.path.with_suffix(".png").read_bytes() for p in pictures}
@@ -98,6 +98,18 @@ def export(folders: list[Path], place: Path, **options: Any) -> None:
     names = results.table_names(*folders) - set(LONGEST)
     longer = {name: results.table(name, *folders) for name in sorted(names)} | {"epochs": epochs}
     exports.write(place, _measured(studies, sweep), longer)
+
+
+def _saved(figure: Figure, stem: Path) -> list[Path]:
+    """Save a figure as PNG and SVG, whose layout is computed once."""
+    if engine := figure.get_layout_engine():
+        figure.set_dpi(DPI)
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    for file in files:
+        figure.savefig(file, dpi=DPI)
+    return files
 
 
 def _applying(sweep: SweepTables) -> list[Study]:
