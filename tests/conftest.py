@@ -20,21 +20,22 @@ from jaxtyping import install_import_hook
 ROOMS = (  # whose annotations have shapes; it would slow down the statistics of sweeps five times
     "adaptation", "callbacks", "contracts", "datamodules", "federation", "gradients", "models",
 )  # fmt: skip
-hook = install_import_hook([f"scaling.{room}" for room in ROOMS], "beartype.beartype")
+SHARED = ("callbacks", "datamodules", "models")  # config nodes would import their modules
 
-import torch  # noqa: E402 - after the hook, like everything that imports the package
 
-import scaling.callbacks  # noqa: E402
-import scaling.datamodules  # noqa: E402
-import scaling.models  # noqa: E402
-import scaling.sweeps.sweep  # noqa: E402
-from scaling.config.folder import FOLDER  # noqa: E402
+def pytest_configure(config):
+    """Import the package, with shapes checked, unless this process only distributes tests."""
+    if config.getoption("dist", "no") != "no":
+        return
+    install_import_hook([f"scaling.{room}" for room in ROOMS], "beartype.beartype")
+    torch = importlib.import_module("torch")
+    importlib.import_module("scaling.sweeps.sweep")
+    for name in SHARED:
+        room = importlib.import_module(f"scaling.{name}")
+        for module in pkgutil.iter_modules(room.__path__):
+            importlib.import_module(f"{room.__name__}.{module.name}")
+    torch.set_num_threads(1)  # two test processes share two cores
 
-for room in (scaling.callbacks, scaling.datamodules, scaling.models):
-    for module in pkgutil.iter_modules(room.__path__):  # else config nodes import them
-        importlib.import_module(f"{room.__name__}.{module.name}")
-
-torch.set_num_threads(1)  # two test processes share two cores
 
 SMALL = (
     *("steps=6", "model.d_model=16", "model.layers=2", "model.heads=2"),
@@ -73,6 +74,8 @@ def composed_once():
 @pytest.fixture(scope="session", autouse=True)
 def read_once():
     """The packaged config files, which no test changes, are parsed once."""
+    from scaling.config.folder import FOLDER
+
     load = FileConfigSource.load_config
     loaded = {}
 
@@ -85,6 +88,16 @@ def read_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FileConfigSource, "load_config", load_if_new)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def coarse_figures():
+    """The PNG files of reports have few pixels, which takes less time."""
+    from scaling.reporting import build
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "DPI", 75)
         yield
 
 

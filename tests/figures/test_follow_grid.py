@@ -39,8 +39,7 @@ def drawn(draw: Callable[..., Figure], name: str) -> Figure:
 
 
 def everything(figure: Figure) -> list[Axes]:
-    """The axes of a drawn figure, with strips."""
-    figure.draw_without_rendering()
+    """The axes of a figure, with strips."""
     return [one for axes in figure.axes for one in (axes, *axes.child_axes)]
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from scaling import report
 from scaling.contracts.settings import by_setting
-from scaling.studies import axes
+from scaling.studies import axes, laws
+from scaling.studies.study import all_studies
 from scaling.studies.sweep_tables import SweepTables
 
 OVER = ("batch", "parameters", "tokens")
@@ -25,9 +26,18 @@ def table(tmp_path):
     return path
 
 
+@pytest.fixture
+def few_figures(monkeypatch):
+    """Reports with the figures of two studies: the law over its axes, and the law of each grid."""
+    for study in all_studies():
+        if study not in (axes, laws):
+            monkeypatch.setattr(study, "figures", lambda _: {})
+
+
 COLUMNS = ["--columns", "batch=bs", "val_loss=smooth loss", "parameters=N", "tokens=D"]
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_table_of_anybody_gives_a_law_over_its_axes(table, monkeypatch, capsys):
     typed = ["report", str(table), *COLUMNS, "--over", ",".join(OVER)]
     monkeypatch.setattr(sys, "argv", typed)
@@ -48,7 +58,8 @@ def test_a_table_of_anybody_gives_a_law_over_its_axes(table, monkeypatch, capsys
     assert (
         len(pd.read_csv(place / "held_out.csv")) == len(grids) * pd.read_csv(table)["bs"].nunique()
     )
-    assert (place / "predicted_lr.png").stat().st_size > 10_000
+    for name in ("predicted_lr", "optimal_lr"):
+        assert (place / f"{name}.png").stat().st_size > 10_000
     page = (place / "index.html").read_text()
     assert "--columns batch=bs" in page
     assert "predicted_lr" in page
