@@ -84,7 +84,7 @@ def test_figures_and_captions_name_the_loss(tmp_path):
 
 @pytest.mark.usefixtures("no_figures")
 def test_rows_of_an_accuracy_are_read_again_as_such(tmp_path):
-    table().to_csv(tmp_path / "mine.csv", index=False)
+    table().query("batch < 128").to_csv(tmp_path / "mine.csv", index=False)
     build.write([tmp_path / "mine.csv"], tmp_path / "report", maximise="accuracy")
     rows, again = results.read(tmp_path / "mine.csv", maximise="accuracy"), tmp_path / "report"
     assert metric_of(results.read(again)) == metric_of(rows)

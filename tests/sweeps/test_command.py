@@ -578,11 +578,14 @@ def test_an_experiment_with_a_grid_is_not_a_single_run(command, monkeypatch):
 
 
 def test_a_reader_may_leave_early(folder):
-    ended = subprocess.run(
-        f"{sys.executable} -m scaling.train -m seed=0,1 steps=2 workers=0 data.context=16 "
-        "data.val_windows=8 model.d_model=16 2>err.txt | head -n 1; echo ${PIPESTATUS[0]}",
-        shell=True, executable="/bin/bash", capture_output=True, text=True, check=True,
+    process = start(
+        "-m", "seed=0,1", "steps=2", "workers=0", "data.context=16", "data.val_windows=8",
+        "model.d_model=16",
     )  # fmt: skip
-    assert ended.stdout.splitlines()[-1] == "0", Path("err.txt").read_text()
-    assert "Traceback" not in Path("err.txt").read_text()
+    assert process.stdout.readline()
+    process.stdout.close()  # as `head -n 1` does
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=HANG) == 0, err
+    assert "Traceback" not in err
     assert rows()["status"].tolist() == ["done", "done"]
