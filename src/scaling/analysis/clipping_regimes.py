@@ -93,8 +93,21 @@ def clip_regimes(
     table = _table(rows).assign(drift=math.nan, drift_by_chance=math.nan)
     if steps is not None:
         table[MEASURED] = _from_steps(table, steps, window).combine_first(table[MEASURED])
-    blocks: Any = table.groupby("cell")
-    return tuple(_regime(cell, block, window) for cell, block in blocks)
+    number = table.groupby("cell").ngroup()
+    done = table["status"] == "done"
+    judged = done | (~done.groupby(number).transform("any") & (table["status"] == "diverged"))
+    seeds = table[judged].groupby([number[judged], "seed"], dropna=False)[MEASURED].mean()
+    cells = seeds.groupby(level=0)
+    counts, means = cells.size(), cells.mean()
+    means = means.where(cells.count().eq(counts, axis=0))  # not measured for a seed: not known
+    every = range(table["cell"].nunique())
+    lines = zip(
+        sorted(table["cell"].unique()),
+        counts.reindex(every, fill_value=0),
+        means.reindex(every).itertuples(index=False),
+        strict=True,
+    )
+    return tuple(_regime(cell, count, line, window) for cell, count, line in lines)
 
 
 def drift(coefficient: NDArray[np.float64], window: int) -> tuple[float, float]:
@@ -157,18 +170,21 @@ def update_response(rows: pd.DataFrame) -> tuple[Response, ...]:
     for (optimizer, batch, lr), block in blocks:
         done = block[block["cell"].isin(saturated) & (block["status"] == "done")]
         measured = done[done["update_norm"] > 0]
-        wide = measured.pivot_table(index="seed", columns="clip", values="update_norm").dropna()
-        x = np.log(wide.columns.to_numpy(float))
+        clips = measured["clip"].nunique()
         slope, reason = UNKNOWN, ""
         if len(done) and measured.empty:
             reason = "the update was not measured"
-        elif len(x) < 2:
-            reason = f"{len(x)} saturated clips; a slope needs 2"
-        elif len(wide) < 3:
-            seeds = counted(len(wide), "seed")
-            reason = f"{seeds} at all of {len(x)} saturated clips; an interval needs 3"
+        elif clips < 2:
+            reason = f"{clips} saturated clips; a slope needs 2"
         else:
-            slope = t_interval(slopes(x, np.log(wide.to_numpy())))
+            wide = measured.pivot_table(index="seed", columns="clip", values="update_norm")
+            wide = wide.dropna()
+            if len(wide) < 3:
+                seeds = counted(len(wide), "seed")
+                reason = f"{seeds} at all of {clips} saturated clips; an interval needs 3"
+            else:
+                x = np.log(wide.columns.to_numpy(float))
+                slope = t_interval(slopes(x, np.log(wide.to_numpy())))
         ends = slope.value, slope.low, slope.high
         responses.append(Response(optimizer, batch, lr, *ends, not reason, reason))
     return tuple(responses)
@@ -187,17 +203,16 @@ def within(rows: pd.DataFrame, regimes: Iterable[Regime]) -> dict[str, pd.DataFr
     return {str(name): rows.loc[part.index] for name, part in cells.groupby(cells.map(names))}
 
 
-def _regime(cell: tuple[str, int, float, float], block: pd.DataFrame, window: int) -> Regime:
-    done = block[block["status"] == "done"]
-    judged = done if len(done) else block[block["status"] == "diverged"]
-    seeds = judged.groupby("seed", dropna=False)[MEASURED].mean()
-    percent, cv, drifted, chance, update = map(float, seeds.mean(skipna=False))
+def _regime(
+    cell: tuple[str, int, float, float], seeds: int, means: Iterable[float], window: int
+) -> Regime:
+    percent, cv, drifted, chance, update = map(float, means)
     name: Any = "saturated" if percent >= SATURATED else "transition"
     if math.isinf(cell[-1]) or percent < FREE:
         name = "free"
     elif math.isnan(percent):
         name = "unknown"
-    return Regime(*cell, len(seeds), name, percent, cv, drifted, chance, update, window)
+    return Regime(*cell, int(seeds), name, percent, cv, drifted, chance, update, window)
 
 
 def _from_steps(table: pd.DataFrame, steps: pd.DataFrame, window: int) -> pd.DataFrame:
