@@ -72,7 +72,7 @@ def _numbered(values: Integer[Tensor, " n"]) -> tuple[Tensor, Integer[Tensor, " 
     A table of all possible values takes less time than sorting, unless it is much larger than the
     values are many.
     """
-    if values.max() >= DENSE * len(values):
+    if not len(values) or values.max() >= DENSE * len(values):
         return values.unique(return_inverse=True)
     seen = torch.zeros(int(values.max()) + 1, dtype=torch.int32)
     seen[values] = 1
@@ -81,7 +81,7 @@ def _numbered(values: Integer[Tensor, " n"]) -> tuple[Tensor, Integer[Tensor, " 
 
 def _counted(values: Integer[Tensor, " n"]) -> tuple[Tensor, Tensor]:
     """The different values in order, and how often each occurs; see `_numbered`."""
-    if values.max() >= DENSE * len(values):
+    if not len(values) or values.max() >= DENSE * len(values):
         return values.unique(return_counts=True)
     counts = bincount(values)
     different = counts.nonzero().squeeze(1)
