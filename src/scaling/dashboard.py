@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from scaling.contracts import ctrl_c
+from scaling.contracts import ctrl_c, standard_streams
 
 
 def main() -> int:
@@ -25,6 +25,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    standard_streams.open_closed()
     ctrl_c.prints("stopped")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from scaling.contracts import ctrl_c
+from scaling.contracts import ctrl_c, standard_streams
 
 
 def _place(first: Path) -> Path:
@@ -121,6 +121,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    standard_streams.open_closed()
     ctrl_c.prints("stopped; the report is not complete")
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may end first
     sys.exit(main())

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from scaling.contracts import ctrl_c
+from scaling.contracts import ctrl_c, standard_streams
 
 
 def main() -> int:
@@ -50,6 +50,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    standard_streams.open_closed()
     ctrl_c.prints("stopped")
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as head may end first
     sys.exit(main())
