@@ -118,9 +118,9 @@ def changed(arrays, part: int, array) -> list[np.ndarray]:
         (1, lambda a: a[:-1], "u1", "has 60 images, but .* 59 labels; fetch them again"),
         (2, lambda a: a[:-2], "u1", "has 18 images, but .* 20 labels; fetch them again"),
         (2, lambda a: a[:, :3], "u1", r"have the shape \(4, 5\), but those of .*t10k.* \(3, 5\)"),
-        (0, lambda a: a[:, 0, 0], "u1", "holds 1 axes of type uint8; images are bytes with at"),
+        (0, lambda a: a[:, 0, 0], "u1", "holds 1 axis of type uint8; images are bytes with at"),
         (0, lambda a: a, ">f4", "holds 3 axes of type float32; images are bytes"),
-        (1, lambda a: a, ">f4", "holds 1 axes of type float32; labels are whole numbers"),
+        (1, lambda a: a, ">f4", "holds 1 axis of type float32; labels are whole numbers"),
         (3, lambda a: a[:, None, None], "u1", "holds 3 axes of type uint8; labels are"),
     ],
 )

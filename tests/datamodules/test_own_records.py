@@ -46,6 +46,23 @@ def test_separators_line_ends_and_encodings_change_nothing(tmp_path):
     assert plain.fingerprint == other.fingerprint
 
 
+def test_a_column_without_values_is_a_symbol(tmp_path):
+    table = read_table(write_flows(tmp_path / "a.csv")).assign(empty="")
+    table.to_csv(tmp_path / "a.csv", index=False)
+    made = records(tmp_path / "a.csv")
+    assert made.notes == ("the features are 5 columns (symbols: source ip, proto, empty)",)
+    assert (made.features[:, 4] == 0).all()
+
+
+def test_a_column_that_numbers_the_records_is_named(tmp_path):
+    table = read_table(write_flows(tmp_path / "a.csv"))
+    table.insert(2, "no", range(10, 10 + len(table)))
+    table.to_csv(tmp_path / "a.csv", index=False)
+    (_, note) = records(tmp_path / "a.csv").notes
+    assert note == "no grows with the number of the record, which may leak labels: leave it out"
+    assert len(records(tmp_path / "a.csv", leave_out=["no"]).notes) == 1
+
+
 def test_the_label_and_the_normal_kind_can_be_given(tmp_path):
     file = write_flows(tmp_path / "flows.csv")
     binary = records(file, label="label", leave_out=["source ip"])
@@ -87,6 +104,7 @@ def test_windows_are_drawn_and_say_how_the_table_was_read(tmp_path):
         ("a.csv", {"label": "kind"}, "path: .*a.csv has no column kind"),
         ("a.csv", {"normal": "fine"}, "has the kinds BENIGN, DoS, Scan; none of them is fine"),
         ("a.csv", {"leave_out": ["id"]}, "leave_out=id must be one of the columns source ip, dur"),
+        ("labels.csv", {}, "path: .*labels.csv has no column that is a feature, only labels"),
         ("plain.csv", {}, "path: .*plain.csv has no header with the names of its 3 columns"),
     ],
 )
@@ -94,6 +112,7 @@ def test_what_cannot_be_read_is_refused_with_its_key(tmp_path, monkeypatch, path
     monkeypatch.chdir(tmp_path)
     write_flows(Path("a.csv"))
     Path("plain.csv").write_text("1,2,a\n3,4,b\n")
+    Path("labels.csv").write_text("class,label\nnormal,0\n")
     for folder in ("empty", "two"):
         Path(folder).mkdir()
     for name in ("a.csv", "b.csv"):

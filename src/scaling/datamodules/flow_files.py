@@ -137,7 +137,7 @@ def checked(table: pd.DataFrame, symbols: Sequence[object], path: Path) -> pd.Da
     parts = {}
     for name, column in table.items():
         if name in symbols:
-            parts[name] = column.fillna("")
+            parts[name] = column.astype(object).fillna("")  # also where all are missing
             continue
         values = pd.to_numeric(column, errors="coerce").astype(float)
         finite = np.isfinite(values.to_numpy())

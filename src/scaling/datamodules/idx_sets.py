@@ -102,8 +102,8 @@ def read(files: tuple[File, ...]) -> IdxSet:
     for file, images in ((files[0], train), (files[2], test)):
         if images.ndim < 2 or images.dtype != np.uint8:
             raise ValueError(
-                f"path: {file.path} holds {images.ndim} axes of type {images.dtype}; images are "
-                "bytes with at least 2 axes, of which the first counts them"
+                f"path: {file.path} holds {_kind(images)}; images are bytes with at least 2 axes, "
+                "of which the first counts them"
             )
     if train.shape[1:] != test.shape[1:]:
         raise ValueError(
@@ -134,8 +134,8 @@ def read(files: tuple[File, ...]) -> IdxSet:
 def _first_column(file: Path, labels: Num[np.ndarray, "..."]) -> Integer[np.ndarray, " examples"]:
     if labels.ndim not in (1, 2) or labels.dtype.kind not in "iu":
         raise ValueError(
-            f"path: {file} holds {labels.ndim} axes of type {labels.dtype}; labels are whole "
-            "numbers with one axis, or with the class in the first column"
+            f"path: {file} holds {_kind(labels)}; labels are whole numbers with one axis, or with "
+            "the class in the first column"
         )
     return labels if labels.ndim == 1 else labels[:, 0]
 
@@ -150,6 +150,10 @@ def _notes(names: Integer[np.ndarray, " classes"], labels: Num[np.ndarray, "..."
         gaps = "" if names[-1] - names[0] == last else f", of which {last + 1} occur,"
         notes.append(f"labels {names[0]} to {names[-1]}{gaps} became classes 0 to {last}")
     return notes
+
+
+def _kind(array: Num[np.ndarray, "..."]) -> str:
+    return f"{counted(array.ndim, 'axis', 'axes')} of type {array.dtype}"
 
 
 def _names(files: list[Path]) -> str:

@@ -1,6 +1,6 @@
 """Windows of records in a table of your own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -38,7 +38,7 @@ class OwnRecords(Recorded):
 
     label: str | None  # column with the kind of each record; null: the first of `LABELS`
     normal: str | None  # the kind that is not an attack; null: one of `NORMAL`
-    leave_out: Sequence[str]  # columns that are no features, besides all of `LABELS`
+    leave_out: list[str]  # columns that are no features, besides all of `LABELS`
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,7 +46,7 @@ class OwnRecords(Recorded):
 
     @property
     def tables(self) -> Source:
-        read = partial(_read, label=self.label, normal=self.normal, leave_out=self.leave_out)
+        read = partial(_read, label=self.label, normal=self.normal, leave_out=tuple(self.leave_out))
         return Source(_files, read, None, "")
 
 
@@ -75,21 +75,29 @@ def _read(
     names = [str(name) for name in tables[0] if name not in unused]
     if absent := [name for name in leave_out if name.lower() not in tables[0]]:
         raise ValueError(f"leave_out={absent[0]} must be one of the columns {', '.join(names)}")
+    if not names:
+        raise ValueError(f"path: {paths[0]} has no column that is a feature, only labels")
     parts = [columns(table, names, path) for table, path in zip(tables, paths, strict=True)]
-    joined = pd.concat(parts, ignore_index=True)
-    symbols = [name for name in names if pd.to_numeric(joined[name], errors="coerce").isna().all()]
+    raw = pd.concat(parts, ignore_index=True)
+    symbols = [name for name in names if pd.to_numeric(raw[name], errors="coerce").isna().all()]
     parts = [checked(part, symbols, path) for part, path in zip(parts, paths, strict=True)]
-    later = np.arange(len(joined)) >= len(parts[0]) if len(parts) > 1 else None
-    note = f"the features are {counted(len(names), 'column')}"
-    if symbols:
-        note += f" (symbols: {', '.join(symbols)})"
+    features = pd.concat(parts, ignore_index=True)
     return Records(
-        numbers(pd.concat(parts, ignore_index=True), symbols),
+        numbers(features, symbols),
         kinds,
         normal_of(kinds, paths[0], normal),
-        later,
-        (note,),
+        np.arange(len(features)) >= len(parts[0]) if len(parts) > 1 else None,
+        tuple(_notes(features, symbols)),
     )
+
+
+def _notes(features: pd.DataFrame, symbols: list[str]) -> Iterator[str]:
+    """What the features are, and which of them numbers the records."""
+    names = f" (symbols: {', '.join(symbols)})" if symbols else ""
+    yield f"the features are {counted(features.shape[1], 'column')}{names}"
+    for name, column in features.drop(columns=symbols).items():
+        if len(column) > 1 and column.is_monotonic_increasing and column.is_unique:
+            yield f"{name} grows with the number of the record, which may leak labels: leave it out"
 
 
 def _labeled(path: Path, label: str | None) -> pd.DataFrame:
