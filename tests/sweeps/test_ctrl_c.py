@@ -1,13 +1,15 @@
 """Ctrl-C at any moment of a command: a few lines, exit code 130, and no process left behind."""
 
+import contextlib
 import os
+import pty
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from processes import HANG, PIPES, typed, wait_for
+from processes import HANG, PIPES, SMALL, start, sweep, typed, wait_for
 
 STUDY = Path("multirun", "scratch")
 SWEEP = ("-m", "seed=0,1,2", "scale=tiny", "steps=100000", "save_every=0", "workers=1")
@@ -64,6 +66,36 @@ def test_while_a_single_run_trains(folder):
     *_, stopped, again = pressed(process)  # after its progress bar
     assert stopped == "stopped: 0 of 1 cell done, 1 kept as a checkpoint"
     assert again == "to continue: python -m scaling.train scale=tiny steps=100000 save_every=0"
+
+
+ONE_ENDS = ("workers=1", "hydra.sweeper.pairs=[{seed:[0,1],steps:[1,100000]}]")
+
+
+def test_after_a_run_has_ended(folder):
+    process = sweep(*ONE_ENDS, "save_every=0")
+    wait_for(lambda: list(STUDY.glob("*seed=1*/checkpoint.ckpt")))
+    stopped, again = pressed(process)
+    assert stopped == "stopped: 1 of 2 cells done, 1 kept as a checkpoint"
+    assert again.startswith("to continue: python -m scaling.train -m ")
+
+
+def test_on_a_terminal_the_cursor_comes_back(folder):
+    ours, theirs = pty.openpty()
+    process = start("-m", *SMALL, *ONE_ENDS, "save_every=0", stdout=theirs)
+    os.close(theirs)
+    said = b""
+    while b"1 of 2 cells" not in said or not list(STUDY.glob("*seed=1*/checkpoint.ckpt")):
+        said += os.read(ours, 1 << 16)
+    os.killpg(process.pid, signal.SIGINT)
+    with contextlib.suppress(OSError):  # the other end is closed
+        while part := os.read(ours, 1 << 16):
+            said += part
+    os.close(ours)
+    assert process.wait(timeout=HANG) == 130
+    assert said.rfind(b"\x1b[?25h") > said.rfind(b"\x1b[?25l") >= 0
+    with process.stderr as stream:
+        err = stream.read()
+    assert err.startswith("stopped: 1 of 2 cells done, 1 kept as a checkpoint\nto continue: ")
 
 
 @pytest.mark.parametrize("library", ["pandas", "matplotlib"])

@@ -117,6 +117,7 @@ def test_a_sweep_on_a_terminal_ends_with_its_table_once(folder, monkeypatch, ter
         except OSError:  # the other end is closed
             break
         said += part
+    os.close(ours)
     assert process.wait(timeout=HANG) == 0
     text = said.decode()
     redrawn = terminal != "dumb"
