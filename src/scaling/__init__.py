@@ -8,6 +8,7 @@ Every name below is imported on first access, so that `import scaling` takes no 
   `steps_to_loss`, `arrivals`, `tradeoff`; `plain_fit` and `naive_optima` for comparison.
 - Clipping and other settings: `clip_regimes`, `update_response`, `effect_of`, `replicates`.
 - Gradients by layer: `depth_ratios`, `depth_slopes`, `epoch_slopes`, `scatters`, `collapse`.
+- Gradient noise: `noise_scale`, `layer_noise_scales`.
 - Folds and predictions: `fold_trend`, `first_below`, `mcnemar`, `wilson_interval`.
 - Reports: `study` gives the sentences, claims, tables and figures of one question to `SweepTables`;
   `figures` has plain charts; `summary_table` and `sweep_caveats` are text.
@@ -51,6 +52,8 @@ if TYPE_CHECKING:  # for type checkers and editors; must agree with _HOMES
     from scaling.contracts.sizes import Sizes as Sizes
     from scaling.datamodules.in_memory import Examples as Examples
     from scaling.datamodules.in_memory import InMemory as InMemory
+    from scaling.gradients.noise_scale import layer_noise_scales as layer_noise_scales
+    from scaling.gradients.noise_scale import noise_scale as noise_scale
     from scaling.reporting.caveats import sweep_caveats as sweep_caveats
     from scaling.reporting.text import summary_table as summary_table
     from scaling.results import epochs as epochs
@@ -91,6 +94,7 @@ _HOMES = {  # module -> its names
     "scaling.callbacks.recording": ("Recording",),
     "scaling.contracts.sizes": ("Sizes",),
     "scaling.datamodules.in_memory": ("Examples", "InMemory"),
+    "scaling.gradients.noise_scale": ("layer_noise_scales", "noise_scale"),
     "scaling.reporting.caveats": ("sweep_caveats",),
     "scaling.reporting.text": ("summary_table",),
     "scaling.results": (
