@@ -12,7 +12,8 @@ Every name below is imported on first access, so that `import scaling` takes no 
 - Folds and predictions: `fold_trend`, `first_below`, `mcnemar`, `wilson_interval`.
 - Reports: `study` gives the sentences, claims, tables and figures of one question to `SweepTables`;
   `figures` has plain charts; `summary_table` and `sweep_caveats` are text.
-- Callbacks for any Lightning run: `GradientNorms`, `LayerGradients`, `LayerEpochs`.
+- Callbacks for any Lightning run: `GradientNorms`, `LayerGradients`, `LayerEpochs`,
+  `NoiseScale`.
 - Parts of your own: `Recording` for a statistic, `InMemory`, `Examples` and `Sizes` for a data set.
 """
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:  # for type checkers and editors; must agree with _HOMES
     from scaling.callbacks.gradient_norms import GradientNorms as GradientNorms
     from scaling.callbacks.layer_epochs import LayerEpochs as LayerEpochs
     from scaling.callbacks.layer_gradients import LayerGradients as LayerGradients
+    from scaling.callbacks.noise_scale import NoiseScale as NoiseScale
     from scaling.callbacks.recording import Recording as Recording
     from scaling.contracts.sizes import Sizes as Sizes
     from scaling.datamodules.in_memory import Examples as Examples
@@ -91,6 +93,7 @@ _HOMES = {  # module -> its names
     "scaling.callbacks.gradient_norms": ("GradientNorms",),
     "scaling.callbacks.layer_epochs": ("LayerEpochs",),
     "scaling.callbacks.layer_gradients": ("LayerGradients",),
+    "scaling.callbacks.noise_scale": ("NoiseScale",),
     "scaling.callbacks.recording": ("Recording",),
     "scaling.contracts.sizes": ("Sizes",),
     "scaling.datamodules.in_memory": ("Examples", "InMemory"),

@@ -144,9 +144,9 @@ def _estimate(noise: Vector, signal: Vector, unit: str) -> NoiseScaleEstimate:
     least, most = _mean_interval(blocks[1])
     low, high = _ratio_interval(blocks)
     if least <= 0 or math.isnan(high):
-        at_least = f"; it is at least {low:.3g}" if low > 0 else ""
-        reach = f"{least:.2g} to {most:.2g}, reaches 0" if least <= 0 else "is too close to 0"
-        return unidentified(f"the interval of |G|^2, {reach}{at_least}", low)
+        near = "reaches 0" if least <= 0 else "comes too close to 0 for an upper bound"
+        bound = f"; the noise scale is at least {low:.3g}" if low > 0 else ""
+        return unidentified(f"the interval of |G|^2, {least:.2g} to {most:.2g}, {near}{bound}", low)
     return NoiseScaleEstimate(means[0] / means[1], low, high, True, "", unit, count, *means)
 
 
