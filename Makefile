@@ -32,6 +32,7 @@ bench: $(DEV) ## measure what a step, a sweep, a report, layer statistics and a 
 	$(BIN)/python tests/benchmarks/sweep_cost.py cell
 	$(BIN)/python tests/benchmarks/report_cost.py
 	$(BIN)/python tests/benchmarks/layer_cost.py
+	$(BIN)/python tests/benchmarks/callback_cost.py
 	$(BIN)/python tests/benchmarks/federation_cost.py
 	$(BIN)/python tests/benchmarks/thread_cost.py
 	$(BIN)/python tests/benchmarks/thread_cost.py --busy 1

@@ -1,6 +1,9 @@
 """Probes of the noise scale against gradients taken one by one, with every source of them."""
 
+import re
+import warnings
 from functools import partial
+from pathlib import Path
 
 import lightning as L
 import numpy as np
@@ -243,6 +246,15 @@ def test_a_plain_module_in_bf16_has_nearly_the_same_probes(tmp_path):
     assert set(coarse["source"]) == {"per example"}
     for column in ("small_norm_squared", "big_norm_squared"):
         np.testing.assert_allclose(coarse[column], exact[column], rtol=0.05)
+
+
+def test_the_lines_in_the_guide_run_with_a_plain_module(folder, capsys):
+    page = Path(__file__).parents[2] / "docs" / "guides" / "noise_scale.md"
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.M | re.S)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the defaults of a trainer
+        exec(code.replace("max_steps=400", "max_steps=21"), {"module": Plain(), "data": batches()})
+    assert "2 probes; an interval needs at least 10" in capsys.readouterr().out
 
 
 class Unseen(Plain):
