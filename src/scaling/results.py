@@ -148,6 +148,11 @@ def layer_epochs(*folders: str | Path) -> pd.DataFrame:
     return _table("layer_epochs", *folders)
 
 
+def probes(*folders: str | Path) -> pd.DataFrame:
+    """Read one line per run, probe of the gradient noise scale and parameter tensor."""
+    return _table("probes", *folders)
+
+
 def windows(*folders: str | Path) -> pd.DataFrame:
     """Read one line per run and scored window: whether it was right before and after."""
     return _table("windows", *folders)

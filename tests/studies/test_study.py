@@ -14,6 +14,7 @@ from scaling.studies.adaptation import study
 from scaling.studies.axes_figures import predicted_lr
 from scaling.studies.clipping_figures import loss_against_clip, update_against_clip
 from scaling.studies.laws_figures import optimal_lr
+from scaling.studies.noise_scale_figures import noise_scale_over_training
 from scaling.studies.study import CAPTIONS, Study, all_studies
 from scaling.studies.tuning_figures import lr_sensitivity, steps_and_examples
 
@@ -43,7 +44,7 @@ def names() -> list[str]:
 def test_each_study_has_every_member_and_a_place_of_its_own():
     assert names() == [
         "axes", "overview", "laws", "clipping", "tuning", "gradient_flow.study", "adaptation.study",
-        "replicates",
+        "replicates", "noise_scale",
     ]  # fmt: skip
     assert all(isinstance(one, Study) for one in all_studies())
     orders = [one.ORDER for one in all_studies()]
@@ -87,6 +88,6 @@ def test_each_caption_is_that_of_a_figure():
     draws = [
         *(draw for those in charts for draw in those), *study.FIGURES, optimal_lr,
         loss_against_clip, update_against_clip, lr_sensitivity, steps_and_examples,
-        predicted_lr,
+        predicted_lr, noise_scale_over_training,
     ]  # fmt: skip
     assert {draw.__name__ for draw in draws} == set(CAPTIONS)

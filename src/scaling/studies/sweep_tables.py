@@ -54,7 +54,7 @@ class SweepTables:
 
     def load(self) -> None:
         """Read the longer tables now, so that their warnings come together."""
-        for name in ("steps", "epochs", "windows", "rounds", "layer_epochs"):
+        for name in ("steps", "epochs", "windows", "rounds", "layer_epochs", "probes"):
             getattr(self, name)
 
     @cached_property
@@ -66,6 +66,11 @@ class SweepTables:
     def epochs(self) -> pd.DataFrame:
         """A line per run and evaluation."""
         return results.epochs(*self.folders) if self.folders else pd.DataFrame()
+
+    @cached_property
+    def probes(self) -> pd.DataFrame:
+        """A line per run, probe of the noise scale and parameter tensor."""
+        return results.probes(*self.folders) if self.folders else pd.DataFrame()
 
     @cached_property
     def windows(self) -> pd.DataFrame:

@@ -1,0 +1,111 @@
+"""How large is the gradient noise scale, and does the law of the learning rate bend there?"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scaling.analysis.at_best import at_best
+from scaling.contracts.settings import by_setting
+from scaling.figures.axes import number
+from scaling.studies import laws
+from scaling.studies.claims import Verdict
+from scaling.studies.noise_scale_figures import noise_scale_over_training
+from scaling.studies.study import Drawing, drawings
+from scaling.studies.sweep_tables import SweepTables, where
+
+ORDER = 7
+MEASURED = ("noise_scale", "noise_scale_low", "noise_scale_high")
+
+
+def applies(sweep: SweepTables) -> bool:
+    """Whether a run has a noise scale, or a lower bound of one."""
+    return "noise_scale_low" in sweep.rows and bool(sweep.rows["noise_scale_low"].notna().any())
+
+
+def sentences(sweep: SweepTables) -> Iterator[str]:
+    """The noise scale of each batch size, and whether its interval meets that of the law's turn."""
+    for title, table in _settings(sweep):
+        scales = [f"{_words(line)} at batch {line['batch']:g}" for line in _lines(table)]
+        yield (
+            f"Noise scale B_simple{where(title)}, at the best lr of each batch size over the last "
+            f"probes of its runs: {', '.join(scales)}; it is not the critical batch size"
+        )
+        yield _meeting(title, table)
+
+
+def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
+    """None: no published claim is about the noise scale."""
+    yield from ()
+
+
+def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
+    """`noise_scales`: a line for each setting and batch size."""
+    parts = [table.assign(setting=title) for title, table in _settings(sweep)]
+    whole = pd.concat(parts)
+    return {"noise_scales": whole[["setting", *whole.columns.drop("setting")]]}
+
+
+def figures(sweep: SweepTables) -> dict[str, Drawing]:
+    """The noise scale over training, if the probes are there."""
+    draws = [noise_scale_over_training] if len(sweep.probes) else []
+    return drawings(draws, sweep.rows, sweep.probes)
+
+
+def _settings(sweep: SweepTables) -> Iterator[tuple[str, pd.DataFrame]]:
+    """A table for each setting: the noise scale of each batch size, and the turn of the law.
+
+    Over seeds, `noise_scale` is the median, and the interval contains those of all runs. Noise
+    scales depend on the learning rate, so only the best one of each batch size is taken.
+    """
+    turns = {one.title: one.law.turn for one in laws.by_settings(sweep)}
+    for title, block in by_setting(sweep.rows):
+        lines = []
+        for batch, runs in at_best(block).groupby("batch"):
+            scale, low, high = (runs.get(name, pd.Series(dtype=float)) for name in MEASURED)
+            if low.notna().any():
+                bounded = scale.notna().all()
+                ends = (float(low.min()), float(high.max()) if bounded else math.inf)
+                middle = float(scale.median()) if bounded else math.nan
+                lines.append((batch, runs["lr"].iloc[0], len(runs), middle, *ends))
+        if lines:
+            table = pd.DataFrame(lines, columns=["batch", "lr", "runs", *MEASURED])
+            turn, least, most = turns.get(title, (math.nan,) * 3)
+            table = table.assign(turn=turn, turn_low=least, turn_high=most)
+            meets = (table["noise_scale_low"] <= most) & (least <= table["noise_scale_high"])
+            known = not math.isnan(turn)
+            yield title, table.assign(meets=meets.astype(object) if known else None)
+
+
+def _lines(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(zip(table.columns, line, strict=True)) for line in table.to_numpy(object)]
+
+
+def _words(line: dict[str, Any]) -> str:
+    if math.isnan(line["noise_scale"]):
+        return f"at least {number(line['noise_scale_low'])}"
+    low, high = number(line["noise_scale_low"]), number(line["noise_scale_high"])
+    return f"{number(line['noise_scale'])} ({low} to {high})"
+
+
+def _meeting(title: str, table: pd.DataFrame) -> str:
+    """Whether the interval of the turn meets those of the noise scales."""
+    turn, low, high = table[["turn", "turn_low", "turn_high"]].iloc[0]
+    start = f"Noise scale and learning rate{where(title)}:"
+    if math.isnan(turn):
+        return f"{start} no law with a turn B_n is measured, so there is nothing to compare"
+    if low == 0 and high == math.inf:
+        return f"{start} the turn B_n of the law has no bound, so nothing can be said"
+    meets = table["meets"].astype(bool)
+    ends = f"{number(low)} to {'any' if np.isinf(high) else number(high)}"
+    at = ", ".join(f"{batch:g}" for batch in table.loc[meets, "batch"])
+    if meets.all():
+        return f"{start} the turn B_n of the law ({ends}) agrees with every noise scale"
+    if not meets.any():
+        return f"{start} the turn B_n of the law ({ends}) meets the interval of no noise scale"
+    return (
+        f"{start} the turn B_n of the law ({ends}) meets the interval of the noise scale at batch "
+        f"{at}, not at the others"
+    )
