@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 
 import scaling
-from scaling.datamodules import digit_sources
+from scaling.datamodules import image_sources
 from scaling.gradients import outer_products
 from scaling.gradients.contributions import Contributions
 from scaling.gradients.outer_products import Outer
@@ -28,7 +28,7 @@ PROBES, BATCH = 50, 64
 def images():
     if not os.environ.get("SCALING_DATA"):
         pytest.skip("needs real data: SCALING_DATA is not set")
-    source = digit_sources.load("mnist", None)
+    source = image_sources.load("mnist", None)
     pixels = source.train[:EXAMPLES].float()
     return (pixels - pixels.mean()) / pixels.std(), source.train_labels[:EXAMPLES]
 
