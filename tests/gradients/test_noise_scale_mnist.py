@@ -1,6 +1,6 @@
 """The noise scale of a real network: its interval against the exact value over all examples.
 
-10,000 images and 8 repetitions of 50 probes; `make calibrate` takes 55,000 and 100 repetitions.
+10,000 images and 6 repetitions of 50 probes; `make calibrate` takes 55,000 and 100 repetitions.
 """
 
 import copy
@@ -20,7 +20,7 @@ from scaling.gradients.parameter_uses import ParameterUses
 from scaling.models.mlp import MLP
 
 FULL = "SCALING_DRAWS" in os.environ
-REPETITIONS, EXAMPLES = (100, 55_000) if FULL else (8, 10_000)
+REPETITIONS, EXAMPLES = (100, 55_000) if FULL else (6, 10_000)
 PROBES, BATCH = 50, 64
 
 

@@ -16,6 +16,7 @@ from scaling.studies.sweep_tables import SweepTables
 
 def measured(rows: pd.DataFrame, **scales: float) -> pd.DataFrame:
     defaults = {"noise_scale": 40.0, "noise_scale_low": 20.0, "noise_scale_high": 90.0}
+    defaults["noise_scale_percent"] = 2.0
     return rows.assign(**defaults | scales)
 
 
@@ -39,7 +40,7 @@ def probes(noise_scale: float, count: int = 40) -> pd.DataFrame:
 
 def test_a_sweep_without_noise_scales_is_not_asked():
     assert not study.applies(SweepTables(grid()))
-    assert not study.applies(SweepTables(measured(grid(), noise_scale_low=math.nan)))
+    assert not study.applies(SweepTables(measured(grid(), noise_scale_percent=math.nan)))
     assert study.applies(SweepTables(measured(grid())))
 
 
@@ -62,6 +63,18 @@ def test_a_seed_without_an_upper_bound_leaves_none():
     rows.loc[some, ["noise_scale", "noise_scale_high"]] = math.nan
     (first, _) = study.sentences(SweepTables(rows))
     assert "at least 20 at batch 16, 40 (20 to 90) at batch 64" in first
+
+
+def test_a_noise_scale_that_is_not_identified_is_said_to_be_so():
+    rows = measured(grid(batches=(16, 64)))
+    names = ["noise_scale", "noise_scale_low", "noise_scale_high"]
+    rows.loc[at(rows, batch=16), names] = math.nan
+    first, _ = study.sentences(SweepTables(rows))
+    assert "not identified at batch 16, 40 (20 to 90) at batch 64" in first
+    assert study.applies(SweepTables(rows.drop(columns=names)))
+    first, second = study.sentences(SweepTables(rows.drop(columns=names)))
+    assert "not identified at batch 16, not identified at batch 64" in first
+    assert "no noise scale is identified, so there is nothing to compare" in second
 
 
 @pytest.mark.parametrize(

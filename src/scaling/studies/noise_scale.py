@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scaling.analysis.at_best import at_best
 from scaling.contracts.settings import by_setting
@@ -17,12 +18,13 @@ from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables, where
 
 ORDER = 7
+COST = "noise_scale_percent"  # of every run that measures it
 MEASURED = ("noise_scale", "noise_scale_low", "noise_scale_high")
 
 
 def applies(sweep: SweepTables) -> bool:
-    """Whether a run has a noise scale, or a lower bound of one."""
-    return "noise_scale_low" in sweep.rows and bool(sweep.rows["noise_scale_low"].notna().any())
+    """Whether the noise scale of a run was measured, identified or not."""
+    return COST in sweep.rows and bool(sweep.rows[COST].notna().any())
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
@@ -64,19 +66,28 @@ def _settings(sweep: SweepTables) -> Iterator[tuple[str, pd.DataFrame]]:
     for title, block in by_setting(sweep.rows):
         lines = []
         for batch, runs in at_best(block).groupby("batch"):
-            scale, low, high = (runs.get(name, pd.Series(dtype=float)) for name in MEASURED)
-            if low.notna().any():
-                bounded = scale.notna().all()
-                ends = (float(low.min()), float(high.max()) if bounded else math.inf)
-                middle = float(scale.median()) if bounded else math.nan
-                lines.append((batch, runs["lr"].iloc[0], len(runs), middle, *ends))
+            runs = runs[runs[COST].notna()].reindex(columns=["lr", *MEASURED])
+            if len(runs):
+                numbers = _over_seeds(*(runs[name].to_numpy(float) for name in MEASURED))
+                lines.append((batch, runs["lr"].iloc[0], len(runs), *numbers))
         if lines:
             table = pd.DataFrame(lines, columns=["batch", "lr", "runs", *MEASURED])
             turn, least, most = turns.get(title, (math.nan,) * 3)
             table = table.assign(turn=turn, turn_low=least, turn_high=most)
             meets = (table["noise_scale_low"] <= most) & (least <= table["noise_scale_high"])
-            known = not math.isnan(turn)
-            yield title, table.assign(meets=meets.astype(object) if known else None)
+            known = table["noise_scale_low"].notna() & (not math.isnan(turn))
+            yield title, table.assign(meets=meets.astype(object).where(known, None))
+
+
+def _over_seeds(
+    scales: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """The median of identified noise scales, and the ends of an interval that contains theirs."""
+    if np.isnan(low).any():
+        return math.nan, math.nan, math.nan
+    if np.isnan(scales).any():
+        return math.nan, float(low.min()), math.inf
+    return float(np.median(scales)), float(low.min()), float(high.max())
 
 
 def _lines(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -84,6 +95,8 @@ def _lines(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _words(line: dict[str, Any]) -> str:
+    if math.isnan(line["noise_scale_low"]):
+        return "not identified"
     if math.isnan(line["noise_scale"]):
         return f"at least {number(line['noise_scale_low'])}"
     low, high = number(line["noise_scale_low"]), number(line["noise_scale_high"])
@@ -94,6 +107,9 @@ def _meeting(title: str, table: pd.DataFrame) -> str:
     """Whether the interval of the turn meets those of the noise scales."""
     turn, low, high = table[["turn", "turn_low", "turn_high"]].iloc[0]
     start = f"Noise scale and learning rate{where(title)}:"
+    table = table[table["noise_scale_low"].notna()]
+    if table.empty:
+        return f"{start} no noise scale is identified, so there is nothing to compare"
     if math.isnan(turn):
         return f"{start} no law with a turn B_n is measured, so there is nothing to compare"
     if low == 0 and high == math.inf:
