@@ -114,9 +114,9 @@ def test_the_turn_of_a_measured_law_is_beside_the_noise_scales():
 def test_a_run_has_a_point_for_each_window_of_at_least_ten_probes():
     table = probes(40)
     got = windows(table)
-    assert got["step"].tolist() == [45, 145, 245, 345]
+    assert got["step"].tolist() == [45, 95, 145, 195, 245, 295, 345]
     assert got["identified"].all()
-    assert ((got["low"] < 40) & (got["high"] > 40)).sum() >= 3
+    assert ((got["low"] < 40) & (got["high"] > 40)).sum() >= 6
     assert windows(table[table["step"] < 90]).empty
 
 

@@ -14,7 +14,7 @@ from scaling.figures.palette import looks
 from scaling.figures.panels import blank, panels
 from scaling.gradients.noise_scale import FEWEST, noise_scale
 
-WINDOWS = 8  # of the probes of a run, at most
+APART = 0.004  # of the step, between the points of two runs
 
 
 def noise_scale_over_training(rows: pd.DataFrame, probes: pd.DataFrame) -> Figure:
@@ -36,15 +36,16 @@ def noise_scale_over_training(rows: pd.DataFrame, probes: pd.DataFrame) -> Figur
             for study, run in zip(runs["study"], runs["run"], strict=True):
                 own = (probes["study"] == study) & (probes["run"] == run)
                 scales = windows(probes[own])
-                known = scales[scales["identified"]]
-                below, above = (known["value"] - known["low"], known["high"] - known["value"])
+                at = scales["step"] * (1 + APART * len(axes.lines))  # beside those of other runs
+                known, value = scales["identified"], scales["value"]
+                ends = [(value - scales["low"])[known], (scales["high"] - value)[known]]
                 axes.errorbar(
-                    known["step"], known["value"], yerr=[below, above], fmt=f"{marker}-",
-                    color=color, markersize=3.5, linewidth=0.8, label=label,
+                    at[known], value[known], yerr=ends, fmt=f"{marker}-", color=color,
+                    markersize=3.5, linewidth=0.8, elinewidth=0.5, label=label,
                 )  # fmt: skip
-                open_ended = scales[~scales["identified"] & scales["low"].notna()]
-                axes.plot(open_ended["step"], open_ended["low"], "^", color=color, markersize=4)
-                tops += [*known["low"], *known["high"], *open_ended["low"]]
+                bound = ~known & scales["low"].notna()
+                axes.plot(at[bound], scales["low"][bound], "^", color=color, markersize=4)
+                tops += [*scales["low"][known | bound], *scales["high"][known]]
                 label = "_again"  # one entry for all seeds
         if not tops:
             blank(axes, "too few probes for an interval")
@@ -61,14 +62,16 @@ def noise_scale_over_training(rows: pd.DataFrame, probes: pd.DataFrame) -> Figur
 
 
 def windows(probes: pd.DataFrame) -> pd.DataFrame:
-    """The noise scale of consecutive windows of a run's probes: `step`, its middle, and the fields.
+    """The noise scale of windows of a run's probes: `step`, the mean of a window's, and the fields.
 
-    A window has at least as many probes as an interval needs.
+    A window has a quarter of the probes, or as many as an interval needs. It shares half of them
+    with the next.
     """
     steps = np.sort(probes["step"].unique())
-    count = min(WINDOWS, len(steps) // FEWEST)
+    length = max(FEWEST, len(steps) // 4)
     lines = []
-    for part in np.array_split(steps, count) if count else ():
+    for first in range(0, len(steps) - length + 1, length // 2):
+        part = steps[first : first + length]
         estimate = noise_scale(probes[probes["step"].isin(part)])
         lines.append({"step": float(part.mean()), **vars(estimate)})
     table = pd.DataFrame(lines, columns=["step", "value", "low", "high", "identified"])
