@@ -111,11 +111,10 @@ def _left_products(one: Outer, other: Outer) -> Tensor:
 
 def _by_matrices(parts: Sequence[Outer]) -> Float[Tensor, " matrices"]:
     """Form the matrix of each example, then its norm."""
-    first = parts[0]
-    whole = first.right.new_zeros(len(first.right), first.rows, first.right.shape[2])
+    dense = [part.left.mT @ part.right for part in parts if not part.one_hot]
+    shape = len(parts[0].right), parts[0].rows, parts[0].right.shape[2]
+    whole = sum(dense[1:], dense[0]) if dense else parts[0].right.new_zeros(shape)
     for part in parts:
         if part.one_hot:
             whole.scatter_add_(1, part.left[:, :, None].expand_as(part.right), part.right)
-        else:
-            whole = torch.baddbmm(whole, part.left.mT, part.right)
-    return whole.square().sum((1, 2))
+    return torch.linalg.vector_norm(whole.flatten(1), dim=1) ** 2
