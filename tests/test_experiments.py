@@ -26,7 +26,7 @@ TOGETHER = (  # options of different groups, each run with all of its own
     "data=random_tokens optimizer=sgd schedule=warmup_stable_decay callbacks=default",
     "data=text optimizer=sgd_momentum scale=tiny trainer=default",
     "data=wikitext2 scale=small",
-    "model=mlp data=digits",
+    "model=mlp data=digits callbacks=noise_scale",
     "model=mlp data=mnist",
     "model=mlp data=idx",
     "model=gru data=flows",

@@ -41,20 +41,20 @@ class NoiseScaleEstimate:
 
 
 def noise_scale(probes: pd.DataFrame | Mapping[str, Any]) -> NoiseScaleEstimate:
-    """Estimate the noise scale B_simple = tr(Sigma) / |G|^2 from probes of one run.
+    """Estimate the noise scale `B_simple = tr(Sigma) / |G|^2` from probes of one run.
 
     A probe is the squared norm of the gradient of a big batch, and the mean of those of small
-    batches. As E|G_B|^2 = |G|^2 + tr(Sigma) / B, each probe gives unbiased numbers
+    batches. As `E |G_B|^2 = |G|^2 + tr(Sigma) / B`, each probe gives unbiased numbers
 
-        S  = (|G_small|^2 - |G_big|^2) / (1 / small_batch - 1 / big_batch)
-        G2 = (big_batch |G_big|^2 - small_batch |G_small|^2) / (big_batch - small_batch)
+    - `S = (|G_small|^2 - |G_big|^2) / (1 / small - 1 / big)` of `tr(Sigma)`,
+    - `G2 = (big |G_big|^2 - small |G_small|^2) / (big - small)` of `|G|^2`
 
-    of tr(Sigma) and |G|^2 (McCandlish et al., arXiv:1812.06162, appendix A.1). Both are averaged
-    over the probes, then divided: a mean of ratios is biased.
+    (McCandlish et al., arXiv:1812.06162, appendix A.1). Both are averaged over the probes, then
+    divided: a mean of ratios is biased.
 
     The interval is a block bootstrap over probes in their order. It inverts the studentised mean of
     S - B_simple G2, as Fieller (1954) does with Student's t, because a ratio of means is skewed.
-    If the interval of |G|^2 reaches 0, the noise scale may be infinite: it is not identified.
+    If the interval of `|G|^2` reaches 0, the noise scale may be infinite: it is not identified.
     Probes are taken to be of independent batches; drawing without replacement from n examples
     multiplies the noise by 1 - big_batch / n, which is ignored.
 
@@ -95,7 +95,7 @@ def layer_noise_scales(probes: pd.DataFrame) -> pd.DataFrame:
 
 
 def noise_and_signal(probes: pd.DataFrame) -> tuple[Vector, Vector]:
-    """Unbiased tr(Sigma) and |G|^2 of each probe; single ones may be negative."""
+    """Unbiased `tr(Sigma)` and `|G|^2` of each probe; single ones may be negative."""
     small, big = (probes[name].to_numpy(np.float64) for name in SIZES)
     small_norm, big_norm = (probes[name].to_numpy(np.float64) for name in NORMS)
     noise = (small_norm - big_norm) / (1 / small - 1 / big)
