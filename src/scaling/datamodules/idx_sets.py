@@ -59,7 +59,7 @@ def find(place: Path) -> tuple[File, ...]:
     if len(complete) > 1:
         raise ValueError(
             f"path: {folder} has several sets ({', '.join(complete)}); give a file of one, such as "
-            f"data.path={next(iter(complete.values()))['train images'][0]}"
+            f"path={next(iter(complete.values()))['train images'][0]}"
         )
     for parts in complete.values():
         for part, several in parts.items():
