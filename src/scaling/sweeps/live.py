@@ -23,7 +23,8 @@ from scaling.sweeps.pace import Pace, time_left
 log = logging.getLogger(__name__)
 
 EVERY = 1.0  # seconds between two drawings
-SEARCHED = 200  # cells whose heartbeats are looked for each time; others wait for their turn
+MANY = 400  # cells from which drawings are rarer in proportion
+SEARCHED = 100  # cells whose heartbeats are looked for each time; others wait for their turn
 WORKERS = 8  # lines of workers; more are counted
 WIDE = 72  # columns of a terminal that also shows the speed of each run
 IN_GRID = ("batch", "lr", "seed")
@@ -60,7 +61,7 @@ def view(
     live = Live(
         get_renderable=display.draw,
         console=output,
-        refresh_per_second=1 / EVERY,
+        refresh_per_second=1 / (EVERY * max(1.0, len(todo) / MANY)),
         transient=True,
         vertical_overflow="crop",
     )
@@ -105,20 +106,26 @@ class Display:
         self, todo: Sequence[Cell], pace: Pace, labels: Mapping[Path, str], output: Console
     ):
         self.pace, self.labels, self.output = pace, labels, output
-        self.cells = {cell.folder: cell for cell in todo}
         self.losses: dict[Path, float] = {}
-        self.parts = {cell.folder: labels[cell.folder].split(",") for cell in todo}
-        common = set.intersection(*map(set, self.parts.values())) if len(todo) > 1 else set()
-        self.names = {
-            folder: ",".join(part for part in parts if part not in common)
-            for folder, parts in self.parts.items()
+        parts = {cell.folder: labels[cell.folder].split(",") for cell in todo}
+        common = set.intersection(*map(set, parts.values())) if len(todo) > 1 else set()
+        varying = {folder: [p for p in each if p not in common] for folder, each in parts.items()}
+        self.names = {folder: ",".join(each) for folder, each in varying.items()}
+        self.settings = {
+            folder: ", ".join(p for p in each if p.partition("=")[0] not in IN_GRID)
+            for folder, each in varying.items()
         }
-        self.shown = next(iter(self.cells))  # the cell whose grid is shown
-        self.searched = 0
+        self.grids: dict[str, dict[tuple[int, float], list[Path]]] = {}
+        for cell in todo:
+            point = int(cell.config["batch"]), float(cell.config["lr"])
+            grid = self.grids.setdefault(self.settings[cell.folder], {})
+            grid.setdefault(point, []).append(cell.folder)
+        self.shown = self.settings[todo[0].folder]  # the setting whose grid is shown
+        self.searched, self.running = 0, list[Path]()
 
     def ended(self, cell: Cell, state: RunState) -> None:
         self.pace.end(cell, state)
-        self.shown = cell.folder
+        self.shown = self.settings[cell.folder]
         measured = state.row.measured if state.row is not None else {}
         if state.status == "done" and "val_loss" in measured:
             self.losses[cell.folder] = measured["val_loss"]
@@ -131,6 +138,7 @@ class Display:
     def draw(self) -> RenderableType:
         """Draw the view; called by a thread of its own."""
         running = beats(self._searched())
+        self.running = list(running)
         parts: list[RenderableType] = [self._bar(running), self._workers(running)]
         grid = self._grid(running)
         if grid is not None:
@@ -138,11 +146,12 @@ class Display:
         return Group(*parts)
 
     def _searched(self) -> list[Path]:
-        """The cells whose heartbeats are looked for now: all, or some of many in turn."""
+        """The cells whose heartbeats are looked for: those that ran, and some others in turn."""
         waiting = list(self.pace.waiting)
         first = self.searched % max(1, len(waiting))
         self.searched += SEARCHED
-        return (waiting[first:] + waiting[:first])[:SEARCHED]
+        ran = [folder for folder in self.running if folder in self.pace.waiting]
+        return list(dict.fromkeys(ran + (waiting[first:] + waiting[:first])[:SEARCHED]))
 
     def _bar(self, running: Mapping[Path, Beat]) -> Table:
         done = self.pace.ended + sum(shares(running).values())
@@ -177,13 +186,11 @@ class Display:
         return Group(lines, Text(f"and {len(running) - WORKERS} more"))
 
     def _grid(self, running: Mapping[Path, Beat]) -> RenderableType | None:
-        """Mean losses over seeds, of the cells that differ from the shown one in batch and lr."""
-        title = self._setting(self.shown)
-        members = [folder for folder in self.cells if self._setting(folder) == title]
-        points = {folder: _point(self.cells[folder]) for folder in members}
-        batches = sorted({batch for batch, _ in points.values()})
-        lrs = sorted({lr for _, lr in points.values()})
-        if len(points) < 2 or len(batches) * len(lrs) < 2:
+        """Mean losses over seeds, of the cells of one setting."""
+        title = self.shown
+        points = self.grids[title]
+        batches, lrs = (sorted(set(values)) for values in zip(*points, strict=True))
+        if len(points) < 2:
             return None
         names = [f"{lr:g}" for lr in lrs]
         width = 7 + sum(2 + max(5, len(name)) for name in names)
@@ -195,18 +202,10 @@ class Display:
             grid.add_column(justify="right", no_wrap=True)
         grid.add_row("batch", *[f"lr {names[0]}", *names[1:]])
         for batch in batches:
-            row = []
-            for lr in lrs:
-                here = [folder for folder in members if points[folder] == (batch, lr)]
-                row.append(self._entry(here, running))
+            row = [self._entry(points.get((batch, lr), []), running) for lr in lrs]
             grid.add_row(str(batch), *row)
-        caption = Text(f"validation loss{', ' + ', '.join(title) if title else ''}", style="dim")
+        caption = Text(f"validation loss{', ' + title if title else ''}", style="dim")
         return Group(caption, grid)
-
-    def _setting(self, folder: Path) -> tuple[str, ...]:
-        """The parts of a cell's name that vary, without batch, lr and seed."""
-        parts = self.names[folder].split(",")
-        return tuple(p for p in parts if p and p.partition("=")[0] not in IN_GRID)
 
     def _entry(self, here: Sequence[Path], running: Mapping[Path, Beat]) -> Text:
         losses = [self.losses[folder] for folder in here if folder in self.losses]
@@ -217,7 +216,3 @@ class Display:
         if any(folder in running for folder in waiting):
             return Text(">")
         return Text("." if waiting else "x" if here else "")
-
-
-def _point(cell: Cell) -> tuple[int, float]:
-    return int(cell.config["batch"]), float(cell.config["lr"])

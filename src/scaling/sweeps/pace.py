@@ -35,6 +35,7 @@ class Pace:
         self.clock, self.workers = clock, max(1, min(at_a_time or 1, len(todo)))
         self.waiting = {cell.folder: cell for cell, _ in todo}
         self.examples = {cell.folder: number for cell, number in todo}
+        self.kinds = {cell.folder: _kind(cell) for cell, _ in todo}
         self.total, self.ends = len(todo), [clock()] * self.workers
         # seconds of the cells of a kind, by their examples; each worker's first cell is a bound
         self.lasted: dict[_Kind, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -60,7 +61,7 @@ class Pace:
         if not state.finished:
             return
         lasted = self.ends[-1] - self.ends[-1 - self.workers]
-        examples, kind = self.examples[cell.folder], _kind(cell)
+        examples, kind = self.examples[cell.folder], self.kinds[cell.folder]
         if self.ended > self.workers:
             self.lasted[kind][examples].append(lasted)
         else:
@@ -74,8 +75,8 @@ class Pace:
         """
         known: dict[tuple[_Kind, int], tuple[float, bool] | None] = {}
         bounds, each = [], []
-        for folder, cell in list(self.waiting.items()):
-            key = _kind(cell), self.examples[folder]
+        for folder in list(self.waiting):
+            key = self.kinds[folder], self.examples[folder]
             if key not in known:
                 known[key] = self._predict(*key)
             predicted = known[key]
