@@ -52,3 +52,5 @@ def test_a_key_that_the_default_option_lacks_can_be_set_for_those_that_are_swept
     ended = command("-m", *words, "dry_run=true")
     assert ended.code == 0, ended.err
     assert "2 of 2 cells would be trained" in ended.out
+    assert "add -m: python -m scaling.train -m" in command(*words).err
+    assert "schedule.warmup_steps=2" in command(*words).err

@@ -1,6 +1,7 @@
 """A running sweep is shown by a display on a terminal, and by plain lines elsewhere."""
 
 import io
+import math
 import os
 import pty
 import re
@@ -14,7 +15,7 @@ from scaling.storage import heartbeats
 from scaling.storage.rows import Row
 from scaling.storage.run_state import RunState
 from scaling.sweeps import live
-from scaling.sweeps.pace import Pace
+from scaling.sweeps.pace import Pace, Size
 
 
 def ended(loss: float) -> RunState:
@@ -27,13 +28,16 @@ def ended(loss: float) -> RunState:
 def shown(folder):
     """A display of cells, and what it draws on a terminal of some columns."""
 
-    def show(cells, columns=80, lines=24):
+    def show(cells, columns=80, lines=24, states=None):
         output = Console(file=io.StringIO(), width=columns, height=lines, force_terminal=True)
         labels = {one.folder: ",".join(one.overrides) for one in cells}
-        pace = Pace([(one, 640) for one in cells], 2)
-        display = live.Display(cells, pace, labels, output)
+        states = states or {}
+        todo = [one for one in cells if one.folder not in states]
+        pace = Pace([(one, Size(640, 10)) for one in todo], 2)
+        display = live.Display(cells, pace, labels, states, output)
 
         def drawn() -> list[str]:
+            display.running.looked = -math.inf  # look again at once
             output.file.truncate(0)
             output.print(display.draw())
             plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output.file.getvalue().lstrip("\0"))
@@ -71,7 +75,7 @@ def test_it_shows_runs_and_the_mean_loss_of_seeds_that_ended(shown, columns):
     assert run.endswith("12 steps/s") == (columns == 100)
     assert caption == "validation loss"
     assert [row.split() for row in rows] == [
-        ["batch", "lr", "0.001", "0.01"], ["8", "2.600", ">"], ["16", ".", "."],
+        ["batch", "lr", "0.001", "0.01"], ["8", "2.600", ">"], ["16", "-", "-"],
     ]  # fmt: skip
 
 
@@ -88,8 +92,30 @@ def test_of_several_settings_it_shows_the_grid_of_the_last_that_ended(shown):
         "validation loss, clip=2.0",
         "batch  lr 0.1",
         "    8   1.500",
-        "   16       .",
+        "   16       -",
     ]
+
+
+def test_cells_that_were_done_before_are_in_the_grid_and_not_counted(shown):
+    cells = grid([8, 16], [0.1, 0.2])
+    states = {one.folder: ended(2.0 + i) for i, one in enumerate(cells[:2])}
+    states[cells[2].folder] = RunState("diverged")
+    states[cells[3].folder] = RunState("failed", "no")
+    _, drawn = shown(cells, states=states)
+    bar, *_, first, second = drawn()
+    assert bar.startswith("0 of 4 cells")
+    assert first.split() == ["8", "2.500", "x~"]
+    assert second.split() == ["16", "-", "-"]
+
+
+def test_runs_that_were_killed_before_do_not_train(shown):
+    cells = grid([8, 16], [0.1])
+    cells[0].folder.mkdir(parents=True)
+    heartbeats.write(cells[0].folder, step=30, steps=60)
+    _, drawn = shown(cells)
+    assert drawn()[1] == "starting workers"
+    heartbeats.write(cells[0].folder, step=30, steps=60)
+    assert drawn()[1].startswith("batch=8,seed=0  step 30/60")
 
 
 def test_cells_that_need_attention_are_printed(shown):
@@ -101,7 +127,15 @@ def test_cells_that_need_attention_are_printed(shown):
         "batch=8,lr=0.1,seed=0  failed: ValueError: [no] such thing"
         in display.output.file.getvalue()
     )
-    assert drawn()[-1].split() == ["8", "x", "."]
+    assert drawn()[-1].split() == ["8", "x", "-"]
+
+
+def test_a_pipe_gets_lines_even_if_colors_are_forced(folder, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    process = start("-m", *SMALL, "seed=0,1", "steps=3")
+    out, _ = process.communicate(timeout=HANG)
+    assert "[2/2]" in out
+    assert "\x1b" not in out
 
 
 @pytest.mark.parametrize("terminal", ["xterm", "dumb", ""])

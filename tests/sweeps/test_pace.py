@@ -6,7 +6,7 @@ import pytest
 
 from scaling.config.cell import Cell
 from scaling.storage.run_state import RunState
-from scaling.sweeps.pace import Pace, time_left
+from scaling.sweeps.pace import Pace, Size, time_left
 
 DONE = RunState("done")
 numbers = itertools.count()
@@ -26,9 +26,15 @@ def cell(**typed) -> Cell:
     return Cell({"study": "scratch"}, "", overrides, {}, "", name, name)
 
 
+def paced(todo, workers, clock) -> Pace:
+    """A pace of cells with so many examples, all of 10 steps, or with a `Size`."""
+    sizes = [n if isinstance(n, Size) else Size(n, 10) for _, n in todo]
+    return Pace([(one, size) for (one, _), size in zip(todo, sizes, strict=True)], workers, clock)
+
+
 def sweep(todo, workers, seconds, clock) -> dict[int, tuple[float, bool] | None]:
     """Predictions after each end, of workers that take cells in order; `seconds` of a cell."""
-    pace = Pace(todo, workers, clock)
+    pace = paced(todo, workers, clock)
     free = [0.0] * workers
     ends = []
     for one, examples in todo:
@@ -83,6 +89,19 @@ def test_larger_cells_take_at_most_their_share_of_examples():
     assert predictions[3] == (18.0, False)
 
 
+def test_cells_with_equal_examples_take_the_time_of_their_steps():
+    sizes = {batch: Size(9_600, 9_600 // batch) for batch in (128, 32, 8)}
+    todo = [(cell(batch=batch, seed=seed), sizes[batch]) for batch in sizes for seed in (0, 1)]
+    predictions = sweep(todo, 1, lambda _, size: 1.0 + size.steps / 100, Clock())
+    left, bound = predictions[2]
+    assert bound
+    assert left >= 2 * (1 + 3) + 2 * (1 + 12)
+    assert predictions[4] == (pytest.approx(2 * (1 + 12)), False)
+    shuffled = paced(todo[::-1], 1, Clock())
+    ordered = [one.overrides[0] for one in shuffled.longest_first([one for one, _ in todo])]
+    assert ordered == ["batch=8", "batch=8", "batch=32", "batch=32", "batch=128", "batch=128"]
+
+
 def test_nothing_is_predicted_for_another_model_before_one_of_its_cells_ended():
     todo = [(cell(**{"model.layers": n, "seed": s}), 640) for n in (4, 2) for s in (0, 1, 2)]
     predictions = sweep(todo, 1, lambda *_: 10.0, Clock())
@@ -93,7 +112,7 @@ def test_nothing_is_predicted_for_another_model_before_one_of_its_cells_ended():
 def test_what_running_cells_have_done_is_taken_off_but_the_last_cell_still_ends_alone():
     clock = Clock()
     todo = [(cell(seed=seed), 640) for seed in range(6)]
-    pace = Pace(todo, 2, clock)
+    pace = paced(todo, 2, clock)
     for one, _ in todo[:4]:
         clock.now += 5.0
         pace.end(one, DONE)
@@ -106,7 +125,7 @@ def test_what_running_cells_have_done_is_taken_off_but_the_last_cell_still_ends_
 def test_failed_cells_say_nothing_of_the_others():
     clock = Clock()
     todo = [(cell(seed=seed), 640) for seed in range(3)]
-    pace = Pace(todo, 1, clock)
+    pace = paced(todo, 1, clock)
     clock.now = 1.0
     pace.end(todo[0][0], RunState("failed"))
     assert pace.left({}) is None

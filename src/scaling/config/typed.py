@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from scaling.config import logspace
-from scaling.config.schema import GROUPS
+from scaling.config.schema import GROUPS, OPTIONAL
 from scaling.storage import plans
 
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # as Hydra reads it without quotes
@@ -30,7 +30,9 @@ def spelled(words: Sequence[str]) -> list[str]:
         word if word.startswith("-") else logspace.spelled(_path(word))
         for word in sweep_first(words)
     ]
-    return _of_swept_groups(ordered)
+    read = _of_swept_groups(ordered)
+    plans.remember(read, words)
+    return read
 
 
 def sweep_first(words: Sequence[str]) -> list[str]:
@@ -42,10 +44,7 @@ def sweep_first(words: Sequence[str]) -> list[str]:
 def without_grids(words: Sequence[str]) -> list[str]:
     """Leave out `-m` and words with several values, of which `--help` could show only one."""
     kept = [word for word in words if word not in SWEEP]
-    typed = [word for word in kept if "=" in word and not word.startswith("-")]
-    parsed = OverridesParser.create().parse_overrides(typed)
-    grids = {word for word, each in zip(typed, parsed, strict=True) if each.is_sweep_override()}
-    return [word for word in kept if word not in grids]
+    return [word for word in kept if "=" not in word or word.startswith("-") or not _is_grid(word)]
 
 
 def _of_swept_groups(words: Sequence[str]) -> list[str]:
@@ -54,14 +53,21 @@ def _of_swept_groups(words: Sequence[str]) -> list[str]:
     Hydra sets single values before it knows the options of a sweep, and so refuses keys that the
     default option lacks.
     """
-    pairs = [word.partition("=") for word in words]
-    swept = {key for key, _, value in pairs if key in GROUPS and re.search(r"[,*(]", value)}
+    keys = {word: word.partition("=")[0] for word in words if not word.startswith("-")}
+    groups = [word for word, key in keys.items() if key in (*GROUPS, *OPTIONAL)]
+    swept = {keys[word] for word in groups if _is_grid(word)}
+    inside = {word for word, key in keys.items() if "." in key and key.partition(".")[0] in swept}
     return [
-        f"{key}=choice({value})"
-        if key.partition(".")[0] in swept and "." in key and not re.search(r"[,*(]", value)
+        f"{keys[word]}=choice({word.partition('=')[2]})"
+        if word in inside and not word.endswith("=") and not _is_grid(word)
         else word
-        for word, (key, _, value) in zip(words, pairs, strict=True)
+        for word in words
     ]
+
+
+def _is_grid(word: str) -> bool:
+    """Whether an override has several values."""
+    return OverridesParser.create().parse_override(word).is_sweep_override()
 
 
 def _path(word: str) -> str:

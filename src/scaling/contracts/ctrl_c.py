@@ -1,18 +1,27 @@
 """End a command at Ctrl-C with one line in place of a traceback, from its first import on."""
 
+import contextlib
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 
-def prints(line: str) -> None:
-    """Let Ctrl-C print a line and end this process with exit code 130.
+def prints(line: str, *more: signal.Signals) -> Callable[[int, FrameType | None], None]:
+    """Let Ctrl-C print a line and end this process with exit code 130; return the handler.
 
     It raises nothing, because libraries drop exceptions that are raised while they are imported.
+
+    Args:
+        line: without its end.
+        more: signals that also end the process, with exit code 128 + the signal.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
-        os.write(2, f"{line}\n".encode())
+        with contextlib.suppress(OSError):  # nobody may read it
+            os.write(2, f"{line}\n".encode())
         os._exit(128 + number)
 
-    signal.signal(signal.SIGINT, end)
+    for number in (signal.SIGINT, *more):
+        signal.signal(number, end)
+    return end

@@ -54,12 +54,13 @@ def rehearse(cell: Cell) -> None:
         raise ValueError(f"{cell.name}: {type(error).__name__}: {error}") from error
 
 
-def examples(cell: Cell) -> int:
-    """Number of training examples of a cell."""
+def size(cell: Cell) -> tuple[int, int]:
+    """Training examples and optimizer steps of a cell."""
     with keys_of(cell.config["data"], "data"):
         data = build(cell.config["data"], "data")
         data.prepare()
-    return int(data.batches.examples(_steps(cell.config, data)))
+    steps = _steps(cell.config, data)
+    return int(data.batches.examples(steps)), steps
 
 
 @denormals.flushed()

@@ -1,12 +1,13 @@
 """Raise Ctrl-C and SIGTERM once, so that cleanup after the first signal is not interrupted."""
 
 import contextlib
-import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+
+from scaling.contracts import ctrl_c
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 10  # seconds in which later signals do nothing
@@ -21,23 +22,13 @@ class Interrupted(BaseException):
 
 
 def quit_before_runs() -> None:
-    """Let Ctrl-C and SIGTERM end this process with one line, until a run begins.
-
-    They raise nothing, because libraries drop exceptions that are raised while they are imported.
-    """
-    for number in NUMBERS:
-        signal.signal(number, _quit)
-
-
-def _quit(number: int, frame: FrameType | None) -> None:
-    with contextlib.suppress(OSError):  # nobody may read it
-        os.write(2, b"stopped before any run started\n")
-    os._exit(128 + number)
+    """Let Ctrl-C and SIGTERM end this process with one line, until a run begins."""
+    _state.quits = ctrl_c.prints("stopped before any run started", signal.SIGTERM)
 
 
 def begin() -> None:
     """Listen from now on, in a process in which signals would end it until a run begins."""
-    if signal.getsignal(signal.SIGINT) is _quit:
+    if _state.quits is not None and signal.getsignal(signal.SIGINT) is _state.quits:
         listen()
 
 
@@ -46,6 +37,7 @@ class _State:
     since = 0.0  # when it came
     noted = False  # other code handles it
     arrived = False  # its exception was caught by a run
+    quits: Callable[[int, FrameType | None], None] | None = None  # handler before any run
 
 
 _state = _State()

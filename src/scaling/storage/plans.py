@@ -74,9 +74,18 @@ def read(folder: str | Path) -> list[dict[str, Any]]:
     return plans
 
 
+def remember(spelled: Sequence[str], words: Sequence[str]) -> None:
+    """Remember the words of the running command, which are spelled otherwise for Hydra."""
+    _typed[tuple(spelled)] = tuple(words)
+
+
 def typed() -> str:
     """The command that is running, as it was typed."""
-    return shlex.join(["python", "-m", "scaling.train", *sys.argv[1:]])
+    words = _typed.get(tuple(sys.argv[1:]), sys.argv[1:])
+    return shlex.join(["python", "-m", "scaling.train", *words])
+
+
+_typed: dict[tuple[str, ...], tuple[str, ...]] = {}
 
 
 def ran_before(study: Path) -> bool:

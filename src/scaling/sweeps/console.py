@@ -62,7 +62,7 @@ def announce(
     finished = rows[rows["status"].isin(FINISHED)]
     rate = finished["seconds"].sum() / max(1, finished["examples"].sum())
     if todo and len(finished):
-        seconds = rate * sum(run.examples(cell) for cell in todo) / (at_a_time or 1)
+        seconds = rate * sum(run.size(cell)[0] for cell in todo) / (at_a_time or 1)
         rows_ended = counted(len(finished), "row")
         print(f"about {duration(seconds)}, at the mean speed of {rows_ended} of the study")
 
@@ -169,4 +169,6 @@ def _left_as(folder: Path, state: RunState) -> str:
         return "done" if state.finished else state.status
     if (folder / CHECKPOINT).exists():
         return "kept as checkpoints"
+    if state.status == "held":
+        return "held by other processes"
     return "not started" if state.status != "interrupted" else "interrupted without a checkpoint"

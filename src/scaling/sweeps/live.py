@@ -2,7 +2,10 @@
 
 import contextlib
 import logging
+import math
 import statistics
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling.config.cell import Cell
+from scaling.reporting.status import MARKS
 from scaling.storage import heartbeats
 from scaling.storage.heartbeats import Beat
 from scaling.storage.run_state import RunState
@@ -42,26 +46,33 @@ class View(Protocol):
 
 @contextlib.contextmanager
 def view(
-    todo: Sequence[Cell], pace: Pace, labels: Mapping[Path, str], *, redrawn: bool
+    asked: Sequence[Cell],
+    pace: Pace,
+    labels: Mapping[Path, str],
+    states: Mapping[Path, RunState],
+    *,
+    redrawn: bool,
 ) -> Iterator[View]:
     """Return the view of a sweep that fits the output of this command.
 
     Args:
-        todo: cells to train.
-        pace: of the sweep; the view counts cells that end.
+        asked: all cells of the command.
+        pace: of those to train; the view counts cells that end.
         labels: a name for each cell.
+        states: of the cells before the sweep.
         redrawn: let a terminal show a display; else it gets lines, too.
     """
     output = Console()
     screen = output.is_terminal and not (output.is_dumb_terminal or output.is_jupyter)
-    if not (screen and redrawn and todo):
+    printed = sys.stdout.isatty()  # a terminal may also be claimed, by FORCE_COLOR
+    if not (screen and printed and redrawn and pace.waiting):
         yield Lines(pace, labels)
         return
-    display = Display(todo, pace, labels, output)
+    display = Display(asked, pace, labels, states, output)
     live = Live(
         get_renderable=display.draw,
         console=output,
-        refresh_per_second=1 / (EVERY * max(1.0, len(todo) / MANY)),
+        refresh_per_second=1 / (EVERY * max(1.0, pace.total / MANY)),
         transient=True,
         vertical_overflow="crop",
     )
@@ -69,31 +80,47 @@ def view(
         yield display
 
 
-class Lines:
-    """Prints a line for each cell that ends, with the time left."""
+class Running:
+    """The runs that train now, by their heartbeats since this sweep began."""
 
-    def __init__(self, pace: Pace, labels: Mapping[Path, str]):
-        self.pace, self.labels = pace, labels
+    def __init__(self, pace: Pace):
+        self.pace, self.began = pace, time.time()
+        self.searched, self.looked = 0, -math.inf
+        self.beats: dict[Path, Beat] = {}
 
-    def ended(self, cell: Cell, state: RunState) -> None:
-        self.pace.end(cell, state)
-        line = console.line(cell, state, self.pace, self.labels)
-        left = time_left(self.pace.left(shares(beats(list(self.pace.waiting)))))
-        self.say("  ".join(filter(None, [line, left])))
-
-    def say(self, line: str) -> None:
-        log.info("%s", line)
-
-
-def beats(folders: Sequence[Path]) -> dict[Path, Beat]:
-    """The heartbeats of the runs that are running."""
-    found = {folder: heartbeats.read(folder) for folder in folders}
-    return {folder: beat for folder, beat in found.items() if beat is not None}
+    def look(self) -> dict[Path, Beat]:
+        """Read the heartbeats of runs that trained last time, and of some others in turn."""
+        if time.monotonic() - self.looked < EVERY / 2:
+            return self.beats
+        waiting = list(self.pace.waiting)
+        first = self.searched % max(1, len(waiting))
+        self.searched += SEARCHED
+        folders = [*self.beats, *(waiting[first:] + waiting[:first])[:SEARCHED]]
+        read = {each: heartbeats.read(each) for each in folders if each in self.pace.waiting}
+        self.beats = {each: beat for each, beat in read.items() if beat and beat.time > self.began}
+        self.looked = time.monotonic()
+        return self.beats
 
 
 def shares(running: Mapping[Path, Beat]) -> dict[Path, float]:
     """The share of its steps that each run has taken."""
     return {folder: beat.step / beat.steps for folder, beat in running.items() if beat.steps}
+
+
+class Lines:
+    """Prints a line for each cell that ends, with the time left."""
+
+    def __init__(self, pace: Pace, labels: Mapping[Path, str]):
+        self.pace, self.labels, self.running = pace, labels, Running(pace)
+
+    def ended(self, cell: Cell, state: RunState) -> None:
+        self.pace.end(cell, state)
+        line = console.line(cell, state, self.pace, self.labels)
+        left = time_left(self.pace.left(shares(self.running.look())))
+        self.say("  ".join(filter(None, [line, left])))
+
+    def say(self, line: str) -> None:
+        log.info("%s", line)
 
 
 class Display:
@@ -103,12 +130,21 @@ class Display:
     """
 
     def __init__(
-        self, todo: Sequence[Cell], pace: Pace, labels: Mapping[Path, str], output: Console
+        self,
+        asked: Sequence[Cell],
+        pace: Pace,
+        labels: Mapping[Path, str],
+        states: Mapping[Path, RunState],
+        output: Console,
     ):
         self.pace, self.labels, self.output = pace, labels, output
+        self.running = Running(pace)
         self.losses: dict[Path, float] = {}
-        parts = {cell.folder: labels[cell.folder].split(",") for cell in todo}
-        common = set.intersection(*map(set, parts.values())) if len(todo) > 1 else set()
+        self.marks: dict[Path, str] = {}  # of cells that ended without a loss
+        for folder, state in states.items():
+            self._keep(folder, state)
+        parts = {cell.folder: labels[cell.folder].split(",") for cell in asked}
+        common = set.intersection(*map(set, parts.values())) if len(asked) > 1 else set()
         varying = {folder: [p for p in each if p not in common] for folder, each in parts.items()}
         self.names = {folder: ",".join(each) for folder, each in varying.items()}
         self.settings = {
@@ -116,19 +152,16 @@ class Display:
             for folder, each in varying.items()
         }
         self.grids: dict[str, dict[tuple[int, float], list[Path]]] = {}
-        for cell in todo:
+        for cell in asked:
             point = int(cell.config["batch"]), float(cell.config["lr"])
             grid = self.grids.setdefault(self.settings[cell.folder], {})
             grid.setdefault(point, []).append(cell.folder)
-        self.shown = self.settings[todo[0].folder]  # the setting whose grid is shown
-        self.searched, self.running = 0, list[Path]()
+        self.shown = self.settings[next(iter(pace.waiting))]  # the setting whose grid is shown
 
     def ended(self, cell: Cell, state: RunState) -> None:
         self.pace.end(cell, state)
         self.shown = self.settings[cell.folder]
-        measured = state.row.measured if state.row is not None else {}
-        if state.status == "done" and "val_loss" in measured:
-            self.losses[cell.folder] = measured["val_loss"]
+        self._keep(cell.folder, state)
         if state.status != "done":
             self.say(console.line(cell, state, self.pace, self.labels))
 
@@ -137,21 +170,20 @@ class Display:
 
     def draw(self) -> RenderableType:
         """Draw the view; called by a thread of its own."""
-        running = beats(self._searched())
-        self.running = list(running)
+        running = self.running.look()
         parts: list[RenderableType] = [self._bar(running), self._workers(running)]
         grid = self._grid(running)
         if grid is not None:
             parts += [Text(), grid]
         return Group(*parts)
 
-    def _searched(self) -> list[Path]:
-        """The cells whose heartbeats are looked for: those that ran, and some others in turn."""
-        waiting = list(self.pace.waiting)
-        first = self.searched % max(1, len(waiting))
-        self.searched += SEARCHED
-        ran = [folder for folder in self.running if folder in self.pace.waiting]
-        return list(dict.fromkeys(ran + (waiting[first:] + waiting[:first])[:SEARCHED]))
+    def _keep(self, folder: Path, state: RunState) -> None:
+        """Keep the loss of a cell that is done, or the mark of its state."""
+        measured = state.row.measured if state.row is not None else {}
+        if state.status == "done" and "val_loss" in measured:
+            self.losses[folder] = measured["val_loss"]
+        elif state.status in MARKS:
+            self.marks[folder] = MARKS[state.status]
 
     def _bar(self, running: Mapping[Path, Beat]) -> Table:
         done = self.pace.ended + sum(shares(running).values())
@@ -213,6 +245,9 @@ class Display:
         if losses:
             mean = f"{statistics.fmean(losses):.3f}"
             return Text(mean, style="dim" if waiting else "")  # dim until its last seed ended
-        if any(folder in running for folder in waiting):
-            return Text(">")
-        return Text("." if waiting else "x" if here else "")
+        if waiting:
+            trains = any(folder in running for folder in waiting)
+            return Text(MARKS["running" if trains else "waiting"])
+        return Text(
+            "".join(sorted({self.marks[folder] for folder in here if folder in self.marks}))
+        )

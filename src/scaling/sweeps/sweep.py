@@ -25,7 +25,7 @@ from scaling.sweeps.executors.executor import Executor, OffersExecutor
 from scaling.sweeps.executors.hydra import HydraLauncher
 from scaling.sweeps.executors.pool import InProcess
 from scaling.sweeps.live import View
-from scaling.sweeps.pace import Pace
+from scaling.sweeps.pace import Pace, Size
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +64,9 @@ def train_cells(asked: Sequence[Cell], *, launcher: Launcher | None, alone: bool
         number = f", {at_a_time} at a time" if at_a_time else ""
         cells = counted(len(asked), "cell")
         log.info("%s: %d done before, %d to train%s", cells, done, len(todo), number)
-    pace = Pace([(cell, run.examples(cell)) for cell in todo], executor.at_a_time)
+    pace = Pace([(cell, Size(*run.size(cell))) for cell in todo], executor.at_a_time)
     try:
-        shown = live.view(todo, pace, labels, redrawn=not isinstance(executor, InProcess))
+        shown = live.view(asked, pace, labels, states, redrawn=not isinstance(executor, InProcess))
         with locks.locked(*written):  # so that `status` sees that this command is alive
             code = _train_all(todo, states, executor, pace, shown, not swept)
         if alone or swept:
