@@ -43,7 +43,8 @@ survive: $(DEV) ## kill a sweep ten times and runs at many steps, and compare th
 
 calibrate: $(DEV) ## count how often intervals contain a known law, 1,000 sweeps of each family (hours)
 	SCALING_DRAWS=1000 $(BIN)/python -m pytest -q -s tests/analysis/test_calibration.py tests/analysis/test_powerlaws.py \
-		tests/analysis/test_axes_law.py tests/gradients/test_noise_scale_mnist.py
+		tests/analysis/test_axes_law.py tests/gradients/test_noise_scale_mnist.py \
+		tests/gradients/test_tails.py
 
 ray: ## train a federation on Ray, in a separate environment, and compare it with one in a single process (minutes)
 	$(PYTHON) -m venv .venv-ray

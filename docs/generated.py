@@ -156,14 +156,14 @@ def _directive(name: str) -> str:
     return f".. auto{kind}:: scaling.{name}\n{members}"
 
 
-def _dataclasses(hint: Any) -> Iterator[type]:
+def _dataclasses(hint: Any, above: tuple[Any, ...] = ()) -> Iterator[type]:
     """Find the dataclasses in an annotation, and those in the annotations of their fields."""
     for part in get_args(hint):
-        yield from _dataclasses(part)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        yield from _dataclasses(part, above)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and hint not in above:
         yield hint
-        for part in get_type_hints(hint).values():
-            yield from _dataclasses(part)
+        for part in get_type_hints(hint).values():  # one of them may be of the same class
+            yield from _dataclasses(part, (*above, hint))
 
 
 def _fields(kind: type) -> str:

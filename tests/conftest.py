@@ -41,7 +41,7 @@ SMALL = (
     *("steps=6", "model.d_model=16", "model.layers=2", "model.heads=2"),
     *("data.context=16", "data.val_windows=8", "workers=0"),
 )
-SMALL_SEQUENCE = ("steps=6", "model.width=8", "workers=0")
+SMALL_WIDE = ("steps=6", "model.width=8", "workers=0")
 UNRECORDED = ("callbacks.gradient_norms=null", "callbacks.layer_gradients=null")
 SMALL_MLP = ("steps=6", "model.depth=2", "model.width=8", "data.scored_examples=50", "workers=0")
 
@@ -122,8 +122,8 @@ def command(folder, monkeypatch, capfd) -> Callable[..., Ended]:
     from scaling.sweeps import command as entry
 
     def run(*arguments: str, small: bool = True) -> Ended:
-        sequence = {"model=tcn", "model=gru"} & set(arguments)
-        sizes = SMALL_MLP if "model=mlp" in arguments else SMALL_SEQUENCE if sequence else SMALL
+        wide = {"model=tcn", "model=gru", "model=two_layer"} & set(arguments)
+        sizes = SMALL_MLP if "model=mlp" in arguments else SMALL_WIDE if wide else SMALL
         flags = [argument for argument in arguments if argument.startswith("-")]
         typed = [argument for argument in arguments if not argument.startswith("-")]
         monkeypatch.setattr(sys, "argv", ["train", *flags, *(sizes if small else ()), *typed])

@@ -29,6 +29,8 @@ TOGETHER = (  # options of different groups, each run with all of its own
     "model=mlp data=digits callbacks=noise_scale",
     "model=mlp data=mnist",
     "model=mlp data=idx",
+    "model=two_layer data=injected callbacks=tail_shape",
+    "data=tinyshakespeare",
     "model=gru data=flows",
     "model=tcn data=unsw_nb15",
     "model=tcn data=nsl_kdd",
@@ -47,6 +49,7 @@ NEEDED = {
         *("data.path=data/flows.csv", "data.population.length=4"),
         "data.population.attack_records=2",
     ],
+    "data=tinyshakespeare": ["data.path=data"],
     "schedule=warmup_cosine": ["schedule.warmup_steps=2"],
     "schedule=warmup_stable_decay": ["schedule.warmup_steps=2"],
     "federation=default": ["federation.rounds=1"],
@@ -64,7 +67,8 @@ PARAMETERS = {"phase_2": 200e3, "phase_2_5": 800e3, "phase_3a": 800e3, "phase_3b
 
 def needs_files(name: str) -> bool:
     text = (FOLDER / "experiment" / f"{name}.yaml").read_text()
-    return "/data: wikitext2" in text or "data: unsw_nb15" in text
+    named = ("/data: wikitext2", "data: unsw_nb15", "data: tinyshakespeare")
+    return any(name in text for name in named)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -15,6 +15,7 @@ PROMISED = (
     *("learning_rate_law", "plain_fit", "optimum", "candidates", "effect_of", "replicates"),
     *("sensitivity", "steps_to_loss", "tradeoff", "clip_regimes", "fold_trend"),
     *("GradientNorms", "LayerGradients", "LayerEpochs", "Recording", "figures", "study"),
+    *("tail_shape", "TailShape", "hill_drift"),
 )
 HEAVY = {"torch", "pandas", "numpy", "scipy", "matplotlib", "lightning", "hydra", "omegaconf"}
 

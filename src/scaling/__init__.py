@@ -7,13 +7,15 @@ Every name below is imported on first access, so that `import scaling` takes no 
 - Batch size and learning rate: `learning_rate_law`, `optimum`, `candidates`, `sensitivity`,
   `steps_to_loss`, `arrivals`, `tradeoff`; `plain_fit` and `naive_optima` for comparison.
 - Clipping and other settings: `clip_regimes`, `update_response`, `effect_of`, `replicates`.
+- Tails of gradients: `tail_shape`, a verdict with bands of known laws; `hill_drift`, of a
+  published table of Hill's index.
 - Gradients by layer: `depth_ratios`, `depth_slopes`, `epoch_slopes`, `scatters`, `collapse`.
 - Gradient noise: `noise_scale`, `layer_noise_scales`.
 - Folds and predictions: `fold_trend`, `first_below`, `mcnemar`, `wilson_interval`.
 - Reports: `study` gives the sentences, claims, tables and figures of one question to `SweepTables`;
   `figures` has plain charts; `summary_table` and `sweep_caveats` are text.
 - Callbacks for any Lightning run: `GradientNorms`, `LayerGradients`, `LayerEpochs`,
-  `NoiseScale`.
+  `NoiseScale`, `TailShape`.
 - Parts of your own: `Recording` for a statistic, `InMemory`, `Examples` and `Sizes` for a data set.
 """
 
@@ -51,11 +53,14 @@ if TYPE_CHECKING:  # for type checkers and editors; must agree with _HOMES
     from scaling.callbacks.layer_gradients import LayerGradients as LayerGradients
     from scaling.callbacks.noise_scale import NoiseScale as NoiseScale
     from scaling.callbacks.recording import Recording as Recording
+    from scaling.callbacks.tail_shape import TailShape as TailShape
     from scaling.contracts.sizes import Sizes as Sizes
     from scaling.datamodules.in_memory import Examples as Examples
     from scaling.datamodules.in_memory import InMemory as InMemory
+    from scaling.gradients.hill_tables import hill_drift as hill_drift
     from scaling.gradients.noise_scale import layer_noise_scales as layer_noise_scales
     from scaling.gradients.noise_scale import noise_scale as noise_scale
+    from scaling.gradients.tails import tail_shape as tail_shape
     from scaling.reporting.caveats import sweep_caveats as sweep_caveats
     from scaling.reporting.text import summary_table as summary_table
     from scaling.results import epochs as epochs
@@ -95,9 +100,12 @@ _HOMES = {  # module -> its names
     "scaling.callbacks.layer_gradients": ("LayerGradients",),
     "scaling.callbacks.noise_scale": ("NoiseScale",),
     "scaling.callbacks.recording": ("Recording",),
+    "scaling.callbacks.tail_shape": ("TailShape",),
     "scaling.contracts.sizes": ("Sizes",),
     "scaling.datamodules.in_memory": ("Examples", "InMemory"),
+    "scaling.gradients.hill_tables": ("hill_drift",),
     "scaling.gradients.noise_scale": ("layer_noise_scales", "noise_scale"),
+    "scaling.gradients.tails": ("tail_shape",),
     "scaling.reporting.caveats": ("sweep_caveats",),
     "scaling.reporting.text": ("summary_table",),
     "scaling.results": (

@@ -61,7 +61,8 @@ def main() -> int:
         nargs="+",
         type=Path,
         metavar="FOLDER",
-        help="such as multirun/quickstart, an exported sweep, or a CSV file with a line per run",
+        help="such as multirun/quickstart, an exported sweep, or a CSV file with a line per run; "
+        "of a table of Hill's index (columns sample, k, alpha), only sentences are printed",
     )
     out = "folder of the files; report/ in the first folder by default"
     parser.add_argument("--out", type=Path, help=out)
@@ -89,10 +90,14 @@ def main() -> int:
     maximise = "column to maximise, such as an accuracy, in place of minimising a loss"
     parser.add_argument("--maximise", metavar="COLUMN", help=maximise)
     given = parser.parse_args()
+    from scaling.gradients import hill_tables
     from scaling.reporting import build  # imported here to keep --help quick
     from scaling.storage import exports
 
     try:
+        if len(given.folders) == 1 and hill_tables.is_hill_table(given.folders[0]):
+            print("\n".join(hill_tables.sentences(hill_tables.read(given.folders[0]))))
+            return 0
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for option, folder in {"--out": given.out, "--export": given.export}.items():

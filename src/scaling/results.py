@@ -153,6 +153,11 @@ def probes(*folders: str | Path) -> pd.DataFrame:
     return _table("probes", *folders)
 
 
+def tails(*folders: str | Path) -> pd.DataFrame:
+    """Read one line per run, window of steps, axis and group of layers: the shape of tails."""
+    return _table("tails", *folders)
+
+
 def windows(*folders: str | Path) -> pd.DataFrame:
     """Read one line per run and scored window: whether it was right before and after."""
     return _table("windows", *folders)
@@ -288,4 +293,11 @@ def _varying(configs: list[dict[str, Any]], without: set[str]) -> pd.DataFrame:
         copied = leaf in ROOT_KEYS and values == [config[leaf] for config in readable]
         if len(set(map(repr, values))) > 1 and not copied and not key.endswith("._target_"):
             varying.append(key)
-    return pd.DataFrame([{key: config.get(key) for key in varying} for config in configs])
+    return pd.DataFrame({key: _one_type([c.get(key) for c in configs]) for key in varying})
+
+
+def _one_type(values: list[Any]) -> list[Any]:
+    """The values of a key, as text if some are: data sets may have a key of one name."""
+    if not any(isinstance(value, str) for value in values):
+        return values
+    return [value if value is None else str(value) for value in values]

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-Purpose = Literal["weights", "order", "step", "data", "labels", "federation"]
+Purpose = Literal["weights", "order", "step", "data", "labels", "federation", "tails"]
 STREAMS: dict[Purpose, int] = {
     "weights": 0,
     "order": 1,
@@ -13,6 +13,7 @@ STREAMS: dict[Purpose, int] = {
     "data": 3,
     "labels": 4,
     "federation": 5,
+    "tails": 6,
 }
 
 

@@ -186,6 +186,7 @@ def main() -> int:
     warnings.simplefilter("ignore")
     measure("Lightning alone", given.epochs)
     measure("layer_epochs alone", given.epochs, "callbacks=layer_epochs", only="layer_epochs")
+    measure("tail_shape alone", given.epochs, "callbacks=tail_shape", only="tail_shape")
     measure("callbacks=default", given.epochs, "callbacks=default")
     measure("callbacks=layer_epochs", given.epochs, "callbacks=layer_epochs")
     whole = measure(

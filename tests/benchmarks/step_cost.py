@@ -30,6 +30,7 @@ from scaling.runs import run
 
 WARM = 20  # first steps of both, which are not counted
 LIMIT, STATISTICS = 1.05, 3.0  # ratio to the plain loop; percent of a step
+SHARES = ("statistics_percent", "tails_percent")  # columns of a row
 SETTINGS = ("model.d_model=128", "lr=1e-3", "clip=1.0")
 
 
@@ -88,7 +89,7 @@ def measure(name: str, steps: int, *overrides: str) -> tuple[float, float]:
     columns = {}
     for callback in trainer.callbacks:
         columns |= callback.columns() if hasattr(callback, "columns") else {}
-    shares = [value for key, value in columns.items() if key.endswith("statistics_percent")]
+    shares = [value for key, value in columns.items() if key.endswith(SHARES)]
     # a share of the whole fit, which includes the steps of the plain loop
     statistics = sum(shares) * (plain.mean() + ours.mean()) / plain.mean()
     print(
@@ -111,6 +112,7 @@ def main() -> int:
     data = f"data={given.data}"
     ratio, statistics = measure("batch 32", given.steps, data, "batch=32")
     measure("batch 8", given.steps, data, "batch=8")
+    measure("with tails", max(given.steps, 250), data, "batch=32", "callbacks=tail_shape")
     return int(ratio > LIMIT or statistics > STATISTICS)
 
 

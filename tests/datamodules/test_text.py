@@ -115,7 +115,7 @@ def test_losses_that_need_no_learning_are_recorded(letters):
         ({"val_windows": 0}, "val_windows=0 must be at least 1"),
         ({"vocabulary": "words"}, "vocabulary=words must be one of"),
         ({"val_share": 1.5}, "val_share=1.5 must lie between 0 and 1"),
-        ({"source": "web"}, "source=web must be one of pydoc, files, wikitext2"),
+        ({"source": "web"}, "source=web must be one of pydoc, files, wikitext2, tinyshakespeare"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_key(letters, changes, said):

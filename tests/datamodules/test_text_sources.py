@@ -169,6 +169,15 @@ def test_a_missing_wikitext2_says_which_files_to_put_where(monkeypatch):
         text_sources.load("wikitext2", None, 0.1)
 
 
+def test_tiny_shakespeare_is_read_from_its_folder_or_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCALING_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match=r"put its input\.txt into \$SCALING_DATA/tinyshakespeare"):
+        text_sources.load("tinyshakespeare", None, 0.1)
+    (tmp_path / "tinyshakespeare").mkdir()
+    (tmp_path / "tinyshakespeare" / "input.txt").write_text("0123456789")
+    assert text_sources.load("tinyshakespeare", None, 0.1) == ("012345678", "9")
+
+
 def test_wikitext2_is_joined_from_the_lines_that_the_library_gives(monkeypatch):
     import datasets
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 import scaling
+from scaling import results
 from scaling.contracts.columns import FIXED
-from scaling.results import table_names
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "notebooks" / "data"
-TABLES = ("steps", "epochs", "layers", "layer_epochs", "windows", "rounds")
+TABLES = ("steps", "epochs", "layers", "layer_epochs", "windows", "rounds", "tails", "probes")
 ADAPTED = (
     *("model=tcn", "model.width=8", "data=flows", "adaptation=entropy", "epochs=1", "batch=16"),
     *("federation.rounds=1", "data.population.query_windows=48", "workers=0"),
@@ -36,9 +36,7 @@ def unlisted(columns: list[str], page: str) -> list[str]:
 
 def missing(study: Path) -> dict[str, list[str]]:
     """The columns of each table of a study that its page does not list."""
-    tables = {name: getattr(scaling, name)(study) for name in TABLES}
-    if "probes" in table_names(study):
-        tables["probes"] = scaling.table("probes", study)
+    tables = {name: getattr(results, name)(study) for name in TABLES}
     tables["rows"] = scaling.read(study)
     return {name: names for name, table in tables.items() if (names := unlisted(list(table), name))}
 
@@ -51,6 +49,8 @@ def test_the_page_of_rows_begins_with_the_fixed_columns_in_their_order():
 
 def test_every_column_of_a_trained_model_is_in_the_reference(command, folder):
     noise = ("model=mlp", "data=digits", "data.label_noise=0.4", "callbacks=layer_epochs")
+    tails = ("model=mlp", "data=digits", "callbacks=tail_shape")
+    assert command(*tails, "study=tails").code == 0
     assert command(*noise, "study=images").code == 0
     assert command("study=text", "callbacks=noise_scale", "callbacks.noise_scale.every=1").code == 0
     assert missing(Path("multirun")) == {}

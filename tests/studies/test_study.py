@@ -16,6 +16,7 @@ from scaling.studies.clipping_figures import loss_against_clip, update_against_c
 from scaling.studies.laws_figures import optimal_lr
 from scaling.studies.noise_scale_figures import noise_scale_over_training
 from scaling.studies.study import CAPTIONS, Study, all_studies
+from scaling.studies.tails.figures import hill_by_share, shape_over_steps
 from scaling.studies.tuning_figures import lr_sensitivity, steps_and_examples
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ def names() -> list[str]:
 def test_each_study_has_every_member_and_a_place_of_its_own():
     assert names() == [
         "axes", "overview", "laws", "clipping", "tuning", "gradient_flow.study", "adaptation.study",
-        "replicates", "noise_scale",
+        "replicates", "noise_scale", "tails.study",
     ]  # fmt: skip
     assert all(isinstance(one, Study) for one in all_studies())
     orders = [one.ORDER for one in all_studies()]
@@ -88,6 +89,6 @@ def test_each_caption_is_that_of_a_figure():
     draws = [
         *(draw for those in charts for draw in those), *study.FIGURES, optimal_lr,
         loss_against_clip, update_against_clip, lr_sensitivity, steps_and_examples,
-        predicted_lr, noise_scale_over_training,
+        predicted_lr, noise_scale_over_training, hill_by_share, shape_over_steps,
     ]  # fmt: skip
     assert {draw.__name__ for draw in draws} == set(CAPTIONS)

@@ -70,6 +70,10 @@ class Recording(L.Callback, ABC):
     def start(self, state: Mapping[str, Any]) -> None:
         """Begin a fit, with the state of `state_dict` from its checkpoint; empty for a new fit."""
 
+    def due(self, step: int) -> bool:
+        """Whether an optimizer step is measured: every `every` of them, unless overridden."""
+        return step % self.every == 0
+
     def before(self, step: Step) -> None:
         """Measure the gradient before its step is taken."""
 
@@ -150,7 +154,7 @@ class Recording(L.Callback, ABC):
     def on_before_optimizer_step(
         self, trainer: L.Trainer, module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        if trainer.global_step % self.every:
+        if not self.due(trainer.global_step):
             return
         with self._timed(), torch.no_grad():
             self.step = begin(trainer, optimizer)

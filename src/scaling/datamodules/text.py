@@ -33,7 +33,7 @@ class Text(L.LightningDataModule):
         batch: windows per optimizer step.
         microbatches: equal parts of a batch, for gradient accumulation.
         seed: draws offsets and order.
-        source: `pydoc`, `files` or `wikitext2`.
+        source: `pydoc`, `files`, `wikitext2` or `tinyshakespeare`.
         path: file or folder of the text, if the source has one.
         vocabulary: `ascii`, its 128 codes, or `characters`, those of the training text and an
             unknown one. Other characters become code 26, or the unknown one, and are counted.

@@ -1,4 +1,4 @@
-"""Sources of text: Python's documentation, files, and WikiText-2."""
+"""Sources of text: Python's documentation, files, WikiText-2 and tiny Shakespeare."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ from scaling.datamodules.files import (
     text,
 )
 
-SOURCES = ("pydoc", "files", "wikitext2")
+SOURCES = ("pydoc", "files", "wikitext2", "tinyshakespeare")
 ENDINGS = (".txt", ".text", ".md", ".markdown", ".rst", ".tokens")  # of texts in folders
 # train.txt, valid.md, wiki.train.tokens, ...
 SPLIT = re.compile(r"(?:wiki\.)?(?P<split>train|valid|validation|val|dev|test)\.\w+")
@@ -49,8 +49,8 @@ def load(source: str, path: str | None, val_share: float) -> Corpus:
     order of their names.
 
     Args:
-        source: `pydoc`, `files` or `wikitext2`.
-        path: file or folder; optional for `wikitext2`, and must be None for `pydoc`.
+        source: `pydoc`, `files`, `wikitext2` or `tinyshakespeare`.
+        path: file or folder; optional for the last two, and must be None for `pydoc`.
         val_share: share of the text, at its end, for validation, if the source has no split.
 
     Raises:
@@ -67,8 +67,15 @@ def load(source: str, path: str | None, val_share: float) -> Corpus:
         if path is None:
             raise ValueError("path is missing; give a text file, or a folder of them")
         return _files(existing(path), val_share)
-    place = data_folder(path, "wikitext2")
-    return _files(place, val_share) if place else _download_wikitext2()
+    place = data_folder(path, source)
+    if place:
+        return _files(place, val_share)
+    if source == "tinyshakespeare":
+        raise ValueError(
+            "tiny Shakespeare is missing; put its input.txt into "
+            "$SCALING_DATA/tinyshakespeare, or choose data=text and a file of your own"
+        )
+    return _download_wikitext2()
 
 
 @lru_cache(maxsize=1)

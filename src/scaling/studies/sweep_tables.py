@@ -54,7 +54,7 @@ class SweepTables:
 
     def load(self) -> None:
         """Read the longer tables now, so that their warnings come together."""
-        for name in ("steps", "epochs", "windows", "rounds", "layer_epochs", "probes"):
+        for name in ("steps", "epochs", "windows", "rounds", "layer_epochs", "probes", "tails"):
             getattr(self, name)
 
     @cached_property
@@ -86,6 +86,11 @@ class SweepTables:
     def layer_epochs(self) -> pd.DataFrame:
         """A line per run, epoch and parameter tensor."""
         return results.layer_epochs(*self.folders) if self.folders else pd.DataFrame()
+
+    @cached_property
+    def tails(self) -> pd.DataFrame:
+        """A line per run, window of steps, axis and group of layers."""
+        return results.tails(*self.folders) if self.folders else pd.DataFrame()
 
 
 def where(title: str) -> str:

@@ -1,0 +1,133 @@
+"""Published tables of Hill's index: does it stay where it is when more values are used?"""
+
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import integrate, stats
+
+COLUMNS = ("sample", "k", "alpha")  # of a table: what was measured, top share of values, index
+LAWS = {
+    "gaussian": stats.norm,
+    "laplace": stats.laplace,
+    "student_t_3": stats.t(3),
+    "cauchy": stats.cauchy,
+}
+STEADY = 1.25  # a law with a power tail drifts by less between the top 5 % and the top 20 %
+
+
+@cache
+def expected_index(law: str, share: float) -> float:
+    """Hill's index at the largest share of the sizes of a large sample of a law.
+
+    The reciprocal of the mean of log(size / threshold) above the threshold, which is the integral
+    of P(|x| > e^u) / share over log sizes u. For Laplace it is 1 / (e^x E1(x)) with
+    x = log(1 / share): 3.09 at the top 10 %, although its tail has no index.
+
+    Args:
+        law: one of `LAWS`.
+        share: between 0 and 1.
+    """
+    known = LAWS[law]
+    start = math.log(known.isf(share / 2))
+    above = integrate.quad(lambda u: 2 * known.sf(math.exp(u)), start, start + 30, limit=200)[0]
+    return share / above
+
+
+def is_hill_table(path: Path) -> bool:
+    """Whether a file is a table of Hill's index, with columns `sample`, `k` and `alpha`."""
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return False
+    with path.open() as lines:
+        header = lines.readline().strip().split(",")
+    return set(COLUMNS) <= set(header)
+
+
+def hill_drift(table: pd.DataFrame) -> pd.DataFrame:
+    """Judge each sample of a table by how its index changes with the share of values used.
+
+    A power law has one index. A sample whose index falls by more than a quarter from the smallest
+    share to the largest has no tail index in this range; an index at a single share says nothing,
+    because the index of every law is about 3 at some share.
+
+    Args:
+        table: columns `sample`, `k` (top share of the sizes, such as 0.05), `alpha` (the index) and
+            perhaps `source`.
+
+    Returns:
+        A line per sample: the first and last share and index, their `ratio`, `nearest`, the law
+        whose expected indices are nearest at the same shares, and a `verdict` in words.
+
+    Raises:
+        ValueError: if a column is missing, or a share or an index is out of range.
+    """
+    if absent := [column for column in COLUMNS if column not in table]:
+        raise ValueError(f"no column {', '.join(absent)} in this table of Hill's index")
+    if not (table["k"].between(0, 1, inclusive="neither") & (table["alpha"] > 0)).all():
+        raise ValueError("k must be a share of the values between 0 and 1, and alpha positive")
+    keys = [key for key in ("source", "sample") if key in table]
+    lines = []
+    for names, block in table.groupby(keys, sort=False):
+        block = block.sort_values("k")
+        few, many = block.iloc[0], block.iloc[-1]
+        line = {
+            **dict(zip(keys, names, strict=True)),
+            "k_first": few["k"],
+            "k_last": many["k"],
+            "alpha_first": few["alpha"],
+            "alpha_last": many["alpha"],
+            "ratio": few["alpha"] / many["alpha"] if len(block) > 1 else np.nan,
+            "nearest": _nearest(block),
+        }
+        lines.append(line | {"verdict": _verdict(line)})
+    return pd.DataFrame(lines)
+
+
+def sentences(drift: pd.DataFrame) -> list[str]:
+    """The lines of `hill_drift` as sentences."""
+    return [
+        f"{' '.join(str(line[key]) for key in ('source', 'sample') if key in drift)}: "
+        f"{line['verdict']}"
+        for _, line in drift.iterrows()
+    ]
+
+
+def _nearest(block: pd.DataFrame) -> str:
+    """The law with the smallest mean square of log ratios to its expected indices."""
+    distances = {
+        law: np.mean(
+            [
+                math.log(alpha / expected_index(law, share)) ** 2
+                for share, alpha in zip(block["k"], block["alpha"], strict=True)
+            ]
+        )
+        for law in LAWS
+    }
+    return min(distances, key=lambda law: distances[law])
+
+
+def _verdict(line: dict[str, object]) -> str:
+    few, many = float(f"{line['k_first']}"), float(f"{line['k_last']}")
+    first, last = float(f"{line['alpha_first']}"), float(f"{line['alpha_last']}")
+    expected = {law: [expected_index(law, share) for share in (few, many)] for law in LAWS}
+    if few == many:
+        given = ", ".join(f"{law} {pair[0]:.3g}" for law, pair in expected.items())
+        return (
+            f"{first:g} at the top {few:.0%}: one share cannot show an index; exact samples give "
+            f"{given} there"
+        )
+    given = ", ".join(f"{law} {pair[0]:.3g} to {pair[1]:.3g}" for law, pair in expected.items())
+    moved = f"from {first:g} at the top {few:.0%} to {last:g} at the top {many:.0%}"
+    if max(first / last, last / first) <= STEADY:
+        return f"{moved}: as steady as a power law; exact samples give {given}"
+    return (
+        f"{moved}: an index that moves with the share is no tail index; exact samples give {given};"
+        f" the nearest is {line['nearest']}"
+    )
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Judge a file: `hill_drift` of its table."""
+    return hill_drift(pd.read_csv(path))
