@@ -72,6 +72,12 @@ def hill(upper: np.ndarray, k: int) -> float:
     return 1 / excess if excess > 0 else math.inf
 
 
+def hill_at(sizes: np.ndarray, share: float) -> Hill:
+    """Hill's estimate at the largest share of some sizes."""
+    k = top(len(sizes), share)
+    return Hill(k, hill(np.sort(np.partition(sizes, -k - 1)[-k - 1 :]), k))
+
+
 def rises(few: Hill, many: Hill) -> bool:
     """Whether Hill's index is so much larger at fewer values that it is no index of a power law.
 

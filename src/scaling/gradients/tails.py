@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scaling.contracts.limits import check_choice
 from scaling.gradients.tail_bands import Band, Bands, bands, standardised
-from scaling.gradients.tail_fits import SHARES, Hill, TailFit, rises, tail_fit, top
+from scaling.gradients.tail_fits import SHARES, Hill, TailFit, hill_at, rises, tail_fit, top
 
 Verdict = Literal[
     "gaussian", "laplace-like", "heavy, finite variance", "infinite variance", "cannot tell"
@@ -76,7 +76,7 @@ def tail_shape(values: Any, *, axis: str = "unstated") -> TailShape:
         kept = array[array != 0]
         zeros = array.size - kept.size
         _check_enough(kept, zeros)
-        return _judged(kept, bands(kept.size), axis=axis, draws=0, zeros=zeros, pooled=None)
+        return _judged(kept, bands(kept.size), axis=axis, draws=0, zeros=zeros)
     draws = len(array)
     if draws < LEAST_DRAWS:
         raise ValueError(
@@ -88,9 +88,14 @@ def tail_shape(values: Any, *, axis: str = "unstated") -> TailShape:
     _check_enough(table, zeros)
     about: dict[str, Any] = {"axis": axis, "draws": draws, "zeros": zeros}
     raw = bands(table.size, draws, shared=True)
-    pooled = _judged(table.ravel(), raw, **about, pooled=None)
+    pooled = _judged(table.ravel(), raw, **about)
     own = bands(table.size, draws)
-    return _judged(standardised(table).ravel(), own, **about, pooled=pooled)
+    # An infinite variance is bounded in few draws, so that the index rises: scale by the median.
+    sizes = np.abs(table - np.median(table, axis=0))
+    middle = np.median(sizes, axis=0)
+    unbounded = (sizes / np.where(middle > 0, middle, np.inf)).ravel()
+    about |= {"pooled": pooled, "unbounded": unbounded[unbounded > 0]}
+    return _judged(standardised(table).ravel(), own, **about)
 
 
 def _array(values: Any) -> np.ndarray:
@@ -125,14 +130,19 @@ def _judged(
     axis: str,
     draws: int,
     zeros: int,
-    pooled: TailShape | None,
+    pooled: TailShape | None = None,
+    unbounded: np.ndarray | None = None,
 ) -> TailShape:
+    """Judge values; `unbounded` are the sizes whose index may rise, by default those of values."""
     fit = tail_fit(values)
     indices = {
         share: Hill(top(values.size, share), index)
         for share, index in zip(SHARES, fit.hill, strict=True)
     }
-    verdict, reason = _verdict(fit, indices, bands)
+    few, many = indices[SHARES[0]], indices[SHARES[2]]
+    if unbounded is not None:
+        few, many = (hill_at(unbounded, share) for share in (SHARES[0], SHARES[2]))
+    verdict, reason = _verdict(fit, bands, rises(few, many))
     return TailShape(
         verdict=verdict,
         reason=reason,
@@ -150,7 +160,7 @@ def _judged(
     )
 
 
-def _verdict(fit: TailFit, indices: Mapping[float, Hill], bands: Bands) -> tuple[Verdict, str]:
+def _verdict(fit: TailFit, bands: Bands, rising: bool) -> tuple[Verdict, str]:
     """The verdict and its reason."""
     edge = [
         (share, index, bands["student_t_2"][f"hill_{100 * share:g}"])
@@ -160,9 +170,8 @@ def _verdict(fit: TailFit, indices: Mapping[float, Hill], bands: Bands) -> tuple
     shown = " and ".join(f"{index:.3g} at the top {share:.0%}" for share, index, _ in edge)
     power, light = _kinds(fit, bands)
     if power and all(index < band.low for _, index, band in edge):
-        if rises(indices[0.01], indices[0.1]):
-            moved = f"from {fit.hill[2]:.3g} at the top 10 % to {fit.hill[0]:.3g} at the top 1 %"
-            return "cannot tell", f"Hill's index rises {moved}, so it is not that of a power law"
+        if rising:
+            return "cannot tell", "Hill's index rises as fewer values are used: no power law"
         return "infinite variance", f"Hill's index is {shown}, below a law of index 2 at both"
     gaussian = _near(fit.shape, bands["gaussian"]["shape"], GAUSSIAN)
     laplace = _near(fit.shape, bands["laplace"]["shape"], LAPLACE)
