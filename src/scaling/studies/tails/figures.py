@@ -4,11 +4,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scaling.figures.axes import log_values
+from scaling.figures.limits import log_limits
 from scaling.figures.palette import colors_of
 from scaling.figures.panels import blank, panels
 from scaling.gradients.hill_tables import LAWS, expected_index
 
 SHARES = (0.01, 0.05, 0.1, 0.2)
+HILLS = [f"hill_{100 * share:g}" for share in SHARES]
 GREYS = dict(zip(LAWS, (":", "--", "-.", "-"), strict=True))
 TOGETHER = ("clip", "batch")
 
@@ -23,6 +26,8 @@ def hill_by_share(windows: pd.DataFrame) -> Figure:
     chosen = windows[(windows["group"] == "all") & ~windows["clipped"]]
     batches = colors_of(sorted(windows["batch"].unique()))
     percent = [100 * share for share in SHARES]
+    laws = [expected_index(law, share) for law in LAWS for share in SHARES]
+    limits = log_limits([*laws, *chosen[HILLS].to_numpy().ravel()])
 
     def draw(block: pd.DataFrame, axes: Axes) -> None:
         block = chosen[chosen["run"].isin(block["run"])]
@@ -34,7 +39,7 @@ def hill_by_share(windows: pd.DataFrame) -> Figure:
             name = law.replace("student_t_3", "Student's t, 3").capitalize()
             axes.plot(percent, expected, color="0.6", linestyle=style, linewidth=1, label=name)
         for (batch, axis), part in block.groupby(["batch", "axis"]):
-            means = [part[f"hill_{100 * share:g}"].median() for share in SHARES]
+            means = [part[hill].median() for hill in HILLS]
             axes.plot(
                 percent, means, "o", color=batches[batch], linestyle=both[str(axis)],
                 markersize=3, linewidth=1.2, label=f"batch {batch:g}, {axis}",
@@ -42,6 +47,7 @@ def hill_by_share(windows: pd.DataFrame) -> Figure:
         axes.set(xscale="log", yscale="log", xticks=percent)
         axes.set_xticklabels([f"{value:g}" for value in percent])
         axes.minorticks_off()
+        log_values(axes.yaxis, *limits.log_padded())
         axes.set_xlabel("largest values used (%)")
         axes.set_ylabel("Hill's index")
 
@@ -57,6 +63,7 @@ def shape_over_steps(windows: pd.DataFrame) -> Figure:
     both = {"coordinates": "-", "time": "--"}
     groups = colors_of(sorted(windows["group"].unique()))
     largest = windows[(windows["batch"] == windows["batch"].max()) & ~windows["clipped"]]
+    limits = log_limits([1.0, 2.0, *largest["shape"]])
 
     def draw(block: pd.DataFrame, axes: Axes) -> None:
         block = largest[largest["run"].isin(block["run"])]
@@ -71,6 +78,7 @@ def shape_over_steps(windows: pd.DataFrame) -> Figure:
                 linestyle=both[str(axis)], markersize=3, linewidth=1.2, label=f"{group}, {axis}",
             )  # fmt: skip
         axes.set_yscale("log")
+        log_values(axes.yaxis, *limits.log_padded())
         axes.set_xlabel("step")
         axes.set_ylabel("shape of the tails")
 
