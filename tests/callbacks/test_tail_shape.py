@@ -1,6 +1,8 @@
 """Tails of gradients against a loop written by hand, and weights that do not change."""
 
+import re
 from functools import partial
+from pathlib import Path
 
 import lightning as L
 import numpy as np
@@ -14,6 +16,7 @@ from scaling.callbacks.tail_shape import TailShape, judged, shared_out
 from scaling.gradients.tails import tail_shape
 from scaling.storage.tables import read_parts
 
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "tails.md"
 SGD = partial(torch.optim.SGD, lr=0.1)
 GROUPS = {"attention": "qkv|out", "ffn": r"\.(up|down)\."}
 HILLS = ["hill_1", "hill_5", "hill_10", "hill_20"]
@@ -149,6 +152,46 @@ def test_weights_are_bit_identical_with_and_without_it(tmp_path):
     fit(alone, text(), tmp_path / "without", max_steps=28)
     for ours, theirs in zip(with_it.parameters(), alone.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+class Plain(L.LightningModule):
+    """A module that knows nothing of this project."""
+
+    def __init__(self, sparse: bool = False):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(40, 30, sparse=sparse)
+        self.head = torch.nn.Linear(30, 40)
+
+    def training_step(self, batch, batch_idx):
+        return torch.nn.functional.cross_entropy(self.head(self.embedding(batch)), batch)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def train_dataloader(self):
+        draws = torch.Generator().manual_seed(0)
+        return torch.utils.data.DataLoader(torch.randint(40, (96,), generator=draws), 4)
+
+
+def test_the_lines_of_the_reference_record_tails_of_any_module(tmp_path, monkeypatch):
+    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+    lines = code.replace("max_steps=1000", "max_steps=12, **settings").replace("50", "12")
+    monkeypatch.chdir(tmp_path)
+    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    settings = {"accumulate_grad_batches": 2, "precision": "bf16-mixed", "accelerator": "cpu"}
+    made = {"settings": settings | dict.fromkeys(quiet, False)}
+    exec(lines, made)
+    made["trainer"].fit(Plain())
+    table = read_parts(tmp_path / "tails")
+    assert set(table["group"]) == {"all", "embedding", "weight", "bias"}
+    assert table[(table["group"] == "embedding") & (table["axis"] == "coordinates")]["zeros"].all()
+    assert set(table[table["axis"] == "time"]["draws"]) == {12}
+
+
+def test_sparse_gradients_are_refused_in_one_line(tmp_path):
+    with pytest.raises(ValueError, match="sparse=False") as error:
+        fit(Plain(sparse=True), None, tmp_path, [callback()])
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_gradients_that_are_not_finite_are_not_judged():

@@ -86,6 +86,9 @@ def begin(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Step | None:
     Call it in `on_before_optimizer_step`, under `torch.no_grad`. The first callback that calls it
     measures the step, and the others share the result. One copy of the parameters stays in memory
     as long as the optimizer.
+
+    Raises:
+        ValueError: for a sparse gradient.
     """
     step = _LAST.get(optimizer)
     if step is not None and step.number == trainer.global_step and not step.taken:
@@ -97,6 +100,8 @@ def begin(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Step | None:
         shares += [decay_share(optimizer, group)] * len(moved)
     if not tensors:
         return None
+    if any(parameter.grad.is_sparse for parameter in tensors):
+        raise ValueError("sparse gradients cannot be measured; build embeddings with sparse=False")
     _LAST[optimizer] = Step(
         number=trainer.global_step,
         epoch=trainer.current_epoch,
