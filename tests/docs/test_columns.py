@@ -61,7 +61,7 @@ def test_every_column_of_an_adapted_model_is_in_the_reference(command, folder):
     assert missing(Path("multirun")) == {}
 
 
-@pytest.mark.parametrize("table", ["epochs", "layer_epochs", "windows"])
+@pytest.mark.parametrize("table", ["epochs", "layer_epochs", "tails", "windows"])
 def test_every_column_of_an_exported_table_is_in_the_reference(table):
     files = sorted(DATA.glob(f"*/{table}.parquet"))
     assert files

@@ -1,6 +1,7 @@
 """The published claims on tails hold, fail or stay open as the gradients are planted."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from scaling.storage import exports
 from scaling.studies.sweep_tables import SweepTables
 from scaling.studies.tails import study
 
+KEPT = Path(__file__).parents[2] / "notebooks" / "data" / "phase_1_injected"
 LAWS = {"gaussian": stats.norm, "laplace": stats.laplace, "cauchy": stats.cauchy}
 SIZE = 4_000
 
@@ -104,6 +106,28 @@ def test_injected_gradients_are_judged_by_the_law_that_they_have(tmp_path, law, 
     assert len(found) == (2 if law == "normal" else 3)
     assert {verdict.word for verdict in found} == {"supported"}
     assert all(law in verdict.sentence.lower() for verdict in found)
+
+
+def test_kept_runs_show_what_pooled_coordinates_make_of_known_tails():
+    found = {
+        (title, "time" if "over time" in v.sentence else "coordinates", v.sentence.split(",")[0]): v
+        for title, v in study.verdicts(SweepTables.of(KEPT))
+    }
+    words = {
+        (title.partition(",")[0].removeprefix("model.width="), axis): verdict.word
+        for (title, axis, _), verdict in found.items()
+        if "normal" in title
+    }
+    assert words["512", "coordinates"] == "contradicted"  # Gaussian, and Laplace-like together
+    assert {words["64", "time"], words["512", "time"]} == {"supported"}
+    cauchy = [
+        v.word for (title, axis, _), v in found.items() if "cauchy" in title and axis == "time"
+    ]
+    assert cauchy == ["supported"] * 2
+    said = [
+        line for line in study.sentences(SweepTables.of(KEPT)) if "512, data.law=normal" in line
+    ]
+    assert "windows: laplace-like 18" in said[0]
 
 
 def test_the_study_applies_to_runs_with_tails_only(mixed):
