@@ -59,7 +59,7 @@ def test_a_statistic_is_in_a_band_or_not():
 def test_samples_drawn_again_fall_into_the_stored_bands(law, kind, draws, coordinates):
     values = draws * coordinates
     stored = bands(values, draws if coordinates > 1 else 0, shared=kind == "shared")[law]
-    again = simulate(law, kind, draws, coordinates, repeats=100)
+    again = simulate(law, kind, draws, coordinates, repeats=60)
     _, middle, _ = again
     for name, new in zip(STATISTICS, middle, strict=True):
         band = stored[name]

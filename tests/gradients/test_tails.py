@@ -1,6 +1,6 @@
 """Verdicts on samples of known laws, and refusals of samples that have none.
 
-8 draws of each law; `make calibrate` takes 1,000 and prints the counts.
+6 draws of each law; `make calibrate` takes 1,000 and prints the counts.
 """
 
 import os
@@ -15,7 +15,7 @@ from scipy import stats
 import scaling
 from scaling.gradients.tails import AXES, tail_shape
 
-DRAWS = int(os.environ.get("SCALING_DRAWS", "8"))
+DRAWS = int(os.environ.get("SCALING_DRAWS", "6"))
 SIZE = 20_000
 VERDICTS = {
     "gaussian": "gaussian",

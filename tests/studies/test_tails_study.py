@@ -41,8 +41,8 @@ def planted(folder, coordinates: str, time: str, *, seeds: int = 3, **settings) 
             }
             for axis, values in samples.items():
                 line = {"step": step, "epoch": 0, "axis": axis, "clipped": False}
-                for group in ("all", "attention"):
-                    tails.append({**about, **line, "group": group, **judged(values, axis)})
+                line |= judged(values, axis)
+                tails += [{**about, **line, "group": group} for group in ("all", "attention")]
     exports.write(folder, pd.DataFrame(rows), {"tails": pd.DataFrame(tails)})
     return SweepTables.of(folder)
 
@@ -67,6 +67,12 @@ def mixed(tmp_path_factory) -> SweepTables:
     return planted(tmp_path_factory.mktemp("mixed"), "laplace", "gaussian")
 
 
+@pytest.fixture(scope="module")
+def heavy(tmp_path_factory) -> SweepTables:
+    """Cauchy on both axes."""
+    return planted(tmp_path_factory.mktemp("heavy"), "cauchy", "cauchy")
+
+
 def test_coordinates_of_unequal_scale_are_laplace_like_together_and_not_each(mixed):
     found = words(mixed)
     assert found["coordinates", "laplace"] == "supported"
@@ -77,16 +83,15 @@ def test_coordinates_of_unequal_scale_are_laplace_like_together_and_not_each(mix
         assert found[axis, "light"] == "supported"
 
 
-def test_no_law_of_the_learning_rate_follows_from_tails(mixed, tmp_path):
+def test_no_law_of_the_learning_rate_follows_from_tails(mixed, heavy):
     assert words(mixed)["time", "law"] == "contradicted"
-    heavy = planted(tmp_path, "cauchy", "cauchy")
     assert words(heavy)["time", "law"] == "contradicted"  # its exponent is at most 1/2
     numbers = [v.numbers for _, v in study.verdicts(mixed) if "LR ~" in v.sentence]
     assert "the exponent is 0.50" in numbers[0]
 
 
-def test_cauchy_gradients_are_heavy_with_one_index(tmp_path):
-    found = words(planted(tmp_path, "cauchy", "cauchy"))
+def test_cauchy_gradients_are_heavy_with_one_index(heavy):
+    found = words(heavy)
     assert found["coordinates", "power"] == "supported"
     assert found["coordinates", "three"] == "contradicted"
     assert found["coordinates", "light"] == "contradicted"
