@@ -175,7 +175,7 @@ def test_tiny_shakespeare_is_read_from_its_folder_or_refused(tmp_path, monkeypat
         text_sources.load("tinyshakespeare", None, 0.1)
     (tmp_path / "tinyshakespeare").mkdir()
     (tmp_path / "tinyshakespeare" / "input.txt").write_text("0123456789")
-    assert text_sources.load("tinyshakespeare", None, 0.1) == ("012345678", "9")
+    assert text_sources.load("tinyshakespeare", None, 0.1)[:2] == ("012345678", "9")
 
 
 def test_wikitext2_is_joined_from_the_lines_that_the_library_gives(monkeypatch):
