@@ -100,8 +100,8 @@ def _claims() -> tuple[Claim, ...]:
                   (2.5, 3.5), partial(farthest, axis=axis), SOURCE),
             Claim(f"Gradients {meaning} are Laplace-like: shape 0.8 to 1.25",
                   LAPLACE, partial(over_runs, measure="shape", axis=axis), SOURCE),
-            Claim(f"Gradients {meaning} are not heavy-tailed: more index than a law of "
-                  "infinite variance", (1.0, math.inf), partial(above_two, axis=axis), SOURCE),
+            Claim(f"Gradients {meaning} are not heavy-tailed: Hill's index is above that of a law "
+                  "of infinite variance", (1.0, math.inf), partial(above_two, axis=axis), SOURCE),
         ]  # fmt: skip
     claims.append(
         Claim("The tails of each coordinate imply LR ~ B^(2/3) (0.6 to 0.74)", (0.6, 0.74),
@@ -120,8 +120,9 @@ def _known(law: str) -> tuple[Claim, ...]:
             for axis, meaning in AXES.items()
         )  # fmt: skip
     recognised = tuple(
-        Claim(f"Injected Cauchy gradients come out as of infinite variance {meaning}: less index "
-              "than a law of index 2", SMALLER, partial(above_two, axis=axis), source)
+        Claim(f"Injected Cauchy gradients come out as of infinite variance {meaning}: Hill's "
+              "index is below that of a law of index 2", SMALLER,
+              partial(above_two, axis=axis), source)
         for axis, meaning in AXES.items()
     )  # fmt: skip
     return (
