@@ -147,6 +147,16 @@ def test_rows_of_an_embedding_without_a_gradient_are_left_out():
     assert (tail_shape(table).zeros, tail_shape(table).verdict) == (SIZE // 2, "gaussian")
 
 
+def test_coordinates_that_are_mostly_zero_are_judged_with_their_zeros():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(50, 100)) * (rng.uniform(size=(50, 100)) < 0.1)  # rare tokens
+    table[:, 0] = 0
+    shape = tail_shape(table)
+    assert (shape.values, shape.zeros) == (99 * 50, 50)
+    assert shape.verdict in ("cannot tell", "heavy, finite variance")
+    assert shape.excess_kurtosis > 3
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -94,7 +94,8 @@ def tail_shape(values: Any, *, axis: str = "unstated") -> TailShape:
     sizes = np.abs(table - np.median(table, axis=0))
     middle = np.median(sizes, axis=0)
     unbounded = (sizes / np.where(middle > 0, middle, np.inf)).ravel()
-    about |= {"pooled": pooled, "unbounded": unbounded[unbounded > 0]}
+    unbounded = unbounded[unbounded > 0]  # none where most draws are equal, as of rare tokens
+    about |= {"pooled": pooled, "unbounded": unbounded if len(unbounded) >= LEAST else None}
     return _judged(standardised(table).ravel(), own, **about)
 
 
