@@ -42,6 +42,11 @@ def test_learning_rates_of_several_powers_of_ten_have_the_form_that_sorts():
     assert names(run(lr="1"), run(lr="0.5")) == ["lr1", "lr0.5"]
 
 
+def test_small_clips_sort_before_no_clipping():
+    assert names(run(clip="0.01"), run(clip="inf")) == ["c0.01", "cinf"]
+    assert names(run(clip="0.05"), run(clip="0.5"), run(clip="inf")) == ["c0.05", "c0.5", "cinf"]
+
+
 def test_other_settings_that_vary_have_the_last_part_of_their_key():
     runs = [run(digest=f"{i:012d}") for i in range(3)]
     settings = [

@@ -67,6 +67,14 @@ def study(tmp_path):
     return folder
 
 
+def test_the_marks_are_imported_without_torch_and_pandas():
+    code = (
+        "import sys; from scaling.reporting.status import MARKS; "
+        "assert MARKS; assert not {'torch', 'pandas'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_every_state_is_reported_and_marked(study):
     assert states(study) == {
         name(lr=0.001): "done",
@@ -103,7 +111,7 @@ def test_a_running_cell_shows_its_step_its_speed_and_its_holder(study):
 
 
 def test_a_holder_without_recent_heartbeats_is_silent(study, monkeypatch):
-    monkeypatch.setattr(status, "SILENT", -1.0)
+    monkeypatch.setattr(heartbeats, "SILENT", -1.0)
     with locks.hold(study / name(lr=0.04)):
         assert states(study)[name(lr=0.04)] == "silent"
 
@@ -173,7 +181,7 @@ def test_a_run_of_another_host_runs_as_long_as_its_heart_beats(study, monkeypatc
     run = study / name(lr=0.04)
     (run / locks.FILE).write_text(json.dumps({"host": "elsewhere", "pid": 7, "since": 0.0}))
     assert states(study)[run.name] == "running"  # its lock is not visible here
-    monkeypatch.setattr(status, "SILENT", -1.0)
+    monkeypatch.setattr(heartbeats, "SILENT", -1.0)
     assert states(study)[run.name] == "stale"
 
 

@@ -52,11 +52,11 @@ def test_links_follow_the_runs(tmp_path):
 
     place = tmp_path / "links"
     place.mkdir()
-    first = run("one", "batch=8,lr=0.1,clip=1,seed=0-a")
+    first = run("one", "batch=8,lr=0.1,clip=1,seed=0-" + "a" * 12)
     assert tensorboard.link([tmp_path / "multirun"], place) == 1
     assert links() == {"b8 lr0.1 c1 s0"}
-    run("one", "batch=16,lr=0.1,clip=1,seed=0-b")
-    run("two", "batch=16,lr=0.1,clip=1,seed=0-b")
+    run("one", "batch=16,lr=0.1,clip=1,seed=0-" + "b" * 12)
+    run("two", "batch=16,lr=0.1,clip=1,seed=0-" + "b" * 12)
     assert tensorboard.link([tmp_path / "multirun"], place) == 3
     assert links() == {"one/b08", "one/b16", "two/b16 lr0.1 c1 s0"}
     (first / f"{tensorboard.EVENTS}2.host").touch()  # of a run that was resumed

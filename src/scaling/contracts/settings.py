@@ -1,11 +1,12 @@
 """Settings: the config keys and columns that identify a run."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from scaling.contracts.columns import ROOT_KEYS, SWITCHES
+
+if TYPE_CHECKING:  # `status` needs no tables
+    import pandas as pd
 
 # Prefix of copies of measured columns, such as `parameters`, that are axes of a law: each of their
 # combinations is a setting. Titles leave it out, and exports leave out the copies.
@@ -45,8 +46,8 @@ def settings_of(columns: Iterable[object]) -> list[str]:
 
 
 def by_setting(
-    rows: pd.DataFrame, *, together: Sequence[str] = ()
-) -> Iterator[tuple[str, pd.DataFrame]]:
+    rows: "pd.DataFrame", *, together: Sequence[str] = ()
+) -> Iterator[tuple[str, "pd.DataFrame"]]:
     """Yield blocks of rows that differ only in batch, lr, seed and fold, each with its title.
 
     Args:
@@ -76,16 +77,18 @@ def by_setting(
         )
 
 
-def without_axes(rows: pd.DataFrame) -> pd.DataFrame:
+def without_axes(rows: "pd.DataFrame") -> "pd.DataFrame":
     """The rows without the copies of columns that are axes of a law."""
     return rows.drop(columns=[key for key in rows if str(key).startswith(AXIS)])
 
 
 def _shown(value: Any) -> str:
+    import pandas as pd
+
     if pd.isna(value):
         return "null"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _groups(rows: pd.DataFrame, keys: list[str]) -> int:
+def _groups(rows: "pd.DataFrame", keys: list[str]) -> int:
     return len(rows[keys].drop_duplicates()) if keys else min(len(rows), 1)

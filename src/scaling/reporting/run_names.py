@@ -1,21 +1,15 @@
 """Short names of runs, such as `b008 lr3e-3`: what varies in a study, in an order that sorts."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from scaling.contracts.run_name import point
+
 SHORT = {"batch": "b", "lr": "lr", "clip": "c", "seed": "s"}  # key -> its letters
-NAME = re.compile(r"batch=([^,]+),lr=([^,]+),clip=([^,]+),seed=([^-]+)-(\w+)")
 
 Settings = Mapping[str, Any]  # key -> number or text
-
-
-def point(run: str) -> dict[str, float] | None:
-    """Batch, lr, clip and seed from the name of a run's folder; None for another folder."""
-    match = NAME.fullmatch(run)
-    return dict(zip(SHORT, map(float, match.groups()[:4]), strict=True)) if match else None
 
 
 def varying(settings: Iterable[Settings]) -> list[str]:
@@ -40,17 +34,19 @@ def short_names(
         settings: what each run logged, such as `settings/model/layers`; empty if not known.
         planned: names of other runs of the study, which may begin later.
     """
-    points = [point(run) for run in runs]
-    nested = [{key: own[key] for key in own if "/" in key} for own in settings]
-    whole = [{**own, **root} if root else {} for own, root in zip(nested, points, strict=True)]
-    others = [root for root in map(point, planned) if root]
-    keys = [key for key in varying([*whole, *others]) if not _repeats(key, whole)] or list(SHORT)
-    every = [*whole, *others]
+    root_keys = [named._asdict() if (named := point(run)) else None for run in runs]
+    run_settings = [
+        {**{key: logged[key] for key in logged if "/" in key}, **root} if root else {}
+        for logged, root in zip(settings, root_keys, strict=True)
+    ]
+    begin_later = [named._asdict() for run in planned if (named := point(run))]
+    every = [*run_settings, *begin_later]
+    keys = [key for key in varying(every) if not _repeats(key, run_settings)] or list(SHORT)
     shown = {key: _sortable(each[key] for each in every if key in each) for key in keys}
     labels = {key: _label(key, keys) for key in keys}
     names = [
-        " ".join(f"{labels[key]}{shown[key][own[key]]}" for key in keys if key in own) or run
-        for own, run in zip(whole, runs, strict=True)
+        " ".join(f"{labels[key]}{shown[key][each[key]]}" for key in keys if key in each) or run
+        for each, run in zip(run_settings, runs, strict=True)
     ]
     counts = Counter(names)
     return [
@@ -85,11 +81,11 @@ def _sortable(values: Iterable[Any]) -> dict[Any, str]:
     if any(isinstance(value, str) for value in several):
         return {value: str(value).replace("/", "-") for value in several}
     ordered = sorted(several)
-    finite = [value for value in ordered if math.isfinite(value)]
-    if finite and 0 < finite[0] < 0.1 and finite[-1] < 1:  # such as learning rates
+    if ordered and 0 < ordered[0] < 0.1 and ordered[-1] < 1:  # such as learning rates, not inf
         short = {value: _scientific(value) for value in ordered}
         if sorted(short.values()) == list(short.values()):
             return short
+    finite = (value for value in ordered if math.isfinite(value))
     width = max((len(str(int(value))) for value in finite), default=1)
     return {value: _padded(value, width) for value in ordered}
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 import socket
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from scaling.contracts.columns import FINISHED, ROOT_KEYS
+from scaling.contracts.run_name import Point, point
 from scaling.contracts.settings import elsewhere
 from scaling.contracts.words import counted
 from scaling.storage import heartbeats, locks, plans, study_folders
@@ -39,9 +39,7 @@ MEANING = {
     "silent": "held by a process without a heartbeat for 2 minutes",
     "stale": "begun, but no process trains them; the command resumes them from their checkpoints",
 }
-SILENT = heartbeats.SILENT
 BEFORE_WAITING = ("missing", "stale", "interrupted", "failed")  # states of cells not begun again
-NAME = re.compile(r"batch=(\d+),lr=([^,]+),clip=([^,]+),seed=(\d+)-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +65,11 @@ class CellProgress:
         return Path(self.study, self.run).absolute()
 
     @property
-    def point(self) -> tuple[int, float, float, int]:
+    def point(self) -> Point:
         """Batch, lr, clip and seed, from the run's name."""
-        match = NAME.fullmatch(self.run)
-        assert match is not None
-        batch, lr, clip, seed = match.groups()
-        return int(batch), float(lr), float(clip), int(seed)
+        named = point(self.run)
+        assert named is not None
+        return named
 
 
 def cells(folder: str | Path) -> list[CellProgress]:
@@ -82,7 +79,7 @@ def cells(folder: str | Path) -> list[CellProgress]:
         FileNotFoundError: if the folder does not exist, or has no sweep.
     """
     folder = Path(folder)
-    if NAME.fullmatch(folder.absolute().name):
+    if point(folder.absolute().name):
         raise FileNotFoundError(f"{folder} is one run; give its study, {folder.absolute().parent}")
     if not folder.exists():
         raise FileNotFoundError(study_folders.unknown(folder))
@@ -106,10 +103,10 @@ def _study(folder: Path) -> Iterator[CellProgress]:
         cell["run"]: cell.get("overrides", ())
         for plan in commands
         for cell in plan["cells"]
-        if NAME.fullmatch(cell["run"])
+        if point(cell["run"])
     }
     waiting = {run for plan in commands for run in plan["waiting"]}
-    begun = {path.name for path in folder.iterdir() if NAME.fullmatch(path.name)}
+    begun = {path.name for path in folder.iterdir() if point(path.name)}
     for run in sorted(planned.keys() | begun):
         place = folder / run
         typed = planned.get(run) or _typed(place)
@@ -139,8 +136,8 @@ def _cell(place: Path, begun: bool) -> CellProgress:
         holder, age = locks.holder(place), time.time() - beat.time
         remote = holder.get("host") not in (None, socket.gethostname())
         state = "stale"
-        if held or (remote and age < SILENT):  # locks of other hosts may not be visible
-            state = "running" if age < SILENT else "silent"
+        if held or (remote and age < heartbeats.SILENT):  # locks of other hosts may not be visible
+            state = "running" if age < heartbeats.SILENT else "silent"
         return CellProgress(
             **name,
             state=state,
@@ -182,7 +179,7 @@ def text(found: Sequence[CellProgress], commands: Sequence[str] = ()) -> str:
         counts = Counter(cell.state for cell in members)
         states = ", ".join(f"{counts[state]} {state}" for state in MARKS if counts[state])
         parts += [f"{study}: {counted(len(members), 'cell')}, {states}", *_grids(members)]
-        seeds = sorted({cell.point[3] for cell in members})
+        seeds = sorted({cell.point.seed for cell in members})
         if len(seeds) > 1:
             parts.append(f"a mark for each seed, in the order {', '.join(map(str, seeds))}")
     marks = [f"{mark} {state}" for state, mark in MARKS.items() if _among(found, state)]
@@ -204,10 +201,10 @@ def _grids(members: Sequence[CellProgress]) -> list[str]:
     """A grid of batch by lr for each clip and each other setting that differs."""
     common = set.intersection(*(set(cell.settings) for cell in members))
     blocks: dict[str, list[CellProgress]] = {}
-    several = len({cell.point[2] for cell in members}) > 1
-    for cell in sorted(members, key=lambda cell: (cell.settings, cell.point[2])):
+    several = len({cell.point.clip for cell in members}) > 1
+    for cell in sorted(members, key=lambda cell: (cell.settings, cell.point.clip)):
         title = [setting for setting in cell.settings if setting not in common]
-        title += [f"clip={cell.point[2]:g}"] if several else []
+        title += [f"clip={cell.point.clip:g}"] if several else []
         blocks.setdefault(", ".join(title), []).append(cell)
     return ["\n".join([*([f"{title}:"] if title else []), _grid(b)]) for title, b in blocks.items()]
 
@@ -258,10 +255,7 @@ def look(folders: Sequence[Path], *, as_json: bool) -> tuple[list[CellProgress],
         return points, text(points, plans.lines(lacking))
     record = {
         "counts": Counter(cell.state for cell in points),
-        "cells": [
-            dict(zip(ROOT_KEYS, cell.point, strict=True)) | dataclasses.asdict(cell)
-            for cell in points
-        ],
+        "cells": [cell.point._asdict() | dataclasses.asdict(cell) for cell in points],
         "running": [
             {**lack._asdict(), "owner": dataclasses.asdict(lack.owner)}
             for lack in lacking
