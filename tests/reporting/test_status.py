@@ -177,6 +177,17 @@ def test_cells_of_a_live_sweep_wait_and_nobody_is_asked_to_train_them(study, mon
     assert "2 of 2 cells not done: narrow" in out
 
 
+def test_a_missing_cell_that_a_live_sweep_leaves_out_is_not_done(study, monkeypatch, capsys):
+    cells = [
+        {"run": name(lr=lr), "digest": DIGEST, "overrides": [], "train": train}
+        for lr, train in ((0.01, True), (0.06, False))  # resume=failed
+    ]
+    with locks.locked(plans.write(study, "live", cells)):
+        _, out, _ = look(monkeypatch, capsys, study)
+    assert "1 of 2 cells left: live" in out
+    assert "1 of 2 cells not done: live" in out
+
+
 def test_a_run_of_another_host_runs_as_long_as_its_heart_beats(study, monkeypatch):
     run = study / name(lr=0.04)
     (run / locks.FILE).write_text(json.dumps({"host": "elsewhere", "pid": 7, "since": 0.0}))

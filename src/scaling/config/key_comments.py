@@ -62,13 +62,13 @@ def find(group: str, option: str, folders: Sequence[Path]) -> Commented:
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         return Commented()
-    own = read(file, group)
-    keys, wired = dict(own.keys), own.wired
-    for parent in own.parents:
+    option_comments = read(file, group)
+    keys, wired = dict(option_comments.keys), option_comments.wired
+    for parent in option_comments.parents:
         extended = find(group, parent, folders)
         keys = {**keys, **extended.keys, **{key: text for key, text in keys.items() if text}}
-        wired |= extended.wired - own.keys.keys()
-    return Commented(own.header, keys, wired)
+        wired |= extended.wired - option_comments.keys.keys()
+    return Commented(option_comments.header, keys, wired)
 
 
 def _entries(

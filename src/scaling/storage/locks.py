@@ -65,8 +65,9 @@ def this_process() -> dict[str, Any]:
 
 def described(holder: Mapping[str, Any]) -> str:
     """A holder for display, such as `pid 12 on node7`; empty if unknown."""
-    known = {"host", "pid"} <= holder.keys()
-    return f"pid {holder['pid']} on {holder['host']}" if known else ""
+    if not {"host", "pid"} <= holder.keys():
+        return ""
+    return f"pid {holder['pid']} on {holder['host']}"
 
 
 @contextlib.contextmanager

@@ -23,9 +23,9 @@ class Owner:
     def __str__(self) -> str:
         """Such as `pid 42 on node7 since 14:03:22`."""
         began = time.localtime(self.since)
-        today = time.time() - self.since < 12 * 3600
+        recent = time.time() - self.since < 12 * 3600  # its time of day is unambiguous
         text = f"pid {self.pid} on {self.host} since " + time.strftime(
-            "%H:%M:%S" if today else "%Y-%m-%d %H:%M", began
+            "%H:%M:%S" if recent else "%Y-%m-%d %H:%M", began
         )
         if self.heard is not None:
             text += f", last heard of {self.heard:.0f} s ago"

@@ -127,7 +127,8 @@ def missing(plans: Sequence[Mapping[str, Any]], settled: set[tuple[Path, str]]) 
     """The commands that train the cells without a finished row, or would train them.
 
     Commands that are alive come first. Another command is left out if they, or another one of the
-    same study, would train all its cells.
+    same study, would train all its cells. Cells that a live command leaves out, as with
+    `resume=failed`, are not done.
 
     Args:
         plans: the plans, from `read`.
@@ -136,7 +137,10 @@ def missing(plans: Sequence[Mapping[str, Any]], settled: set[tuple[Path, str]]) 
     """
     unfinished: dict[tuple[Path, str], tuple[set[str], int]] = {}
     alive = [plan for plan in plans if plan["owner"]]
-    taken = {(plan["folder"].absolute(), cell["run"]) for plan in alive for cell in plan["cells"]}
+    taken = {
+        (plan["folder"].absolute(), cell["run"])
+        for plan in alive for cell in plan["cells"] if cell.get("train")
+    }  # fmt: skip
     for plan in plans:
         folder = plan["folder"].absolute()
         cells = {cell["run"] for cell in plan["cells"]}
