@@ -17,13 +17,16 @@ import yaml
 from processes import HANG
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.metadata import (
+    EXPERIMENT_TAG,
     SESSION_START_INFO_TAG,
+    parse_experiment_plugin_data,
     parse_session_start_info_plugin_data,
 )
 
 from scaling import dashboard, results
-from scaling.reporting import run_names, tensorboard
+from scaling.reporting import hparams_columns, run_names, tensorboard
 from scaling.runs import tensorboard as runs_tensorboard
+from scaling.storage.rows import Row, write_row
 
 STUDY = "multirun/scratch"
 
@@ -66,6 +69,42 @@ def test_links_follow_the_runs(tmp_path):
     tensorboard.link([tmp_path / "multirun"], place)
     assert links() == {"b16 lr0.1 c1 s0"}
     assert [path.name for path in place.iterdir()] == ["b16 lr0.1 c1 s0"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_columns_of_hparams_follow_the_runs(tmp_path, number):
+    digest, lrs = "a" * 12, (0.1, 0.2)[:number]
+    names = [f"batch=8,lr={lr},clip=1,seed=0-{digest}" for lr in lrs]
+    place, study = tmp_path / "links", tmp_path / "study"
+    place.mkdir()
+    for name, lr in zip(names, lrs, strict=True):
+        (study / name).mkdir(parents=True)
+        (study / name / f"{tensorboard.EVENTS}1.host").touch()
+        (study / name / tensorboard.SETTINGS).write_text(f"lr: {lr}\n")
+
+    def columns():
+        (file,) = place.rglob(f"*{hparams_columns.COLUMNS}")
+        content = EventAccumulator(str(file)).Reload().summary_metadata[EXPERIMENT_TAG].plugin_data
+        experiment = parse_experiment_plugin_data(content.content)
+        return file, [info.display_name for info in experiment.metric_infos]
+
+    tensorboard.link([study], place)
+    first, measures = columns()
+    assert measures == ["val_loss", "val_loss_se", "train_loss", "diverged"]
+    tensorboard.link([study], place)
+    assert columns()[0] == first  # nothing changed
+    row = Row(
+        study="study", run=names[0], digest=digest, status="done", model="m", data="d",
+        optimizer="o", protocol="steps", config={}, measured={"val_loss": 2.0, "seconds": 1.0},
+    )  # fmt: skip
+    write_row(row, study / names[0])
+    tensorboard.link([study], place)
+    assert not first.parent.exists()  # so that TensorBoard drops what it read there
+    assert len(list(place.iterdir())) == number - 1
+    tensorboard.link([study], place)
+    assert len(list(place.iterdir())) == number
+    rest = ["seconds", "diverged"] if number == 1 else ["val_loss_se", "train_loss", "seconds"]
+    assert columns()[1][: len(rest) + 1] == ["val_loss", *rest]
 
 
 def test_a_folder_without_events_is_one_message(tmp_path, monkeypatch, capsys):

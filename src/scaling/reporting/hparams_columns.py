@@ -1,5 +1,7 @@
 """Columns of TensorBoard's HParams: first settings that vary, and val_loss of the measures."""
 
+import hashlib
+import shutil
 import time
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
@@ -13,26 +15,22 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from scaling.contracts.columns import FINAL
 from scaling.reporting.run_names import varying
 
+COLUMNS = ".columns"  # end of the name of the file of events
 
-def write(
-    folder: Path,
-    settings: Iterable[Mapping[str, Any]],
-    measured: Container[str],
-    *,
-    suffix: str,
-) -> None:
-    """Write a file of events with the columns into the folder of a run.
+
+def experiment(
+    settings: Iterable[Mapping[str, Any]], measured: Container[str]
+) -> api_pb2.Experiment:
+    """The columns of the runs of a dashboard.
 
     Args:
-        folder: of a run.
         settings: what each run logged: names as in HParams -> numbers or text.
         measured: measures that runs have.
-        suffix: end of the file's name.
     """
     runs = list(settings)
     differing = set(varying(runs))
     names = dict.fromkeys(name for run in runs for name in run)
-    experiment = api_pb2.Experiment(
+    return api_pb2.Experiment(
         hparam_infos=[_column(name, runs, name in differing) for name in names],
         metric_infos=[
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=f"final/{name}"), display_name=name)
@@ -40,8 +38,28 @@ def write(
             if name in measured or name == "diverged"
         ],
     )
+
+
+def update(place: Path, folders: Iterable[Path], columns: api_pb2.Experiment) -> None:
+    """Write the columns into the folder of a run, unless they are there; remove earlier ones.
+
+    TensorBoard shows the first columns that it read in a run until that run's folder is gone. So
+    the folder with the earlier ones is removed; a later call of `tensorboard.link` links it again.
+
+    Args:
+        place: of all folders.
+        folders: of runs, any of which may have the columns.
+        columns: from `experiment`.
+    """
+    suffix = f".{hashlib.sha256(columns.SerializeToString()).hexdigest()[:12]}{COLUMNS}"
+    present = list(place.rglob(f"*{COLUMNS}"))
+    for earlier in (file for file in present if not file.name.endswith(suffix)):
+        shutil.rmtree(earlier.parent)
+    folder = next((each for each in folders if each.is_dir()), None)
+    if folder is None or any(file.name.endswith(suffix) for file in present):
+        return
     content = plugin_data_pb2.HParamsPluginData(
-        experiment=experiment, version=metadata.PLUGIN_DATA_VERSION
+        experiment=columns, version=metadata.PLUGIN_DATA_VERSION
     )
     value = Summary.Value(
         tag=metadata.EXPERIMENT_TAG, metadata=metadata.create_summary_metadata(content)

@@ -30,7 +30,6 @@ from scaling.storage.rows import read_row
 
 EVENTS = "events.out.tfevents."
 SETTINGS = "hparams.yaml"  # which Lightning writes beside the events
-COLUMNS = ".columns"  # end of the name of the file of events with the columns of HParams
 SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 EVERY = 10.0  # seconds between searches for new runs
 GLANCE = 0.5  # seconds between checks for Ctrl-C
@@ -41,7 +40,8 @@ def link(folders: Sequence[Path], place: Path) -> int:
     """Create a folder below `place` for every run below `folders`, and remove all others.
 
     A run is a folder with events of TensorBoard; its folder below `place` has a short name, and
-    links to the events. One of them also gets the order of the columns of HParams.
+    links to the events. One of them also gets the columns of HParams. If these change, as when the
+    first run has ended, the folder that had them is left out until the next call.
 
     Returns:
         the number of runs.
@@ -52,11 +52,11 @@ def link(folders: Sequence[Path], place: Path) -> int:
     settings: dict[Path, Mapping[str, Any]] = {}
     for study in dict.fromkeys(run.parent for run in runs):
         members = [run for run in runs if run.parent == study]
-        own = [_settings(run) for run in members]
-        names = short_names([run.name for run in members], own, _planned(study))
+        logged = [_settings(run) for run in members]
+        names = short_names([run.name for run in members], logged, _planned(study))
         short = [place / study.relative_to(shared) / name for name in names]
         wanted |= dict(zip(short, members, strict=True))
-        settings |= dict(zip(short, own, strict=True))
+        settings |= dict(zip(short, logged, strict=True))
     links = {
         new / file.name: file for new, run in wanted.items() for file in run.glob(f"{EVENTS}*")
     }
@@ -70,10 +70,10 @@ def link(folders: Sequence[Path], place: Path) -> int:
         new_link.parent.mkdir(parents=True, exist_ok=True)
         if not new_link.is_symlink():
             new_link.symlink_to(file)
-    known = {new: own for new, own in settings.items() if own}
-    if known and not any(place.rglob(f"*{COLUMNS}")):
-        measured = {name for new in known for name in _measured(wanted[new])}
-        hparams_columns.write(next(iter(known)), known.values(), measured, suffix=COLUMNS)
+    begun = [new for new in wanted if settings[new]]
+    measured = {name for new in begun for name in _measured(wanted[new])}
+    columns = hparams_columns.experiment([settings[new] for new in begun], measured)
+    hparams_columns.update(place, begun, columns)
     return len(wanted)
 
 
