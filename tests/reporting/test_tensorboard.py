@@ -170,6 +170,15 @@ def test_tags_are_grouped_loss_first_and_a_panel_has_one_measure(command):
     assert [len(each) for each in shown] == [1] * 7
 
 
+def test_settings_come_without_a_placeholder_metric(tmp_path):
+    logger = runs_tensorboard.GroupedTensorBoardLogger(tmp_path, name="", version="")
+    logger.log_hyperparams({"width": 8})  # of a data set with save_hyperparameters
+    logger.log_metrics({"val_loss": 2.0}, 0)
+    logger.finalize("success")
+    assert EventAccumulator(str(tmp_path)).Reload().Tags()["scalars"] == ["1 loss/val_loss"]
+    assert yaml.safe_load((tmp_path / "hparams.yaml").read_text()) == {"width": 8}
+
+
 @pytest.mark.parametrize(
     ("name", "tag"),
     [
@@ -187,8 +196,8 @@ def test_the_group_of_a_measure_follows_from_its_name(name, tag):
 
 @pytest.mark.filterwarnings("ignore:Experiment logs directory")  # it is the folder of the run
 def test_another_logger_gets_plain_names_and_the_settings(command):
-    other = ["logger._target_=lightning.pytorch.loggers.CSVLogger", "~logger.default_hp_metric"]
-    assert command(*other, "trainer.log_every_n_steps=1").code == 0
+    other = "logger._target_=lightning.pytorch.loggers.CSVLogger"
+    assert command(other, "trainer.log_every_n_steps=1").code == 0
     (row,) = results.read(STUDY).itertuples()
     table = pd.read_csv(f"{STUDY}/{row.run}/metrics.csv")
     assert {"train_loss", "val_loss", "grad_norm_pre_clip"} <= set(table)

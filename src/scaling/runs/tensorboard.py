@@ -2,6 +2,7 @@
 
 import math
 import re
+from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,6 +40,15 @@ def tag(name: str) -> str:
 
 class GroupedTensorBoardLogger(TensorBoardLogger):
     """Lightning's logger for TensorBoard, with tags in groups: loss, gradient, and others."""
+
+    def log_hyperparams(
+        self,
+        params: dict[str, Any] | Namespace,
+        metrics: dict[str, Any] | None = None,
+        step: int | None = None,
+    ) -> None:
+        """Log settings of a user's data set, without Lightning's placeholder `hp_metric`."""
+        super().log_hyperparams(params, metrics or {}, step)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         super().log_metrics({tag(name): value for name, value in metrics.items()}, step)
