@@ -53,7 +53,7 @@ class Flows:
     source_windows: int
     query_windows: int
     heldout_windows: int
-    drift: float  # strength; 0 is none
+    drift: float  # strength; 0 turns it off
     drift_means: float  # standard deviation of the shifts at strength 1, in units of a feature's
     drift_scales: float  # standard deviation of the log of the factors at strength 1
     imbalance: float  # frequency of the query's first class over that of its last
