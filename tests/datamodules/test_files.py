@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from scaling.datamodules.files import content, data_folder, file_at, files_in, listed, text
+from scaling.datamodules.files import (
+    content,
+    data_folder,
+    file_at,
+    files_in,
+    files_like,
+    listed,
+    text,
+)
 
 
 def test_a_changed_file_has_another_key_even_if_its_time_is_set_back(tmp_path):
@@ -94,8 +102,8 @@ def test_what_is_not_text_is_refused_in_one_line(tmp_path, raw, said):
 
 def test_files_are_listed_in_order_without_hidden_ones_and_once_if_also_packed(tmp_path):
     names = ("b/one.txt", "a.txt", "a.txt.gz", "B.txt", ".git/config", "__MACOSX/a.txt", "z.zip")
-    for name in names:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in (*names, "b/multirun/scratch/run/traceback.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     files = files_in(tmp_path)
     assert [str(file.relative_to(tmp_path)) for file in files] == [
@@ -105,3 +113,17 @@ def test_files_are_listed_in_order_without_hidden_ones_and_once_if_also_packed(t
     many = [tmp_path / f"{i}" for i in range(10)]
     assert listed(many, tmp_path) == "it holds 0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
     assert listed([], tmp_path) == "it holds no files"
+
+
+def test_subfolders_are_searched_only_if_the_folder_has_no_wanted_file(tmp_path):
+    for name in ("a.txt", "b/two.csv", "b/c/one.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    def tables() -> list[str]:
+        found = files_like(tmp_path, lambda file: file.suffix == ".csv")
+        return [str(file.relative_to(tmp_path)) for file in found]
+
+    assert tables() == ["b/c/one.csv", "b/two.csv"]
+    (tmp_path / "own.csv").touch()
+    assert tables() == ["own.csv"]

@@ -99,12 +99,62 @@ def test_a_text_with_a_byte_order_mark_is_the_text_without(tmp_path, encoding):
     assert read(tmp_path / "a.txt") == read(tmp_path / "b.txt")
 
 
-def test_texts_of_subfolders_are_joined_and_other_files_are_not(tmp_path):
-    put(tmp_path, b___one__TXT="b" * 30, a__md="a" * 40, b___c___two__rst__gz="c" * 30)
+def test_texts_of_subfolders_are_joined_if_the_folder_has_none(tmp_path):
+    put(tmp_path, b___one__TXT="b" * 30, a___x__md="a" * 40, b___c___two__rst__gz="c" * 30)
     put(tmp_path, pic__png=b"\x89PNG\0", __git___x__txt="hidden", b___x__csv="1,2")
     corpus = read(tmp_path)
     assert corpus.train + corpus.val == "a" * 40 + "c" * 30 + "b" * 30
-    assert corpus.notes == ()
+    assert corpus.notes == ("3 files are joined",)
+    put(tmp_path, own__txt="own" * 10)
+    corpus = read(tmp_path)
+    assert corpus.train + corpus.val == "own" * 10
+    assert corpus.notes == ("3 texts in subfolders are not used",)
+
+
+@pytest.mark.parametrize("own", ["book__txt", "books___book__txt"])
+def test_what_runs_and_reports_write_is_not_read(tmp_path, own):
+    put(tmp_path, **{own: "0123456789"})
+    before = read(tmp_path)
+    put(tmp_path, multirun___study___report___report__txt="a report")
+    put(tmp_path, books___multirun___scratch___train__txt="a report")
+    assert read(tmp_path) == before == ("012345678", "9", ())
+
+
+def test_texts_above_a_training_text_are_not_mixed_with_it(tmp_path):
+    parts = ("train", "valid", "test")
+    put(tmp_path, **{f"wikitext-2___wiki__{part}__tokens": part for part in parts})
+    put(tmp_path, README__md="read me", **{"wikitext-2___old___train__txt": "older"})
+    note = "the training text is wikitext-2/wiki.train.tokens; 1 text above it is not used"
+    for source in ("files", "wikitext2"):
+        assert read(tmp_path, source) == ("train", "valid", (note,))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ("train__txt", "train__md", "valid__txt"),
+            r"several training texts \(train.md, train.txt\)",
+        ),
+        (("train__txt", "dev__txt", "val__txt"), r"several validation texts \(dev.txt, val.txt\)"),
+        (
+            ("a___train__txt", "b___train__txt"),
+            r"several training texts \(a/train.txt, b/train.txt\)",
+        ),
+    ],
+)
+def test_two_texts_of_one_split_are_refused_by_name(tmp_path, names, said):
+    put(tmp_path, **dict.fromkeys(names, "some text"))
+    for source in ("files", "wikitext2"):
+        with pytest.raises(ValueError, match=f"path: .* has {said}; keep one"):
+            read(tmp_path, source)
+
+
+def test_wikitext2_is_refused_without_a_training_text(tmp_path):
+    put(tmp_path, book__txt="some text", poem__txt="some text")
+    for place in (tmp_path, tmp_path / "book.txt"):
+        with pytest.raises(ValueError, match="must be a folder with train.txt and valid.txt; a te"):
+            read(place, "wikitext2")
 
 
 @pytest.mark.parametrize(
@@ -136,9 +186,8 @@ def test_without_validation_text_the_training_text_is_split_and_a_note_says_so(t
 
 def test_validation_text_alone_is_refused(tmp_path):
     put(tmp_path, valid__txt="some text", other__txt="some text")
-    for source in ("files", "wikitext2"):
-        with pytest.raises(ValueError, match="has valid.txt but no training text; put train.txt"):
-            read(tmp_path, source)
+    with pytest.raises(ValueError, match="has valid.txt but no training text; put train.txt"):
+        read(tmp_path)
 
 
 def test_a_path_for_the_documentation_is_refused():

@@ -5,7 +5,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ MARKS = {  # byte order mark -> encoding
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
+OUTPUT = "multirun"  # folder of what runs and reports write; it is never data
 LISTED = 8  # files that a message lists
 
 
@@ -75,16 +76,26 @@ def plain_name(path: Path) -> str:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files of a folder and its subfolders in the order of their names; hidden ones left out.
+    """The files of a folder and its subfolders in the order of their names.
 
-    Of a file that is there packed and unpacked, only one is listed.
+    Hidden files and folders are left out, and folders named `multirun`. Of a file that is there
+    packed and unpacked, only one is listed.
     """
     inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     shown = sorted(
-        path for path in inside if not any(part.startswith((".", "__")) for part in path.parts)
+        path
+        for path in inside
+        if OUTPUT not in path.parent.parts
+        and not any(part.startswith((".", "__")) for part in path.parts)
     )
     once = {(path.parent, plain_name(path)): path for path in shown}
     return [folder / path for path in once.values()]
+
+
+def files_like(folder: Path, wanted: Callable[[Path], object]) -> list[Path]:
+    """The wanted files of a folder; those of its subfolders only if it has none itself."""
+    files = [file for file in files_in(folder) if wanted(file)]
+    return [file for file in files if file.parent == folder] or files
 
 
 def listed(files: Iterable[Path], folder: Path) -> str:

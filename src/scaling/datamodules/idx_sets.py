@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Integer, Num, UInt8
 
 from scaling.contracts.words import counted
-from scaling.datamodules.files import File, file_at, files_in, listed, plain_name
+from scaling.datamodules.files import File, file_at, files_in, files_like, listed, plain_name
 from scaling.datamodules.idx import read_idx
 
 # train-images-idx3-ubyte, t10k-labels.idx1-ubyte, emnist-letters-test-images-idx3-ubyte, ...
@@ -51,8 +51,7 @@ def find(place: Path) -> tuple[File, ...]:
             there.
     """
     folder = place if place.is_dir() else place.parent
-    files = files_in(folder)
-    sets = _sets(folder, [file for file in files if file.parent == folder]) or _sets(folder, files)
+    sets = _sets(folder, files_like(folder, _match))
     if place != folder:
         sets = {name: sets[name] for name in _sets(folder, [place])}
     complete = {name: parts for name, parts in sets.items() if set(parts) == set(USUAL)}
@@ -73,15 +72,19 @@ def find(place: Path) -> tuple[File, ...]:
     usual = ", ".join(USUAL[part] for part in missing)
     raise ValueError(
         f"path: {place} has no {', '.join(missing)}; put {usual}, or files with such names, there; "
-        f"{listed(files, folder)}"
+        f"{listed(files_in(folder), folder)}"
     )
+
+
+def _match(file: Path) -> re.Match[str] | None:
+    return NAME.fullmatch(plain_name(file))
 
 
 def _sets(folder: Path, files: list[Path]) -> dict[str, dict[str, list[Path]]]:
     """Name of a set -> part -> its files."""
     sets: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for file in files:
-        if match := NAME.fullmatch(plain_name(file)):
+        if match := _match(file):
             place = file.relative_to(folder).parent / (match["set"] or "")
             split = "train" if match["split"] == "train" else "test"
             sets[str(place)][f"{split} {match['kind']}"].append(file)

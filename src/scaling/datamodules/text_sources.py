@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections import defaultdict
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from scaling.datamodules.files import (
     existing,
     file_at,
     files_in,
+    files_like,
     listed,
     plain_name,
     text,
@@ -23,7 +24,10 @@ from scaling.datamodules.files import (
 SOURCES = ("pydoc", "files", "wikitext2", "tinyshakespeare")
 ENDINGS = (".txt", ".text", ".md", ".markdown", ".rst", ".tokens")  # of texts in folders
 # train.txt, valid.md, wiki.train.tokens, ...
-SPLIT = re.compile(r"(?:wiki\.)?(?P<split>train|valid|validation|val|dev|test)\.\w+")
+SPLITS = {
+    split: re.compile(rf"(wiki\.)?({names})\.\w+")
+    for split, names in {"training": "train", "validation": "valid|validation|val|dev"}.items()
+}
 
 
 class Corpus(NamedTuple):
@@ -44,9 +48,10 @@ def fingerprint(corpus: Corpus) -> str:
 def load(source: str, path: str | None, val_share: float) -> Corpus:
     """Load a text, once per process unless a file changes.
 
-    Files may be packed with gzip. A folder is read with its subfolders: its training and validation
-    files if there are some (`SPLIT`), else all files with the `ENDINGS` of texts, joined in the
-    order of their names.
+    Files may be packed with gzip. Of a folder, the training and the validation text are read
+    (`SPLITS`), which may be in subfolders. Without a training text all files with the `ENDINGS` of
+    texts are joined in the order of their names, those of subfolders only if the folder has none
+    itself.
 
     Args:
         source: `pydoc`, `files`, `wikitext2` or `tinyshakespeare`.
@@ -54,7 +59,8 @@ def load(source: str, path: str | None, val_share: float) -> Corpus:
         val_share: share of the text, at its end, for validation, if the source has no split.
 
     Raises:
-        ValueError: if a file is missing, empty or not text, with the remedy.
+        ValueError: if a file is missing, empty or not text, or there are two for the same purpose,
+            with the remedy.
     """
     check_choice(SOURCES, source=source)
     if not 0 < val_share < 1:
@@ -68,14 +74,21 @@ def load(source: str, path: str | None, val_share: float) -> Corpus:
             raise ValueError("path is missing; give a text file, or a folder of them")
         return _files(existing(path), val_share)
     place = data_folder(path, source)
-    if place:
-        return _files(place, val_share)
     if source == "tinyshakespeare":
+        if place is None:
+            raise ValueError(
+                "tiny Shakespeare is missing; put its input.txt into "
+                "$SCALING_DATA/tinyshakespeare, or choose data=text and a file of your own"
+            )
+        return _files(place, val_share)
+    if place is None:
+        return _download_wikitext2()
+    if not place.is_dir() or not _training(place):
         raise ValueError(
-            "tiny Shakespeare is missing; put its input.txt into "
-            "$SCALING_DATA/tinyshakespeare, or choose data=text and a file of your own"
+            f"path: {place} must be a folder with train.txt and valid.txt; a text without them is "
+            "for data=text"
         )
-    return _download_wikitext2()
+    return _files(place, val_share)
 
 
 @lru_cache(maxsize=1)
@@ -94,38 +107,72 @@ def _files(place: Path, val_share: float) -> Corpus:
     """Read a file, or the texts of a folder."""
     if place.is_file():
         return _read((file_at(place),), None, val_share)
-    inside = files_in(place)
-    texts = [file for file in inside if plain_name(file).endswith(ENDINGS)]
+    training = _training(place)
+    if not training:
+        return _joined_folder(place, val_share)
+    depth = min(len(file.parts) for file in training)
+    texts = [file for file in files_in(place) if _is_text(file)]
+    level = [file for file in texts if len(file.parts) == depth]
+    parts = {split: [file for file in level if _is(split, file)] for split in SPLITS}
+    for split, files in parts.items():
+        if len(files) > 1:
+            names = ", ".join(str(file.relative_to(place)) for file in files)
+            raise ValueError(f"path: {place} has several {split} texts ({names}); keep one")
+    (train,), val = parts["training"], parts["validation"]
+    corpus = _read((file_at(train),), tuple(map(file_at, val)) or None, val_share)
+    return corpus._replace(notes=tuple(_notes(place, texts, train, val, val_share)))
+
+
+def _notes(
+    place: Path, texts: list[Path], train: Path, val: list[Path], val_share: float
+) -> Iterator[str]:
+    """Which text was split, and which were not used."""
+    if not val:
+        note = (
+            f"there is no valid.txt beside {train.name}: the last {100 * val_share:g} % of the "
+            "text is for validation"
+        )
+        if others := len(texts) - 1:
+            note += f"; {counted(others, 'other text is', 'other texts are')} not used"
+        yield note
+    elif above := sum(len(file.parts) < len(train.parts) for file in texts):
+        yield (
+            f"the training text is {train.relative_to(place)}; "
+            f"{counted(above, 'text above it is', 'texts above it are')} not used"
+        )
+
+
+def _joined_folder(place: Path, val_share: float) -> Corpus:
+    """Join the texts of a folder without a training text."""
+    texts = files_like(place, _is_text)
     if not texts:
         raise ValueError(
             f"path: {place} has no text file ({', '.join(ENDINGS)}, packed with gzip or not); "
-            f"{listed(inside, place)}"
+            f"{listed(files_in(place), place)}"
         )
-    depth = min(len(file.parts) for file in texts)
-    splits: dict[str, list[File]] = defaultdict(list)
-    for file in texts:
-        if len(file.parts) == depth and (match := SPLIT.fullmatch(plain_name(file))):
-            splits[match["split"] if match["split"] in ("train", "test") else "valid"].append(
-                file_at(file)
-            )
-    if "valid" in splits and "train" not in splits:
+    if val := [file for file in texts if _is("validation", file)]:
         raise ValueError(
-            f"path: {place} has {splits['valid'][0].path.name} but no training text; put train.txt "
-            f"there; {listed(inside, place)}"
+            f"path: {place} has {val[0].name} but no training text; put train.txt there; "
+            f"{listed(files_in(place), place)}"
         )
-    if "train" not in splits:
-        return _read(tuple(map(file_at, texts)), None, val_share)
-    train, val = tuple(splits["train"]), tuple(splits["valid"]) or None
-    corpus = _read(train, val, val_share)
-    if val:
-        return corpus
-    note = (
-        f"there is no valid.txt beside {train[0].path.name}: the last {100 * val_share:g} % of the "
-        "text is for validation"
-    )
-    if others := len(texts) - len(train):
-        note += f"; {counted(others, 'other text is', 'other texts are')} not used"
-    return corpus._replace(notes=(note,))
+    notes = [f"{len(texts)} files are joined"] if len(texts) > 1 else []
+    if below := sum(map(_is_text, files_in(place))) - len(texts):
+        notes.append(
+            f"{counted(below, 'text in a subfolder is', 'texts in subfolders are')} not used"
+        )
+    return _read(tuple(map(file_at, texts)), None, val_share)._replace(notes=tuple(notes))
+
+
+def _training(folder: Path) -> list[Path]:
+    return files_like(folder, lambda file: _is_text(file) and _is("training", file))
+
+
+def _is_text(file: Path) -> bool:
+    return plain_name(file).endswith(ENDINGS)
+
+
+def _is(split: str, file: Path) -> bool:
+    return SPLITS[split].fullmatch(plain_name(file)) is not None
 
 
 @lru_cache(maxsize=4)
