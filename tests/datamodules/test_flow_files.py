@@ -152,11 +152,50 @@ def test_numbers_are_logarithms_and_symbols_are_numbered_alphabetically():
 
 
 def test_the_kind_that_is_no_attack_is_known_by_its_usual_names():
-    for name in ("Normal", "BENIGN", "0"):
+    for name in ("Normal", "BENIGN", "0", "0.0", "False"):
         assert normal_of(np.array(["dos", name, "1"]), Path("f")) == name
     assert normal_of(np.array(["tcp", "udp"]), Path("f"), "UDP") == "udp"
-    with pytest.raises(ValueError, match="path: f has the kinds a, b; none of them is normal or"):
+    said = "path: f has the kinds a, b, none of which is normal or .*; tables with .* data=records"
+    with pytest.raises(ValueError, match=said):
         normal_of(np.array(["b", "a"]), Path("f"))
+
+
+def test_one_of_several_usual_names_of_no_attack_must_be_given():
+    kinds = np.array(["Background", "Normal", "Botnet", "normal"])
+    said = "kinds Background, Botnet, Normal, normal, of which Background and Normal and normal may"
+    with pytest.raises(ValueError, match=f"{said} each be no attack; choose"):
+        normal_of(kinds, Path("f"), remedy="choose")
+    assert normal_of(kinds, Path("f"), "normal") == "normal"
+    assert normal_of(kinds, Path("f"), "background") == "Background"
+    with pytest.raises(ValueError, match="of which Normal and normal may each be no attack"):
+        normal_of(kinds, Path("f"), "NORMAL")
+
+
+def test_a_training_file_is_paired_with_a_test_file_of_its_ending(tmp_path):
+    written(tmp_path, "all training data")
+    written(tmp_path, "arff")
+    for ending in ("txt", "arff"):
+        found = nsl_kdd.files(str(tmp_path / f"KDDTrain+.{ending}"))
+        assert [file.path.name for file in found] == [f"KDDTrain+.{ending}", f"KDDTest+.{ending}"]
+    (tmp_path / "KDDTest+.arff").unlink()
+    found = nsl_kdd.files(str(tmp_path / "KDDTrain+.arff"))
+    assert found[1].path.name == "KDDTest+.txt"
+
+
+def test_tables_of_runs_are_not_records(tmp_path):
+    file = flows(tmp_path, "mine.csv")
+    for report in ("multirun/study/report", "report"):
+        (tmp_path / report).mkdir(parents=True)
+        (tmp_path / report / "rows.csv").write_text("batch,lr\n1,2\n")
+    assert unsw_nb15.files(str(tmp_path)) == (file_at(file),)
+
+
+def test_the_files_of_a_set_are_found_below_other_tables(tmp_path):
+    (tmp_path / "Field Names.csv").write_text("duration,continuous\n")
+    written(tmp_path / "sets")
+    flows(tmp_path / "sets", "UNSW_NB15_training-set.csv")
+    assert [file.path.name for file in nsl_kdd.files(str(tmp_path))] == [TRAIN, TEST]
+    assert unsw_nb15.files(str(tmp_path))[0].path.parent == tmp_path / "sets"
 
 
 def test_a_missing_file_is_named_with_what_is_there(tmp_path, monkeypatch):

@@ -68,6 +68,27 @@ def test_the_label_and_the_normal_kind_can_be_given(tmp_path):
     binary = records(file, label="label", leave_out=["source ip"])
     assert (binary.normal, binary.features.shape[1]) == ("0", 3)
     assert records(file, label="Proto", normal="udp").normal == "udp"
+    assert records(file, label="label", normal=1).normal == "1"
+
+
+@pytest.mark.parametrize("kinds", [("0.0", "1.0"), ("False", "True")])
+def test_labels_may_be_decimals_or_truth_values(tmp_path, kinds):
+    table = read_table(write_flows(tmp_path / "a.csv")).drop(columns="class")
+    table["label"] = [kinds[label] for label in table["label"]]
+    table.to_csv(tmp_path / "a.csv", index=False)
+    made = records(tmp_path / "a.csv")
+    assert (made.normal, set(made.kinds)) == (kinds[0], set(kinds))
+
+
+def test_a_test_table_without_a_kind_of_the_training_table_is_noted(tmp_path):
+    write_flows(tmp_path / "train.csv")
+    table = read_table(write_flows(tmp_path / "test.csv", seed=1))
+    table.replace({"class": {"DoS": "Worm", "Scan": "Shell"}}).to_csv(tmp_path / "test.csv")
+    note = "no kind of attack in test.csv is in train.csv"
+    drawn = own(later_share=None).draw(str(tmp_path), 0)
+    assert note in drawn.notes
+    table.to_csv(tmp_path / "test.csv", index=False)
+    assert note not in own(later_share=None).draw(str(tmp_path), 0).notes
 
 
 def test_a_folder_of_training_and_test_data_is_before_and_after_the_shift(tmp_path):
@@ -84,8 +105,10 @@ def test_a_folder_of_training_and_test_data_is_before_and_after_the_shift(tmp_pa
     with pytest.raises(ValueError, match="later_share=0.5 must be null for records, whose files h"):
         own().draw(str(tmp_path), 0)
     table.drop(columns="window").to_csv(tmp_path / "flows_test.csv", index=False)
-    with pytest.raises(ValueError, match="flows_test.csv has no column window"):
+    said = r"test.csv has no column window; add what flows_train.csv has, or .* leave_out=\["
+    with pytest.raises(ValueError, match=said):
         records(tmp_path)
+    assert records(tmp_path, leave_out=["window"]).features.shape == (3200, 3)
 
 
 def test_windows_are_drawn_and_say_how_the_table_was_read(tmp_path):
@@ -101,8 +124,15 @@ def test_windows_are_drawn_and_say_how_the_table_was_read(tmp_path):
         ("nowhere", {}, "path=nowhere does not exist"),
         ("empty", {}, "path: empty has no table; it holds no files"),
         ("two", {}, "path: two has no train data .one with train in its name.; it holds a.csv"),
-        ("a.csv", {"label": "kind"}, "path: .*a.csv has no column kind"),
-        ("a.csv", {"normal": "fine"}, "has the kinds BENIGN, DoS, Scan; none of them is fine"),
+        (
+            "a.csv",
+            {"label": "kind"},
+            "label=kind must be the column .*a.csv; it has the columns so",
+        ),
+        ("kinds.csv", {}, r"label=null must be .*none is named attack_cat, .*columns kind, size$"),
+        ("a.csv", {"normal": "fine"}, "BENIGN, DoS, Scan, none of which is fine; give .* normal=K"),
+        ("many.csv", {}, "of which Background and Normal may each be no attack; give .* normal=K"),
+        ("mixed.csv", {}, r"has - in column size, .* record 2; .* the column with leave_out=\[siz"),
         ("a.csv", {"leave_out": ["id"]}, "leave_out=id must be one of the columns source ip, dur"),
         ("labels.csv", {}, "path: .*labels.csv has no column that is a feature, only labels"),
         ("plain.csv", {}, "path: .*plain.csv has no header with the names of its 3 columns"),
@@ -113,6 +143,9 @@ def test_what_cannot_be_read_is_refused_with_its_key(tmp_path, monkeypatch, path
     write_flows(Path("a.csv"))
     Path("plain.csv").write_text("1,2,a\n3,4,b\n")
     Path("labels.csv").write_text("class,label\nnormal,0\n")
+    Path("kinds.csv").write_text("kind,size\nnormal,1\n")
+    Path("many.csv").write_text("class,size\nBackground,1\nNormal,2\nBotnet,3\n")
+    Path("mixed.csv").write_text("class,size\nnormal,1\nnormal,-\ndos,3\n")
     for folder in ("empty", "two"):
         Path(folder).mkdir()
     for name in ("a.csv", "b.csv"):

@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Float32, Shaped
 
 from scaling.contracts.words import counted
-from scaling.datamodules.files import data_folder, files_in, listed, plain_name
+from scaling.datamodules.files import data_folder, files_in, files_like, listed, plain_name
 
 TABLE = re.compile(r"\.(txt|csv|tsv|arff)$")  # ending of tables in folders
 DECIMALS = 4  # of log(1 + x)
@@ -18,7 +18,10 @@ LABELS = (
     *("attack_cat", "attack_type", "attack_name", "attack", "class", "label", "labels"),
     *("attack_label", "outcome"),
 )
-NORMAL = ("normal", "benign", "background", "legitimate", "0")  # usual names of no attack
+# usual names of no attack
+NORMAL = ("normal", "benign", "background", "legitimate", "0", "0.0", "false")
+OTHER = "tables with other columns or labels are for data=records"  # remedy
+SHOWN = 8  # names in a message
 
 
 def place_of(path: str | None, name: str) -> Path:
@@ -36,13 +39,22 @@ def place_of(path: str | None, name: str) -> Path:
     return place
 
 
-def tables_in(folder: Path) -> list[Path]:
-    """The files of a folder and its subfolders that may be tables, ARFF last, sorted by name."""
-    files = [
-        file
-        for file in files_in(folder)
-        if TABLE.search(plain_name(file)) or file.suffix.lower() == ".zip"
-    ]
+def tables_in(folder: Path, word: str = "") -> list[Path]:
+    """The files of a folder that may be tables, ARFF last, sorted by name.
+
+    Subfolders are searched if the folder has no such file itself.
+
+    Args:
+        folder: where to search.
+        word: lower-case part of the name of the file.
+    """
+
+    def wanted(file: Path) -> bool:
+        name = plain_name(file)
+        table = TABLE.search(name) is not None or file.suffix.lower() == ".zip"
+        return table and word in name
+
+    files = files_like(folder, wanted)
     return sorted(files, key=lambda file: plain_name(file).endswith(".arff"))
 
 
@@ -50,30 +62,31 @@ def train_and_test(place: Path, train: Sequence[str], test: Sequence[str]) -> tu
     """The files of training and test data.
 
     Of a folder these are the first of the given names that is there, else the only table with
-    `train` or `test` in its name.
+    `train` or `test` in its name. Of several such test files, one with the ending of the training
+    file is preferred.
 
     Args:
         place: their folder, or the training file, beside which the test file is.
-        train: usual names of the training file, without endings; the most wanted first.
-        test: the same of the test file.
+        train: usual names of the training file, without endings; the most wanted first. They
+            contain the word `train`.
+        test: the same of the test file, with `test`.
 
     Raises:
         ValueError: if one is missing, or there are several; the message lists what is there.
     """
     folder = place if place.is_dir() else place.parent
     first = _named(folder, train, "train") if place == folder else place
-    return first, _named(folder, test, "test")
+    return first, _named(folder, test, "test", like=first)
 
 
-def _named(folder: Path, names: Sequence[str], word: str) -> Path:
-    tables = tables_in(folder)
+def _named(folder: Path, names: Sequence[str], word: str, like: Path | None = None) -> Path:
+    """A table with a usual name, else the only one with a word in its name."""
+    having = tables_in(folder, word)
     for name in names:
-        for file in tables:
-            if TABLE.sub("", plain_name(file)) == name.lower():
-                return file
-    having = [file for file in tables if word in plain_name(file)]
-    if len(having) == 1:
-        return having[0]
+        if named := [file for file in having if TABLE.sub("", plain_name(file)) == name.lower()]:
+            return _alike(named, like)[0]
+    if len(only := _alike(having, like)) == 1:
+        return only[0]
     usual = ", ".join([*names, f"{'or ' if names else ''}one with {word} in its name"])
     raise ValueError(
         f"path: {folder} has {counted(len(having), 'file')} with {word} in their names; keep one, "
@@ -83,11 +96,19 @@ def _named(folder: Path, names: Sequence[str], word: str) -> Path:
     )
 
 
-def columns(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.DataFrame:
+def _alike(files: list[Path], like: Path | None) -> list[Path]:
+    """The files with the ending of another one, if there are some."""
+    ending = Path(plain_name(like)).suffix if like else ""
+    return [file for file in files if Path(plain_name(file)).suffix == ending] or files
+
+
+def columns(
+    table: pd.DataFrame, names: Sequence[str], path: Path, remedy: str = OTHER
+) -> pd.DataFrame:
     """Columns of a table by their names.
 
     Raises:
-        ValueError: naming those that are missing.
+        ValueError: naming those that are missing, with the remedy.
     """
     if not len(table.columns) or not isinstance(table.columns[0], str):
         raise ValueError(
@@ -95,10 +116,7 @@ def columns(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.DataFra
         )
     if missing := [name for name in names if name not in table]:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise ValueError(
-            f"path: {path} has no column {', '.join(missing[:5])}{more}; tables with other columns "
-            "are for data=records"
-        )
+        raise ValueError(f"path: {path} has no column {', '.join(missing[:5])}{more}; {remedy}")
     return table[list(names)]
 
 
@@ -113,23 +131,47 @@ def kinds_of(column: pd.Series, path: Path) -> Shaped[np.ndarray, " records"]:
     return column.astype(str).str.strip().str.removesuffix(".").to_numpy(str)
 
 
-def normal_of(kinds: Shaped[np.ndarray, " records"], path: Path, normal: str | None = None) -> str:
+def normal_of(
+    kinds: Shaped[np.ndarray, " records"],
+    path: Path,
+    normal: str | None = None,
+    remedy: str = OTHER,
+) -> str:
     """The kind that is not an attack: the given one, else the one with a usual name (`NORMAL`).
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or there are several, with the remedy.
     """
     names = np.unique(kinds).tolist()
+    if normal in names:
+        return str(normal)
     wanted = NORMAL if normal is None else (normal.lower(),)
-    for name in names:
-        if name.lower() in wanted:
-            return str(name)
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    raise ValueError(f"path: {path} has the kinds {shown}; none of them is {' or '.join(wanted)}")
+    usual = [name for name in names if name.lower() in wanted]
+    if len(usual) == 1:
+        return str(usual[0])
+    problem = (
+        f"of which {' and '.join(usual)} may each be no attack"
+        if usual
+        else f"none of which is {' or '.join(wanted)}"
+    )
+    raise ValueError(f"path: {path} has the kinds {first_of(names)}, {problem}; {remedy}")
 
 
-def checked(table: pd.DataFrame, symbols: Sequence[object], path: Path) -> pd.DataFrame:
+def first_of(names: Sequence[str]) -> str:
+    """The first of many names, for messages."""
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def checked(
+    table: pd.DataFrame, symbols: Sequence[object], path: Path, optional: bool = False
+) -> pd.DataFrame:
     """A table whose columns are numbers, except for symbols.
+
+    Args:
+        table: a row for each record.
+        symbols: columns of text.
+        path: its file, for messages.
+        optional: whether columns can be left out, with `leave_out`.
 
     Raises:
         ValueError: if another column holds anything but finite numbers.
@@ -144,9 +186,10 @@ def checked(table: pd.DataFrame, symbols: Sequence[object], path: Path) -> pd.Da
         if not finite.all():
             value = column.iloc[int(finite.argmin())]
             given = "nothing" if pd.isna(value) else value
+            remedy = f", or the column with leave_out=[{name}]" if optional else ""
             raise ValueError(
                 f"path: {path} has {given} in column {name}, which must be a finite number, of "
-                f"{_record(~finite)}"
+                f"{_record(~finite)}{remedy}"
             )
         parts[name] = values
     return pd.DataFrame(parts)

@@ -15,6 +15,7 @@ from scaling.datamodules.flow_files import (
     LABELS,
     checked,
     columns,
+    first_of,
     kinds_of,
     normal_of,
     numbers,
@@ -37,7 +38,7 @@ class OwnRecords(Recorded):
     """
 
     label: str | None  # column with the kind of each record; null: the first of `LABELS`
-    normal: str | None  # the kind that is not an attack; null: one of `NORMAL`
+    normal: str | int | None  # the kind that is not an attack; null: one of `NORMAL`
     leave_out: list[str]  # columns that are no features, besides all of `LABELS`
 
     def __post_init__(self) -> None:
@@ -46,7 +47,8 @@ class OwnRecords(Recorded):
 
     @property
     def tables(self) -> Source:
-        read = partial(_read, label=self.label, normal=self.normal, leave_out=tuple(self.leave_out))
+        normal = None if self.normal is None else str(self.normal)
+        read = partial(_read, label=self.label, normal=normal, leave_out=tuple(self.leave_out))
         return Source(_files, read, None, "")
 
 
@@ -77,15 +79,18 @@ def _read(
         raise ValueError(f"leave_out={absent[0]} must be one of the columns {', '.join(names)}")
     if not names:
         raise ValueError(f"path: {paths[0]} has no column that is a feature, only labels")
-    parts = [columns(table, names, path) for table, path in zip(tables, paths, strict=True)]
+    remedy = f"add what {paths[0].name} has, or name such columns in leave_out=[...]"
+    parts = [columns(table, names, path, remedy) for table, path in zip(tables, paths, strict=True)]
     raw = pd.concat(parts, ignore_index=True)
     symbols = [name for name in names if pd.to_numeric(raw[name], errors="coerce").isna().all()]
-    parts = [checked(part, symbols, path) for part, path in zip(parts, paths, strict=True)]
+    parts = [
+        checked(part, symbols, path, optional=True) for part, path in zip(parts, paths, strict=True)
+    ]
     features = pd.concat(parts, ignore_index=True)
     return Records(
         numbers(features, symbols),
         kinds,
-        normal_of(kinds, paths[0], normal),
+        normal_of(kinds, paths[0], normal, "give the one that is no attack as normal=KIND"),
         np.arange(len(features)) >= len(parts[0]) if len(parts) > 1 else None,
         tuple(_notes(features, symbols)),
     )
@@ -103,6 +108,12 @@ def _notes(features: pd.DataFrame, symbols: list[str]) -> Iterator[str]:
 def _labeled(path: Path, label: str | None) -> pd.DataFrame:
     """A table with its label as column `KIND`."""
     table = read_table(path)
-    name = label.lower() if label else next((name for name in LABELS if name in table), LABELS[0])
-    columns(table, [name], path)  # is there
+    columns(table, [], path)  # refuses one without a header
+    name = label.lower() if label else next((name for name in LABELS if name in table), None)
+    if name not in table:
+        why = "" if label else f", because none is named {', '.join(LABELS[:6])} or the like"
+        raise ValueError(
+            f"label={label or 'null'} must be the column with the kind of each record of {path}"
+            f"{why}; it has the columns {first_of(list(map(str, table)))}"
+        )
     return table.rename(columns={name: KIND})

@@ -165,6 +165,10 @@ class Recorded:
                 f"reference, {self.tables.reference_name}",
             )
         attacks = np.setdiff1d(records.kinds, [records.normal])
+        if (later := records.later) is not None:
+            early, late = (np.intersect1d(attacks, records.kinds[part]) for part in (~later, later))
+            if not np.intersect1d(early, late).size:
+                notes += (f"no kind of attack in {files[1].path.name} is in {files[0].path.name}",)
         if len(attacks) == 1:
             notes += (f"all attacks are of one kind, {attacks[0]}",)
         return notes

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from scaling.contracts.words import counted
 from scaling.datamodules.bags import Records
-from scaling.datamodules.files import File, file_at, files_in, listed, plain_name
+from scaling.datamodules.files import File, file_at, files_in, listed
 from scaling.datamodules.flow_files import (
     checked,
     columns,
@@ -37,9 +37,8 @@ def files(path: str | None) -> tuple[File, ...]:
     place = place_of(path, "unsw_nb15")
     if place.is_file():
         return (file_at(place),)
-    tables = tables_in(place)
-    partitions = [file for file in tables if "ing-set" in plain_name(file)]
-    named = tuple(map(file_at, partitions or tables))  # the raw files are 0.6 GB
+    tables = tables_in(place, "ing-set") or tables_in(place)  # the raw files are 0.6 GB
+    named = tuple(map(file_at, tables))
     if len(named) == 1:
         return named
     if reference := _reference(named):
