@@ -398,7 +398,7 @@ def test_data_are_checked_before_their_epochs_are_counted(write, command):
 
 def test_an_option_without_a_file_is_refused_with_the_others_and_the_folder(write, command, folder):
     write({"conf/models/mine.yaml": "_target_: mine.Net\n"})
-    options = "model=mine must be one of mlp, tcn, nano_transformer, gru; "
+    options = "model=mine must be one of mlp, tcn, nano_transformer, two_layer, gru; "
     refused(
         command(CONF, "model=mine", small=False),
         f"{options}there is no model/mine.yaml in {folder}/conf; see docs/howto/model.md",

@@ -40,7 +40,7 @@ def is_hill_table(path: Path) -> bool:
     """Whether a file is a table of Hill's index, with columns `sample`, `k` and `alpha`."""
     if path.suffix.lower() != ".csv" or not path.is_file():
         return False
-    with path.open() as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:  # it may be anything
         header = lines.readline().strip().split(",")
     return set(COLUMNS) <= set(header)
 
