@@ -37,5 +37,5 @@ def test_many_studies_are_counted(folder):
 
 def test_without_any_study_it_says_where_they_would_be(folder):
     assert unknown(Path("multirun/x")) == (
-        "multirun/x does not exist; sweeps are in multirun/<study>, and there is none here"
+        "multirun/x does not exist; this folder has no sweeps, which are in multirun/<study>"
     )

@@ -20,6 +20,6 @@ def unknown(folder: Path) -> str:
         return f"{folder} does not exist; did you mean {by_name[near[0]]}?"
     studies = [str(path) for path in names if path.parent == STUDIES]
     if not studies:
-        return f"{folder} does not exist; sweeps are in {STUDIES}/<study>, and there is none here"
+        return f"{folder} does not exist; this folder has no sweeps, which are in {STUDIES}/<study>"
     more = f" and {len(studies) - MOST} more" if len(studies) > MOST else ""
     return f"{folder} does not exist; there are {', '.join(studies[:MOST])}{more}"
