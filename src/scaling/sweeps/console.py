@@ -171,4 +171,6 @@ def _left_as(folder: Path, state: RunState) -> str:
         return "kept as checkpoints"
     if state.status == "held":
         return "held by other processes"
-    return "not started" if state.status != "interrupted" else "interrupted without a checkpoint"
+    if state.status == "interrupted":
+        return "interrupted before a checkpoint (to start again)"
+    return "not started"

@@ -87,6 +87,7 @@ class Running:
         self.pace, self.began = pace, time.time()
         self.searched, self.looked = 0, -math.inf
         self.beats: dict[Path, Beat] = {}
+        self.began_any = False
 
     def look(self) -> dict[Path, Beat]:
         """Read the heartbeats of runs that trained last time, and of some others in turn."""
@@ -98,6 +99,7 @@ class Running:
         folders = [*self.beats, *(waiting[first:] + waiting[:first])[:SEARCHED]]
         read = {each: heartbeats.read(each) for each in folders if each in self.pace.waiting}
         self.beats = {each: beat for each, beat in read.items() if beat and beat.time > self.began}
+        self.began_any |= bool(self.beats)
         self.looked = time.monotonic()
         return self.beats
 
@@ -200,7 +202,7 @@ class Display:
 
     def _workers(self, running: Mapping[Path, Beat]) -> RenderableType:
         if not running:
-            return Text("starting workers" if not self.pace.ended else "")
+            return Text("" if self.running.began_any or self.pace.ended else "starting workers")
         lines = Table.grid(padding=(0, 2))
         lines.add_column(no_wrap=True, overflow="ellipsis")
         for _ in range(3):
