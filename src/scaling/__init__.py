@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # for type checkers and editors; must agree with _HOMES
     from scaling.analysis.gradient_flow import depth_slopes as depth_slopes
     from scaling.analysis.gradient_flow import epoch_slopes as epoch_slopes
     from scaling.analysis.gradient_flow import scatters as scatters
+    from scaling.analysis.hill_tables import hill_drift as hill_drift
     from scaling.analysis.intervals import wilson_interval as wilson_interval
     from scaling.analysis.lr_sensitivity import sensitivity as sensitivity
     from scaling.analysis.naive_optima import naive_optima as naive_optima
@@ -57,7 +58,6 @@ if TYPE_CHECKING:  # for type checkers and editors; must agree with _HOMES
     from scaling.contracts.sizes import Sizes as Sizes
     from scaling.datamodules.in_memory import Examples as Examples
     from scaling.datamodules.in_memory import InMemory as InMemory
-    from scaling.gradients.hill_tables import hill_drift as hill_drift
     from scaling.gradients.noise_scale import layer_noise_scales as layer_noise_scales
     from scaling.gradients.noise_scale import noise_scale as noise_scale
     from scaling.gradients.tails import tail_shape as tail_shape
@@ -103,7 +103,7 @@ _HOMES = {  # module -> its names
     "scaling.callbacks.tail_shape": ("TailShape",),
     "scaling.contracts.sizes": ("Sizes",),
     "scaling.datamodules.in_memory": ("Examples", "InMemory"),
-    "scaling.gradients.hill_tables": ("hill_drift",),
+    "scaling.analysis.hill_tables": ("hill_drift",),
     "scaling.gradients.noise_scale": ("layer_noise_scales", "noise_scale"),
     "scaling.gradients.tails": ("tail_shape",),
     "scaling.reporting.caveats": ("sweep_caveats",),

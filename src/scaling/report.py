@@ -90,13 +90,13 @@ def main() -> int:
     maximise = "column to maximise, such as an accuracy, in place of minimising a loss"
     parser.add_argument("--maximise", metavar="COLUMN", help=maximise)
     given = parser.parse_args()
-    from scaling.gradients import hill_tables
+    from scaling.analysis import hill_tables
     from scaling.reporting import build  # imported here to keep --help quick
     from scaling.storage import exports
 
     try:
         if len(given.folders) == 1 and hill_tables.is_hill_table(given.folders[0]):
-            print("\n".join(hill_tables.sentences(hill_tables.read(given.folders[0]))))
+            print("\n".join(hill_tables.sentences(given.folders[0])))
             return 0
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -21,12 +21,11 @@ class Heartbeat(L.Callback):
 
     def __init__(self, folder: Path, *, seconds: float):
         self.folder, self.seconds = folder, seconds
-
-    loss: float | None
+        self.loss: float | None = None  # of the last training batch before a beat, if finite
 
     def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         self.began = self.last = time.monotonic()
-        self.first, self.loss = trainer.global_step, None
+        self.first = trainer.global_step
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.began, self.first = time.monotonic(), trainer.global_step
@@ -36,8 +35,9 @@ class Heartbeat(L.Callback):
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if time.monotonic() - self.last >= self.seconds:
-            loss = loss_of(trainer, outputs)  # fetched once for each beat
-            self.loss = float(loss) if loss is not None else None
+            loss = loss_of(trainer, outputs)
+            number = math.nan if loss is None else float(loss)  # fetched once for each beat
+            self.loss = number if math.isfinite(number) else None
             self._beat(trainer)
 
     def on_validation_batch_end(
@@ -56,5 +56,5 @@ class Heartbeat(L.Callback):
             step=trainer.global_step,
             steps=trainer.max_steps,
             speed=taken / lasted if taken else None,
-            loss=self.loss if self.loss is not None and math.isfinite(self.loss) else None,
+            loss=self.loss,
         )

@@ -42,7 +42,7 @@ def sweep_first(words: Sequence[str]) -> list[str]:
 
 
 def without_grids(words: Sequence[str]) -> list[str]:
-    """Leave out `-m` and words with several values, of which `--help` could show only one."""
+    """Leave out `-m` and overrides with several values, because `--help` shows one config."""
     kept = [word for word in words if word not in SWEEP]
     return [word for word in kept if "=" not in word or word.startswith("-") or not _is_grid(word)]
 

@@ -18,7 +18,7 @@ def prints(line: str, *more: signal.Signals) -> Callable[[int, FrameType | None]
     """
 
     def end(number: int, frame: FrameType | None) -> None:
-        with contextlib.suppress(OSError):  # nobody may read it
+        with contextlib.suppress(OSError):  # stderr may be closed
             os.write(2, f"{line}\n".encode())
         os._exit(128 + number)
 

@@ -23,5 +23,5 @@ def point(name: str) -> Point | None:
     batch, lr, clip, seed = match.groups()
     try:
         return Point(int(batch), float(lr), float(clip), int(seed))
-    except ValueError:  # such as lr=high, in a folder of somebody else's
+    except ValueError:  # such as lr=high, of another program
         return None

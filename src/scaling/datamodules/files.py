@@ -61,7 +61,7 @@ def existing(path: str) -> Path:
     """The file or folder at a path that a user gave.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if the path does not exist.
     """
     place = Path(path).expanduser()
     if not os.path.exists(place):  # False also below a folder that cannot be entered

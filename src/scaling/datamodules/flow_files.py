@@ -28,7 +28,7 @@ def place_of(path: str | None, name: str) -> Path:
     """The file or folder of a data set: `path`, else below $SCALING_DATA.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if neither exists.
     """
     place = data_folder(path, name)
     if place is None:
@@ -140,7 +140,7 @@ def normal_of(
     """The kind that is not an attack: the given one, else the one with a usual name (`NORMAL`).
 
     Raises:
-        ValueError: if there is none, or there are several, with the remedy.
+        ValueError: if no kind matches, or several do, with the remedy.
     """
     names = np.unique(kinds).tolist()
     if normal in names:

@@ -4,11 +4,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scaling.analysis.hill_tables import LAWS, expected_index
 from scaling.figures.axes import log_values
 from scaling.figures.limits import log_limits
 from scaling.figures.palette import colors_of
 from scaling.figures.panels import blank, panels
-from scaling.gradients.hill_tables import LAWS, expected_index
 
 SHARES = (0.01, 0.05, 0.1, 0.2)
 HILLS = [f"hill_{100 * share:g}" for share in SHARES]

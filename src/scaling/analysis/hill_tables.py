@@ -30,9 +30,9 @@ def expected_index(law: str, share: float) -> float:
         law: one of `LAWS`.
         share: between 0 and 1.
     """
-    known = LAWS[law]
-    start = math.log(known.isf(share / 2))
-    above = integrate.quad(lambda u: 2 * known.sf(math.exp(u)), start, start + 30, limit=200)[0]
+    tail = LAWS[law]
+    start = math.log(tail.isf(share / 2))
+    above = integrate.quad(lambda u: 2 * tail.sf(math.exp(u)), start, start + 30, limit=200)[0]
     return share / above
 
 
@@ -57,8 +57,9 @@ def hill_drift(table: pd.DataFrame) -> pd.DataFrame:
             perhaps `source`.
 
     Returns:
-        A line per sample: the first and last share and index, their `ratio`, `nearest`, the law
-        whose expected indices are nearest at the same shares, and a `verdict` in words.
+        A line per sample: the first and last share and index, the `ratio` of the indices,
+        `nearest`, the law whose expected indices are nearest at the same shares, and a `verdict` in
+        words.
 
     Raises:
         ValueError: if a column is missing, or a share or an index is out of range.
@@ -72,21 +73,25 @@ def hill_drift(table: pd.DataFrame) -> pd.DataFrame:
     for names, block in table.groupby(keys, sort=False):
         block = block.sort_values("k")
         few, many = block.iloc[0], block.iloc[-1]
-        line = {
-            **dict(zip(keys, names, strict=True)),
-            "k_first": few["k"],
-            "k_last": many["k"],
-            "alpha_first": few["alpha"],
-            "alpha_last": many["alpha"],
-            "ratio": few["alpha"] / many["alpha"] if len(block) > 1 else np.nan,
-            "nearest": _nearest(block),
-        }
-        lines.append(line | {"verdict": _verdict(line)})
+        first, last, nearest = few["alpha"], many["alpha"], _nearest(block)
+        lines.append(
+            {
+                **dict(zip(keys, names, strict=True)),
+                "k_first": few["k"],
+                "k_last": many["k"],
+                "alpha_first": first,
+                "alpha_last": last,
+                "ratio": first / last if len(block) > 1 else np.nan,
+                "nearest": nearest,
+                "verdict": _verdict((few["k"], many["k"]), (first, last), nearest),
+            }
+        )
     return pd.DataFrame(lines)
 
 
-def sentences(drift: pd.DataFrame) -> list[str]:
-    """The lines of `hill_drift` as sentences."""
+def sentences(path: Path) -> list[str]:
+    """What `hill_drift` says of the table in a file, a sentence per sample."""
+    drift = hill_drift(pd.read_csv(path))
     return [
         f"{' '.join(str(line[key]) for key in ('source', 'sample') if key in drift)}: "
         f"{line['verdict']}"
@@ -108,10 +113,10 @@ def _nearest(block: pd.DataFrame) -> str:
     return min(distances, key=lambda law: distances[law])
 
 
-def _verdict(line: dict[str, object]) -> str:
-    few, many = float(f"{line['k_first']}"), float(f"{line['k_last']}")
-    first, last = float(f"{line['alpha_first']}"), float(f"{line['alpha_last']}")
-    expected = {law: [expected_index(law, share) for share in (few, many)] for law in LAWS}
+def _verdict(shares: tuple[float, float], indices: tuple[float, float], nearest: str) -> str:
+    """What the indices at the smallest and the largest share say."""
+    (few, many), (first, last) = shares, indices
+    expected = {law: [expected_index(law, share) for share in shares] for law in LAWS}
     if few == many:
         given = ", ".join(f"{law} {pair[0]:.3g}" for law, pair in expected.items())
         return (
@@ -124,10 +129,5 @@ def _verdict(line: dict[str, object]) -> str:
         return f"{moved}: as steady as a power law; exact samples give {given}"
     return (
         f"{moved}: an index that moves with the share is no tail index; exact samples give {given};"
-        f" the nearest is {line['nearest']}"
+        f" the nearest is {nearest}"
     )
-
-
-def read(path: Path) -> pd.DataFrame:
-    """Judge a file: `hill_drift` of its table."""
-    return hill_drift(pd.read_csv(path))
