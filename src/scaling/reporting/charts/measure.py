@@ -16,6 +16,7 @@ MEASURES = {  # column -> title
     "test_accuracy": "test accuracy",
     "query_accuracy": "accuracy on the query",
 }
+NAMES, LINE = 170, 14  # pixels: width of the names of settings, height of a line of them
 QUESTION = ("query_accuracy", "test_accuracy", "val_accuracy")  # shown first where measured
 
 
@@ -34,7 +35,10 @@ def accuracy_first(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def varied_chart(rows: pd.DataFrame) -> dict[str, Any] | None:
-    """A measure against the batch size, or else the setting, with the range over seeds."""
+    """A measure against the batch size, or else of each setting, with the range over seeds.
+
+    Settings are below each other, because their names have no room side by side.
+    """
     blocks = [(title, block[block["status"] == "done"]) for title, block in by_setting(rows)]
     several = rows["batch"].nunique() > 1
     keys = accuracy_first(rows)
@@ -46,26 +50,34 @@ def varied_chart(rows: pd.DataFrame) -> dict[str, Any] | None:
     if not parts or (not several and len(blocks) < 2):
         return None
     cells = pd.concat(parts, ignore_index=True)
-    ticks = alt.Axis(labelAngle=0, labelLimit=260)
-    x = alt.X("setting:N", title=None, sort=None, axis=ticks)
     color: alt.Color | Any = alt.value(MARK)
-    if several:
-        x = alt.X("batch:O", title="batch (examples per step)", axis=ticks)
-        if len(blocks) > 1:
-            color = alt.Color("setting:N", legend=alt.Legend(orient="top", labelLimit=400))
+    if several and len(blocks) > 1:
+        color = alt.Color("setting:N", legend=alt.Legend(orient="top", labelLimit=400))
     shown = next(iter(keys.values())) if len(keys) == 1 else None
-    axis = alt.Axis(minExtent=ROOM)
-    y = alt.Y("mean:Q", title=shown, scale=alt.Scale(zero=False), axis=axis)
+    scale = alt.Scale(zero=False)
+    place: Any
+    mean: Any
+    if several:
+        ticks = alt.Axis(labelAngle=0)
+        place = alt.X("batch:O", title="batch (examples per step)", axis=ticks)
+        mean = alt.Y("mean:Q", title=shown, scale=scale, axis=alt.Axis(minExtent=ROOM))
+        ends, height = {"y": "min:Q", "y2": "max:Q"}, 300
+    else:
+        names = alt.Axis(labelExpr="split(datum.label, ', ')", labelLimit=NAMES)
+        place = alt.Y("setting:N", title=None, sort=None, axis=names)
+        mean = alt.X("mean:Q", title=shown, scale=scale)
+        lines = sum(2 + title.count(", ") for title in cells["setting"].unique())
+        ends, height = {"x": "min:Q", "x2": "max:Q"}, LINE * lines
     tooltip = [
         alt.Tooltip("setting:N"),
         alt.Tooltip("batch:O"),
         *(alt.Tooltip(f"{key}:Q", format=".4f") for key in ("mean", "min", "max")),
         alt.Tooltip("count:Q", title="runs"),
     ]
-    base = alt.Chart(cells).transform_filter("datum.measure == measure").encode(x=x, color=color)
+    base = alt.Chart(cells).transform_filter("datum.measure == measure").encode(place, color=color)
     layers = [
-        base.mark_rule(strokeWidth=1.5).encode(y="min:Q", y2="max:Q"),
-        base.mark_point(filled=True, size=80, opacity=1).encode(y=y, tooltip=tooltip),
+        base.mark_rule(strokeWidth=1.5).encode(**ends),
+        base.mark_point(filled=True, size=80, opacity=1).encode(mean, tooltip=tooltip),
     ]
-    spec = alt.layer(*layers).properties(width="container", height=300)
+    spec = alt.layer(*layers).properties(width="container", height=height)
     return finished(spec.add_params(alt.param(name="measure", value=next(iter(keys)))))
