@@ -16,6 +16,7 @@ import pytest
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.hydra import Hydra
 from jaxtyping import install_import_hook
+from threadpoolctl import threadpool_limits
 
 ROOMS = (  # whose annotations have shapes; it would slow down the statistics of sweeps five times
     "adaptation", "callbacks", "contracts", "datamodules", "federation", "gradients", "models",
@@ -35,6 +36,7 @@ def pytest_configure(config):
         for module in pkgutil.iter_modules(room.__path__):
             importlib.import_module(f"{room.__name__}.{module.name}")
     torch.set_num_threads(1)  # two test processes share two cores
+    threadpool_limits(1, user_api="blas")
 
 
 SMALL = (

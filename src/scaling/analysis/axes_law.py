@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scaling.analysis.axes_regression import AxesFit, Grids, fit_axes
+from scaling.analysis.blas_threads import one_blas_thread
 from scaling.analysis.grids_left_out import Source, predict_left_out
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.law_selection import DECISIVE, FORMS
@@ -138,6 +139,7 @@ class AxesLaw:
         return logs[:, 0], np.column_stack([np.ones(len(logs)), logs[:, 1:]])
 
 
+@one_blas_thread()
 def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = None) -> AxesLaw:
     """Fit a law over several axes; see `scaling.learning_rate_law`, which calls this.
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from scaling.analysis.blas_threads import one_blas_thread
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 KEPT = 64  # results of each function; the least recently used ones are dropped
 
@@ -33,7 +35,8 @@ def once_for_rows(*columns: str) -> Callable[[Function], Function]:
             given.apply_defaults()
             key = (values.to_numpy().tobytes(), *list(given.arguments.items())[1:])
             if key not in results:
-                results[key] = function(rows, **options)
+                with one_blas_thread():
+                    results[key] = function(rows, **options)
                 while len(results) > KEPT:
                     results.popitem(last=False)
             results.move_to_end(key)

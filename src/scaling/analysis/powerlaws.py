@@ -11,6 +11,7 @@ from scipy import stats
 
 from scaling.analysis import law_selection, surface_inference
 from scaling.analysis.axes_law import AxesLaw, axes_law
+from scaling.analysis.blas_threads import one_blas_thread
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.law_selection import Candidate, Candidates
 from scaling.analysis.loss_surface import Matrix, Vector
@@ -193,6 +194,7 @@ def _law(rows: pd.DataFrame, *, flat: float | None) -> Law:
     )
 
 
+@one_blas_thread()
 def candidates(rows: pd.DataFrame) -> Candidates:
     """Compare constant, power, saturating and surge laws by how they predict batch sizes left out.
 

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from scaling import results
+from scaling.analysis.blas_threads import one_blas_thread
 from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import without_axes
 from scaling.reporting import page, tensorboard
@@ -31,6 +32,7 @@ class Written(NamedTuple):
     files: list[Path]
 
 
+@one_blas_thread()
 def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) -> Written:
     """Write the page, the tables and the figures of a sweep.
 
@@ -82,6 +84,7 @@ def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) 
     return Written(content.short(), files)
 
 
+@one_blas_thread()
 def export(folders: list[Path], place: Path, **options: Any) -> None:
     """Export a sweep without its runs: rows with the measures of studies, and longer tables.
 
