@@ -25,6 +25,16 @@ def test_cells_are_composed_as_hydra_composes_them():
         with initialize_config_dir(str(FOLDER), version_base="1.3"):
             alone = compose("config", list(cell.overrides))
         assert cell.config == OmegaConf.to_container(alone, resolve=True)
+        assert cell.composed == OmegaConf.to_container(alone)
+        assert cell.digest == cells.make_cell(alone, [], {}).digest
+
+
+def test_a_mapping_of_one_cell_is_not_merged_into_the_next():
+    typed = "+callbacks.tail_shape.groups={first: a},{second: b},{}"
+    made = expand("callbacks=tail_shape", typed, "lr=0.1,0.2")
+    groups = [cell.config["callbacks"]["tail_shape"]["groups"] for cell in made]
+    assert groups == [{"first": "a"}] * 2 + [{"second": "b"}] * 2 + [{}] * 2
+    assert [cell.config["lr"] for cell in made] == [0.1, 0.2] * 3
 
 
 def test_equal_cells_appear_once():

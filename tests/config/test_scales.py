@@ -46,7 +46,7 @@ def test_the_block_is_not_in_a_run_without_an_experiment():
 
 def assert_without_blocks(asked) -> None:
     for cell in asked:
-        assert "by_scale" not in cell.source
+        assert "by_scale" not in str(cell.composed)
         assert "by_scale" not in str(cell.config)
 
 

@@ -23,7 +23,7 @@ def cell(**typed) -> Cell:
     """A cell with a folder of its own."""
     overrides = tuple(f"{key}={value}" for key, value in typed.items())
     name = f"run-{next(numbers)}"
-    return Cell({"study": "scratch"}, "", overrides, {}, "", name, name)
+    return Cell({"study": "scratch"}, {}, overrides, {}, "", name, name)
 
 
 def paced(todo, workers, clock) -> Pace:

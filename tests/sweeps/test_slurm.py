@@ -109,7 +109,7 @@ def test_a_cancelled_array_is_told_first_to_write_its_rows(programs, monkeypatch
 def cell_of_nothing(folder):
     """The parts of a cell that a job needs before it begins."""
     return Cell(
-        config={"study": "scratch", "resume": "all"}, source="", overrides=(), choices={},
+        config={"study": "scratch", "resume": "all"}, composed={}, overrides=(), choices={},
         fingerprint="", digest="", name="a",
     )  # fmt: skip
 

@@ -46,7 +46,7 @@ class Cell:
     """One point of a grid: a config, and what is known of its run before training."""
 
     config: dict[str, Any]  # resolved, as plain containers
-    source: str  # the config as composed, in YAML
+    composed: dict[str, Any]  # the config before interpolation
     overrides: tuple[str, ...]  # as typed
     choices: dict[str, str]  # config group -> option
     fingerprint: str  # identity of the data's content
@@ -59,13 +59,30 @@ class Cell:
         return Path("multirun", self.config["study"], self.name)
 
 
+class Known:
+    """Nodes of the cells of one command that are checked, and data sets that are read, once."""
+
+    def __init__(self) -> None:
+        self.checked: set[tuple[str, str]] = set()  # group, node
+        self.fingerprints: dict[str, str] = {}  # by node
+
+
 def make_cell(
-    composed: DictConfig, overrides: Sequence[str], choices: Mapping[str, str | None]
+    composed: DictConfig,
+    overrides: Sequence[str],
+    choices: Mapping[str, str | None],
+    known: Known | None = None,
 ) -> Cell:
     """Check a composed config and compute its identity.
 
     Loads the data set for its fingerprint, without training. Numbers are rounded to 12 significant
     digits, both in the digest and in training.
+
+    Args:
+        composed: the config.
+        overrides: as typed.
+        choices: config group -> option.
+        known: of the same command; filled by each of its cells.
 
     Raises:
         ValueError: for an unknown key, or a value of the wrong type or without meaning.
@@ -76,16 +93,16 @@ def make_cell(
     for key in settings:
         if key not in root_keys:
             raise ValueError(f"{key} is an unknown key; the root keys are {', '.join(root_keys)}")
+    known = known or Known()
     checks.check_groups(settings)
-    _check_parts(settings)
+    _check_parts(settings, known)
     checks.check(settings)
-    with keys_of(settings["data"], "data"):
-        fingerprint = _fingerprint(build(settings["data"], "data"))
+    fingerprint = _fingerprint(settings["data"], known)
     canonical = identity.canonical(settings, fingerprint)
     digest = identity.digest(canonical)
     return Cell(
         config=settings,
-        source=OmegaConf.to_yaml(composed),
+        composed=OmegaConf.to_container(composed),  # type: ignore[arg-type]
         overrides=tuple(overrides),
         choices={group: option for group, option in choices.items() if option is not None},
         fingerprint=fingerprint,
@@ -94,7 +111,7 @@ def make_cell(
     )
 
 
-def _check_parts(settings: Mapping[str, Any]) -> None:
+def _check_parts(settings: Mapping[str, Any], known: Known) -> None:
     """Check that every group has a target that can be called.
 
     Raises:
@@ -102,6 +119,8 @@ def _check_parts(settings: Mapping[str, Any]) -> None:
     """
     for group in (*schema.GROUPS, *schema.OPTIONAL):
         node = settings.get(group)
+        if (group, repr(node)) in known.checked:
+            continue
         empty = node is None if group in schema.OPTIONAL else group in ("callbacks", "logger")
         if not empty and signatures.TARGET not in (node or {}):
             if isinstance(node, Mapping):
@@ -116,6 +135,7 @@ def _check_parts(settings: Mapping[str, Any]) -> None:
         )
         if group not in CALLED and (node or {}).get(signatures.PARTIAL):
             raise ValueError(f"{group}.{signatures.PARTIAL} must be left out{howto(group)}")
+        known.checked.add((group, repr(node)))
     for name, node in (settings.get("callbacks") or {}).items():
         if node is not None and (not isinstance(node, Mapping) or signatures.TARGET not in node):
             raise ValueError(
@@ -124,7 +144,16 @@ def _check_parts(settings: Mapping[str, Any]) -> None:
             )
 
 
-def _fingerprint(data: object) -> str:
+def _fingerprint(node: Mapping[str, Any], known: Known) -> str:
+    """The identity of the data set that a config node describes."""
+    key = repr(node)
+    if key not in known.fingerprints:
+        with keys_of(node, "data"):
+            known.fingerprints[key] = _identity(build(node, "data"))
+    return known.fingerprints[key]
+
+
+def _identity(data: object) -> str:
     """The identity of a data set.
 
     Raises:

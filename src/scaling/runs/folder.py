@@ -62,5 +62,5 @@ def keep_config(cell: Cell, folder: Path) -> None:
     """Write `.hydra`, as Hydra does: the composed config and the typed overrides."""
     place = folder / ".hydra"
     place.mkdir()
-    (place / "config.yaml").write_text(cell.source)
+    (place / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(cell.composed)))
     (place / "overrides.yaml").write_text(OmegaConf.to_yaml(list(cell.overrides)))
