@@ -75,11 +75,14 @@ def needs_files(name: str) -> bool:
 def test_an_experiment_runs_at_scale_tiny_and_reports(command, name, request):
     if needs_files(name):
         request.getfixturevalue("real_data")
-    ended = command(f"experiment={name}", "scale=tiny", "workers=0", small=False)
+    swept = grid_of(f"experiment={name}")
+    others = set(swept["params"]) - {"seed"} or swept.get("pairs")
+    one_seed = ["seed=0"] if others else []  # a second one would do the same again
+    ended = command(f"experiment={name}", "scale=tiny", "workers=0", *one_seed, small=False)
     assert ended.code == 0, ended.err
     rows = results.read(Path("multirun", name))
     assert set(rows["status"]) == {"done"}
-    assert 2 <= len(rows) <= 16
+    assert 2 <= len(rows) <= 8
     assert set(results.layers(Path("multirun", name))["step"]) == {0}  # every 25 steps
     assert "Validation loss" in ended.out
 
