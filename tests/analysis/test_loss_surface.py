@@ -8,7 +8,7 @@ import pytest
 from scipy import optimize, stats
 
 from scaling.analysis import loss_surface, surface_inference
-from scaling.analysis.linex import linex
+from scaling.analysis.linex import linex, linex_by_skew
 from scaling.analysis.loss_surface import Losses, Surface
 
 
@@ -63,6 +63,15 @@ def test_the_linex_bowl_in_closed_form_and_its_parabola():
     np.testing.assert_allclose(linex(z, 1e-4), linex(z, 0.99e-4), rtol=1e-5, atol=1e-12)
     assert linex(z, -0.7).min() >= 0
     np.testing.assert_allclose(linex(z, -0.7), linex(-z, 0.7))
+
+
+@pytest.mark.parametrize("skew", [-3.0, -0.5, -2e-3, 0.0, 1e-7, 4e-3, 1.0, 3.0])
+def test_the_derivative_of_the_linex_bowl_by_its_skew(skew):
+    z = np.linspace(-9, 9, 73)
+    slow = (linex(z, skew + 1e-5) - linex(z, skew - 1e-5)) / 2e-5
+    np.testing.assert_allclose(linex_by_skew(z, skew), slow, rtol=1e-4, atol=1e-6)
+    assert linex_by_skew(z, 0.0) == pytest.approx(z**3 / 3)
+    assert linex_by_skew(np.array([11.0]), 3.0) == 0  # where linex is clipped
 
 
 def test_the_fit_is_the_least_squares_of_a_slow_obvious_search():

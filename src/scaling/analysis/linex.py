@@ -17,6 +17,17 @@ def linex(z: NDArray[np.float64], skew: NDArray[np.float64] | float) -> NDArray[
     return z**2 * np.where(large == bent, 2 * (np.expm1(large) - large) / large**2, series)
 
 
+def linex_by_skew(z: NDArray[np.float64], skew: float) -> NDArray[np.float64]:
+    """Derivative of the LINEX bowl by its skew; z^3 / 3 at skew 0."""
+    bent = skew * z
+    clipped = np.abs(bent) > 30  # as in `linex`, whose factor of z^2 is then constant
+    series = 1 / 3 + bent / 6 + bent**2 / 20 + bent**3 / 90
+    large = np.where((np.abs(bent) < 1e-2) | clipped, 1.0, bent)
+    grown = np.expm1(large)
+    exact = 2 * (large * grown - 2 * (grown - large)) / large**3
+    return z**3 * np.where(large == bent, exact, np.where(clipped, 0.0, series))
+
+
 class Bowls:
     """Least-squares bowls through a curve, one for each skew.
 

@@ -18,7 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from scaling.analysis.linex import SKEW, linex
+from scaling.analysis.least_squares import least_squares
+from scaling.analysis.linex import SKEW, linex, linex_by_skew
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -201,20 +202,25 @@ def _fitted(
     weights = roots_of_precision(_distances(losses, start), growth)
     offsets, count, shifts = losses.offsets, len(losses.batches), len(losses.seeds) - 1
 
+    target = losses.y * weights
+    last: dict[bytes, tuple[Vector, Vector, Matrix]] = {}
+
     def solved(theta: Vector) -> tuple[Vector, Vector, Matrix]:
-        design = np.column_stack([offsets, _bowl(losses, theta)]) * weights[:, None]
-        target = losses.y * weights
-        solution = np.asarray(np.linalg.lstsq(design, target, rcond=None)[0], np.float64)
-        return solution, target - design @ solution, design
+        """A, D and K, what they leave of the losses, and a basis of what they explain."""
+        key = theta.tobytes()
+        if key not in last:  # `errors` and `slopes` ask for the same theta
+            last.clear()
+            columns = np.column_stack([offsets, _bowl(losses, theta)])
+            last[key] = least_squares(columns * weights[:, None], target)
+        return last[key]
 
     def errors(theta: Vector) -> Vector:
         return np.append(solved(theta)[1], prior * theta[count : count + 2])
 
     def slopes(theta: Vector) -> Matrix:
         """Derivatives of `errors` (Kaufman, BIT 15, 1975, for variable projection)."""
-        solution, _, design = solved(theta)
+        solution, _, basis = solved(theta)
         moved = -solution[-1] * weights[:, None] * _derivatives(losses, theta)
-        basis = np.linalg.qr(design)[0]
         shrinks = np.zeros((2, len(theta)))
         shrinks[[0, 1], [count, count + 1]] = prior
         return np.vstack([moved - basis @ (basis.T @ moved), shrinks])
@@ -252,11 +258,10 @@ def _derivatives(losses: Losses, theta: Vector) -> Matrix:
     bent = np.clip(skew * z, -30, 30)
     slope = 2 * z * np.where(np.abs(bent) < 1e-8, 1.0, np.expm1(bent) / np.where(bent, bent, 1.0))
     moves = -(heights * slope)[:, None]
-    skewed = (linex(z, skew + 1e-5) - linex(z, skew - 1e-5)) / 2e-5
     return np.column_stack([
         moves * losses.by_batch,
         losses.centred[losses.batch] * heights * linex(z, float(skew)),
-        heights * skewed,
+        heights * linex_by_skew(z, float(skew)),
         moves * losses.by_seed,
     ])  # fmt: skip
 
