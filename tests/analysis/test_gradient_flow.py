@@ -28,22 +28,22 @@ ASKED = {"loss": "train_loss", "early": 2, "share": 0.1, "still": 0.02, "stretch
 
 def layers(rms: np.ndarray) -> pd.DataFrame:
     """Rows of a run: weights of `rms` (epochs x layers), and a different bias for each."""
-    rows = [
+    epochs, count = rms.shape
+    kinds = ["weight", "bias"] * count
+    names = [f"layers.{i // 2}.{kind}" for i, kind in enumerate(kinds)]
+    values = np.outer(rms.ravel(), [1.0, 7.0]).ravel()
+    return pd.DataFrame(
         {
-            "epoch": epoch,
-            "layer": f"layers.{number}.{kind}",
-            "kind": kind,
+            "epoch": np.repeat(np.arange(epochs), 2 * count),
+            "layer": names * epochs,
+            "kind": kinds * epochs,
             "size": 100,
             "count": 938,
-            "mean": value * 10 * factor,
-            "variance": (value * 10 * factor * 0.3) ** 2,
-            "rms": value * factor,
+            "mean": values * 10,
+            "variance": (values * 10 * 0.3) ** 2,
+            "rms": values,
         }
-        for epoch, line in enumerate(rms)
-        for number, value in enumerate(line)
-        for kind, factor in (("weight", 1.0), ("bias", 7.0))
-    ]
-    return pd.DataFrame(rows)
+    )
 
 
 def losses(values) -> pd.DataFrame:
@@ -333,3 +333,10 @@ def test_a_net_whose_units_die_has_collapsed_and_one_that_learns_has_not(tmp_pat
     else:  # the last bias takes a while to unlearn; then the loss is constant
         assert found.onset in (death, death + 1)
         assert found.lowest == 0
+
+
+def test_two_lines_of_a_layer_in_one_epoch_are_refused():
+    table = geometric(depth=2.0, time=0.5)
+    twice = pd.concat([table, table[table["epoch"] == 3]])
+    with pytest.raises(ValueError, match=r"layer layers\.0\.weight has two lines in epoch 3"):
+        depth_ratios(twice)

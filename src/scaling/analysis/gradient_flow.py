@@ -237,8 +237,14 @@ def _weights(layers: pd.DataFrame, measure: str) -> pd.DataFrame:
     weights = layers[layers["kind"] == "weight"]
     if weights.empty:
         raise ValueError("no weight tensor in these rows; were layers measured?")
-    names = weights["layer"].drop_duplicates()
-    return weights.pivot(index="epoch", columns="layer", values=measure)[list(names)]
+    layer, names = pd.factorize(weights["layer"])
+    epochs, epoch = np.unique(weights["epoch"], return_inverse=True)
+    if (twice := np.bincount(epoch * len(names) + layer) > 1).any():
+        at, which = divmod(int(twice.argmax()), len(names))
+        raise ValueError(f"layer {names[which]} has two lines in epoch {epochs[at]}")
+    table = np.full((len(epochs), len(names)), np.nan)
+    table[epoch, layer] = weights[measure]
+    return pd.DataFrame(table, pd.Index(epochs, name="epoch"), pd.Index(names, name="layer"))
 
 
 def _log_slope(x: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, int]:

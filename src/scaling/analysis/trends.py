@@ -162,9 +162,12 @@ def _by_fold(table: pd.DataFrame) -> dict[Any, pd.Series]:
         raise ValueError(
             f"fold {first['fold']} has two norms at step {first['step']}; give one run per fold"
         )
+    lines = table.sort_values("step")
+    steps = pd.Index(lines["step"])
+    norms = lines["gradient_norm"].to_numpy(float)
     return {
-        name: lines.set_index("step")["gradient_norm"].astype(float).sort_index()
-        for name, lines in table.groupby("fold")
+        name: pd.Series(norms[at], steps[at], name="gradient_norm")
+        for name, at in lines.groupby("fold").indices.items()
     }
 
 
