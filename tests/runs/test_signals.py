@@ -47,6 +47,16 @@ def test_a_signal_that_comes_much_later_raises_again(monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+def test_a_signal_that_is_ignored_at_the_start_stays_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell script does for `command &`
+    signals.quit_before_runs()
+    signals.begin()
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(Interrupted) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.value.signal == signal.SIGTERM
+
+
 def test_a_lost_exception_is_raised_again_until_a_run_caught_it():
     signals.listen()
     signals.raise_dropped()

@@ -11,6 +11,7 @@ def prints(line: str, *more: signal.Signals) -> Callable[[int, FrameType | None]
     """Let Ctrl-C print a line and end this process with exit code 130; return the handler.
 
     It raises nothing, because libraries drop exceptions that are raised while they are imported.
+    Signals that are ignored stay so.
 
     Args:
         line: without its end.
@@ -22,6 +23,14 @@ def prints(line: str, *more: signal.Signals) -> Callable[[int, FrameType | None]
             os.write(2, f"{line}\n".encode())
         os._exit(128 + number)
 
-    for number in (signal.SIGINT, *more):
+    for number in not_ignored(signal.SIGINT, *more):
         signal.signal(number, end)
     return end
+
+
+def not_ignored(*numbers: signal.Signals) -> list[signal.Signals]:
+    """Those of some signals that this process was not told to ignore.
+
+    A shell script ignores Ctrl-C in the commands that it starts with `&`.
+    """
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]

@@ -28,7 +28,7 @@ def quit_before_runs() -> None:
 
 def begin() -> None:
     """Listen from now on, in a process in which signals would end it until a run begins."""
-    if _state.quits is not None and signal.getsignal(signal.SIGINT) is _state.quits:
+    if _state.quits is not None and _state.quits in map(signal.getsignal, NUMBERS):
         listen()
 
 
@@ -53,10 +53,10 @@ def listen() -> None:
     A flag, not another handler, remembers the first: Lightning restores earlier handlers when a fit
     ends, and a second signal often comes (from a pool, or a second Ctrl-C) while the row of an
     interrupted run is being written. A signal after `PATIENCE` seconds raises again, because Python
-    drops exceptions raised inside a finalizer.
+    drops exceptions raised inside a finalizer. Signals that are ignored stay so.
     """
     _forget()
-    for number in NUMBERS:
+    for number in ctrl_c.not_ignored(*NUMBERS):
         signal.signal(number, interrupt)
 
 

@@ -22,6 +22,7 @@ from scaling.config.cell import make_cell
 from scaling.config.errors import REFUSED, message
 from scaling.config.folder import FOLDER
 from scaling.config.grid import Grid, expand
+from scaling.contracts import ctrl_c
 from scaling.runs import signals
 from scaling.runs.signals import Interrupted
 from scaling.storage import plans
@@ -53,7 +54,7 @@ def main() -> None:
             _single()
         sys.exit(0)
     finally:
-        for number in signals.NUMBERS:
+        for number in ctrl_c.not_ignored(*signals.NUMBERS):
             signal.signal(number, signal.SIG_DFL)  # no traceback while Python ends
 
 
