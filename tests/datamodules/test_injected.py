@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from scaling.contracts.metric import UNINFORMATIVE
 from scaling.contracts.sizes import Sizes
 from scaling.datamodules.injected import Injected
 from scaling.gradients.tails import tail_shape
@@ -43,6 +44,10 @@ def test_validation_is_the_same_for_all_seeds():
     (one,), (two,) = (data(seed=seed).val_dataloader() for seed in (0, 1))
     assert len(one[0]) == 20
     assert torch.equal(one[1], two[1])
+
+
+def test_the_row_says_that_the_loss_means_nothing():
+    assert data().columns() == {UNINFORMATIVE: 1}
 
 
 def test_values_out_of_range_are_refused():

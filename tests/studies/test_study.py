@@ -44,8 +44,8 @@ def names() -> list[str]:
 
 def test_each_study_has_every_member_and_a_place_of_its_own():
     assert names() == [
-        "axes", "overview", "laws", "clipping", "tuning", "gradient_flow.study", "adaptation.study",
-        "replicates", "noise_scale", "tails.study",
+        "axes", "overview", "laws", "tails.study", "clipping", "tuning", "gradient_flow.study",
+        "adaptation.study", "replicates", "noise_scale",
     ]  # fmt: skip
     assert all(isinstance(one, Study) for one in all_studies())
     orders = [one.ORDER for one in all_studies()]

@@ -2,6 +2,9 @@
 
 Of a maximised column, such as an accuracy, the loss of a run is its distance from the maximum:
 `val_loss` is `maximum` minus the value. Rows name the column as `maximised`.
+
+A data set whose loss means nothing, such as one with drawn gradients, gives the rows of its runs
+`uninformative_loss`: 1. Such losses are not compared.
 """
 
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 MAXIMISED, MAXIMUM = "maximised", "maximum"  # columns of rows
+UNINFORMATIVE = "uninformative_loss"  # column of rows: 1 if the loss means nothing, else missing
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Metric:
         loss: what is minimised, for a sentence: `loss`, or `1 - accuracy`.
         label: of an axis of losses, with the unit.
         maximum: of a maximised column; nan for a loss.
+        informative: whether losses can be compared.
     """
 
     name: str = "validation loss"
@@ -29,6 +34,7 @@ class Metric:
     loss: str = "loss"
     label: str = "validation loss (nats)"
     maximum: float = np.nan
+    informative: bool = True
 
     @property
     def is_loss(self) -> bool:
@@ -42,7 +48,9 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """The heading of a table of `shown` values."""
+        """The heading of a table of `shown` values, or why there is no table."""
+        if not self.informative:
+            return "No losses are compared: those of this data set mean nothing"
         if self.is_loss:
             return "Validation loss in nats"
         return f"{self.name} (the loss is {self.loss})"
@@ -53,18 +61,25 @@ class Metric:
 
 
 LOSS = Metric()
+NO_METRIC = Metric(informative=False)
 
 
 def metric_of(rows: pd.DataFrame) -> Metric:
     """The metric of rows, which `scaling.read` gives one."""
-    if not {MAXIMISED, MAXIMUM} <= set(rows):
-        return LOSS
+    if not {MAXIMISED, MAXIMUM} <= set(rows) or rows[[MAXIMISED, MAXIMUM]].dropna().empty:
+        return NO_METRIC if _mean_nothing(rows) else LOSS
     known = rows[[MAXIMISED, MAXIMUM]].dropna()
-    if known.empty:
-        return LOSS
     name, maximum = str(known[MAXIMISED].iloc[0]), float(known[MAXIMUM].iloc[0])
     loss = f"{maximum:g} - {name}" if maximum else f"-{name}"
     return Metric(name, "", loss, loss, maximum)
+
+
+def _mean_nothing(rows: pd.DataFrame) -> bool:
+    """Whether the losses of all runs that have one, or that declare it, mean nothing."""
+    if UNINFORMATIVE not in rows:
+        return False
+    declared = rows[UNINFORMATIVE].eq(1)
+    return bool(declared.any() and (declared | rows["val_loss"].isna()).all())
 
 
 def with_one_maximum(rows: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from scaling.contracts.limits import check_choice, check_least
+from scaling.contracts.metric import UNINFORMATIVE
 from scaling.contracts.sizes import Sizes
 from scaling.datamodules.batches import Batches, InOrder, in_order
 from scaling.seeds import seed_for
@@ -31,7 +32,7 @@ class Injected(L.LightningDataModule):
         inputs: features of an example.
         outputs: gradients of an example.
         examples_per_epoch: that are drawn at a time.
-        val_examples: to validate on, the same for all runs; their mean loss says nothing.
+        val_examples: to validate on, the same for all runs; their mean loss means nothing.
 
     Raises:
         ValueError: for a value out of range, naming its key.
@@ -86,8 +87,8 @@ class Injected(L.LightningDataModule):
         return Sizes(self.inputs, self.outputs, 1)
 
     def columns(self) -> dict[str, float]:
-        """None: there is nothing to compare the loss with."""
-        return {}
+        """That the loss means nothing: its gradients are drawn."""
+        return {UNINFORMATIVE: 1.0}
 
     def setup(self, stage: str) -> None:
         self.prepare()

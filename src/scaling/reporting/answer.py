@@ -12,6 +12,7 @@ import pandas as pd
 from scaling.analysis.naive_optima import naive_optima
 from scaling.analysis.optima import Optimum, optimum
 from scaling.analysis.powerlaws import Law
+from scaling.contracts.metric import metric_of
 from scaling.contracts.settings import by_setting
 from scaling.contracts.words import typed
 from scaling.studies import law_words, laws
@@ -61,7 +62,8 @@ class Answer:
     """What the first screen of a report says."""
 
     settings: tuple[Setting, ...]
-    sentences: tuple[str, ...]  # of the studies, if no learning rate was swept
+    headlines: tuple[str, ...]  # of studies that have some
+    sentences: tuple[str, ...]  # of the other studies, if no learning rate was swept
     claims: Counter[str]  # verdict -> number of published claims
     caveats: tuple[str, ...]  # the most important first
     next: NextStep
@@ -77,6 +79,7 @@ class Answer:
         """The numbers of the answer for `answer.json`; missing numbers are None."""
         return {
             "settings": [_setting_record(one) for one in self.settings],
+            "headlines": list(self.headlines),
             "sentences": list(self.sentences),
             "claims": dict(self.claims),
             "caveats": list(self.caveats),
@@ -85,7 +88,12 @@ class Answer:
 
 
 def settings_of(sweep: SweepTables) -> tuple[Setting, ...]:
-    """The settings in which the learning rate was swept, with their optima and laws."""
+    """The settings in which the learning rate was swept, with their optima and laws.
+
+    None if losses mean nothing.
+    """
+    if not metric_of(sweep.rows).informative:
+        return ()
     found = {
         one.title: Setting(one.title, one.block, one.optima, one.law)
         for one in laws.by_settings(sweep)
@@ -103,6 +111,7 @@ def answer(
     caveats: Sequence[str],
     next_step: NextStep,
     *,
+    headlines: Sequence[str] = (),
     over: bool = False,
 ) -> Answer:
     """Gather the answer of a sweep.
@@ -113,11 +122,12 @@ def answer(
         verdicts: of the studies, each with the title of its setting.
         caveats: the most important first.
         next_step: from `scaling.reporting.next_step`.
+        headlines: of studies that have some.
         over: whether a law over several axes was asked for, whose sentences come first.
     """
     first = tuple(sentences[:SENTENCES]) if over or not settings else ()
     counts = Counter(str(verdict.word) for _, verdict in verdicts)
-    return Answer(tuple(settings), first, counts, tuple(caveats), next_step)
+    return Answer(tuple(settings), tuple(headlines), first, counts, tuple(caveats), next_step)
 
 
 def best_lr(one: Optimum) -> str:
@@ -136,7 +146,7 @@ def best_lr(one: Optimum) -> str:
 def lines(answer: Answer) -> list[str]:
     """The answer in at most 15 lines of text."""
     if answer.sentences or not answer.settings:
-        parts = [*answer.sentences]
+        parts = [*answer.headlines, *answer.sentences]
     elif len(answer.settings) == 1:
         parts = [*_one_setting(answer.settings[0])]
     else:

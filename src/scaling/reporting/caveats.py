@@ -41,6 +41,9 @@ def doubts(rows: pd.DataFrame) -> list[str]:
     """The caveats of losses and comparisons, the worst first; those of optima are in an answer."""
     readable = rows[rows["status"] != "corrupt"]
     lines = [*_mixed(readable)]
+    first = [*_of_runs(readable), *_of_files(readable), *_unfinished(rows)]
+    if not metric_of(rows).informative:
+        return [*first, *lines, *_seeds(readable)]
     blocks = dict(by_setting(readable))
     floors = {title: _floor_reached(block) for title, block in blocks.items()}
     for title, floor in floors.items():
@@ -52,7 +55,7 @@ def doubts(rows: pd.DataFrame) -> list[str]:
             )
     lines += _beside_ngrams({t: block for t, block in blocks.items() if floors[t] is None})
     lines += [*_unasked(readable), *_repeated(readable), *_seeds(readable)]
-    return [*_of_runs(readable), *_of_files(readable), *_unfinished(rows), *lines]
+    return [*first, *lines]
 
 
 def uncertain_optima(rows: pd.DataFrame, *, flat: float | None = None) -> list[str]:
@@ -62,7 +65,7 @@ def uncertain_optima(rows: pd.DataFrame, *, flat: float | None = None) -> list[s
         rows: from `scaling.results.read`.
         flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
     """
-    blocks = by_setting(rows)
+    blocks = by_setting(rows) if metric_of(rows).informative else ()
     return [line for title, block in blocks for line in _uncertain(block, where(title), flat)]
 
 

@@ -18,7 +18,7 @@ from scaling.reporting.next_step import Command, next_step
 from scaling.reporting.trained import trained
 from scaling.storage import plans
 from scaling.studies.claims import Verdict
-from scaling.studies.study import Study
+from scaling.studies.study import HasHeadlines, Study
 from scaling.studies.sweep_tables import SweepTables
 
 DRAWN = {  # figures that the page draws itself: a browser without scripts shows these
@@ -31,6 +31,9 @@ BIBTEX = f"""@software{{scaling,
   version = {{{__version__}}},
   note = {{sweeps and reports}}
 }}"""
+
+
+ROOM = 10  # lines of headlines, if losses mean nothing
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,17 @@ class Content:
         settings = settings_of(sweep)
         verdicts = tuple(pair for study in studies for pair in study.verdicts(sweep))
         metric = metric_of(sweep.rows)
-        sentences = tuple(sentence for study in studies for sentence in study.sentences(sweep))
+        said = [(study, tuple(study.sentences(sweep))) for study in studies]
+        sentences = tuple(sentence for _, each in said for sentence in each)
+        others = [s for study, each in said if not isinstance(study, HasHeadlines) for s in each]
+        headlines = _headlines(sweep, studies)
         stated = [f"The loss is {metric.loss}: {metric.name} is maximised"]
         step = next_step(sweep.rows, () if sweep.over else settings, lacking, command)
         caveats = [*([] if metric.is_loss else stated), *doubts(sweep.rows), *notes]
-        found = answer(settings, sentences, verdicts, caveats, step, over=bool(sweep.over))
+        if headlines and not metric.informative:
+            others = []
+        over = bool(sweep.over)
+        found = answer(settings, others, verdicts, caveats, step, headlines=headlines, over=over)
         return cls(sweep, found, sentences, verdicts, tuple(lacking), tuple(notes), command.text)
 
     def short(self) -> str:
@@ -187,3 +196,18 @@ class Content:
             "curves": curves.curve_chart(settings) if curves.known(self.sweep) else None,
         }
         return {name: spec for name, spec in specs.items() if spec}
+
+
+def _headlines(sweep: SweepTables, studies: Sequence[Study]) -> list[str]:
+    """The headlines of studies: one of each, or all that have room if losses mean nothing."""
+    each = [study.headlines(sweep) for study in studies if isinstance(study, HasHeadlines)]
+    if metric_of(sweep.rows).informative:
+        return [lines[0] for lines in each]
+    room = ROOM // max(1, len(each))
+    cut = [
+        [*lines[: room - 1], f"  and {len(lines) - room + 1} more settings in report.txt"]
+        if len(lines) > room
+        else lines
+        for lines in each
+    ]
+    return [line for lines in cut for line in lines]

@@ -9,7 +9,7 @@ from typing import Any
 import markupsafe
 import pandas as pd
 
-from scaling.contracts.metric import Metric
+from scaling.contracts.metric import Metric, metric_of
 from scaling.contracts.settings import AXIS, settings_of
 from scaling.contracts.words import counted, typed
 from scaling.reporting.answer import VERDICTS, Answer, Setting, best_lr
@@ -55,6 +55,7 @@ def answer_part(answer: Answer) -> dict[str, Any]:
         else:
             no_law.setdefault(setting.law.reason, []).append(setting.title)
     return {
+        "headlines": answer.headlines,
         "sentences": answer.sentences,
         "best": _best(answer.settings),
         "folded": len(answer.settings) > SIDE_BY_SIDE,
@@ -155,7 +156,7 @@ def runs_part(
     out: Path,
     commands: Mapping[tuple[str, str], str],
 ) -> dict[str, Any]:
-    """The table of runs, the lowest loss first.
+    """The table of runs, the lowest loss first; without losses if they mean nothing.
 
     Args:
         rows: from `scaling.results.read`.
@@ -164,12 +165,14 @@ def runs_part(
         commands: that trains a run again, by study and run.
     """
     accuracy = [key for key in ("val_accuracy", "query_accuracy", "test_accuracy") if key in rows]
-    shown = ["val_loss", *accuracy, "clip_percent", "seconds"]
+    informative = metric_of(rows).informative
+    shown = [*(["val_loss"] if informative else []), *accuracy, "clip_percent", "seconds"]
     varied = [
         key for key in settings_of(rows) if key in rows and rows[key].nunique(dropna=False) > 1
     ]
     measured = [key for key in shown if key in rows and rows[key].notna().any()]
-    ordered = rows.sort_values("val_loss", na_position="last", kind="stable")
+    by = "val_loss" if informative else "run"
+    ordered = rows.sort_values(by, na_position="last", kind="stable")
     lines = []
     for row in ordered.head(LONGEST).to_dict("records"):
         cells = [{"text": row["status"], "number": False}]

@@ -24,17 +24,20 @@ def summary_table(
     """Validation loss with a row per batch and a column per lr, one block for each other setting.
 
     A metric that is maximised is shown in place of the loss. Columns are clips if only the clip
-    varies at each batch size. Seeds are averaged. Caveats of the sweep follow below.
+    varies at each batch size. Seeds are averaged. Caveats of the sweep follow below. Losses that
+    mean nothing are left out.
 
     Args:
         rows: from `scaling.results.read`.
         with_caveats: add those of `scaling.reporting.caveats`.
         flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
     """
+    metric = metric_of(rows)
+    if not metric.informative:
+        return "\n".join([metric.heading, *(doubts(rows) if with_caveats else ())])
     across = "clip" if clips_only(rows) else "lr"
     together = ("clip",) if across == "clip" else ()
     settings = by_setting(rows, together=together)
-    metric = metric_of(rows)
     blocks = [_block(title, block, across, metric) for title, block in settings]
     readable = rows[rows["status"] != "corrupt"]
     legend = LEGEND if metric.is_loss else LEGEND_MAXIMISED
@@ -49,12 +52,11 @@ def line(rows: pd.DataFrame) -> str:
     row = rows.iloc[0]
     if row.status not in FINISHED:
         return f"{row.status}  {row.run}"
-    loss = f"{row.val_loss:.4f} +- {row.val_loss_se:.4f} nats"
-    beside = ", ".join(f"{name} {value:.3f}" for name, value in trivial(rows).items())
-    lines = [
-        f"{row.status}      {row.run}",
-        f"val_loss  {loss if pd.notna(row.val_loss) else 'not finite'}  ({beside})",
-    ]
+    lines = [f"{row.status}      {row.run}"]
+    if metric_of(rows).informative or pd.isna(row.val_loss):
+        loss = f"{row.val_loss:.4f} +- {row.val_loss_se:.4f} nats"
+        beside = ", ".join(f"{name} {value:.3f}" for name, value in trivial(rows).items())
+        lines.append(f"val_loss  {loss if pd.notna(row.val_loss) else 'not finite'}  ({beside})")
     if pd.notna(row.grad_norm_pre_clip):
         lines.append(
             f"clipped   {row.clip_percent:.1f} % of {counted(int(row.steps), 'step')}; mean "

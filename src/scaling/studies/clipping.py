@@ -18,7 +18,7 @@ from scaling.studies.clipping_figures import loss_against_clip, update_against_c
 from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables, where
 
-ORDER = 2
+ORDER = 3
 
 
 def applies(sweep: SweepTables) -> bool:
@@ -55,6 +55,8 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
     cells, contrasts = [], []
     for title, block in _blocks(sweep.rows):
         cells += [{"setting": title, **asdict(cell)} for cell in _cells(sweep, block)]
+        if not metric_of(block).informative:
+            continue
         with contextlib.suppress(ValueError):  # a sentence gives the reason
             effect = effects.effect_of(block, "clip", reference=float(block["clip"].max()))
             contrasts += [{"setting": title, **asdict(contrast)} for contrast in effect.contrasts]
@@ -69,8 +71,8 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
 def figures(sweep: SweepTables) -> dict[str, Drawing]:
     """Loss and measured update against the clip."""
     measured = sweep.rows["update_norm"].notna().any()
-    draws = [loss_against_clip, *([update_against_clip] if measured else [])]
-    return drawings(draws, sweep.rows)
+    losses = [loss_against_clip] if metric_of(sweep.rows).informative else []
+    return drawings([*losses, *([update_against_clip] if measured else [])], sweep.rows)
 
 
 def _meaning(optimizer: str, slope: Estimate) -> str:
@@ -106,6 +108,9 @@ def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
     """The effect of each ceiling against none, or the largest, paired by cell and seed."""
+    metric = metric_of(rows)
+    if not metric.informative:
+        return
     try:
         effect = effects.effect_of(rows, "clip", reference=float(rows["clip"].max()))
     except ValueError as error:
@@ -113,7 +118,6 @@ def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
         return
     if effect.notes:
         yield f"Effect of clip{setting}: {'; '.join(effect.notes)}"
-    metric = metric_of(rows)
     loss = metric.loss[:1].upper() + metric.loss[1:]
     unknown: dict[str, list[str]] = defaultdict(list)
     for contrast in effect.contrasts:
@@ -188,12 +192,13 @@ def effective_exponent(rows: pd.DataFrame) -> Estimate:
     return Estimate(law.exponent, law.low, law.high, shown, "more seeds, or more batch sizes")
 
 
+AS_LR = Claim("Clipping acts as a learning rate: where all steps are clipped the update is "
+              "proportional to the clip", (0.9, 1.1), _response,
+              "effective LR = LR x clip / norm")  # fmt: skip
 CLAIMS = (
     Claim("A ceiling of 1 is better than any other and than no clipping",
           POSITIVE, best_is_one, "phase 3b: clip = 1.0 best for both"),
-    Claim("Clipping acts as a learning rate: where all steps are clipped the update is "
-          "proportional to the clip", (0.9, 1.1), _response,
-          "effective LR = LR x clip / norm"),
+    AS_LR,
     Claim("The effective learning rate, lr x clip / norm, grows faster than the batch size",
           LARGER, effective_exponent, "phase 3b: effective beta about 1.6"),
 )  # fmt: skip
@@ -201,6 +206,7 @@ CLAIMS = (
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
     """The published claims, for each setting other than batch, lr, clip and seed."""
+    claims = CLAIMS if metric_of(sweep.rows).informative else (AS_LR,)
     for title, block in _blocks(sweep.rows):
-        for claim in CLAIMS:
+        for claim in claims:
             yield title, claim.judge(block)

@@ -225,6 +225,8 @@ def by_settings(sweep: SweepTables) -> list[SettingLaw]:
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The settings in which both batch and lr vary, or which are a table of optima."""
+    if not metric_of(rows).informative:
+        return
     for title, block in by_setting(rows):
         rates = block.groupby("batch")["lr"].nunique()
         if len(rates) > 1 and (rates.max() > 1 or (len(rates) > 2 and block["lr"].nunique() > 1)):

@@ -17,7 +17,7 @@ from scaling.studies.noise_scale_figures import noise_scale_over_training
 from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables, where
 
-ORDER = 7
+ORDER = 8
 COST = "noise_scale_percent"  # of every run that measures it
 MEASURED = ("noise_scale", "noise_scale_low", "noise_scale_high")
 

@@ -13,12 +13,14 @@ from scaling.studies.claims import Verdict
 from scaling.studies.study import Drawing
 from scaling.studies.sweep_tables import SweepTables
 
-ORDER = 6
+ORDER = 7
 SHOWN = 3  # number of groups in sentences, those that differ most
 
 
 def applies(sweep: SweepTables) -> bool:
-    """Whether a sweep has replicates, or runs that look like replicates."""
+    """Whether a sweep has replicates, or runs that look like replicates, to compare."""
+    if not metric_of(sweep.rows).informative:
+        return False
     table = replicates.replicates(sweep.rows)
     return bool(table.groups or table.notes)
 

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,6 +69,17 @@ class Study(Protocol):
 
     def figures(self, sweep: SweepTables) -> Mapping[str, Drawing]:
         """The figures that have something to show, by file name."""
+
+
+@runtime_checkable
+class HasHeadlines(Protocol):
+    """A study with a line on the first screen of a report."""
+
+    def headlines(self, sweep: SweepTables) -> Sequence[str]:
+        """The finding in one line, then a line for each setting.
+
+        The lines of settings are shown if losses mean nothing, and so leave room for them.
+        """
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables, where
 from scaling.studies.tuning_figures import lr_sensitivity, steps_and_examples
 
-ORDER = 3
+ORDER = 4
 FACTOR = 3.0  # largest factor by which lr is off
 
 
@@ -130,6 +130,8 @@ def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The settings in which some batch size has three learning rates, of runs that ended."""
+    if not metric_of(rows).informative:
+        return
     ended = rows[rows["status"].isin(FINISHED)]
     for title, block in by_setting(ended):
         if len(block) and block.groupby("batch")["lr"].nunique().max() > 2:
@@ -141,7 +143,7 @@ def _races(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[tuple[str, pd.D
 
     Adapted runs are left out: their aim is not a low loss.
     """
-    if losses.empty or "query_accuracy" in rows:
+    if losses.empty or "query_accuracy" in rows or not metric_of(rows).informative:
         return
     ended = rows[rows["status"].isin(FINISHED) & rows["run"].isin(losses["run"].unique())]
     for title, block in by_setting(ended):

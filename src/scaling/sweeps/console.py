@@ -12,6 +12,7 @@ from scaling import results
 from scaling.config import identity
 from scaling.config.cell import Cell
 from scaling.contracts.columns import FINISHED, ROOT_KEYS
+from scaling.contracts.metric import UNINFORMATIVE
 from scaling.contracts.words import counted
 from scaling.reporting import text
 from scaling.reporting.run_caveats import caveats
@@ -115,7 +116,7 @@ def line(cell: Cell, state: RunState, pace: Pace, labels: Mapping[Path, str]) ->
     parts = [f"[{place}] {labels[cell.folder]}", str(state)]
     if state.row is not None:
         measured = state.row.measured
-        if "val_loss" in measured:
+        if "val_loss" in measured and not measured.get(UNINFORMATIVE):
             parts.append(f"val_loss {measured['val_loss']:.3f}")
         if "clip_percent" in measured:
             parts.append(f"clipped {measured['clip_percent']:.0f} %")

@@ -24,6 +24,8 @@ def measures(rows: pd.DataFrame) -> dict[str, str]:
     """The measures of finished runs that can be drawn, with their titles."""
     done = rows[rows["status"] == "done"]
     titles = MEASURES | {"val_loss": metric_of(rows).label}
+    if not metric_of(rows).informative:
+        titles = {key: title for key, title in titles.items() if not key.endswith("loss")}
     return {key: t for key, t in titles.items() if key in done and done[key].notna().any()}
 
 

@@ -32,7 +32,7 @@ from scaling.studies.cluster_intervals import (
 from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables, where
 
-ORDER = 5
+ORDER = 6
 FIGURES = (adaptation_norms, entropy_and_diversity, accuracy_by_batch, accuracy_over_passes)
 SOURCE = "published study"
 WHERE = {"query": "on the query", "val": "on held-out windows of the same shift"}

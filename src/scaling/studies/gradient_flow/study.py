@@ -19,7 +19,7 @@ from scaling.studies.sweep_tables import SweepTables, stacked, where
 
 __all__ = ["ORDER", "applies", "figures", "measures", "sentences", "tables", "verdicts"]
 
-ORDER = 4
+ORDER = 5
 
 
 def applies(sweep: SweepTables) -> bool:

@@ -1,6 +1,7 @@
 """Are the tails of gradients Gaussian, Laplace-like or heavy, and does a law of lr follow?"""
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import partial
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from scaling.contracts.columns import FINISHED
 from scaling.contracts.settings import by_setting
+from scaling.contracts.words import counted
 from scaling.studies.claims import SMALLER, Claim, Verdict
 from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables, stacked, where
@@ -23,11 +25,12 @@ from scaling.studies.tails.measures import (
     with_tails,
 )
 
-ORDER = 8
+ORDER = 2
 SOURCE = "phase 1: Laplace-like, alpha about 3, hence LR ~ B^(2/3)"
 STEADY = (0.8, 1.25)  # ratio of indices at two shares, under a power law
 LAPLACE, GAUSSIAN = (0.8, 1.25), (1.75, 2.3)  # shapes, with the tolerance of a verdict
 AXES = {"coordinates": "over the coordinates of a step", "time": "of each coordinate over time"}
+SHORT = {"time": "over time", "coordinates": "over the coordinates of a step"}
 
 
 def applies(sweep: SweepTables) -> bool:
@@ -40,7 +43,7 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
     for title, block in _blocks(sweep):
         setting = where(title)
         for axis, meaning in AXES.items():
-            chosen = block[(block["axis"] == axis) & (block["group"] == "all") & ~block["clipped"]]
+            chosen = _of_all_layers(block, axis)
             if chosen.empty:
                 continue
             middle = chosen.median(numeric_only=True)
@@ -58,6 +61,34 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
                 f"{first:.3g}, last {last:.3g}; Gaussian 2, Laplace 1); Hill's index {indices}; "
                 f"windows: {counts(chosen['verdict'])}"
             )
+
+
+def headlines(sweep: SweepTables) -> list[str]:
+    """The most frequent verdict of each setting's windows, counted over settings."""
+    found = [(title, axis, _of_all_layers(block, axis)) for title, block in _blocks(sweep)
+             for axis in SHORT]  # fmt: skip
+    found = [(title, axis, windows) for title, axis, windows in found if len(windows)]
+    if not found:
+        return [f"Tails of gradients: no window was judged: {sweep.tails['reason'].iloc[0]}"]
+    by_title: dict[str, list[str]] = defaultdict(list)
+    by_axis: dict[str, list[str]] = defaultdict(list)
+    for title, axis, windows in found:
+        word, number = Counter(windows["verdict"]).most_common(1)[0]
+        by_axis[axis].append(word)
+        by_title[title].append(
+            f"{SHORT[axis]} {word} ({number} of {counted(len(windows), 'window')}), "
+            f"shape {windows['shape'].median():.2f}"
+        )
+    if len(by_title) == 1:
+        (only,) = by_title.values()
+        return [f"Tails of gradients: {'; '.join(only)} (Gaussian 2, Laplace 1)"]
+    parts = []
+    for axis, words in by_axis.items():
+        first, *rest = [f"{word} in {number}" for word, number in Counter(words).most_common()]
+        of = f"{first} of {counted(len(words), 'setting')}"
+        parts.append(f"{SHORT[axis]} {', '.join([of, *rest])}")
+    lines = [f"  {title}: {'; '.join(texts)}" for title, texts in by_title.items()]
+    return [f"Tails of gradients: {'; '.join(parts)}", *lines]
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
@@ -88,6 +119,11 @@ def _blocks(sweep: SweepTables) -> Iterator[tuple[str, pd.DataFrame]]:
     for title, setting in by_setting(windows, together=together):
         for batch, block in setting.groupby("batch"):
             yield ", ".join(filter(None, [title, f"batch={batch:g}" if several else ""])), block
+
+
+def _of_all_layers(block: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """The windows of all layers together, before clipping."""
+    return block[(block["axis"] == axis) & (block["group"] == "all") & ~block["clipped"]]
 
 
 def _claims() -> tuple[Claim, ...]:

@@ -1,0 +1,101 @@
+"""Losses that mean nothing are not compared: the report is about what else was recorded."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from grids import grid
+
+from scaling.contracts.metric import UNINFORMATIVE, metric_of
+from scaling.reporting import build, page_parts
+from scaling.reporting.charts.measure import varied_chart
+from scaling.reporting.content import Content
+from scaling.reporting.next_step import Command
+from scaling.studies import clipping, laws, replicates, tuning
+from scaling.studies.sweep_tables import SweepTables
+
+KEPT = Path(__file__).parents[2] / "notebooks" / "data" / "phase_1_injected"
+
+
+def contents(sweep: SweepTables) -> Content:
+    return Content.of(sweep, build._applying(sweep), (), Command(), ())
+
+
+@pytest.fixture(scope="module")
+def injected() -> Content:
+    """Kept runs with injected gradients."""
+    return contents(SweepTables.of(KEPT))
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    """A grid with two clips whose losses mean nothing."""
+    table = grid(batches=(16, 64), lrs=(3e-4, 1e-3, 3e-3), clips=(1.0, np.inf))
+    return table.assign(clip_coefficient_cv=0.1, **{UNINFORMATIVE: 1})
+
+
+def test_the_first_screen_of_injected_gradients_is_about_tails(injected):
+    first, *settings = injected.answer.headlines
+    assert first == (
+        "Tails of gradients: over time infinite variance in 2 of 4 settings, gaussian in 2; over "
+        "the coordinates of a step cannot tell in 1 of 4 settings, gaussian in 1, infinite "
+        "variance in 1, laplace-like in 1"
+    )
+    assert len(settings) == 4
+    assert settings[-1] == (
+        "  model.width=512, data.law=normal: over time gaussian (18 of 18 windows), shape 1.86; "
+        "over the coordinates of a step laplace-like (18 of 18 windows), shape 1.09"
+    )
+    assert injected.short().startswith(first)
+    assert injected.text("").startswith(first)
+    assert page_parts.answer_part(injected.answer)["headlines"] == injected.answer.headlines
+    assert json.loads(json.dumps(injected.answer.record()))["headlines"][0] == first
+
+
+def test_no_loss_and_no_best_lr_is_in_a_report_of_injected_gradients(injected):
+    everything = injected.text("")
+    assert "No losses are compared: those of this data set mean nothing" in everything
+    for words in ("nats", "best lr", "lr 0.001  ", "Loss at clip", "Validation loss", "unigram"):
+        assert words not in everything.replace("batch 64, lr 0.001, clip", ""), words
+    assert "Where every step is clipped" in everything, "the update needs no loss"
+    assert injected.answer.settings == ()
+    assert varied_chart(injected.sweep.rows) is None
+    runs = page_parts.runs_part(injected.sweep.rows, {}, Path("."), {})
+    assert not [name for name in runs["columns"] if name.endswith("loss")]
+
+
+def test_studies_of_losses_do_not_apply(rows):
+    sweep = SweepTables(rows)
+    for study in (laws, tuning, replicates):
+        assert not study.applies(sweep), study
+    twice = pd.concat([rows, rows.assign(study="again")], ignore_index=True)
+    assert replicates.applies(SweepTables(twice.drop(columns=UNINFORMATIVE)))
+    assert not replicates.applies(SweepTables(twice))
+    assert clipping.applies(sweep)
+    assert set(clipping.tables(sweep)) == {"clip_regimes"}
+    assert set(clipping.figures(sweep)) == {"update_against_clip"}
+    assert {verdict.source for _, verdict in clipping.verdicts(sweep)} == {
+        "effective LR = LR x clip / norm"
+    }
+
+
+def test_losses_are_compared_if_some_runs_have_a_meaningful_one(rows):
+    assert not metric_of(rows).informative
+    some = rows.assign(**{UNINFORMATIVE: [1, *[np.nan] * (len(rows) - 1)]})
+    assert metric_of(some).informative
+    failed = some.assign(val_loss=[2.0, *[np.nan] * (len(rows) - 1)])  # without any column
+    assert not metric_of(failed).informative
+    assert metric_of(rows.drop(columns=UNINFORMATIVE)).informative
+
+
+def test_a_command_prints_no_loss_that_means_nothing(command, folder):
+    swept = command("-m", "model=two_layer", "data=injected", "data.val_examples=9", "lr=1e-3,1e-2")
+    assert swept.code == 0, swept.err
+    assert "done  clipped" in swept.out
+    assert "No losses are compared" in swept.out
+    assert "loss " not in swept.out
+    one = command("model=two_layer", "data=injected", "data.val_examples=9", "lr=1e-3")
+    assert "done" in one.out
+    assert "val_loss" not in one.out
