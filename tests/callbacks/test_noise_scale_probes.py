@@ -369,16 +369,24 @@ def test_the_row_has_the_noise_scale_of_the_last_probes(tmp_path):
         estimate.high,
     )
     assert row["noise_scale_percent"] > 0
+    assert row["noise_scale_probes"] == estimate.probes == 42
 
 
 def test_too_few_probes_leave_the_row_without_a_noise_scale(tmp_path):
     watching = NoiseScale(every=2)
     fit(Plain(), batches(), tmp_path, [watching])
-    assert set(watching.columns()) == {"noise_scale_percent"}
+    row = watching.columns()
+    assert set(row) == {"noise_scale_percent", "noise_scale_probes"}
+    assert row["noise_scale_probes"] == 4  # of 6
 
 
-def test_a_command_records_probes_and_resumes_no_less(command):
-    assert command("callbacks=noise_scale", "callbacks.noise_scale.every=2").code == 0
+def test_a_command_records_probes_and_says_if_they_are_too_few(command):
+    ended = command("callbacks=noise_scale", "callbacks.noise_scale.every=2")
+    assert ended.code == 0
+    assert (
+        "warning   noise scale not identified: 2 probes; an interval needs at least 10; a run "
+        "needs 14 probes: lower callbacks.noise_scale.every, or train for more steps"
+    ) in ended.out
     table = scaling.table("probes", "multirun/scratch")
     assert sorted(table["step"].unique()) == [0, 2, 4]
     got = scaling.noise_scale(table)

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from scaling import results
+from scaling.gradients.noise_scale import FEWEST, LAST
 from scaling.reporting.caveats import sweep_caveats
 from scaling.reporting.run_caveats import caveats
 
@@ -81,3 +82,25 @@ def test_weights_that_no_step_moved_and_steps_that_were_not_taken_are_named():
     assert kinds(steps=10.0, update_norm=0.0, skipped_steps=0.0) == ["unchanged weights"]
     assert kinds(steps=10.0, skipped_steps=4.0, update_norm=0.1) == ["skipped steps"]
     assert kinds(steps=4.0, skipped_steps=4.0) == ["skipped steps"]
+
+
+def test_a_noise_scale_that_is_not_identified_has_a_reason_and_a_remedy():
+    asked = {"val_loss": 2.0, "noise_scale_probes": 42.0}
+    assert kinds(val_loss=2.0) == []  # it was not asked for
+    assert kinds(**asked, noise_scale=40.0, noise_scale_low=20.0) == []
+    assert kinds(**asked | {"val_loss": float("inf")}) == []  # a diverged run
+    assert kinds(**asked, diverged_step=7.0) == []
+    (hidden,) = caveats(asked | {"noise_scale_low": 20.0})
+    assert hidden.sentence == (
+        "noise hides the gradient: the interval of |G|^2 reaches 0, or nearly, and the noise scale "
+        "is at least 20"
+    )
+    assert "callbacks.noise_scale.every" in hidden.remedy
+    assert "a larger batch" in hidden.remedy
+    (few,) = caveats(asked | {"noise_scale_probes": 9.0})
+    assert few.sentence == "9 probes; an interval needs at least 10"
+    assert few.remedy.startswith("a run needs 14 probes: lower callbacks.noise_scale.every")
+
+
+def test_a_run_with_as_many_probes_as_the_remedy_says_has_enough():
+    assert [max(1, round(LAST * probes)) >= FEWEST for probes in (13, 14)] == [False, True]

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from scaling.callbacks.optimizer_step import Step
 from scaling.callbacks.probe_passes import part_norms
 from scaling.callbacks.recording import Recording
-from scaling.gradients.noise_scale import noise_scale
+from scaling.gradients.noise_scale import LAST, noise_scale
 from scaling.gradients.norms import layer_norms, total_norm
 from scaling.gradients.parameter_uses import ParameterUses
 from scaling.gradients.per_example import examples_of
 
-LAST = 0.7  # share of the probes, the last ones, that the row's noise scale is of
 PARTS = 8  # of a batch, at most, in extra passes
 
 Squares = dict[int, Tensor]  # id of a parameter -> squared norm of its gradient
@@ -56,8 +55,9 @@ class NoiseScale(Recording):
       returns one loss per example; random state and buffers are restored. It costs a step.
 
     The row gets `noise_scale`, `noise_scale_low` and `noise_scale_high` of the last 70 % of the
-    probes if it is identified, or only the lower bound. With batch normalisation there is no
-    gradient of an example; the noise is then that of batches of the small size.
+    probes if it is identified, or only the lower bound, and their number `noise_scale_probes`. With
+    batch normalisation there is no gradient of an example; the noise is then that of batches of the
+    small size.
 
     Read-only: training is bit-identical with or without it. Probes whose gradients a scaler found
     to overflow are left out.
@@ -191,12 +191,15 @@ class NoiseScale(Recording):
     def columns(self) -> dict[str, float]:
         """This callback's columns of the row: the noise scale with its interval, and its cost."""
         columns = super().columns()
-        if self.recorder is None or not self.recorder.rows:
+        if self.recorder is None:
             return columns
+        if not self.recorder.rows:
+            return columns | {"noise_scale_probes": 0.0}
         table = pd.DataFrame(self.recorder.columns)
         steps = table["step"].unique()
         first = steps[len(steps) - max(1, round(LAST * len(steps)))]
         estimate = noise_scale(table[table["step"] >= first])
+        columns["noise_scale_probes"] = float(estimate.probes)
         if estimate.identified:
             columns |= {"noise_scale": estimate.value, "noise_scale_high": estimate.high}
         if estimate.low > 0:

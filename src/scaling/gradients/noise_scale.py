@@ -14,6 +14,7 @@ from scaling.contracts.words import counted
 
 LEVEL = 0.95  # of the interval
 FEWEST = 10  # probes, or blocks of probes, for an interval
+LAST = 0.7  # share of a run's probes, the last ones, that its noise scale is of
 DRAWS = 1_999  # of the bootstrap
 SIZES = ("small_batch", "big_batch")
 NORMS = ("small_norm_squared", "big_norm_squared")
@@ -74,6 +75,13 @@ def noise_scale(probes: pd.DataFrame | Mapping[str, Any]) -> NoiseScaleEstimate:
     unit = str(table["unit"].iloc[0]) if len(table) else ""
     noise, signal = noise_and_signal(_whole(table))
     return _estimate(noise, signal, unit)
+
+
+def why_unidentified(probes: int) -> str:
+    """Why finite probes of a run identify no noise scale, from their number."""
+    if probes < FEWEST:
+        return f"{counted(probes, 'probe')}; an interval needs at least {FEWEST}"
+    return "noise hides the gradient: the interval of |G|^2 reaches 0, or nearly"
 
 
 def layer_noise_scales(probes: pd.DataFrame) -> pd.DataFrame:
@@ -139,7 +147,7 @@ def _estimate(noise: Vector, signal: Vector, unit: str) -> NoiseScaleEstimate:
     if not np.isfinite([noise, signal]).all():
         return unidentified("some probes are not finite; the run may have diverged")
     if count < FEWEST:
-        return unidentified(f"{counted(count, 'probe')}; an interval needs at least {FEWEST}")
+        return unidentified(why_unidentified(count))
     blocks = np.stack([_blocks(noise), _blocks(signal)])
     least, most = _mean_interval(blocks[1])
     low, high = _ratio_interval(blocks)

@@ -1,9 +1,12 @@
 """Caveats of one run, from the numbers in its row."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
+
+from scaling.gradients.noise_scale import FEWEST, LAST, why_unidentified
 
 UNKNOWN = 0.01  # largest share of a text's characters outside the vocabulary
 SKIPPED = 0.1  # largest share of skipped steps, as by a scaler that searches its scale
@@ -27,7 +30,8 @@ def caveats(run: Mapping[Any, Any] | pd.Series) -> list[Caveat]:
         run: column -> number, as in a row's `measured` or a line of `scaling.results.read`.
     """
     values = {key: float(run[key]) for key in READ if key in run and pd.notna(run[key])}
-    return [*_unknown_characters(values), *_still(values), *_collapse(values), *_clients(values)]
+    kinds = (_unknown_characters, _still, _collapse, _clients, _noise_scale)
+    return [caveat for kind in kinds for caveat in kind(values)]
 
 
 READ = (
@@ -35,6 +39,7 @@ READ = (
     *("query_diversity", "before_query_diversity", "query_accuracy", "before_query_accuracy"),
     *("update_norm", "skipped_steps", "steps"),
     *("query_largest_share", "before_query_largest_share", "federation_failures"),
+    *("noise_scale", "noise_scale_low", "noise_scale_probes", "val_loss", "diverged_step"),
 )
 
 
@@ -108,6 +113,30 @@ def _clients(run: Mapping[str, float]) -> Iterator[Caveat]:
             f"{failures:.0f} answers of clients are missing from the averages of the source model",
             "see scaling.results.rounds for each client and its reason",
         )
+
+
+def _noise_scale(run: Mapping[str, float]) -> Iterator[Caveat]:
+    """A noise scale that was asked for and is not identified; a diverged run explains itself."""
+    probes, known = run.get("noise_scale_probes"), "noise_scale" in run
+    if (
+        known
+        or probes is None
+        or "diverged_step" in run
+        or not math.isfinite(run.get("val_loss", math.nan))
+    ):
+        return
+    low = run.get("noise_scale_low")
+    bound = "" if low is None else f", and the noise scale is at least {low:.3g}"
+    needed = math.ceil((FEWEST - 0.5) / LAST)
+    more = "lower callbacks.noise_scale.every, or train for more steps"
+    yield Caveat(
+        "noise scale not identified",
+        -probes,
+        f"{why_unidentified(int(probes))}{bound}",
+        f"a run needs {needed} probes: {more}"
+        if probes < FEWEST
+        else f"{more}, or choose a larger batch",
+    )
 
 
 def _percent(share: float) -> str:
