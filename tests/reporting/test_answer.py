@@ -128,12 +128,24 @@ def test_the_answer_takes_at_most_fifteen_lines_and_is_json(name):
 
 def test_many_batch_sizes_and_settings_still_take_fifteen_lines():
     batches = tuple(2**k for k in range(2, 16))
-    assert len(lines(answered(planted(batches=batches)))) <= 15
+    found = answered(planted(batches=batches))
+    assert len(lines(found)) <= 15
+    assert len(lines(replace(found, headlines=("Noise scale", "Tails")))) <= 15
     clips = tuple(np.linspace(0.1, 2, 12))
     found = answered(planted(clips=clips, seeds=1))
     assert len(found.settings) == 12
+    assert len(lines(replace(found, headlines=("Noise scale", "Tails")))) <= 15
     assert len(lines(found)) <= 15
     assert "and 5 more settings on the page" in "\n".join(lines(found))
+
+
+def test_what_else_was_recorded_follows_the_best_learning_rates():
+    found = replace(answered(planted(seeds=1)), headlines=("Noise scale: 1", "Tails: 2"))
+    *before, noise, tails, why, command = lines(found)
+    assert (noise, tails) == ("Noise scale: 1", "Tails: 2")
+    assert (why, command) == ("Next: why", "  command")
+    assert before[-1].startswith("How sure")
+    assert answer_part(found)["headlines"] == ("Noise scale: 1", "Tails: 2")
 
 
 def test_a_reason_that_blocks_several_answers_is_given_once():

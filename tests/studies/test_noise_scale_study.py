@@ -13,11 +13,14 @@ from scaling.studies import noise_scale as study
 from scaling.studies.noise_scale_figures import noise_scale_over_training, windows
 from scaling.studies.sweep_tables import SweepTables
 
+SCALES = {
+    "noise_scale": 40.0, "noise_scale_low": 20.0, "noise_scale_high": 90.0,
+    "noise_scale_percent": 2.0,
+}  # fmt: skip
+
 
 def measured(rows: pd.DataFrame, **scales: float) -> pd.DataFrame:
-    defaults = {"noise_scale": 40.0, "noise_scale_low": 20.0, "noise_scale_high": 90.0}
-    defaults["noise_scale_percent"] = 2.0
-    return rows.assign(**defaults | scales)
+    return rows.assign(**SCALES | scales)
 
 
 def probes(noise_scale: float, count: int = 40) -> pd.DataFrame:
@@ -50,7 +53,7 @@ def test_the_noise_scale_of_each_batch_is_that_at_its_best_lr_over_seeds():
     rows.loc[best & (rows["seed"] == 0), ["noise_scale", "noise_scale_low"]] = [60.0, 15.0]
     rows.loc[best & (rows["seed"] == 1), "noise_scale_high"] = 200.0
     first, second = study.sentences(SweepTables(rows))
-    assert "40 (20 to 90) at batch 16, 50 (15 to 200) at batch 64" in first
+    assert "40 (20 to 90) at batch 16; 50 (15 to 200) at batch 64" in first
     assert "not the critical batch size" in first
     assert "nothing to compare" in second
     table = study.tables(SweepTables(rows))["noise_scales"].set_index("batch")
@@ -62,7 +65,7 @@ def test_a_seed_without_an_upper_bound_leaves_none():
     some = at(rows, batch=16) & (rows["seed"] == 1)
     rows.loc[some, ["noise_scale", "noise_scale_high"]] = math.nan
     (first, _) = study.sentences(SweepTables(rows))
-    assert "at least 20 at batch 16, 40 (20 to 90) at batch 64" in first
+    assert "at least 20 at batch 16; 40 (20 to 90) at batch 64" in first
 
 
 def test_a_noise_scale_that_is_not_identified_is_said_to_be_so():
@@ -70,11 +73,55 @@ def test_a_noise_scale_that_is_not_identified_is_said_to_be_so():
     names = ["noise_scale", "noise_scale_low", "noise_scale_high"]
     rows.loc[at(rows, batch=16), names] = math.nan
     first, _ = study.sentences(SweepTables(rows))
-    assert "not identified at batch 16, 40 (20 to 90) at batch 64" in first
+    assert "not identified at batch 16; 40 (20 to 90) at batch 64" in first
     assert study.applies(SweepTables(rows.drop(columns=names)))
     first, second = study.sentences(SweepTables(rows.drop(columns=names)))
-    assert "not identified at batch 16, not identified at batch 64" in first
+    assert "not identified at batch 16, 64;" in first
     assert "no noise scale is identified, so there is nothing to compare" in second
+
+
+def test_the_reason_why_it_is_not_identified_is_given_once_for_all_batch_sizes():
+    rows = measured(grid(batches=(16, 64, 128))).assign(noise_scale_probes=42.0)
+    rows.loc[at(rows, batch=128), "noise_scale_probes"] = 9.0
+    rows = rows.drop(columns=["noise_scale", "noise_scale_low", "noise_scale_high"])
+    first, _ = study.sentences(SweepTables(rows))
+    assert (
+        "not identified at batch 16, 64 (noise hides the gradient: the interval of |G|^2 reaches "
+        "0, or nearly); not identified at batch 128 (9 probes; an interval needs at least 10)"
+    ) in first
+    (line,) = study.headlines(SweepTables(rows))
+    assert line.endswith("at batch 128 (9 probes; an interval needs at least 10)")
+
+
+def test_the_headline_has_the_unit_and_the_first_batch_sizes(tmp_path):
+    folder = write_sweep(tmp_path / "sweep", measured={"val_loss": 2.0, **SCALES})
+    for run in folder.iterdir():
+        write_part(run / "probes", probes(40).assign(unit="tokens"), 0)
+    assert study.headlines(SweepTables.of(folder)) == [
+        "Noise scale B_simple: 40 tokens (20 to 90) at batch 8, 16"
+    ]
+    rows = measured(grid(batches=(8, 16, 32, 64, 128)))
+    rows["noise_scale"] += rows["batch"]
+    (line,) = study.headlines(SweepTables(rows))
+    assert line == (
+        "Noise scale B_simple: 48 (20 to 90) at batch 8; 56 (20 to 90) at batch 16; 72 (20 to 90) "
+        "at batch 32; 2 more in report.txt"
+    )
+
+
+def test_the_headline_of_several_settings_is_a_range_and_then_a_line_for_each():
+    rows = measured(grid(batches=(16, 64), clips=(0.5, 1.0)))
+    rows["noise_scale"] += 10 * rows["clip"]
+    some = at(rows, batch=16, clip=0.5)
+    rows.loc[some, ["noise_scale", "noise_scale_low", "noise_scale_high"]] = math.nan
+    first, *lines = study.headlines(SweepTables(rows))
+    assert first == (
+        "Noise scale B_simple: 45 to 50, identified at 3 of 4 batch sizes in 2 settings"
+    )
+    assert lines == [
+        "  clip=0.5: not identified at batch 16; 45 (20 to 90) at batch 64",
+        "  clip=1: 50 (20 to 90) at batch 16, 64",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -121,8 +168,7 @@ def test_a_run_has_a_point_for_each_window_of_at_least_ten_probes():
 
 
 def test_the_figure_has_a_line_for_each_batch(tmp_path):
-    scales = {"noise_scale": 40.0, "noise_scale_low": 20.0, "noise_scale_high": 90.0}
-    folder = write_sweep(tmp_path / "sweep", measured={"val_loss": 2.0, **scales})
+    folder = write_sweep(tmp_path / "sweep", measured={"val_loss": 2.0, **SCALES})
     for run in folder.iterdir():
         write_part(run / "probes", probes(40), 0)
     sweep = SweepTables.of(folder)

@@ -144,6 +144,9 @@ def test_a_report_has_the_sentences_the_table_and_the_figures(mixed, tmp_path):
     report = build.write(list(mixed.folders), tmp_path / "report")
     names = {path.name for path in report.files}
     assert {"tail_shapes.csv", "hill_by_share.png", "shape_over_steps.svg"} <= names
+    assert report.text.startswith(
+        "Tails of gradients: over time gaussian (6 of 6 windows), shape 2.0"
+    )
     text = report.files[0].read_text()
     assert "Tails of gradients over the coordinates of a step: shape " in text
     assert {"windows: laplace-like 6", "windows: gaussian 6"} <= set(

@@ -146,34 +146,36 @@ def best_lr(one: Optimum) -> str:
 def lines(answer: Answer) -> list[str]:
     """The answer in at most 15 lines of text."""
     if answer.sentences or not answer.settings:
-        parts = [*answer.headlines, *answer.sentences]
+        before = () if answer.settings else answer.headlines
+        parts = [*before, *answer.sentences]
     elif len(answer.settings) == 1:
-        parts = [*_one_setting(answer.settings[0])]
+        parts = [*_one_setting(answer.settings[0], MOST - len(answer.headlines))]
     else:
-        parts = [*_several_settings(answer.settings)]
+        parts = [*_several_settings(answer.settings, MOST - len(answer.headlines))]
+    headlines = answer.headlines if answer.settings else ()
     step = [f"Next: {answer.next.why}"] if answer.next.why else []
     if answer.next.command:
         step.append(f"  {answer.next.command}")
     claims = [answer.claims_line] if answer.claims_line and not answer.settings else []
-    return [*parts, *claims, *step]
+    return [*parts, *headlines, *claims, *step]
 
 
-MOST = 7  # lines of batch sizes or settings
+MOST = 7  # lines of batch sizes or settings, and of headlines
 
 
-def _one_setting(setting: Setting) -> Iterator[str]:
+def _one_setting(setting: Setting, most: int) -> Iterator[str]:
     yield "Best learning rate of each batch size, fitted, with its 95 % interval:"
     by_text: dict[str, list[Optimum]] = {}
     for one in setting.optima:
         by_text.setdefault(best_lr(one), []).append(one)
     texts = list(by_text.items())
-    for text, same in texts[:MOST]:
+    for text, same in texts[:most]:
         batches = ", ".join(typed(float(one.batch)) for one in same)
         tried = setting.lowest.get(same[0].batch, math.nan)
         lowest = f"lowest loss tried at {tried:.3g}" if len(same) == 1 and tried == tried else ""
         yield f"  batch {batches:>4}  {text:<28}  {lowest}".rstrip()
-    if len(texts) > MOST:
-        yield f"  and {len(texts) - MOST} more on the page"
+    if len(texts) > most:
+        yield f"  and {len(texts) - most} more on the page"
     if setting.law is not None:
         yield from _law(setting, setting.law)
 
@@ -191,11 +193,11 @@ def _law(setting: Setting, law: Law) -> Iterator[str]:
     yield f"How sure: {law_words.direction(law)}"
 
 
-def _several_settings(settings: Sequence[Setting]) -> Iterator[str]:
+def _several_settings(settings: Sequence[Setting], most: int) -> Iterator[str]:
     yield "Best learning rate of each batch size and its law, by setting (95 % intervals):"
     reasons: dict[str, list[str]] = {}
-    width = max(len(one.title) for one in settings[:MOST])
-    for one in settings[:MOST]:
+    width = max(len(one.title) for one in settings[:most])
+    for one in settings[:most]:
         located = {o.batch: f"{o.lr:.2g}" for o in one.optima if o.status == "interior"}
         edges = {
             o.batch: f">{o.low:.2g}" if o.status == "high_edge" else f"<{o.high:.2g}"
@@ -211,8 +213,8 @@ def _several_settings(settings: Sequence[Setting]) -> Iterator[str]:
         elif one.law:
             reasons.setdefault(one.law.reason, []).append(one.title)
         yield text
-    if len(settings) > MOST:
-        yield f"  and {len(settings) - MOST} more settings on the page"
+    if len(settings) > most:
+        yield f"  and {len(settings) - most} more settings on the page"
     for reason, titles in list(reasons.items())[:2]:
         yield f"No law for {'; '.join(titles)}: {reason}"
 

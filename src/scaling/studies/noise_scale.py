@@ -1,7 +1,8 @@
 """How large is the gradient noise scale, and does the law of the learning rate bend there?"""
 
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from scaling.analysis.at_best import at_best
 from scaling.contracts.settings import by_setting
+from scaling.contracts.words import counted
 from scaling.figures.axes import number
+from scaling.gradients.noise_scale import why_unidentified
 from scaling.studies import laws
 from scaling.studies.claims import Verdict
 from scaling.studies.noise_scale_figures import noise_scale_over_training
@@ -20,6 +23,8 @@ from scaling.studies.sweep_tables import SweepTables, where
 ORDER = 8
 COST = "noise_scale_percent"  # of every run that measures it
 MEASURED = ("noise_scale", "noise_scale_low", "noise_scale_high")
+PROBES = "noise_scale_probes"  # how many it is of
+MOST = 3  # noise scales in a line
 
 
 def applies(sweep: SweepTables) -> bool:
@@ -30,12 +35,29 @@ def applies(sweep: SweepTables) -> bool:
 def sentences(sweep: SweepTables) -> Iterator[str]:
     """The noise scale of each batch size, and whether its interval meets that of the law's turn."""
     for title, table in _settings(sweep):
-        scales = [f"{_words(line)} at batch {line['batch']:g}" for line in _lines(table)]
         yield (
             f"Noise scale B_simple{where(title)}, at the best lr of each batch size over the last "
-            f"probes of its runs: {', '.join(scales)}; it is not the critical batch size"
+            f"probes of its runs: {'; '.join(_scales(table))}; it is not the critical batch size"
         )
         yield _meeting(title, table)
+
+
+def headlines(sweep: SweepTables) -> list[str]:
+    """The noise scale of each batch size, or its range over settings."""
+    unit = _unit(sweep)
+    by_title = {title: _scales(table, unit) for title, table in _settings(sweep)}
+    if len(by_title) == 1:
+        (scales,) = by_title.values()
+        more = f"; {len(scales) - MOST} more in report.txt" if len(scales) > MOST else ""
+        return [f"Noise scale B_simple: {'; '.join(scales[:MOST])}{more}"]
+    table = pd.concat([table for _, table in _settings(sweep)])
+    known = table["noise_scale"].dropna()
+    lines = [f"  {title}: {'; '.join(scales)}" for title, scales in by_title.items()]
+    where_known = f"at {len(known)} of {counted(len(table), 'batch size')} in {len(lines)} settings"
+    if known.empty:
+        return [f"Noise scale B_simple: identified {where_known}", *lines]
+    ends = " to ".join(dict.fromkeys(number(end) for end in (known.min(), known.max())))
+    return [f"Noise scale B_simple: {ends}{unit}, identified {where_known}", *lines]
 
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
@@ -66,12 +88,13 @@ def _settings(sweep: SweepTables) -> Iterator[tuple[str, pd.DataFrame]]:
     for title, block in by_setting(sweep.rows):
         lines = []
         for batch, runs in at_best(block).groupby("batch"):
-            runs = runs[runs[COST].notna()].reindex(columns=["lr", *MEASURED])
+            runs = runs[runs[COST].notna()].reindex(columns=["lr", *MEASURED, PROBES])
             if len(runs):
                 numbers = _over_seeds(*(runs[name].to_numpy(float) for name in MEASURED))
-                lines.append((batch, runs["lr"].iloc[0], len(runs), *numbers))
+                fewest = runs[PROBES].min()
+                lines.append((batch, runs["lr"].iloc[0], len(runs), *numbers, fewest))
         if lines:
-            table = pd.DataFrame(lines, columns=["batch", "lr", "runs", *MEASURED])
+            table = pd.DataFrame(lines, columns=["batch", "lr", "runs", *MEASURED, PROBES])
             turn, least, most = turns.get(title, (math.nan,) * 3)
             table = table.assign(turn=turn, turn_low=least, turn_high=most)
             meets = (table["noise_scale_low"] <= most) & (least <= table["noise_scale_high"])
@@ -90,17 +113,30 @@ def _over_seeds(
     return float(np.median(scales)), float(low.min()), float(high.max())
 
 
-def _lines(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [dict(zip(table.columns, line, strict=True)) for line in table.to_numpy(object)]
+def _unit(sweep: SweepTables) -> str:
+    """What the noise scales count, after a number; empty without the probes."""
+    units = set(sweep.probes["unit"].dropna()) if "unit" in sweep.probes else set()
+    return f" {units.pop()}" if len(units) == 1 else ""
 
 
-def _words(line: dict[str, Any]) -> str:
+def _scales(table: pd.DataFrame, unit: str = "") -> list[str]:
+    """The noise scale of each batch size in words; batch sizes with the same words together."""
+    by_words: dict[str, list[str]] = defaultdict(list)
+    for line in table.to_dict("records"):
+        by_words[_words(line, unit)].append(f"{line['batch']:g}")
+    return [words.format(", ".join(batches)) for words, batches in by_words.items()]
+
+
+def _words(line: Mapping[Hashable, Any], unit: str) -> str:
+    """The noise scale of a batch size, with a place for the batch sizes that share it."""
     if math.isnan(line["noise_scale_low"]):
-        return "not identified"
+        probes = line[PROBES]
+        why = "" if math.isnan(probes) else f" ({why_unidentified(int(probes))})"
+        return f"not identified at batch {{}}{why}"
     if math.isnan(line["noise_scale"]):
-        return f"at least {number(line['noise_scale_low'])}"
+        return f"at least {number(line['noise_scale_low'])}{unit} at batch {{}}"
     low, high = number(line["noise_scale_low"]), number(line["noise_scale_high"])
-    return f"{number(line['noise_scale'])} ({low} to {high})"
+    return f"{number(line['noise_scale'])}{unit} ({low} to {high}) at batch {{}}"
 
 
 def _meeting(title: str, table: pd.DataFrame) -> str:

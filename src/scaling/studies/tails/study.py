@@ -74,6 +74,7 @@ def headlines(sweep: SweepTables) -> list[str]:
     by_axis: dict[str, list[str]] = defaultdict(list)
     for title, axis, windows in found:
         word, number = Counter(windows["verdict"]).most_common(1)[0]
+        word = word.replace("heavy, finite variance", "heavy (finite variance)")
         by_axis[axis].append(word)
         by_title[title].append(
             f"{SHORT[axis]} {word} ({number} of {counted(len(windows), 'window')}), "
