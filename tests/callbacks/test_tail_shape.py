@@ -222,3 +222,11 @@ def test_a_sample_is_shared_out_by_the_sizes_of_the_tensors():
 def test_values_out_of_range_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         callback(**changed)
+
+
+def test_a_run_without_a_complete_window_is_refused():
+    callback(draws=12).check_steps(12)
+    with pytest.raises(ValueError, match="draws=12 must be at most 11, .*; set draws=11, or train"):
+        callback(draws=12).check_steps(11)
+    with pytest.raises(ValueError, match="set draws=10, and train for 10 steps or more"):
+        callback(draws=12).check_steps(9)

@@ -54,7 +54,7 @@ class TailShape(Recording):
 
     Raises:
         ValueError: at construction for a value out of range or a damaged expression; at the start
-            of `fit` for several optimizers or devices.
+            of `fit` for several optimizers or devices; before a run with fewer steps than draws.
     """
 
     table = "tails"
@@ -74,6 +74,24 @@ class TailShape(Recording):
             self.groups = {name: re.compile(pattern) for name, pattern in groups.items()}
         except re.error as error:
             raise ValueError(f"groups={dict(groups)} has a damaged expression: {error}") from error
+
+    def check_steps(self, steps: int) -> None:
+        """Refuse a run in which no window is complete.
+
+        Raises:
+            ValueError: for fewer optimizer steps than draws.
+        """
+        if steps >= self.draws:
+            return
+        remedy = (
+            f"set draws={steps}, or train for {self.draws} steps"
+            if steps >= LEAST_DRAWS
+            else f"set draws={LEAST_DRAWS}, and train for {LEAST_DRAWS} steps"
+        )
+        raise ValueError(
+            f"draws={self.draws} must be at most {steps}, the optimizer steps of the run, or no "
+            f"window is complete; {remedy} or more"
+        )
 
     def start(self, state: Mapping[str, Any]) -> None:
         self.scaler = getattr(self.trainer.precision_plugin, "scaler", None)

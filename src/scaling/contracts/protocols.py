@@ -28,6 +28,14 @@ class Observer(Protocol):
 
 
 @runtime_checkable
+class NeedsSteps(Protocol):
+    """A callback that records nothing useful in a run of few steps."""
+
+    def check_steps(self, steps: int) -> None:
+        """Raise ValueError if the optimizer steps of a run are too few."""
+
+
+@runtime_checkable
 class RunBatches(Protocol):
     """The batches of a run, which convert between epochs, examples and optimizer steps."""
 

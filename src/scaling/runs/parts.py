@@ -1,11 +1,21 @@
 """Check the parts of a run, including a user's, before training."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import lightning as L
 from torch import nn
 
-from scaling.contracts.protocols import Observer, RunBatches, RunData, howto, name_of, required
+from scaling.config.cell import build, keys_of
+from scaling.contracts.protocols import (
+    NeedsSteps,
+    Observer,
+    RunBatches,
+    RunData,
+    howto,
+    name_of,
+    required,
+)
 from scaling.contracts.sizes import Sizes
 
 # pytorch_lightning has classes of the same names, which the trainer does not accept.
@@ -42,6 +52,24 @@ def check_data(data: object, sizes: object) -> None:
         raise ValueError(f"{name}.prepare() must return Sizes, not {type(sizes).__name__}{page}")
     run_data: RunData = required(data, RunData, "data")
     required(run_data.batches, RunBatches, "data", name=f"{name}.batches")
+
+
+def callback(node: Mapping[str, Any], path: str, steps: int) -> Any:
+    """Build a callback for a run of some optimizer steps.
+
+    Args:
+        node: of the callback, as plain containers.
+        path: its place in the config.
+        steps: of the run.
+
+    Raises:
+        ValueError: if it refuses its values, or needs more steps.
+    """
+    built = build(node, path)
+    if isinstance(built, NeedsSteps):
+        with keys_of(node, path):
+            built.check_steps(steps)
+    return built
 
 
 def check_callbacks(callbacks: Iterable[object]) -> None:

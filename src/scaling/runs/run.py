@@ -219,10 +219,11 @@ def _build(
         raise ValueError(
             f"{cell.name}: its data have changed since the command started; run it again"
         )
-    module = task.module(settings, data, sizes, steps=_steps(settings, data))
+    steps = _steps(settings, data)
+    module = task.module(settings, data, sizes, steps=steps)
     module.configure_optimizers()  # raise its errors now
-    nodes = (settings["callbacks"] or {}).items()
-    callbacks = [build(node, f"callbacks.{name}") for name, node in nodes if node is not None]
+    nodes = [(f"callbacks.{name}", node) for name, node in (settings["callbacks"] or {}).items()]
+    callbacks = [parts.callback(node, path, steps) for path, node in nodes if node is not None]
     callbacks += [*task.observers(module, data), OwnHandlers(signals.raise_dropped)]
     callbacks.append(Heartbeat(folder, seconds=BEAT))
     parts.check_callbacks(callbacks)
@@ -238,7 +239,7 @@ def _build(
     trainer = build(
         settings["trainer"],
         "trainer",
-        max_steps=_steps(settings, data),
+        max_steps=steps,
         max_epochs=-1,
         gradient_clip_val=None if math.isinf(clip) else clip,
         callbacks=[*callbacks, Progress()] if bar else callbacks,
