@@ -97,6 +97,7 @@ def main() -> int:
     try:
         if len(given.folders) == 1 and hill_tables.is_hill_table(given.folders[0]):
             print("\n".join(hill_tables.sentences(given.folders[0])))
+            print("No page is written: the table has indices, and no runs to draw")
             return 0
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

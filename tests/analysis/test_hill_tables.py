@@ -51,16 +51,23 @@ def test_an_index_that_moves_from_5_7_to_3_2_is_no_tail_index():
 
 def test_the_index_of_one_share_shows_nothing():
     lines = sentences(TABLE)
-    (line,) = (line for line in lines if line.startswith("known laplace"))
-    assert "3.064 at the top 10%: one share cannot show an index" in line
-    assert "laplace 3.09" in line
+    (line,) = (line for line in lines if line.startswith("Only at the top 10%: known cauchy 0.995"))
+    assert "known laplace 3.064, " in line
+    assert line.count("One share cannot show whether an index stays the same") == 1
+    assert "so no nearest law is given (exact samples give gaussian 4.72, laplace 3.09," in line
+    assert len(lines) == 4, "three samples have several shares"
+    single = hill_drift(pd.read_csv(TABLE)).set_index("sample").loc["laplace"]
+    assert single["nearest"] == ""
+    assert single["verdict"].startswith("3.064 at the top 10%: one share cannot show an index")
 
 
 def test_the_report_reads_such_a_table(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["report", str(TABLE)])
     assert report.main() == 0
-    assert "is no tail index" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "is no tail index" in out
+    assert out.splitlines()[-1].startswith("No page is written: ")
     assert not list(tmp_path.iterdir())
 
 

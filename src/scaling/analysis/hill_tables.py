@@ -59,7 +59,7 @@ def hill_drift(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A line per sample: the first and last share and index, the `ratio` of the indices,
         `nearest`, the law whose expected indices are nearest at the same shares, and a `verdict` in
-        words.
+        words. With one share, `ratio` is nan and `nearest` is empty.
 
     Raises:
         ValueError: if a column is missing, or a share or an index is out of range.
@@ -73,7 +73,8 @@ def hill_drift(table: pd.DataFrame) -> pd.DataFrame:
     for names, block in table.groupby(keys, sort=False):
         block = block.sort_values("k")
         few, many = block.iloc[0], block.iloc[-1]
-        first, last, nearest = few["alpha"], many["alpha"], _nearest(block)
+        first, last = few["alpha"], many["alpha"]
+        nearest = _nearest(block) if len(block) > 1 else ""
         lines.append(
             {
                 **dict(zip(keys, names, strict=True)),
@@ -90,13 +91,30 @@ def hill_drift(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def sentences(path: Path) -> list[str]:
-    """What `hill_drift` says of the table in a file, a sentence per sample."""
+    """What `hill_drift` says of the table in a file.
+
+    A sentence for each sample with several shares, and one for those with a single share.
+    """
     drift = hill_drift(pd.read_csv(path))
-    return [
-        f"{' '.join(str(line[key]) for key in ('source', 'sample') if key in drift)}: "
-        f"{line['verdict']}"
-        for _, line in drift.iterrows()
+    keys = [key for key in ("source", "sample") if key in drift]
+    names = drift[keys].astype(str).agg(" ".join, axis=1)
+    single = drift["ratio"].isna()
+    found = [
+        f"{name}: {verdict}"
+        for name, verdict in zip(names[~single], drift.loc[~single, "verdict"], strict=True)
     ]
+    for share, same in drift[single].groupby("k_first"):
+        indices = [
+            f"{name} {alpha:g}"
+            for name, alpha in zip(names[same.index], same["alpha_first"], strict=True)
+        ]
+        given = ", ".join(f"{law} {expected_index(law, share):.3g}" for law in LAWS)
+        found.append(
+            f"Only at the top {share:.0%}: {', '.join(indices)}. One share cannot show whether an "
+            "index stays the same, as that of a power law does, so no nearest law is given (exact "
+            f"samples give {given} there)"
+        )
+    return found
 
 
 def _nearest(block: pd.DataFrame) -> str:
