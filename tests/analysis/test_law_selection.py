@@ -89,6 +89,40 @@ def test_one_seed_finds_the_turn_with_an_interval_that_holds_it():
     assert sum(inside) >= stats.binom.ppf(0.005, 20, 0.95)
 
 
+def dense_ends(name: str, fit, logs, optima, errors) -> tuple[float, float]:
+    """The turn's interval from a dense grid about it, each level by ordinary least squares."""
+    form = law_selection.FORMS[name][0]
+    known = errors + fit.regression.between * np.eye(len(optima))
+    white = np.linalg.inv(np.linalg.cholesky(known))
+    limit = stats.f.isf(0.05, 1, fit.regression.freedom) * max(1.0, fit.regression.scale)
+    middle, low, high = np.log(fit.turn)
+    turns = np.linspace(middle - 1.5 * (high - low), middle + 1.5 * (high - low), 1_001)
+    distances = []
+    for turn in turns:
+        rest = white @ (optima - form(logs, 0.0, turn))
+        level = np.linalg.lstsq(white.sum(1)[:, None], rest, rcond=None)[0][0]
+        distances.append(np.sum((rest - level * white.sum(1)) ** 2))
+    inside = turns[np.array(distances) <= min(distances) + limit]
+    return inside[0], inside[-1]
+
+
+@pytest.mark.parametrize("name", ["saturating", "surge"])
+@pytest.mark.parametrize("noise", [0.1, 1e-2, 1e-4, 1e-6])
+def test_the_interval_of_the_turn_is_that_of_a_dense_grid_however_little_noise(name, noise):
+    logs = np.log(BATCHES.astype(float))
+    for seed in range(3):
+        optima = np.log(TRUE[name](BATCHES))
+        optima += np.random.default_rng(seed).normal(0, noise, len(optima))
+        errors = noise**2 * np.eye(len(optima))
+        fit, _ = law_selection.fit_form(name, logs, optima, errors)
+        turn, low, high = fit.turn
+        assert low < turn < high
+        width = np.log(high / low)
+        assert 0.5 * noise < width < 50 * noise
+        ends = dense_ends(name, fit, logs, optima, errors)
+        np.testing.assert_allclose(np.log([low, high]), ends, atol=0.01 * width)
+
+
 def test_without_an_identified_law_there_is_nothing_to_compare():
     compared = candidates(rows("power", noise=0.01).query("batch < 32"))
     assert compared.fits == ()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.meta_regression import Matrix, Regression, Vector, between_variance, regress
@@ -140,7 +140,7 @@ def fit_form(name: str, logs: Vector, optima: Vector, errors: Matrix) -> tuple[C
     ]
     turn = (math.nan,) * 3
     if names[-1] == "batch":
-        turn = (shown[-1], *_turn_interval(name, logs, optima, covariance, regression))
+        turn = (shown[-1], *_turn_interval(name, theta[-1], logs, optima, covariance, regression))
     fit = Candidate(
         name, tuple(zip(names, shown, strict=True)), turn, deviance + penalty, 0.0,
         float(scores.mean()), float(np.sqrt(np.mean(missed**2))), theta, regression,
@@ -202,12 +202,32 @@ def _over_turns(
 
 
 def _turn_interval(
-    name: str, logs: Vector, optima: Vector, covariance: Matrix, regression: Regression
+    name: str,
+    log_turn: float,
+    logs: Vector,
+    optima: Vector,
+    covariance: Matrix,
+    regression: Regression,
 ) -> tuple[float, float]:
-    """The turns that the optima do not exclude, by the likelihood ratio; 0 or inf if open."""
-    turns = np.linspace(logs.min() - FAR, logs.max() + FAR, 801)
-    _, distances = _over_turns(name, turns, logs, optima, covariance)
+    """The turns that the optima do not exclude, by the likelihood ratio; 0 or inf if open.
+
+    They are compared with the estimate, exp(log_turn), which is always one of them.
+    """
     allowed = stats.f.isf(1 - LEVEL, 1, regression.freedom) * max(1.0, regression.scale)
-    inside = np.flatnonzero(distances <= distances.min() + allowed)
-    low = 0.0 if inside[0] == 0 else math.exp(turns[inside[0]])
-    return low, math.inf if inside[-1] == len(turns) - 1 else math.exp(turns[inside[-1]])
+
+    def excess(turns: Vector) -> Vector:
+        """How much farther from the optima than allowed."""
+        found = _over_turns(name, np.append(turns, log_turn), logs, optima, covariance)[1]
+        return found[:-1] - found[-1] - allowed
+
+    turns = np.union1d(np.linspace(logs.min() - FAR, logs.max() + FAR, 801), [log_turn])
+    inside = np.flatnonzero(excess(turns) <= 0)
+    first, last = int(inside[0]), int(inside[-1])
+
+    def end(between: slice) -> float:
+        return math.exp(optimize.brentq(lambda turn: excess(np.array([turn]))[0], *turns[between]))
+
+    return (
+        0.0 if first == 0 else end(slice(first - 1, first + 1)),
+        math.inf if last == len(turns) - 1 else end(slice(last, last + 2)),
+    )
