@@ -37,6 +37,17 @@ def test_clipping_is_a_learning_rate_under_sgd_and_nothing_under_adamw():
     assert words("clip_sgd_adam")["optimizer=adamw", "Clipping"] == "contradicted"
 
 
+def test_no_zero_of_a_sentence_has_a_minus():
+    """Updates under AdamW that hardly depend on the clip, and losses that do not differ."""
+    rows = results.read(KEPT / "clip_sgd_adam.csv").query("optimizer == 'adamw'").copy()
+    rows["update_norm"] = 0.5 + 1e-6 * rows["seed"] * rows["clip"].rank()
+    rows["val_loss"] = 2.0 + 1e-6 * rows["seed"] * rows["clip"].rank()
+    said = "\n".join(clipping.sentences(SweepTables(rows)))
+    assert "clip^0.000 (95 % intervals of all cells: 0.000 to 0.000)" in said
+    assert "+0.0000 nats, 95 % interval +0.0000 to +0.0000" in said
+    assert not re.search(r"-0\.0+\b", said)
+
+
 def test_effects_are_separate_for_each_optimizer():
     said = told("clip_sgd_adam")
     assert len(re.findall(r"Loss at clip \S+ minus that at inf \(optimizer=adamw\)", said)) == 5

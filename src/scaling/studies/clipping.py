@@ -93,8 +93,8 @@ def _response(rows: pd.DataFrame) -> Estimate:
         return Estimate.missing(responses[0].reason if responses else "no clip is finite")
     slope = sum(response.slope for response in identified) / len(identified)
     low, high = min(r.low for r in identified), max(r.high for r in identified)
-    span = f"95 % intervals of all cells: {low:.3f} to {high:.3f}"
-    shown = f"the mean update scales as clip^{slope:.3f} ({span})"
+    span = f"95 % intervals of all cells: {low:z.3f} to {high:z.3f}"
+    shown = f"the mean update scales as clip^{slope:z.3f} ({span})"
     return Estimate(slope, low, high, shown)
 
 
@@ -135,8 +135,8 @@ def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
         smallest = f"smallest detectable effect, uncorrected: {contrast.smallest_detectable:.3f}"
         reasons = "; ".join([contrast.reason or smallest, *contrast.notes])
         yield (
-            f"{what}: {contrast.difference:+.4f}{metric.unit}, 95 % interval {contrast.low:+.4f} "
-            f"to {contrast.high:+.4f} over {contrast.seeds} seeds and {contrast.pairs} pairs, "
+            f"{what}: {contrast.difference:+z.4f}{metric.unit}, 95 % interval {contrast.low:+z.4f} "
+            f"to {contrast.high:+z.4f} over {contrast.seeds} seeds and {contrast.pairs} pairs, "
             f"Holm's p {contrast.p_holm:.2g}: {contrast.verdict} ({reasons})"
         )
 
@@ -161,8 +161,8 @@ def best_is_one(rows: pd.DataFrame) -> Estimate:
     high = min(contrast.high for contrast in effect.contrasts)
     unit = metric_of(rows).unit
     shown = (
-        f"best other ceiling, clip {rival.b:g}: {rival.difference:+.4f}{unit}; smallest "
-        f"difference of all others: 95 % interval {low:+.4f} to {high:+.4f} over {rival.seeds} "
+        f"best other ceiling, clip {rival.b:g}: {rival.difference:+z.4f}{unit}; smallest "
+        f"difference of all others: 95 % interval {low:+z.4f} to {high:+z.4f} over {rival.seeds} "
         "seeds"
     )
     needed = f"about {rival.seeds_needed:.0f} seeds" if math.isfinite(rival.seeds_needed) else ""
