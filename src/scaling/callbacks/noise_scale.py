@@ -1,7 +1,6 @@
 """The gradient noise scale of a run, from probes at regular steps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import lightning as L
@@ -13,30 +12,18 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from scaling.callbacks.optimizer_step import Step
-from scaling.callbacks.probe_passes import part_norms
+from scaling.callbacks.probe_sources import (
+    Passes,
+    from_accumulation,
+    from_examples,
+    from_parts,
+    squares,
+)
 from scaling.callbacks.recording import Recording
 from scaling.gradients.noise_scale import LAST, noise_scale
-from scaling.gradients.norms import layer_norms, total_norm
+from scaling.gradients.norms import total_norm
 from scaling.gradients.parameter_uses import ParameterUses
 from scaling.gradients.per_example import examples_of
-
-PARTS = 8  # of a batch, at most, in extra passes
-
-Squares = dict[int, Tensor]  # id of a parameter -> squared norm of its gradient
-
-
-@dataclass
-class Passes:
-    """What the forward and backward passes of a step have shown so far."""
-
-    number: int  # of the step
-    batch: Any = None  # of the last forward pass
-    sizes: list[float] = field(default_factory=list)  # examples of each micro-batch
-    uses: ParameterUses | None = None  # seen in the last forward pass
-    scale: float = 1.0  # of the loss
-    micro: list[Squares] = field(default_factory=list)  # of what each backward pass adds
-    whole: Squares = field(default_factory=dict)  # of the gradient
-    earlier: dict[int, Tensor] = field(default_factory=dict)  # the gradient, if more may be added
 
 
 class NoiseScale(Recording):
@@ -127,8 +114,8 @@ class NoiseScale(Recording):
             gradients = {id(p): p.grad for p in self._trained() if p.grad is not None}
             earlier = passes.earlier
             added = {k: g - earlier[k] if k in earlier else g for k, g in gradients.items()}
-            passes.micro.append(_squares(added, passes.scale))
-            passes.whole = _squares(gradients, passes.scale) if earlier else passes.micro[0]
+            passes.micro.append(squares(added, passes.scale))
+            passes.whole = squares(gradients, passes.scale) if earlier else passes.micro[0]
             if self.hooked is None and passes.uses is not None and len(passes.micro) == 1:
                 self._check_hooks(passes.uses, gradients)
             if trainer.accumulate_grad_batches > 1 or not module.automatic_optimization:
@@ -141,8 +128,9 @@ class NoiseScale(Recording):
         passes, self.passes = self.passes, None
         count, size = len(passes.micro), passes.sizes[0]
         if count > 1 and len(passes.sizes) in (1, count):
-            self.source = "accumulation"
-            self._from_accumulation(step, passes)
+            automatic = self.module.automatic_optimization  # Lightning divides each loss
+            divided = self.trainer.accumulate_grad_batches if automatic else count
+            self.probe = from_accumulation(step, passes, divided=divided)
         elif count > 1 or self.trainer.accumulate_grad_batches > 1:
             self.step = None  # a micro-batch without a loss, or an incomplete group of one
         elif size < 2 and self.probed:
@@ -155,25 +143,24 @@ class NoiseScale(Recording):
         elif self.hooked is None:
             self.step = None  # the gradient is not finite
         elif self.hooked and passes.uses is not None:
-            self.source = "per example"
-            seen = passes.uses.contributions
-            squares = seen.squared_norms().mean(1) * (size / passes.scale) ** 2
-            by_id = dict(zip(map(id, seen.parameters), squares, strict=True))
-            self.numbers = (_of(step, by_id), _of(step, passes.whole))
-            self.batches = (1.0, size)
+            self.probe = from_examples(step, passes, passes.uses)
+        elif callable(getattr(self.module, "losses", None)):
+            self.probe = from_parts(step, passes, self.trainer, self.module)
         else:
-            self.source = "parts"
-            self._from_parts(step, passes)
+            raise ValueError(
+                f"NoiseScale {self.unseen}; accumulate gradients, or give "
+                f"{type(self.module).__name__} a method losses(batch) with one loss per example"
+            )
         self.probed = True
 
     def measure(self, step: Step) -> Mapping[str, Tensor]:
-        self.sources.append(self.source)
-        small, big = (step.norms.new_tensor(size) for size in self.batches)
+        probe = self.probe
+        self.sources.append(probe.source)
         return {
-            "small_batch": small,
-            "big_batch": big,
-            "small_norm_squared": self.numbers[0],
-            "big_norm_squared": self.numbers[1],
+            "small_batch": step.norms.new_tensor(probe.small_batch),
+            "big_batch": step.norms.new_tensor(probe.big_batch),
+            "small_norm_squared": probe.small_norms,
+            "big_norm_squared": probe.big_norms,
         }
 
     def rows(
@@ -238,52 +225,6 @@ class NoiseScale(Recording):
         if seen.mixed:
             self.unseen = "finds no gradients of single examples under batch normalisation"
         self.hooked = not self.unseen
-
-    def _from_accumulation(self, step: Step, passes: Passes) -> None:
-        """A probe from the micro-batches of a step, whose sizes may differ.
-
-        The mean of k gradients of b_i examples has the noise of k / mean(1 / b_i) examples.
-        """
-        count, sizes = len(passes.micro), passes.sizes
-        if len(sizes) < count:  # one batch, taken apart by the module
-            sizes = [sizes[0] / count] * count
-        automatic = self.module.automatic_optimization  # Lightning divides each loss
-        divided = self.trainer.accumulate_grad_batches if automatic else count
-        squares = torch.stack([_of(step, part) for part in passes.micro]).mean(0)
-        self.numbers = (squares * divided**2, _of(step, passes.whole) * (divided / count) ** 2)
-        small = count / sum(1 / size for size in sizes)
-        self.batches = (small, count * small)
-
-    def _from_parts(self, step: Step, passes: Passes) -> None:
-        """A probe from extra passes over parts of the batch.
-
-        Raises:
-            ValueError: if the module has no `losses`, saying why hooks were not enough.
-        """
-        if not callable(getattr(self.module, "losses", None)):
-            raise ValueError(
-                f"NoiseScale {self.unseen}; accumulate gradients, or give "
-                f"{type(self.module).__name__} a method losses(batch) with one loss per example"
-            )
-        size = int(passes.sizes[0])
-        count = max(2, min(PARTS, size // 2))  # a batch normalisation needs 2 examples
-        sizes = [len(part) for part in np.array_split(np.arange(size), count)]
-        small = count / sum(1 / part for part in sizes)
-        self.batches = (small, count * small)
-        self.numbers = part_norms(
-            self.trainer, self.module, passes.batch, step.tensors, sizes=sizes, scale=passes.scale
-        )
-
-
-def _squares(gradients: Mapping[int, Tensor], scale: float) -> Squares:
-    """Squared norms of gradients, without the scale of the loss."""
-    squares = (layer_norms(list(gradients.values())) / scale) ** 2
-    return dict(zip(gradients, squares, strict=True))
-
-
-def _of(step: Step, squares: Squares) -> Tensor:
-    """The numbers of the tensors of a step; 0 for a tensor without a gradient."""
-    return torch.stack([squares.get(id(p), step.norms.new_zeros(())) for p in step.tensors])
 
 
 def _scale(trainer: L.Trainer) -> float:
