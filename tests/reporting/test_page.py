@@ -196,6 +196,10 @@ def test_a_setting_without_losses_is_not_in_the_menu(opened, tmp_path, monkeypat
 def test_nothing_is_wider_than_the_window(joint, opened, width):
     tab = opened(joint, viewport={"width": width, "height": 800})
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    name = "batch=16,lr=0.003,clip=1,seed=0-195b84d52f97"  # of a run with a caveat
+    aside = "document.querySelector('#answer aside')"
+    tab.evaluate(f"{aside}.querySelector('li').textContent = '{2 * name}'")
+    assert tab.evaluate(f"{aside}.scrollWidth <= {aside}.clientWidth")
 
 
 def test_a_browser_without_scripts_shows_answer_and_figures(joint, opened):

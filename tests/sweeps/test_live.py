@@ -18,9 +18,9 @@ from scaling.sweeps import live
 from scaling.sweeps.pace import Pace, Size
 
 
-def ended(loss: float) -> RunState:
+def ended(loss: float, **measured: float) -> RunState:
     row = Row.__new__(Row)
-    object.__setattr__(row, "measured", {"val_loss": loss})
+    object.__setattr__(row, "measured", {"val_loss": loss, **measured})
     return RunState("done", row=row)
 
 
@@ -77,6 +77,19 @@ def test_it_shows_runs_and_the_mean_loss_of_seeds_that_ended(shown, columns):
     assert [row.split() for row in rows] == [
         ["batch", "lr", "0.001", "0.01"], ["8", "2.600", ">"], ["16", "-", "-"],
     ]  # fmt: skip
+
+
+def test_losses_that_mean_nothing_are_marks(shown):
+    cells = grid([8, 16], [0.1])
+    display, drawn = shown(cells)
+    for one in cells[:2]:
+        display.ended(one, ended(-6.5, uninformative_loss=1.0))
+    assert [line.split() for line in drawn()[-3:]] == [
+        ["batch", "lr", "0.1"],
+        ["8", "#"],
+        ["16", "-"],
+    ]
+    assert "loss" not in "".join(drawn())
 
 
 def test_a_grid_that_is_wider_than_the_terminal_is_left_out(shown):

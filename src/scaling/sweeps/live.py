@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling.config.cell import Cell
+from scaling.contracts.metric import UNINFORMATIVE
 from scaling.reporting.status import MARKS
 from scaling.storage import heartbeats
 from scaling.storage.heartbeats import Beat
@@ -182,7 +183,7 @@ class Display:
     def _keep(self, folder: Path, state: RunState) -> None:
         """Keep the loss of a cell that is done, or the mark of its state."""
         measured = state.row.measured if state.row is not None else {}
-        if state.status == "done" and "val_loss" in measured:
+        if state.status == "done" and "val_loss" in measured and not measured.get(UNINFORMATIVE):
             self.losses[folder] = measured["val_loss"]
         elif state.status in MARKS:
             self.marks[folder] = MARKS[state.status]
@@ -238,7 +239,8 @@ class Display:
         for batch in batches:
             row = [self._entry(points.get((batch, lr), []), running) for lr in lrs]
             grid.add_row(str(batch), *row)
-        caption = Text(f"validation loss{', ' + title if title else ''}", style="dim")
+        shown = "" if MARKS["done"] in self.marks.values() else "validation loss"
+        caption = Text(", ".join(filter(None, [shown, title])), style="dim")
         return Group(caption, grid)
 
     def _entry(self, here: Sequence[Path], running: Mapping[Path, Beat]) -> Text:
