@@ -380,6 +380,15 @@ def test_too_few_probes_leave_the_row_without_a_noise_scale(tmp_path):
     assert row["noise_scale_probes"] == 4  # of 6
 
 
+def test_probes_that_are_not_finite_are_not_counted(tmp_path):
+    data = batches()
+    data.dataset.tensors[0][40:] = torch.nan  # the last batches of an epoch
+    watching = NoiseScale(every=1)
+    fit(Plain(), data, tmp_path, [watching])
+    assert probes(tmp_path)["small_norm_squared"].isna().any()
+    assert set(watching.columns()) == {"noise_scale_percent"}
+
+
 def test_a_command_records_probes_and_says_if_they_are_too_few(command):
     ended = command("callbacks=noise_scale", "callbacks.noise_scale.every=2")
     assert ended.code == 0

@@ -1,5 +1,6 @@
 """The gradient noise scale of a run, from probes at regular steps."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,9 +43,9 @@ class NoiseScale(Recording):
       returns one loss per example; random state and buffers are restored. It costs a step.
 
     The row gets `noise_scale`, `noise_scale_low` and `noise_scale_high` of the last 70 % of the
-    probes if it is identified, or only the lower bound, and their number `noise_scale_probes`. With
-    batch normalisation there is no gradient of an example; the noise is then that of batches of the
-    small size.
+    probes if it is identified, or only the lower bound. `noise_scale_probes` is their number, if
+    they are finite. With batch normalisation there is no gradient of an example; the noise is then
+    that of batches of the small size.
 
     Read-only: training is bit-identical with or without it. Probes whose gradients a scaler found
     to overflow are left out.
@@ -186,7 +187,8 @@ class NoiseScale(Recording):
         steps = table["step"].unique()
         first = steps[len(steps) - max(1, round(LAST * len(steps)))]
         estimate = noise_scale(table[table["step"] >= first])
-        columns["noise_scale_probes"] = float(estimate.probes)
+        if math.isfinite(estimate.noise):
+            columns["noise_scale_probes"] = float(estimate.probes)
         if estimate.identified:
             columns |= {"noise_scale": estimate.value, "noise_scale_high": estimate.high}
         if estimate.low > 0:

@@ -39,7 +39,7 @@ READ = (
     *("query_diversity", "before_query_diversity", "query_accuracy", "before_query_accuracy"),
     *("update_norm", "skipped_steps", "steps"),
     *("query_largest_share", "before_query_largest_share", "federation_failures"),
-    *("noise_scale", "noise_scale_low", "noise_scale_probes", "val_loss", "diverged_step"),
+    *("noise_scale", "noise_scale_low", "noise_scale_probes", "diverged_step"),
 )
 
 
@@ -117,13 +117,8 @@ def _clients(run: Mapping[str, float]) -> Iterator[Caveat]:
 
 def _noise_scale(run: Mapping[str, float]) -> Iterator[Caveat]:
     """A noise scale that was asked for and is not identified; a diverged run explains itself."""
-    probes, known = run.get("noise_scale_probes"), "noise_scale" in run
-    if (
-        known
-        or probes is None
-        or "diverged_step" in run
-        or not math.isfinite(run.get("val_loss", math.nan))
-    ):
+    probes = run.get("noise_scale_probes")
+    if probes is None or "noise_scale" in run or "diverged_step" in run:
         return
     low = run.get("noise_scale_low")
     bound = "" if low is None else f", and the noise scale is at least {low:.3g}"
