@@ -98,4 +98,5 @@ def test_a_command_prints_no_loss_that_means_nothing(command, folder):
     assert "loss " not in swept.out
     one = command("model=two_layer", "data=injected", "data.val_examples=9", "lr=1e-3")
     assert "done" in one.out
+    assert "loss      not shown: that of this data set means nothing\n" in one.out
     assert "val_loss" not in one.out

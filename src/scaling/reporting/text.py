@@ -57,6 +57,8 @@ def line(rows: pd.DataFrame) -> str:
         loss = f"{row.val_loss:.4f} +- {row.val_loss_se:.4f} nats"
         beside = ", ".join(f"{name} {value:.3f}" for name, value in trivial(rows).items())
         lines.append(f"val_loss  {loss if pd.notna(row.val_loss) else 'not finite'}  ({beside})")
+    else:
+        lines.append("loss      not shown: that of this data set means nothing")
     if pd.notna(row.grad_norm_pre_clip):
         lines.append(
             f"clipped   {row.clip_percent:.1f} % of {counted(int(row.steps), 'step')}; mean "
