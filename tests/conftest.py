@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import compositions
 import pytest
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.hydra import Hydra
@@ -70,6 +71,14 @@ def composed_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Hydra, "get_mode", mode_if_set)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_compositions():
+    """Commands that choose the same options share what Hydra composes for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        compositions.share(patch)
         yield
 
 

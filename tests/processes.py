@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import forked
@@ -14,6 +14,8 @@ from scaling.sweeps.executors import worker_server
 
 HANG = 600  # seconds after which a process counts as hanging; no test depends on shorter times
 
+# `subprocess.Popen` for Python, without the seconds of its imports where it can be forked
+python = forked.Command if worker_server.FORKS else subprocess.Popen
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 SMALL = (
     *("model.d_model=16", "model.layers=2", "model.heads=2", "data.context=16"),
@@ -23,17 +25,17 @@ SMALL = (
 
 def start(*arguments: str, **streams) -> subprocess.Popen:
     """Start `python -m scaling.train ARGUMENTS` in a session of its own, with streams of Popen."""
-    if not worker_server.FORKS:
-        return typed(*arguments, **streams)
-    return forked.Command(arguments, **(PIPES | streams))
+    return _started(python, arguments, streams)
 
 
 def typed(*arguments: str, **streams) -> subprocess.Popen:
     """Start it as a user does; its imports take seconds of two processors."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "scaling.train", *arguments],
-        **(PIPES | {"start_new_session": True} | streams),
-    )
+    return _started(subprocess.Popen, arguments, streams)
+
+
+def _started(how: Callable[..., subprocess.Popen], arguments: Sequence[str], streams: Mapping):
+    words = [sys.executable, "-m", "scaling.train", *arguments]
+    return how(words, **(PIPES | {"start_new_session": True} | streams))
 
 
 def sweep(*arguments: str, start: Callable[..., subprocess.Popen] = start) -> subprocess.Popen:

@@ -1,13 +1,13 @@
 """A user's own parts, outside the package: the pages of docs/howto, and mistakes."""
 
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from forked import NUMBER
+from processes import HANG, start
 
 from scaling import results
 from scaling.contracts.protocols import PAGES, QueryData, required
@@ -111,15 +111,13 @@ def test_a_users_experiment_sweeps_its_grid_as_its_page_says(write, command):
     ]
 
 
-def test_processes_of_a_pool_find_a_model_beside_the_command(folder, write):
+def test_processes_of_a_pool_find_a_model_beside_the_command(folder, write, monkeypatch):
     files, (arguments,) = page("model")
     write(files)
-    elsewhere = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
-    ended = subprocess.run(
-        [sys.executable, "-m", "scaling.train", "-m", *arguments, "workers=1"],
-        capture_output=True, text=True, env=elsewhere, check=False,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
+    monkeypatch.setenv(NUMBER, "0")
+    process = start("-m", *arguments, "workers=1")
+    _, err = process.communicate(timeout=HANG)
+    assert process.returncode == 0, err
     assert results.read(STUDY)["status"].tolist() == ["done"]
 
 

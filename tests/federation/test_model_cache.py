@@ -1,13 +1,13 @@
 """Sources are trained once, cached completely, and shared."""
 
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 import torch
 from flocks import Softmax, clients, settings, tcn, windows
-from processes import HANG
+from processes import HANG, python
 
 from scaling.contracts.labeled import Labeled
 from scaling.federation import training
@@ -104,13 +104,13 @@ def test_each_setting_that_can_change_a_source_gives_another_one(tmp_path, built
 def test_two_processes_that_need_one_source_train_it_once(tmp_path):
     here = Path(__file__).parents[1]
     processes = [
-        subprocess.Popen(
+        python(
             [sys.executable, "-c", BUILD],
             cwd=tmp_path,
             env={"PYTHONPATH": f"{here}:{here.parent / 'src'}", "HOME": str(tmp_path)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
             text=True,
         )
         for _ in range(2)

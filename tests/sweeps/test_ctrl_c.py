@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import NUMBER
 from processes import HANG, PIPES, SMALL, start, sweep, typed, wait_for
 
 STUDY = Path("multirun", "scratch")
@@ -52,8 +53,9 @@ def test_during_imports_nothing_has_started(folder, library):
     assert pressed(process) == ["stopped before any run started"]
 
 
-def test_while_workers_start(folder):
-    process = typed(*SWEEP)
+def test_while_workers_start(folder, monkeypatch):
+    monkeypatch.setenv(NUMBER, "0")  # they are still importing
+    process = start(*SWEEP)
     wait_for(STUDY.exists)
     lines = pressed(process)
     assert lines[0] == "stopped before any run started" or lines[0].startswith("stopped: 0 of 3")
@@ -61,7 +63,7 @@ def test_while_workers_start(folder):
 
 
 def test_while_a_single_run_trains(folder):
-    process = typed("scale=tiny", "steps=100000", "save_every=0")
+    process = start("scale=tiny", "steps=100000", "save_every=0")
     wait_for(lambda: list(STUDY.glob("*/checkpoint.ckpt")))
     *_, stopped, again = pressed(process)  # after its progress bar
     assert stopped == "stopped: 0 of 1 cell done, 1 kept as a checkpoint"

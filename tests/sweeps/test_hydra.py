@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from forked import NUMBER
 from processes import HANG, start, wait_for
 
 from scaling import results
@@ -37,8 +38,10 @@ def test_a_cell_that_fails_there_is_named_and_the_next_one_runs(command, monkeyp
     assert "1 of 2 not done" in ended.err
 
 
-def test_joblib_trains_every_cell(folder):
+def test_joblib_trains_every_cell(folder, monkeypatch):
+    """One of its two processes starts as users have it."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    monkeypatch.setenv(NUMBER, "1")
     process = start("-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *SMALL)
     _, err = process.communicate(timeout=HANG)
     assert process.returncode == 0, err

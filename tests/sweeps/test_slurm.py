@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import submitit
+from forked import NUMBER
 from processes import HANG, holder, sweep, wait_for
 
 from scaling import results
@@ -21,7 +22,7 @@ LOCAL = ("hydra/launcher=slurm", "hydra.launcher.cluster=local")
 
 
 def test_a_preempted_job_continues_from_its_checkpoint_and_ends_as_if_uninterrupted(folder):
-    process = sweep("seed=0", "steps=150", *LOCAL)
+    process = sweep("seed=0", "steps=100", *LOCAL)
     victim = wait_for(lambda: list(STUDY.glob("*/checkpoint.ckpt")))[0].parent
     first = holder(victim)
     os.kill(first, signal.SIGUSR2)
@@ -32,7 +33,7 @@ def test_a_preempted_job_continues_from_its_checkpoint_and_ends_as_if_uninterrup
     assert "this job is preempted" in log
     assert "continues from step" in log
 
-    alone = sweep("seed=0", "steps=150", "study=alone", "workers=1")
+    alone = sweep("seed=0", "steps=100", "study=alone", "workers=1", "save_every=60")
     _, err = alone.communicate(timeout=HANG)
     assert alone.returncode == 0, err
     there, here = (results.read(f"multirun/{s}").set_index("run") for s in ("scratch", "alone"))
@@ -54,9 +55,12 @@ def test_no_more_jobs_run_at_a_time_than_requested_and_ctrl_c_ends_them_all(fold
     assert "stopped: 0 of 4 cells done, 2 kept as checkpoints, 2 not started\n" in err
 
 
-def test_a_killed_job_fails_its_cell_and_no_other(folder):
-    process = sweep("seed=0,1", "steps=100", *LOCAL)
+def test_a_killed_job_fails_its_cell_and_no_other(folder, monkeypatch):
+    """The other job is a process as users have it, which still imports when the first is killed."""
+    monkeypatch.setenv(NUMBER, "1")
+    process = sweep("hydra.sweeper.pairs=[{seed:[0,1],steps:[9,100000]}]", *LOCAL)
     victim = wait_for(lambda: list(STUDY.glob("*/checkpoint.ckpt")))[0].parent
+    assert "seed=1" in victim.name
     os.kill(holder(victim), signal.SIGKILL)
     _, err = process.communicate(timeout=HANG)
     assert process.returncode == 1, err

@@ -87,7 +87,7 @@ def test_a_sweep_that_is_killed_at_random_ends_as_if_uninterrupted(folder):
         _, alive = psutil.wait_procs(mine(), timeout=HANG)
         assert not alive, f"orphans after the {victim} was killed (seed {seed})"
     assert start("killed", log, more).wait(timeout=HANG) == 0, log.read_text()
-    assert start("alone", log, more).wait(timeout=HANG) == 0, log.read_text()
+    assert start("alone", log, more, "save_every=60").wait(timeout=HANG) == 0, log.read_text()
 
     for killed, alone in zip(tables("killed"), tables("alone"), strict=True):
         pd.testing.assert_frame_equal(killed, alone, obj=f"seed {seed}")
