@@ -19,6 +19,14 @@ from omegaconf import DictConfig
 
 from scaling.config.folder import FOLDER
 
+REPLACED = tuple(
+    (owner, name, getattr(owner, name))
+    for owner, name in (
+        (config_loader_impl, "create_defaults_list"),
+        (ConfigLoaderImpl, "_compose_config_from_defaults_list"),
+    )
+)
+
 
 class _Place(NamedTuple):
     """Where config files are looked for, and what is there if a test may change it."""
@@ -44,8 +52,7 @@ def _places(repo: IConfigRepository) -> tuple[_Place, ...]:
 
 def share(patch: pytest.MonkeyPatch) -> None:
     """Let all commands of this process share what they compose; errors are not shared."""
-    list_defaults = config_loader_impl.create_defaults_list
-    compose = ConfigLoaderImpl._compose_config_from_defaults_list
+    (_, _, list_defaults), (_, _, compose) = REPLACED
     listed: dict[tuple, DefaultsList] = {}
     composed: dict[tuple, DictConfig] = {}
 
@@ -68,7 +75,7 @@ def share(patch: pytest.MonkeyPatch) -> None:
             composed[key] = compose(loader, defaults, repo)
         return copy.deepcopy(composed[key])
 
-    patch.setattr(config_loader_impl, "create_defaults_list", list_if_new)
-    patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose_if_new)
+    for (owner, name, _), shared in zip(REPLACED, (list_if_new, compose_if_new), strict=True):
+        patch.setattr(owner, name, shared)
     # Hydra copies the store with each repository, and once more whatever it loads from it
     patch.setattr(ConfigStore, "__deepcopy__", lambda store, memo: store, raising=False)
