@@ -59,10 +59,13 @@ def by_setting(
     within = {"batch", "lr", "seed", "fold", *together}
     nested = [key for key in settings_of(rows) if "." in key and not key.endswith(".fold")]
     keys: list[str] = []
+    groups = min(len(rows), 1)
     for key in (*CHOICES, "clip", *nested):
-        if {key, key.partition(".")[0]} & within:
+        if {key, key.partition(".")[0]} & within or rows[key].nunique(dropna=False) < 2:
             continue
-        if _groups(rows, [*keys, key]) > _groups(rows, keys):
+        more = len(rows[[*keys, key]].drop_duplicates())
+        if more > groups:
+            groups = more
             keys.append(key)
     if not keys:
         yield "", rows
@@ -88,7 +91,3 @@ def _shown(value: Any) -> str:
     if pd.isna(value):
         return "null"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _groups(rows: "pd.DataFrame", keys: list[str]) -> int:
-    return len(rows[keys].drop_duplicates()) if keys else min(len(rows), 1)

@@ -132,7 +132,7 @@ def over_clusters(
             coverage.
     """
     unit = cluster_of(block)
-    owners = block.drop_duplicates("unit").set_index("unit")[unit]
+    owners = block[["unit", unit]].drop_duplicates("unit").set_index("unit")[unit]
     values = values.dropna()
     if positive and not (values > 0).all():
         return Estimate.missing("a measure that should be positive is not")
@@ -164,7 +164,7 @@ def per_doubling(block: pd.DataFrame, measure: str, *, positive: bool = False) -
     fixed, name = block[~block["grows"]], measure.replace("_", " ")
     if measure not in fixed or fixed[measure].isna().all():
         return Estimate.missing(f"{name} was not measured")
-    wide = fixed.pivot_table(index="unit", columns="batch", values=measure)
+    wide = fixed.groupby(["unit", "batch"])[measure].mean().dropna().unstack()
     if wide.shape[1] < 2:
         reason = f"batch sizes with a value: {wide.shape[1]}"
         return Estimate.missing(reason, "several batch sizes")
@@ -223,20 +223,22 @@ def changes(block: pd.DataFrame, first: str, second: str) -> dict[str, Contrast]
         second: column to subtract it from.
     """
     columns = {"before": first, "after": second}
-    both = [block.assign(when=when, score=block[column]) for when, column in columns.items()]
-    pairs = _paired(pd.concat(both, ignore_index=True), "score", "when", ["arm"])
+    runs = block[["arm", "seed", "fold"]]
+    both = [runs.assign(when=when, score=block[column]) for when, column in columns.items()]
+    table = pd.concat(both, ignore_index=True)
+    pairs = _paired(table, "score", "when", ["arm"], cluster_of(block))
     contrasts = paired_contrasts(pairs, by=("arm",), reference="before")
     return {str(dict(one.where)["arm"]): one for one in contrasts}
 
 
 def between_arms(block: pd.DataFrame, measure: str, reference: str) -> tuple[Contrast, ...]:
     """Each arm minus a reference, paired by fold and seed, Holm-corrected over the arms."""
-    return paired_contrasts(_paired(block, measure, "arm", []), reference=reference)
+    pairs = _paired(block[["arm", "seed", "fold", measure]], measure, "arm", [], cluster_of(block))
+    return paired_contrasts(pairs, reference=reference)
 
 
-def _paired(runs: pd.DataFrame, measure: str, key: str, shared: list[str]) -> Pairing:
+def _paired(runs: pd.DataFrame, measure: str, key: str, shared: list[str], unit: str) -> Pairing:
     """Pair runs: clusters are the replicates, and seed or fold identifies a pair within one."""
-    unit = cluster_of(runs)
     shared = [*shared, "seed" if unit == "fold" else "fold"]
     return Pairing.of(runs[np.isfinite(runs[measure])], measure, key, shared, unit)
 

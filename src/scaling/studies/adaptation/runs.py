@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 from scipy import stats
 
 from scaling.contracts.settings import by_setting
 from scaling.studies.sweep_tables import SweepTables
+
+Values = NDArray[np.float64]
+Course = dict[str, Values]  # a run's lines, by column
 
 RUN = ["study", "run"]
 NORMS = ("pass_grad_norm", "query_grad_norm")  # of mini-batches, mean of a pass; of the whole query
@@ -83,19 +88,31 @@ def passes(sweep: SweepTables) -> pd.DataFrame:
     terms = [key for key in TERMS if key in sweep.steps]
     taken = sweep.steps[~sweep.steps["skipped"].astype(bool)]
     steps = taken[[*RUN, "step", "grad_norm_pre_clip", *terms]].astype(dict.fromkeys(RUN, "object"))
-    by_run = dict(iter(steps.groupby(RUN)))
-    new = [_norms(block, by_run[name]) for name, block in lines.groupby(RUN) if name in by_run]
-    return lines.join(pd.concat(new)) if new else lines
-
-
-def _norms(lines: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
-    """Norms of the updates between the evaluations of a run; update i comes after i others."""
-    ended = np.searchsorted(lines["step"], steps["step"], side="right")
-    norms = steps["grad_norm_pre_clip"].groupby(ended).agg(["mean", "std"])
+    ended = _ended(lines, steps)
+    if ended is None:
+        return lines
+    order = np.argsort(ended, kind="stable")[(ended < 0).sum() :]  # sums round as in one run alone
+    updates = steps.iloc[order].groupby(ended[order])
+    norms = updates["grad_norm_pre_clip"].agg(["mean", "std"])
     norms = norms.set_axis(["pass_grad_norm", "pass_grad_norm_sd"], axis=1)
-    table = norms.join(steps[[key for key in TERMS if key in steps]].groupby(ended).mean())
-    table = table[table.index < len(lines)]
-    return table.set_axis(lines.index[table.index])
+    return lines.join(norms.join(updates[terms].mean()))
+
+
+def _ended(lines: pd.DataFrame, steps: pd.DataFrame) -> NDArray[np.intp] | None:
+    """The first line of its run after each step, or -1; None if no run has both.
+
+    Step i is taken after i others, so it belongs to the pass that the next evaluation ends.
+    """
+    ended, found = np.full(len(steps), -1), False
+    own = steps.groupby(RUN).indices
+    done, taken = lines["step"].to_numpy(), steps["step"].to_numpy()
+    for name, evaluated in lines.groupby(RUN).indices.items():
+        if name not in own:
+            continue
+        found, mine = True, own[name]
+        after = np.searchsorted(done[evaluated], taken[mine], side="right")
+        ended[mine] = np.append(evaluated, -1)[after]
+    return ended if found else None
 
 
 def norms(lines: pd.DataFrame, which: str) -> pd.DataFrame:
@@ -106,10 +123,14 @@ def norms(lines: pd.DataFrame, which: str) -> pd.DataFrame:
     if which not in lines:
         return pd.DataFrame(columns=["fold", "step", "gradient_norm"])
     positive = lines[lines[which] > 0]
-    done = positive["passes"]
-    start = np.ceil(done) - 1 if which == "pass_grad_norm" else done
-    columns = {"fold": positive["unit"], "step": start, "gradient_norm": positive[which]}
+    starts = _starts(positive["passes"], which)
+    columns = {"fold": positive["unit"], "step": starts, "gradient_norm": positive[which]}
     return pd.DataFrame(columns).drop_duplicates(["fold", "step"]).reset_index(drop=True)
+
+
+def _starts(done: Any, which: str) -> Any:
+    """The number of passes before the weights of a norm, from that before its evaluation."""
+    return np.ceil(done) - 1 if which == "pass_grad_norm" else done
 
 
 @lru_cache(maxsize=1)
@@ -136,48 +157,68 @@ def measures(sweep: SweepTables) -> pd.DataFrame:
     lines = passes(sweep)
     if lines.empty:
         return rows.iloc[:0]
-    by_run = lines.groupby(RUN)
-    measured = [dict(zip(RUN, name, strict=True)) | _of_run(course) for name, course in by_run]
-    new = pd.DataFrame(measured)
+    new = pd.DataFrame(
+        dict(zip(RUN, name, strict=True)) | _of_run(course) for name, course in _courses(lines)
+    )
     table = rows.drop(columns=[key for key in new if key in rows and key not in RUN])
     table = table.merge(new, on=RUN)
     table["fall_rate"] = _fall_rates(table, lines)
     return table.merge(_at_equal_updates(table, lines), on=RUN, how="left")
 
 
-def _of_run(lines: pd.DataFrame) -> dict[str, float]:
-    first, last = lines.iloc[0], lines.iloc[-1]
-    ends = [key for key in ENDS if key in lines]
+def _courses(lines: pd.DataFrame) -> Iterator[tuple[tuple[str, str], Course]]:
+    """Each run with the columns of its lines, as arrays: tables of a run each would be slow."""
+    columns = {
+        str(key): lines[key].to_numpy(float) for key in lines if is_numeric_dtype(lines[key])
+    }
+    for name, own in lines.groupby(RUN).indices.items():
+        yield name, {key: values[own] for key, values in columns.items()}
+
+
+def _of_run(course: Course) -> dict[str, float]:
+    first, last = ({key: values[i] for key, values in course.items()} for i in (0, -1))
+    ends = [key for key in ENDS if key in course]
     measured = {key: last[key] for key in ends} | {f"before_{key}": first[key] for key in ends}
     measured |= {"end": last["passes"], "updates": last["step"]}
-    measured |= {key: last[key] for key in COUNTED if key in lines}
-    measured |= {key: lines[key].mean() for key in TERMS if key in lines}
+    measured |= {key: last[key] for key in COUNTED if key in course}
+    measured |= {key: _mean(course[key]) for key in TERMS if key in course}
     for split in ("query", "val"):
         measured[f"{split}_gain"] = last[f"{split}_accuracy"] - first[f"{split}_accuracy"]
     measured["forgetting"] = first["source_accuracy"] - last["source_accuracy"]
     measured["entropy_fall"] = first["query_entropy"] - last["query_entropy"]
-    measured["loss_rate"] = _rate(lines)
+    measured["loss_rate"] = _rate(course)
     measured[MEASURED] = math.nan
-    if "pass_grad_norm" in lines:
-        means = lines["pass_grad_norm"]
-        measured[MEASURED] = _jitter(np.log(means.where(means > 0)))
-        measured["norm_scatter"] = (lines["pass_grad_norm_sd"] / means).mean()
+    if "pass_grad_norm" in course:
+        means = np.where(course["pass_grad_norm"] > 0, course["pass_grad_norm"], math.nan)
+        measured[MEASURED] = _jitter(np.log(means))
+        measured["norm_scatter"] = _mean(course["pass_grad_norm_sd"] / course["pass_grad_norm"])
     for name in ("entropy", "diversity"):
-        if f"pass_{name}" in lines:
-            measured[f"{name}_jitter"] = _jitter(lines[f"pass_{name}"])
-        if f"pass_{name}_sd" in lines:
-            measured[f"{name}_scatter"] = lines[f"pass_{name}_sd"].mean()
+        if f"pass_{name}" in course:
+            measured[f"{name}_jitter"] = _jitter(course[f"pass_{name}"])
+        if f"pass_{name}_sd" in course:
+            measured[f"{name}_scatter"] = _mean(course[f"pass_{name}_sd"])
     for key in ("pass_seconds", "pass_memory_mib"):
-        if key in lines:
-            measured[key] = lines[key].median()
+        if key in course:
+            values = course[key][~np.isnan(course[key])]
+            measured[key] = np.median(values) if len(values) else math.nan
     for which, name in zip(NORMS, ("norm", "query_norm"), strict=True):
-        series = norms(lines, which)
         measured[f"{name}_slope"] = measured[f"{name}_span"] = math.nan
-        if len(series) > 1:
-            logs = np.log(series["gradient_norm"].astype(float))
-            measured[f"{name}_slope"] = stats.theilslopes(logs, series["step"]).slope
-            measured[f"{name}_span"] = series["step"].max() - series["step"].min()
+        if which not in course:
+            continue
+        positive = course[which] > 0
+        starts = _starts(course["passes"][positive], which)
+        steps, at = np.unique(starts, return_index=True)
+        if len(steps) > 1:
+            logs = np.log(course[which][positive][at])
+            measured[f"{name}_slope"] = stats.theilslopes(logs, steps).slope
+            measured[f"{name}_span"] = steps[-1] - steps[0]
     return {key: float(value) for key, value in measured.items()}
+
+
+def _mean(values: Values) -> float:
+    """The mean of the values that are not missing."""
+    known = ~np.isnan(values)
+    return float(np.where(known, values, 0).sum() / known.sum()) if known.any() else math.nan
 
 
 def _fall_rates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.Series:
@@ -185,7 +226,7 @@ def _fall_rates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.Series:
 
     Otherwise a run that stopped early would be compared with later, slower passes of other arms.
     """
-    courses = dict(iter(lines.groupby(RUN)))
+    courses = dict(_courses(lines[[*RUN, "passes", "query_entropy"]]))
     rates: dict[Any, float] = {}
     for _, block in blocks(table):
         common = block.groupby("unit")["end"].transform("min")
@@ -197,22 +238,21 @@ def _fall_rates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.Series:
     return pd.Series(rates, table.index, dtype=float)
 
 
-def _rate(lines: pd.DataFrame) -> float:
+def _rate(course: Course) -> float:
     """Fall per pass of a pass's mean loss, from the first to the last."""
-    losses = lines["pass_loss"].dropna() if "pass_loss" in lines else pd.Series(dtype=float)
-    if len(losses) < 2:
-        return math.nan
-    return (losses.iloc[0] - losses.iloc[-1]) / (len(losses) - 1)
+    losses = course.get("pass_loss", np.empty(0))
+    losses = losses[~np.isnan(losses)]
+    return (losses[0] - losses[-1]) / (len(losses) - 1) if len(losses) > 1 else math.nan
 
 
-def _jitter(course: pd.Series) -> float:
-    changes = np.diff(course.dropna().to_numpy(float))
+def _jitter(course: Values) -> float:
+    changes = np.diff(course[~np.isnan(course)])
     return float(changes.std(ddof=1)) if len(course) > 3 else math.nan
 
 
 def _at_equal_updates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """Each run after as many updates as the arm with the fewest in its setting."""
-    courses = dict(iter(lines.groupby(RUN)))
+    courses = dict(_courses(lines[[*RUN, "step", *AT_EQUAL]]))
     equal = []
     for _, block in blocks(table):
         common = block.groupby("arm")["updates"].max().min()

@@ -47,8 +47,9 @@ def all_tables(
         "norm_early_late": norm_tables.early_late,
         "norm_threshold": norm_tables.distances,
     }
+    settings = list(blocks(table))
     stacks = {
-        name: stacked((title, make(block, lines)) for title, block in blocks(table))
+        name: stacked((title, make(block, lines)) for title, block in settings)
         for name, make in made.items()
     }
     return {name: whole for name, whole in stacks.items() if len(whole)}
@@ -152,12 +153,12 @@ def batch_against_batch(block: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFram
     """
     if block["arm"].nunique() < 2:
         return pd.DataFrame()
-    rows = []
+    rows, against = [], reference(block)
     for measure in (key for key in MEASURES if key in block):
         measured = set(block.loc[block[measure].notna(), "arm"])
-        if reference(block) not in measured or len(measured) < 2:
+        if against not in measured or len(measured) < 2:
             continue  # such as a spread over the updates of a pass that has only one
-        for one in between_arms(block, measure, reference(block)):
+        for one in between_arms(block, measure, against):
             rows.append(
                 {"measure": measure, "arm": one.b, "against": one.a, "pairs": one.pairs,
                  "clusters": one.seeds, "difference": one.difference, "low": one.low,
