@@ -4,8 +4,10 @@ Texts are stored as they are printed, figures as PNG.
 """
 
 import base64
+import contextlib
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,27 @@ HERE = Path(__file__).parent
 KEPT = ("image/png", "text/plain")
 
 
-def executed(path: Path) -> nbformat.NotebookNode:
-    """The notebook with fresh outputs, and without what differs from one execution to the next."""
-    book = nbformat.read(path, as_version=4)
-    NotebookClient(book, timeout=600, resources={"metadata": {"path": str(HERE)}}).execute()
+@contextlib.contextmanager
+def kernel() -> Iterator[NotebookClient]:
+    """A client of one kernel, for several notebooks one after another."""
+    client = NotebookClient(
+        nbformat.v4.new_notebook(), timeout=600, resources={"metadata": {"path": str(HERE)}}
+    )
+    with client.setup_kernel():
+        yield client
+
+
+def executed(path: Path, client: NotebookClient) -> nbformat.NotebookNode:
+    """The notebook with fresh outputs, and without what differs from one execution to the next.
+
+    Args:
+        path: of the notebook.
+        client: of a kernel, whose names are cleared first; its modules stay imported.
+    """
+    book = client.nb = nbformat.read(path, as_version=4)
+    book.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    client.execute(cleanup_kc=False)
+    del book.cells[0]
     for cell in book.cells:
         cell.metadata = {}
         if cell.cell_type == "code":
@@ -60,5 +79,6 @@ def _fewer_colors(encoded: str) -> str:
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or [path.stem for path in sorted(HERE.glob("*.ipynb"))]:
-        nbformat.write(executed(HERE / f"{name}.ipynb"), HERE / f"{name}.ipynb")
+        with kernel() as client:
+            nbformat.write(executed(HERE / f"{name}.ipynb", client), HERE / f"{name}.ipynb")
         print(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient.exceptions import CellExecutionError
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -30,14 +31,41 @@ def test_a_notebook_defines_nothing(name):
         assert not [node for node in tree if isinstance(node, ast.FunctionDef | ast.ClassDef)]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_prints_and_draws_what_it_stores(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+@pytest.fixture(scope="module")
+def execute():
+    """The program that executes notebooks."""
     spec = importlib.util.spec_from_file_location("execute", FOLDER / "execute.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    fresh = [c for c in module.executed(FOLDER / f"{name}.ipynb").cells if c.cell_type == "code"]
+    return module
+
+
+@pytest.fixture(scope="module")
+def kernel(execute, tmp_path_factory):
+    """One kernel for all notebooks, since most of the time of some is its start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        with execute.kernel() as client:
+            yield client
+
+
+def test_a_notebook_finds_no_names_of_the_one_before(execute, kernel, tmp_path):
+    for name, source in {"one": "x = 1", "other": "x"}.items():
+        cells = [nbformat.v4.new_code_cell(source)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
+    assert execute.executed(tmp_path / "one.ipynb", kernel).cells[0].source == "x = 1"
+    with pytest.raises(CellExecutionError, match="name 'x' is not defined"):
+        execute.executed(tmp_path / "other.ipynb", kernel)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_prints_and_draws_what_it_stores(name, execute, kernel):
+    fresh = [
+        cell
+        for cell in execute.executed(FOLDER / f"{name}.ipynb", kernel).cells
+        if cell.cell_type == "code"
+    ]
     stored = code(name)
     assert any(cell.outputs for cell in stored)
     for now, then in zip(fresh, stored, strict=True):
