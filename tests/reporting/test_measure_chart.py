@@ -1,5 +1,6 @@
 """Charts of a measure where no learning rate was swept."""
 
+import altair as alt
 import pandas as pd
 import pytest
 
@@ -35,6 +36,7 @@ def encodings(spec) -> dict[str, str]:
 )
 def test_settings_are_below_each_other_and_batch_sizes_side_by_side(batches, widths, x, y):
     spec = varied_chart(rows(batches, widths))
+    alt.Chart.from_dict(spec)  # a wrong one raises SchemaValidationError
     fields = encodings(spec)
     assert (fields["x"], fields["y"]) == (x, y)
     assert spec["width"] == "container"

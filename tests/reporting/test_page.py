@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,6 +105,17 @@ def test_answer_json_holds_the_numbers_of_the_page(joint):
             assert one["law"]["exponent"] == pytest.approx(line["exponent"], rel=1e-5)
     assert record["claims"]["supported"] == 2
     assert record["next"]["why"]
+
+
+@pytest.mark.parametrize("folder", ["joint", "sweep"])
+def test_charts_follow_the_schema_of_vega_lite(folder, request):
+    page = (request.getfixturevalue(folder) / "index.html").read_text()
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)
+    charts = json.loads(data)["charts"]
+    assert {"loss", "intervals", "law", "map_val_loss", "map_clip_percent"} <= set(charts)
+    assert ("curves" in charts) == (folder == "sweep")
+    for spec in charts.values():
+        alt.Chart.from_dict(spec)  # a wrong one raises SchemaValidationError
 
 
 def marks(tab, chart: str) -> list[float]:

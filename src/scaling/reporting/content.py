@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,23 +83,26 @@ class Content:
         found = answer(settings, others, verdicts, caveats, step, headlines=headlines, over=over)
         return cls(sweep, found, sentences, verdicts, tuple(lacking), tuple(notes), command.text)
 
+    @cached_property
+    def table(self) -> str:
+        """The losses of the runs as a table."""
+        return text.summary_table(self.sweep.rows, with_caveats=False)
+
     def short(self) -> str:
         """The answer, the table and the worst caveats, for the terminal."""
         caveats = [text for text in self.answer.caveats if text not in self.notes]
         rest = len(caveats) - 3
         more = [f"{counted(rest, 'more caveat')} on the page"] if rest > 0 else []
-        table = text.summary_table(self.sweep.rows, with_caveats=False)
         undone = plans.lines(self.lacking)
-        parts = [*lines(self.answer), "", table, *caveats[:3], *more, *undone]
+        parts = [*lines(self.answer), "", self.table, *caveats[:3], *more, *undone]
         return "\n".join(parts)
 
     def text(self, command: str) -> str:
         """Everything in words: answer, table, all caveats, findings of the studies and claims."""
         rows, flat = self.sweep.rows, self.sweep.flat
-        table = text.summary_table(rows, with_caveats=False)
         caveats = [*self.answer.caveats, *uncertain_optima(rows, flat=flat)]
         findings = [*self.sentences, *text.claim_lines(self.verdicts)]
-        parts = [*lines(self.answer), "", table, *caveats, *plans.lines(self.lacking), ""]
+        parts = [*lines(self.answer), "", self.table, *caveats, *plans.lines(self.lacking), ""]
         parts += [*findings, *([f"This report: {command}"] if command else []), ""]
         return "\n".join(parts)
 

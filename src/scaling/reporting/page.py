@@ -17,6 +17,7 @@ import PIL.Image
 
 from scaling.contracts.words import counted
 
+HERE = Path(__file__).parent
 LARGEST = 250_000  # bytes of an SVG on the page
 WIDTH, COLORS = 900, 32  # of the PNG in its place
 
@@ -88,21 +89,26 @@ def render(data: Mapping[str, Any], **parts: Any) -> str:
             Vega is left out.
         parts: what `page.html` shows.
     """
-    here = Path(__file__).parent
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     charts = data["charts"]
     # an angle bracket in a text must not end the script that holds it
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return environment.get_template("page.html").render(
+    return _template().render(
         **parts,
         charts=charts,
         data=markupsafe.Markup(text),
         vega=markupsafe.Markup(_vega()) if charts else "",
-        js=markupsafe.Markup((here / "page.js").read_text()),
-        css=markupsafe.Markup((here / "page.css").read_text()),
+        js=markupsafe.Markup((HERE / "page.js").read_text()),
+        css=markupsafe.Markup((HERE / "page.css").read_text()),
     )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    """The template of the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("page.html")
 
 
 @functools.cache

@@ -41,9 +41,13 @@ def shown_setting(settings: Sequence[Any]) -> alt.Parameter:
 
 
 def finished(chart: Any) -> dict[str, Any]:
-    """The specification, with numbers of six digits; missing ones are null."""
+    """The specification, with numbers of six digits; missing ones are null.
+
+    It is not checked against the schema of Vega-Lite, which takes as long as to make it: no table
+    can make it invalid.
+    """
     with alt.data_transformers.disable_max_rows():
-        spec: dict[str, Any] = rounded(chart.to_dict())
+        spec: dict[str, Any] = rounded(chart.to_dict(validate=False))
     return spec
 
 
