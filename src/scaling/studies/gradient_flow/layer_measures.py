@@ -72,19 +72,20 @@ def _of_run(
     first, last = weights["layer"].iloc[0], weights["layer"].iloc[-1]
     begin = weights[weights["epoch"] == weights["epoch"].min()].set_index("layer")
     columns = ["mean", "variance", "coordinate_variance"]
-    means = weights.pivot_table(index="layer", values=columns, observed=True)
+    means = weights.groupby("layer", observed=True)[columns].mean()
     others = means.drop(index=last)
     slopes = {slope.layer: slope.slope for slope in gradient_flow.epoch_slopes(layers)}
-    scatters = pd.DataFrame(gradient_flow.scatters(weights))
+    scatters = gradient_flow.scatters(weights)
+    variations = pd.Series([one.variation for one in scatters])
     measured = {
         "first_rms": begin.loc[first, "rms"],
         "first_decay": slopes[first],
-        "first_scatter": scatters.loc[scatters["layer"] == first, "variation"].iloc[0],
+        "first_scatter": next(one.variation for one in scatters if one.layer == first),
         "norm_ratio": begin.loc[first, "mean"] / begin.loc[last, "mean"],
         "rms_ratio": gradient_flow.depth_ratios(layers)[0].ratio,
         "depth_slope": gradient_flow.depth_slopes(layers)[0].slope,
         "norm_range": means["mean"].max() / means["mean"].min(),
-        "scatter": scatters["variation"].mean(),
+        "scatter": variations.mean(),
         **{
             f"classifier_{name}": means.loc[last, column] / others[column].max()
             for name, column in {"variance": "variance", "spread": "coordinate_variance"}.items()
@@ -119,11 +120,13 @@ def _course(epochs: pd.DataFrame, measure: str) -> np.ndarray:
 
 def _biases(layers: pd.DataFrame) -> dict[str, float]:
     """Variation of biases divided by that of weights, as geometric means over layers."""
-    kinds = layers[layers["kind"].isin(("weight", "bias"))].astype({"layer": str})
-    kinds = kinds.assign(owner=kinds["layer"].str.rpartition(".")[0])
-    ratios = {}
-    for name, column in {"variance": "variance", "spread": "coordinate_variance"}.items():
-        wide = kinds.pivot_table(index="owner", columns="kind", values=column)
-        if "bias" in wide:
-            ratios[f"bias_{name}"] = math.exp(np.log(wide["bias"] / wide["weight"]).mean())
-    return ratios
+    kinds = layers[layers["kind"].isin(("weight", "bias"))]
+    owner = [str(layer).rpartition(".")[0] for layer in kinds["layer"]]
+    names = {"variance": "variance", "coordinate_variance": "spread"}
+    means = kinds.groupby([owner, "kind"], observed=True)[list(names)].mean().unstack()
+    if "bias" not in set(means.columns.get_level_values("kind")):
+        return {}
+    return {
+        f"bias_{name}": math.exp(np.log(means[column]["bias"] / means[column]["weight"]).mean())
+        for column, name in names.items()
+    }
