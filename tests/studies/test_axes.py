@@ -20,6 +20,7 @@ OVER = ("batch", "parameters", "tokens")
 @pytest.fixture
 def table(tmp_path):
     rows = planted.axes(np.random.default_rng(3), 1)[0]
+    rows = rows[rows["tokens"] < rows["tokens"].max()]  # six grids are enough
     named = {"batch": "bs", "val_loss": "smooth loss", "parameters": "N", "tokens": "D"}
     path = tmp_path / "sweeps.csv"
     rows[["lr", *named]].rename(columns=named).assign(note="a").to_csv(path, index=False)
