@@ -242,8 +242,9 @@ def _weights(layers: pd.DataFrame, measure: str) -> pd.DataFrame:
     if (twice := np.bincount(epoch * len(names) + layer) > 1).any():
         at, which = divmod(int(twice.argmax()), len(names))
         raise ValueError(f"layer {names[which]} has two lines in epoch {epochs[at]}")
-    table = np.full((len(epochs), len(names)), np.nan)
-    table[epoch, layer] = weights[measure]
+    values = weights[measure].to_numpy()
+    table = np.full((len(epochs), len(names)), np.nan, np.result_type(values, np.float32))
+    table[epoch, layer] = values
     return pd.DataFrame(table, pd.Index(epochs, name="epoch"), pd.Index(names, name="layer"))
 
 
