@@ -27,6 +27,8 @@ SHARED = ("callbacks", "datamodules", "models")  # config nodes would import the
 
 def pytest_configure(config):
     """Import the package, with shapes checked, unless this process only distributes tests."""
+    # a shell ignores Ctrl-C in what it starts with `&`, and commands of tests would inherit this
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("dist", "no") != "no":
         return
     install_import_hook([f"scaling.{room}" for room in ROOMS], "beartype.beartype")

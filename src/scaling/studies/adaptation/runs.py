@@ -247,7 +247,7 @@ def _rate(course: Course) -> float:
 
 def _jitter(course: Values) -> float:
     changes = np.diff(course[~np.isnan(course)])
-    return float(changes.std(ddof=1)) if len(course) > 3 else math.nan
+    return float(changes.std(ddof=1)) if len(course) > 3 and len(changes) > 1 else math.nan
 
 
 def _at_equal_updates(table: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
