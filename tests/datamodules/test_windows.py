@@ -1,6 +1,7 @@
 """Windows to train a source on, with labels, and to adapt on, without."""
 
 import ast
+import copy
 import inspect
 import math
 
@@ -197,14 +198,23 @@ def test_batches_that_grow_do_so_in_a_trainer_too(tmp_path):
         assert len(shown.unique(dim=0)) == 750
 
 
+@pytest.fixture(scope="module", params=[None, 64])
+def whole_run(request, tmp_path_factory):
+    """The growth of a run that is not killed, the weights with which it began, and its module."""
+    module, growth = Mean(), request.param
+    begin = copy.deepcopy(module.state_dict())
+    data = windows(batch=16, growth=growth, growth_passes=3)
+    trainer(tmp_path_factory.mktemp("whole"), max_steps=90).fit(module, datamodule=data)
+    return growth, begin, module
+
+
 @pytest.mark.parametrize("stopped", [5, 46, 47, 48, 60, 71, 72, 80])
-@pytest.mark.parametrize("growth", [None, 64])
-def test_a_killed_run_continues_within_its_pass(tmp_path, monkeypatch, stopped, growth):
+def test_a_killed_run_continues_within_its_pass(tmp_path, monkeypatch, stopped, whole_run):
+    growth, begin, whole = whole_run
     settings = {"batch": 16, "growth": growth, "growth_passes": 3}
-    whole, killed, resumed = Mean(), Mean(), Mean()
+    killed, resumed = Mean(), Mean()
     for module in (killed, resumed):
-        module.load_state_dict(whole.state_dict())
-    trainer(tmp_path, max_steps=90).fit(whole, datamodule=windows(**settings))
+        module.load_state_dict(begin)
 
     def die(batch, batch_idx):
         if killed.global_step == stopped:
