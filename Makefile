@@ -13,8 +13,9 @@ demo: $(RUN) ## set up, sweep a small transformer over Python's documentation, s
 	$(BIN)/python -m scaling.train experiment=quickstart
 	$(BIN)/python -m scaling.report multirun/quickstart
 
+# Three processes keep two cores busy, because tests of commands wait for them.
 test: $(DEV) ## set up and run the tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: $(DEV) ## lint, format, types and import contracts
 	$(BIN)/ruff check

@@ -38,7 +38,7 @@ def pytest_configure(config):
         room = importlib.import_module(f"scaling.{name}")
         for module in pkgutil.iter_modules(room.__path__):
             importlib.import_module(f"{room.__name__}.{module.name}")
-    torch.set_num_threads(1)  # two test processes share two cores
+    torch.set_num_threads(1)  # test processes share the cores
     threadpool_limits(1, user_api="blas")
 
 
