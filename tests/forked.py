@@ -120,7 +120,7 @@ def _receive(link: socket.socket) -> tuple[dict, list[int]]:
 
 
 def _serve(link: socket.socket, handlers: Mapping[int, Any]) -> None:
-    """Fork commands, which begin with these signal handlers, until nobody asks for more."""
+    """Fork a command for each request, with these signal handlers, until the link is closed."""
     while (received := _receive(link))[0]:
         if "forkserver" in received[0]:
             link.close()

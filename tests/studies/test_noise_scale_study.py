@@ -47,6 +47,11 @@ def test_a_sweep_without_noise_scales_is_not_asked():
     assert study.applies(SweepTables(measured(grid())))
 
 
+def test_a_sweep_whose_runs_all_diverged_is_not_asked():
+    rows = measured(grid()).assign(status="diverged", val_loss=math.nan)
+    assert not study.applies(SweepTables(rows))
+
+
 def test_the_noise_scale_of_each_batch_is_that_at_its_best_lr_over_seeds():
     rows = measured(grid(batches=(16, 64)))
     best = at(rows, batch=64, lr=1e-3)

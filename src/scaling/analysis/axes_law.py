@@ -76,6 +76,7 @@ class AxesLaw:
         """
         return self.held_out_by()
 
+    @one_blas_thread()
     def held_out_by(self, form: str = "") -> pd.DataFrame:
         """Each curve, predicted from the other grids by one form; as `held_out` without one.
 

@@ -17,6 +17,8 @@ KEPT = 64  # results of each function; the least recently used ones are dropped
 def once_for_rows(*columns: str) -> Callable[[Function], Function]:
     """Remember the results of a function of rows and options; callers must not change them.
 
+    They are computed with one BLAS thread (`scaling.analysis.blas_threads`).
+
     Args:
         columns: of the rows that the result depends on; their values and order are compared, not
             the identity of the table.

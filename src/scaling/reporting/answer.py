@@ -146,18 +146,18 @@ def best_lr(one: Optimum) -> str:
 def lines(answer: Answer) -> list[str]:
     """The answer in at most 15 lines of text."""
     if answer.sentences or not answer.settings:
-        before = () if answer.settings else answer.headlines
-        parts = [*before, *answer.sentences]
+        parts = [*answer.sentences]
     elif len(answer.settings) == 1:
         parts = [*_one_setting(answer.settings[0], MOST - len(answer.headlines))]
     else:
         parts = [*_several_settings(answer.settings, MOST - len(answer.headlines))]
-    headlines = answer.headlines if answer.settings else ()
+    found = answer.headlines
+    parts = [*parts, *found] if answer.settings else [*found, *parts]
     step = [f"Next: {answer.next.why}"] if answer.next.why else []
     if answer.next.command:
         step.append(f"  {answer.next.command}")
     claims = [answer.claims_line] if answer.claims_line and not answer.settings else []
-    return [*parts, *headlines, *claims, *step]
+    return [*parts, *claims, *step]
 
 
 MOST = 7  # lines of batch sizes or settings, and of headlines

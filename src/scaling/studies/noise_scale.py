@@ -28,8 +28,8 @@ MOST = 3  # noise scales in a line
 
 
 def applies(sweep: SweepTables) -> bool:
-    """Whether the noise scale of a run was measured, identified or not."""
-    return COST in sweep.rows and bool(sweep.rows[COST].notna().any())
+    """Whether the noise scale was measured at a best learning rate, identified or not."""
+    return COST in sweep.rows and any(True for _ in _settings(sweep))
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
