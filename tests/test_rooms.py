@@ -27,12 +27,12 @@ def test_the_commands_that_read_import_no_torch():
     assert said.stdout.strip() == ""
 
 
-def test_help_of_a_command_imports_no_torch():
+def test_help_of_a_command_imports_no_torch_and_no_pandas():
     code = (
         "import sys, contextlib, io; sys.argv = ['train', '--help']; "
         "from scaling.train import main\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main()\n"
-        "print(*{'torch', 'lightning'} & sys.modules.keys())"
+        "print(*{'torch', 'lightning', 'pandas', 'numpy'} & sys.modules.keys())"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == ""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from scaling.config import key_comments
@@ -20,7 +21,12 @@ KEYS, DEFAULTS, COMMENTS = 31, 10, 30  # widths of columns: at most, at most, at
 
 
 def register() -> None:
-    """Register the resolver of `${scaling.keys:}`, for the template of Hydra's help."""
+    """Register the resolver of `${scaling.keys:}`, for the template of Hydra's help.
+
+    Hydra copies its store of configs for each group that its help lists, which takes half the time
+    of `--help`. Nothing changes the store then, so a copy may be the store itself.
+    """
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
     OmegaConf.register_new_resolver(
         "scaling.keys",
         lambda *, _root_: keys(_root_).replace("$", "$$"),  # a name begins with $ in templates

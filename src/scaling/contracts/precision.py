@@ -5,9 +5,10 @@ A grid of `range(0.1,0.45,0.1)` holds 0.30000000000000004, which is the same lea
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:  # `--help` needs no tables
+    import pandas as pd
 
 DIGITS = 12  # of the 15 to 17 that a double has
 
@@ -26,9 +27,9 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def rounded_column(column: pd.Series) -> pd.Series:
+def rounded_column(column: "pd.Series") -> "pd.Series":
     """Round a column of floats to 12 significant digits; other columns are unchanged."""
-    if not pd.api.types.is_float_dtype(column):
+    if column.dtype.kind != "f":
         return column
     values = {value: rounded(float(value)) for value in column.dropna().unique()}
     return column.map(values).astype(column.dtype)
