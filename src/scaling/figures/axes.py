@@ -167,7 +167,7 @@ def _log_axis(
 
 
 def log_values(axis: Axis, low: float, high: float) -> None:
-    """Give a logarithmic axis labels at round numbers: decades, 1, 2, 5 or finer.
+    """Give a logarithmic axis labels at round numbers.
 
     Args:
         axis: of logarithmic scale.
@@ -175,12 +175,19 @@ def log_values(axis: Axis, low: float, high: float) -> None:
         high: other end of the axis.
     """
     axis.axes.set(**{"xlim" if isinstance(axis, XAxis) else "ylim": (low, high)})
-    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
-    wide = math.log10(high / low)
-    digits = (1, 2, 5) if wide < 2.5 else (1,)
-    places = [digit * 10.0**power for power in decades for digit in digits]
-    if wide < 1:
-        places = [float(at) for at in MaxNLocator(6).tick_values(low, high) if at > 0]
+    places = round_values(low, high)
     tried_axis(axis, places)
-    fine = [digit * 10.0**power for power in decades for digit in range(1, 10)]
-    axis.set_minor_locator(FixedLocator(fine if wide >= 1 else places))
+    fine = [digit * 10.0**power for power in _decades(low, high) for digit in range(1, 10)]
+    axis.set_minor_locator(FixedLocator(fine if high >= 10 * low else places))
+
+
+def round_values(low: float, high: float) -> list[float]:
+    """Round numbers about an interval of a logarithmic axis: decades, 1, 2, 5 or finer."""
+    if high < 10 * low:
+        return [float(at) for at in MaxNLocator(6).tick_values(low, high) if at > 0]
+    digits = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
+    return [digit * 10.0**power for power in _decades(low, high) for digit in digits]
+
+
+def _decades(low: float, high: float) -> range:
+    return range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)

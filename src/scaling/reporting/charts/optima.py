@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from scaling.figures.axes import round_values
 from scaling.reporting.answer import Setting, best_lr
 from scaling.reporting.charts.axes import (
     MARK,
@@ -67,7 +68,10 @@ def law_chart(settings: Sequence[Setting]) -> dict[str, Any] | None:
     )  # fmt: skip
     ends = points[["low", "high"]].to_numpy()
     lrs = sorted(set(np.concatenate([one.rows["lr"].dropna() for one in settings])))
-    scale = alt.Scale(type="log", domain=[ends.min() / 1.2, ends.max() * 1.2], nice=False)
+    low, high = ends.min() / 1.2, ends.max() * 1.2
+    scale = alt.Scale(type="log", domain=[low, high], nice=False)
+    if len([lr for lr in lrs if low < lr < high]) < 3:  # a coarse grid gives no scale
+        lrs = round_values(low, high)
     y = alt.Y("lr:Q", title="best learning rate", scale=scale, axis=lr_axis(lrs))
     layers: list[alt.Chart] = []
     if len(bands := pd.DataFrame(_bands(settings))):
