@@ -80,7 +80,8 @@ def main() -> int:
     parser.add_argument("--over", type=_axes, metavar="AXES", default=(), help=over)
     columns = (
         "columns of a table written by another program: OURS=THEIRS, such as batch=bs "
-        "'val_loss=smooth loss' tokens=D; status= sets their column of states aside"
+        "'val_loss=smooth loss' tokens=D; a number is a value that all runs share, such as "
+        "batch=32; status= sets their column of states aside"
     )
     parser.add_argument(
         "--columns", nargs="+", action="extend", type=_pair, metavar="OURS=THEIRS", help=columns

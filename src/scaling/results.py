@@ -34,8 +34,9 @@ def read(
             `scaling.report`, or any table with columns `batch`, `lr` and `val_loss`. The usual
             names of other programs are known, such as `learning_rate` and `eval/loss`.
         columns: of tables written by other programs: our names -> their names, such as
-            `{"batch": "bs", "val_loss": "smooth loss", "tokens": "D"}`. An empty one sets a column
-            aside: with `{"status": ""}`, every run with a loss is done.
+            `{"batch": "bs", "val_loss": "smooth loss", "tokens": "D"}`. A number is a value that
+            all runs share, such as `{"batch": "32"}`. An empty one sets a column aside: with
+            `{"status": ""}`, every run with a loss is done.
         maximise: column of such tables to maximise in place of minimising a loss, such as an
             accuracy. `val_loss` becomes its distance from `maximum`, which is 1, 100 for percent,
             or else 0; `maximised` has its name.

@@ -181,6 +181,10 @@ def test_columns_of_other_programs_are_not_for_runs(tmp_path):
     ("content", "options", "said"),
     [
         ("batchsize_,rate,loss\n8,1,2", {}, "no column lr, but 'rate'; such as --columns lr=rate$"),
+        ("rate,lr,loss\n8,1,2", {}, "batch=NAME, or batch=32 if all runs have that batch size$"),
+        ("bs,lr,loss\n8,1,2", {"columns": {"batch": "32"}}, "no column '32', but 'bs', 'lr'"),
+        ("lr,batch\n1,2", {"columns": {"val_loss": "3"}}, "no column '3', but 'lr', 'batch'"),
+        ("lr,val_loss\n1,2", {"columns": {"batch": "-8"}}, "no positive batch in line 2"),
         ("b s,lr,loss\n8,1,2", {"columns": {"batch": "bs"}},
          "no column 'bs', but 'b s'; such as --columns 'batch=b s'"),
         ("batch,lr,val_loss\n8,1%,2", {}, "'1%' in its column lr, line 2; .* without a percent"),
@@ -226,6 +230,18 @@ def grid(**columns) -> str:
         ",".join(map(str, [b, lr, 2 + lr, w, *(f(b, w) for f in columns.values())]))
         for b, lr, w in cells
     )  # fmt: skip
+
+
+def test_a_number_in_place_of_a_name_is_the_value_of_all_runs(tmp_path):
+    content = "lr,val_loss\n0.1,2\n0.2,1\n0.4,3"
+    rows = read(tmp_path, content, columns={"batch": "32", "parameters": "1.5M"})
+    assert rows["batch"].tolist() == [32] * 3
+    assert rows["parameters"].tolist() == [1.5e6] * 3
+    assert rows["lr"].tolist() == [0.1, 0.2, 0.4]
+    named = read(
+        tmp_path, content.replace("lr", "8,lr").replace("\n", "\n16,"), columns={"batch": "8"}
+    )
+    assert named["batch"].tolist() == [16] * 3  # a column of that name comes first
 
 
 def test_a_column_of_few_values_that_varies_is_a_setting(tmp_path):

@@ -103,7 +103,8 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
     Args:
         header: the names in the file.
         columns: our names -> names in the file, as typed; the others are found by `ALIASES`. An
-            empty one sets the column aside: it becomes nameless.
+            empty one sets the column aside: it becomes nameless. A number that is no name in the
+            file is a value that all runs share (`shared_values`).
         path: of the file, for messages.
 
     Raises:
@@ -119,8 +120,9 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
     if twice := sorted({name for name in stripped if name and stripped.count(name) > 1}):
         raise ValueError(f"{path} has two columns {', '.join(twice)}; keep one of each")
     ours: dict[str, str] = {}
+    shared = shared_values(columns, stripped)
     for key, name in columns.items():
-        if not name:
+        if not name or key in shared:
             continue
         if name not in stripped:
             near = difflib.get_close_matches(name, stripped, n=3, cutoff=0.5) or stripped
@@ -153,6 +155,18 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
     return [ours.get(name, f"{name} (unused)" if name in taken else name) for name in stripped]
 
 
+def shared_values(columns: Mapping[str, str], header: Sequence[str]) -> dict[str, str]:
+    """The values that are typed in place of a column that the file lacks, such as `batch=32`."""
+    there = {*header, *map(_plain, header)}
+    return {
+        key: name
+        for key, name in columns.items()
+        if key != "val_loss"
+        and _NUMBER.fullmatch(name)
+        and there.isdisjoint((name, key, *ALIASES.get(key, ())))
+    }
+
+
 def _aside(key: str) -> tuple[str, ...]:
     """The names of a column that is set aside."""
     if key not in OPTIONAL:
@@ -179,7 +193,8 @@ def missing(key: str, header: Sequence[str]) -> str:
     near = nearest(key, header)
     listed = ", ".join(map(repr, near[:5] or header[:8]))
     chosen = shlex.quote(f"{key}={near[0]}") if near else f"{key}=NAME"
-    return f"no column {key}, but {listed}; such as --columns {chosen}"
+    shared = ", or batch=32 if all runs have that batch size" if key == "batch" else ""
+    return f"no column {key}, but {listed}; such as --columns {chosen}{shared}"
 
 
 def nearest(key: str, header: Sequence[str]) -> list[str]:

@@ -49,7 +49,8 @@ def read(
             it must have one line for each batch size, with the best lr.
         text: columns of text; their gaps become None.
         known: columns that are used; those with a dot in their names are used, too.
-        columns: our names -> names in the file; further ones can be axes of a law. If some are
+        columns: our names -> names in the file, or a number that all runs share in place of a
+            missing column (`batch=32`); further ones can be axes of a law. If some are
             given, columns that are not named, not known and without a dot are dropped. An empty
             name sets a column aside, as if the table had none.
         axes: columns that are axes of a law: runs that differ in them are no repeats.
@@ -67,6 +68,7 @@ def read(
     kinds |= dict.fromkeys(("lr", "val_loss", "clip", *filter(None, [maximise])), "fraction")
     kinds = {key: kind for key, kind in kinds.items() if key not in text}
     table = _table(path, text, columns, kinds, loss=maximise or "val_loss")
+    table = table.assign(**foreign_columns.shared_values(columns, [*map(str, table)]))
     if absent := [key for key in NEEDED if key not in table]:
         wanted = foreign_columns.missing(absent[0], [*map(str, table)])
         raise ValueError(f"{path} is not a table of runs: it has {wanted}")
