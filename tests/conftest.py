@@ -52,10 +52,12 @@ SMALL_MLP = ("steps=6", "model.depth=2", "model.width=8", "data.scored_examples=
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """No test reads or writes the cache of the user who runs it."""
+def own_cache(tmp_path_factory, worker_id):
+    """No test reads or writes the cache of the user who runs it; workers share one."""
     before = os.environ.get("XDG_CACHE_HOME")
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    base = tmp_path_factory.getbasetemp()
+    cache = (base if worker_id == "master" else base.parent) / "cache"
+    os.environ["XDG_CACHE_HOME"] = str(cache)
     yield
     os.environ.pop("XDG_CACHE_HOME")
     if before is not None:
