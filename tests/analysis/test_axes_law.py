@@ -130,7 +130,7 @@ def test_a_law_without_enough_grids_says_so_and_predicts_nothing(sweeps):
     few = sweeps[sweeps["parameters"] == sweeps["parameters"].min()]
     law = learning_rate_law(few[few["tokens"] < few["tokens"].max()], over=("batch", "tokens"))
     assert not law.identified
-    assert law.reason == "grids with optima: 2; with 1 axis beside batch it takes 3"
+    assert law.reason == "grids with optima: 2; with 1 axis beside batch, 3 are needed"
     with pytest.raises(ValueError, match="no law to predict with: grids"):
         law.predict(few)
     edges = sweeps.assign(val_loss=sweeps["lr"])

@@ -61,9 +61,9 @@ def test_the_published_replicates_are_a_cell_run_twice_and_a_clip_that_was_never
     assert (twice.kind, twice.losses) == ("same cell", (3.6625, 3.6934))
     assert twice.spread == pytest.approx(0.0309)
     assert twice.description == ("batch=256, lr=0.05, clip=1, seed=0: in phase_3a and phase_3b")
-    assert (bitless.kind, bitless.losses) == ("clip never bit", (4.4777, 4.3904))
+    assert (bitless.kind, bitless.losses) == ("clip never reached", (4.4777, 4.3904))
     assert bitless.spread == pytest.approx(0.0873)
-    assert bitless.description == "batch=32, lr=0.001, seed=0: clip 10 and inf never bit"
+    assert bitless.description == "batch=32, lr=0.001, seed=0: clip 10 and inf were never reached"
 
 
 def test_the_published_noise_is_larger_than_the_published_effect_of_clipping():
@@ -82,7 +82,7 @@ def test_a_clip_that_was_reached_once_is_not_a_replicate():
 def test_two_clips_that_were_never_reached_are_replicates_of_each_other():
     rows = runs(clip=[5.0, 10.0], clip_percent=0.0, val_loss=[1.0, 1.1])
     (group,) = replicates(rows).groups
-    assert group.description == "batch=32, lr=0.001, seed=0: clip 5 and 10 never bit"
+    assert group.description == "batch=32, lr=0.001, seed=0: clip 5 and 10 were never reached"
 
 
 def test_a_clip_of_null_is_no_clipping():

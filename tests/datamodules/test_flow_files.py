@@ -155,19 +155,23 @@ def test_the_kind_that_is_no_attack_is_known_by_its_usual_names():
     for name in ("Normal", "BENIGN", "0", "0.0", "False"):
         assert normal_of(np.array(["dos", name, "1"]), Path("f")) == name
     assert normal_of(np.array(["tcp", "udp"]), Path("f"), "UDP") == "udp"
-    said = "path: f has the kinds a, b, none of which is normal or .*; tables with .* data=records"
+    said = "path: f has the kinds a, b, but not normal or .*; tables with .* data=records"
     with pytest.raises(ValueError, match=said):
         normal_of(np.array(["b", "a"]), Path("f"))
 
 
-def test_one_of_several_usual_names_of_no_attack_must_be_given():
+def test_one_of_several_usual_names_of_normal_traffic_must_be_given():
     kinds = np.array(["Background", "Normal", "Botnet", "normal"])
-    said = "kinds Background, Botnet, Normal, normal, of which Background and Normal and normal may"
-    with pytest.raises(ValueError, match=f"{said} each be no attack; choose"):
+    said = "may be normal traffic: Background and Normal and normal; choose"
+    with pytest.raises(
+        ValueError, match=f"kinds Background, Botnet, Normal, normal, and .* {said}"
+    ):
         normal_of(kinds, Path("f"), remedy="choose")
     assert normal_of(kinds, Path("f"), "normal") == "normal"
     assert normal_of(kinds, Path("f"), "background") == "Background"
-    with pytest.raises(ValueError, match="of which Normal and normal may each be no attack"):
+    with pytest.raises(
+        ValueError, match="several of them may be normal traffic: Normal and normal"
+    ):
         normal_of(kinds, Path("f"), "NORMAL")
 
 

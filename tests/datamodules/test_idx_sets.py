@@ -76,7 +76,7 @@ def test_labels_with_gaps_become_ranks(tmp_path):
     arrays = a_set(labels=range(0, 40, 10))
     found = read(write_set(tmp_path, arrays))
     np.testing.assert_array_equal(found.train_labels, arrays[1] // 10)
-    assert found.notes == ("labels 0 to 30, of which 4 occur, became classes 0 to 3",)
+    assert found.notes == ("labels 0 to 30 (4 of them occur) became classes 0 to 3",)
 
 
 def test_of_labels_with_columns_the_first_is_the_class(tmp_path):

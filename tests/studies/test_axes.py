@@ -91,7 +91,7 @@ def test_few_grids_give_the_reason_and_no_tables(table):
         sweep = SweepTables.of(table, over=("batch", "parameters"), columns=named)
     assert list(axes.sentences(sweep)) == [
         "LR_opt over batch and parameters: inconclusive; grids with optima: 2; with 1 axis beside "
-        "batch it takes 3"
+        "batch, 3 are needed"
     ]
     assert axes.tables(sweep) == axes.figures(sweep) == {}
 

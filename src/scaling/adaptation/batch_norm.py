@@ -30,8 +30,8 @@ def set_modes(net: nn.Module, *, batch_statistics: bool) -> None:
 def estimate(net: nn.Module, windows: Tensor) -> None:
     """Replace the running statistics of batch normalisation by those of `windows` as one batch.
 
-    The statistics of a layer are of its inputs with the new statistics in the layers before it.
-    Nothing else of the network changes, and its modes stay as they are.
+    The statistics of a layer are those of its inputs once the layers before it have theirs. Nothing
+    else of the network changes, and its modes stay as they are.
     """
     norms = list(_norms(net))
     modes = [(module, module.training) for module in net.modules()]

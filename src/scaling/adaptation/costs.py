@@ -14,8 +14,9 @@ STATUS, REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # of Li
 class Costs(L.Callback):
     """Log `pass_seconds` and `pass_memory_mib`, the peak memory, of each epoch of training.
 
-    On a GPU the peak is of PyTorch's allocations. On a CPU it is of the whole process, interpreter
-    and libraries included; it is missing on systems that do not report it or cannot reset it.
+    On a GPU the peak counts PyTorch's allocations. On a CPU it counts the whole process, including
+    the interpreter and libraries. It is missing on systems that do not report it or cannot reset
+    it.
     """
 
     def __init__(self) -> None:

@@ -93,8 +93,9 @@ class Evaluation(L.Callback):
 
         `before_*` is the source model; `statistics_*` the source model with only its
         batch-normalisation statistics replaced by those of the query; `oracle_*` the evaluation
-        with the largest accuracy on the query, the first if several, after `oracle_passes`. It
-        uses labels, so it is not a method. `reset_passes` is when the adapter was last reset.
+        with the largest accuracy on the query, the first if several, after `oracle_passes`. The
+        oracle uses labels, so it is not a method. `reset_passes` is when the adapter was last
+        reset.
         """
         return self.summary
 

@@ -2,8 +2,8 @@
 
 `log_probs` is a log-softmax over K classes, one row per example. Working with logs needs no small
 constant inside a logarithm. pbar is the mean prediction over the given examples. Its entropy is
-smaller on a mini-batch than on the whole query, more so on a smaller batch, and what is computed
-from it is not a mean over examples.
+smaller on a mini-batch than on the whole query, and smaller still on small batches. Quantities
+computed from it are not means over examples.
 """
 
 import math

@@ -9,9 +9,9 @@ from scaling.contracts.settings import by_setting
 def at_best(rows: pd.DataFrame) -> pd.DataFrame:
     """Keep the runs at the best learning rate of their setting and batch size.
 
-    Runs at other learning rates are no further seeds of a setting, so statistics over seeds take
-    these. The best lr has the lowest mean validation loss over the seeds that were tried with every
-    lr, or over all seeds if no seed was. With a single lr all runs are kept.
+    Statistics over seeds use these runs only: a run at another learning rate is not another seed.
+    The best lr has the lowest mean validation loss over the seeds that were tried with every lr, or
+    over all seeds if there is no such seed. With a single lr all runs are kept.
 
     Args:
         rows: as `scaling.results.read` gives them.

@@ -37,9 +37,9 @@ class Exponent(NamedTuple):
 class AxesLaw:
     """A law of the best learning rate over several axes, or the reason why none is reported.
 
-    `exponents` are those by which lr moves with each axis: for a constant or a power law, lr
-    itself; for a saturating law or a surge, which bend in the batch size, LR_max. The batch size
-    B_n at which these bend moves with the other axes by `turn_exponents`.
+    `exponents` has an exponent for each axis. For a constant or a power law they are exponents of
+    lr. Saturating laws and surges bend at a batch size B_n: for these, `exponents` are those of
+    LR_max, and `turn_exponents` those of B_n.
     """
 
     axes: tuple[str, ...]
@@ -78,7 +78,7 @@ class AxesLaw:
 
     @one_blas_thread()
     def held_out_by(self, form: str = "") -> pd.DataFrame:
-        """Each curve, predicted from the other grids by one form; as `held_out` without one.
+        """Each curve, predicted from the other grids by one form; otherwise like `held_out`.
 
         Args:
             form: `constant`, `power`, `saturating` or `surge`.
@@ -114,7 +114,7 @@ class AxesLaw:
         """The batch size B_n at which the law bends, with its 95 % interval.
 
         Args:
-            table: a column for each axis but the batch size.
+            table: a column for each axis except the batch size.
 
         Returns:
             `batch`, `low` and `high`, on the index of `table`; nan for a form that does not bend.
@@ -144,10 +144,10 @@ class AxesLaw:
 def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = None) -> AxesLaw:
     """Fit a law over several axes; see `scaling.learning_rate_law`, which calls this.
 
-    The optima of each combination of the axes but the batch size, a grid, are located as those of
-    one sweep. The law is a regression of these (`scaling.analysis.axes_regression`), in which whole
-    grids are the units: t intervals count them. Each grid is left out in turn; of `FORMS`, the
-    one whose fit to the others gives the left-out grids the highest log density is chosen.
+    A grid is one combination of the axes other than the batch size. Its optima are located as in a
+    sweep of its own. The law is a regression of all optima (`scaling.analysis.axes_regression`), in
+    which grids are the units: t intervals count grids. Each grid is left out in turn and predicted
+    by each of `FORMS`, fitted to the other grids. The form with the highest log density is chosen.
 
     Args:
         rows: as for `learning_rate_law`, with a column for each axis.
@@ -195,7 +195,8 @@ def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = No
     if len(found) < len(axes) + 1:
         others = counted(len(axes) - 1, "axis", "axes")
         few = (
-            f"grids with optima: {len(found)}; with {others} beside batch it takes {len(axes) + 1}"
+            f"grids with optima: {len(found)}; with {others} beside batch, "
+            f"{len(axes) + 1} are needed"
         )
         return AxesLaw(axes, False, few, left_out=left_out)
     if wrong := _undetermined(np.log(np.array(list(found), float)), axes[1:]):
@@ -203,7 +204,7 @@ def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = No
     grids, centre = _grids(found)
     fits = sorted((fit_axes(form, grids) for form in FORMS), key=lambda fit: -fit.score)
     if not any(math.isfinite(fit.score) for fit in fits):
-        alone = "no grid can be left out: without it, the others do not determine the law"
+        alone = "no grid can be left out, because the others would not determine the law"
         return AxesLaw(axes, False, alone, left_out=left_out)
     best, width = fits[0], len(axes)
     errors = best.quantile(LEVEL) * np.sqrt(np.diag(best.covariance))
@@ -230,7 +231,7 @@ def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = No
 
 
 def _undetermined(logs: Matrix, axes: Sequence[str]) -> str:
-    """Why the exponents of some axes cannot be told apart; empty if they can."""
+    """The reason why some exponents cannot be estimated separately; empty if they all can."""
     for axis, column in zip(axes, logs.T, strict=True):
         if np.ptp(column) < 1e-9:
             return f"{axis} has one value"
@@ -278,7 +279,7 @@ def _grids(found: dict[tuple[float, ...], SweepOptima]) -> tuple[Grids, Vector]:
 
 
 def _tied(fits: Sequence[AxesFit]) -> tuple[str, ...]:
-    """The form that predicts best, and those that two standard errors do not tell from it."""
+    """The form that predicts best, and those within two standard errors of it."""
     tied = [fits[0].form]
     for fit in (fit for fit in fits[1:] if math.isfinite(fit.score)):
         both = fits[0].scores - fit.scores

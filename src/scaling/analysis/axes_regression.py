@@ -5,11 +5,11 @@ of a grid. The optimum of a curve is
 
     y_gi = form(ln B_gi; level, turn or exponent) + u_g + v_gi + e_gi,
 
-with e of a known covariance within a grid, and u and v independent of unknown variance: grids
-scatter about the law as wholes, and curves scatter within them. The level, which is that of
-LR_max, and the turn are linear in the logs of the other axes. The variances are those of the
-restricted likelihood of the law linearised at its parameters, which is how nonlinear mixed models
-are fitted (Lindstrom and Bates, Biometrics 46, 1990).
+where e has a known covariance within a grid, and u and v are independent with unknown variances: u
+is shared by a grid, v is specific to a curve. The level (the log of LR_max) and the turn are linear
+in the logs of the other axes. The variances maximise the restricted likelihood of the law
+linearised at its parameters, as in nonlinear mixed models (Lindstrom and Bates, Biometrics 46,
+1990).
 """
 
 import math
@@ -38,7 +38,7 @@ class Grids:
     optima: Matrix  # log lr of the optimum; grids x curves
     errors: NDArray[np.float64]  # covariance of their errors, grids x curves x curves
     there: NDArray[np.bool_]  # grids x curves
-    axes: Matrix  # a constant, then logs of the axes but the batch size; grids x columns
+    axes: Matrix  # a constant, then logs of the other axes; grids x columns
 
     @cached_property
     def size(self) -> int:
@@ -52,7 +52,7 @@ class Grids:
         )
 
     def covariance(self, between_grids: float, between_curves: float) -> NDArray[np.float64]:
-        """Of the optima of each grid about the law; a padded curve has variance 1."""
+        """Covariance of the optima of each grid about the law; a padded curve has variance 1."""
         both = self.there[:, :, None] & self.there[:, None, :]
         eye = np.eye(self.there.shape[1])
         within = self.errors + between_curves * eye + between_grids
@@ -91,7 +91,7 @@ class AxesFit:
         return _values(self.form, self.theta, logs, axes), self.quantile(level) * errors
 
     def quantile(self, level: float) -> float:
-        """Of the t distribution, which counts grids."""
+        """Two-sided quantile of the t distribution, whose degrees of freedom count grids."""
         return float(stats.t.ppf((1 + level) / 2, self.freedom))
 
 
@@ -105,7 +105,7 @@ def fit_axes(form: str, grids: Grids, start: AxesFit | None = None) -> AxesFit:
     """
     variances = (start.between_grids, start.between_curves) if start else (0.01, 0.01)
     starts = [start.theta] if start else _starts(form, grids)
-    for _ in range(3):  # the variances depend on where the form bends, and little
+    for _ in range(3):  # the variances depend little on where the form bends
         roots = _roots(grids, *variances)
         theta = min((_least(form, grids, begin, roots) for begin in starts), key=lambda it: it[1])[
             0
@@ -130,7 +130,7 @@ def fit_axes(form: str, grids: Grids, start: AxesFit | None = None) -> AxesFit:
 
 
 def _values(form: str, theta: Vector, logs: Matrix, axes: Matrix) -> Matrix:
-    """The form at curves; `logs` may have a dimension of curves behind that of `axes`."""
+    """The form at curves; `logs` may have a dimension of curves after that of `axes`."""
     columns = axes.shape[-1]
     level, rest = axes @ theta[:columns], theta[columns:]
     shaped = (..., None) if logs.ndim > level.ndim else (...,)
@@ -238,7 +238,7 @@ def _scores(
 ) -> Vector:
     """Log density of the optima of each grid, predicted from the others by the linearised law.
 
-    It is nan for a grid without which the others do not determine the law.
+    It is nan for a grid if the others do not determine the law.
     """
     own = np.einsum("gij,gik->gjk", white, white)
     score = np.einsum("gij,gi->gj", white, left)

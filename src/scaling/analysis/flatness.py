@@ -1,8 +1,8 @@
 """How small a rise of the loss beside its optimum makes the optimum flat.
 
-An equivalence, as two one-sided tests judge it (Schuirmann, J. Pharmacokin. Biopharm. 15, 1987):
-the optimum is flat if the upper bound of the rise is below a threshold that is fixed beforehand.
-Noise is no part of the threshold.
+This is a test of equivalence by two one-sided tests (Schuirmann, J. Pharmacokin. Biopharm. 15,
+1987): the optimum is flat if the upper bound of the rise is below a threshold that is fixed
+beforehand. The threshold does not depend on the noise.
 """
 
 import math

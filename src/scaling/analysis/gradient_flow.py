@@ -176,8 +176,8 @@ def collapse(
     it. So the start is scaled by the fraction of the loss that is left, at most 1; without learning
     this factor is 1.
 
-    The start is the mean of the first epoch. Gradients that vanish within it, or were never there,
-    are not detected; `depth_ratios` shows them.
+    The start is the mean of the first epoch. Gradients that vanish within it, or are zero from the
+    start, are not detected; `depth_ratios` shows them.
 
     Args:
         layers: `layer_epochs` rows of one run.

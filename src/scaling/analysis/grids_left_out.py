@@ -16,9 +16,9 @@ from scaling.analysis.loss_surface import Vector
 
 @dataclass(frozen=True)
 class Source:
-    """What a law was fitted to."""
+    """The runs and optima that a law was fitted to."""
 
-    blocks: dict[tuple[float, ...], pd.DataFrame]  # values of the axes but batch -> runs of a grid
+    blocks: dict[tuple[float, ...], pd.DataFrame]  # values of the other axes -> runs of a grid
     grids: Grids
     centre: Vector  # mean natural log of the batch size and of each other axis
 
@@ -28,7 +28,7 @@ def predict_left_out(
 ) -> pd.DataFrame:
     """Predict each curve from the other grids: a line for each, see `AxesLaw.held_out`.
 
-    The table has no lines for a grid without which the others do not determine the law.
+    A grid has no lines in the table if the others do not determine the law.
     """
     lines: list[dict[str, Any]] = []
     number = np.arange(len(source.blocks))

@@ -1,4 +1,4 @@
-"""Published tables of Hill's index: does it stay where it is when more values are used?"""
+"""Published tables of Hill's index: is the index the same when more values are used?"""
 
 import math
 from functools import cache
@@ -91,7 +91,7 @@ def hill_drift(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def sentences(path: Path) -> list[str]:
-    """What `hill_drift` says of the table in a file.
+    """The verdicts of `hill_drift` on the table in a file, as sentences.
 
     A sentence for each sample with several shares, and one for those with a single share.
     """
@@ -132,7 +132,7 @@ def _nearest(block: pd.DataFrame) -> str:
 
 
 def _verdict(shares: tuple[float, float], indices: tuple[float, float], nearest: str) -> str:
-    """What the indices at the smallest and the largest share say."""
+    """The verdict on the indices at the smallest and the largest share."""
     (few, many), (first, last) = shares, indices
     expected = {law: [expected_index(law, share) for share in shares] for law in LAWS}
     if few == many:

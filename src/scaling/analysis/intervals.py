@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-LEVEL = 0.95  # of every interval, unless a caller asks for another
+LEVEL = 0.95  # of every interval, unless a caller gives another
 FEWEST = 3  # fewest replicates for a reported interval
 
 

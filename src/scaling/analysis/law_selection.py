@@ -1,8 +1,8 @@
-"""Forms of the law by which the best learning rate moves with the batch size, and their comparison.
+"""Forms of the law of the best learning rate over the batch size, and their comparison.
 
-The optimum of each batch size is an estimate with a known error, and scatters about any law beyond
-it. Each form is a meta-regression of these estimates (`scaling.analysis.meta_regression`), whose
-second parameter is found by generalised least squares.
+The optimum of each batch size is an estimate with a known error, and may scatter about a law by
+more than this error. Each form is a meta-regression of these estimates
+(`scaling.analysis.meta_regression`); its second parameter is found by generalised least squares.
 """
 
 import math
@@ -79,7 +79,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The forms, the best prediction first, and those that cannot be told from it."""
+    """The forms, the best prediction first, and those that cannot be distinguished from it."""
 
     fits: tuple[Candidate, ...]
     tied: tuple[str, ...]  # the best first; one name is a preference
@@ -87,9 +87,9 @@ class Candidates:
 
 
 def compare(batches: Vector, optima: Vector, errors: Matrix) -> Candidates:
-    """Compare the forms by how well they predict a batch size that is left out.
+    """Compare the forms by how well they predict held-out batch sizes.
 
-    The score is the log density of the optimum left out (Vehtari, Gelman and Gabry,
+    The score is the log density of the held-out optimum (Vehtari, Gelman and Gabry,
     arXiv:1507.04544, sec. 2). A form is preferred if the paired differences from every other one
     are two standard errors from 0, and AICc agrees; anything else is a tie.
 
@@ -99,7 +99,7 @@ def compare(batches: Vector, optima: Vector, errors: Matrix) -> Candidates:
         errors: covariance of the errors of `optima`.
     """
     if len(batches) < FEWEST:
-        few = f"batch sizes with their optimum inside the grid: {len(batches)}; it takes {FEWEST}"
+        few = f"batch sizes with their optimum inside the grid: {len(batches)}; {FEWEST} needed"
         return Candidates((), (), few)
     logs = np.log(batches)
     scored = [fit_form(name, logs, optima, errors) for name in FORMS]
@@ -119,7 +119,7 @@ def fit_form(name: str, logs: Vector, optima: Vector, errors: Matrix) -> tuple[C
     """Fit a form, and score each batch size by the fit to the others."""
     form, names = FORMS[name]
     number, between = len(optima), 0.0
-    for _ in range(3):  # the variance about the form depends on where it bends, and little
+    for _ in range(3):  # the variance about the form depends little on where it bends
         covariance = errors + between * np.eye(number)
         theta = _least(name, logs, optima, covariance)
         linear = optima - form(logs, *theta) + _slopes(name, logs, theta) @ theta
@@ -209,14 +209,14 @@ def _turn_interval(
     covariance: Matrix,
     regression: Regression,
 ) -> tuple[float, float]:
-    """The turns that the optima do not exclude, by the likelihood ratio; 0 or inf if open.
+    """The likelihood-ratio interval of the turn; an open end is 0 or inf.
 
-    They are compared with the estimate, exp(log_turn), which is always one of them.
+    It always contains the estimate, exp(log_turn).
     """
     allowed = stats.f.isf(1 - LEVEL, 1, regression.freedom) * max(1.0, regression.scale)
 
     def excess(turns: Vector) -> Vector:
-        """How much farther from the optima than allowed."""
+        """How far the squared distance to the optima exceeds the allowed one."""
         found = _over_turns(name, np.append(turns, log_turn), logs, optima, covariance)[1]
         return found[:-1] - found[-1] - allowed
 

@@ -1,4 +1,4 @@
-"""Linear least squares, with a basis of what it explains."""
+"""Linear least squares, with an orthonormal basis of the columns."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -33,8 +33,8 @@ class Bowls:
 
     For a skew k and u = ln lr - m with any m, A + K g(ln lr - ln LR_opt) is a + b u + c g(u) with
     K = c - k b / 2 and LR_opt = e^m (1 - k b / 2c)^(1/k): b and c are linear. In an orthonormal
-    basis of the plane of u and g(u), each direction is a place of the optimum; the cosine of its
-    angle to the losses measures how much it explains.
+    basis of the plane of u and g(u), each direction stands for one optimum. The cosine of its angle
+    to the losses measures how much of them it explains.
     """
 
     def __init__(self, curve: Curve, skews: Array) -> None:
@@ -53,7 +53,8 @@ class Bowls:
         self.left = np.arctan2(left * self.along + self.length, left * self.across)  # lr 0
         self.right = np.arctan2(right * self.along - self.length, right * self.across)  # lr inf
         self.nearest = self.angle.clip(self.right, self.left)
-        self.gain = np.square(self.size * np.cos(self.angle - self.nearest).clip(0))  # over no bowl
+        # in squares, over a constant
+        self.gain = np.square(self.size * np.cos(self.angle - self.nearest).clip(0))
 
     def places(self, angle: Array) -> Array:
         """Log lr of the optimum in each direction."""
@@ -94,7 +95,7 @@ class Bowl:
         return Bottom(self.place, 2 * height, loss, float(self.skew[0]))
 
     def interval(self, reach: float) -> tuple[float, float]:
-        """The outermost optima whose squares exceed the least by at most `reach`."""
+        """The outermost optima whose sum of squares exceeds the minimum by at most `reach`."""
         first, last = -SKEW, SKEW
         for _ in range(5):  # each time finer around the skews that qualify
             skews = np.union1d(np.linspace(first, last, 61), self.skew)

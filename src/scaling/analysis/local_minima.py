@@ -13,7 +13,7 @@ def local_minima(losses: Losses, degree: int) -> Vector:
 
     Args:
         losses: of all batch sizes.
-        degree: of the polynomial, 2 or 3. The two differ where the losses are not a parabola.
+        degree: of the polynomial, 2 or 3. Their results differ if the losses are not a parabola.
     """
     curves = [losses.where(losses.batch == i) for i in range(len(losses.batches))]
     return np.array([_minimum(curve, degree) if len(curve.y) else np.nan for curve in curves])

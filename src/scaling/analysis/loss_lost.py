@@ -38,8 +38,8 @@ class CurveLosses:
     def through_runs(self, x: float) -> float:
         """Loss lost at `x`, on the curve through all runs (PCHIP, which has no new minima).
 
-        The lowest run is lucky, so that even the best lr loses something. Outside the grid, `x` is
-        taken as the end of it.
+        The lowest run is low partly by chance, so even the true best lr has a positive loss lost.
+        An `x` outside the grid is moved to the nearest end.
         """
         curve = PchipInterpolator(self.x, self.losses)
         lowest = float(curve(np.linspace(self.x[0], self.x[-1], 2001)).min())

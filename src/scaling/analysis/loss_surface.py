@@ -6,8 +6,8 @@ The loss of batch size i, learning rate j and seed s is
 
 with sum D = sum U = 0 and g the LINEX loss (Varian, 1975; Zellner, 1986),
 g(z) = 2 (exp(kz) - 1 - kz) / k^2: z^2 at skew k = 0, never below 0, its only minimum at 0, steeper
-on the right for k > 0. Each batch size has an optimum m of its own. A, D and K are linear and are
-solved for inside the search (variable projection).
+on the right for k > 0. Each batch size has its own optimum m. A, D and K are linear and are solved
+for inside the search (variable projection).
 """
 
 from dataclasses import dataclass, replace
@@ -182,10 +182,10 @@ def fit(
 
 
 def refine(surface: Surface) -> Surface:
-    """Weigh losses where noise grows to the right of the optimum, and shrink c and k to 0.
+    """Weight losses by noise that grows to the right of the optimum, and shrink c and k towards 0.
 
-    They are shrunk as far as the losses do not determine them, which halves the interval of a grid
-    that cuts off the optima of its large batch sizes.
+    The less the losses determine c and k, the more they are shrunk. This halves the interval of a
+    grid that cuts off the optima of its large batch sizes.
     """
     growth = noise_growth(surface)
     weighted = _fitted(surface.losses, surface.theta, growth, surface.prior)
@@ -206,7 +206,7 @@ def _fitted(
     last: dict[bytes, tuple[Vector, Vector, Matrix]] = {}
 
     def solved(theta: Vector) -> tuple[Vector, Vector, Matrix]:
-        """A, D and K, what they leave of the losses, and a basis of what they explain."""
+        """A, D and K, the residuals, and an orthonormal basis of their columns."""
         key = theta.tobytes()
         if key not in last:  # `errors` and `slopes` ask for the same theta
             last.clear()
@@ -287,8 +287,8 @@ def roots_of_precision(z: Vector, growth: float) -> Vector:
 def _prior(surface: Surface) -> Vector:
     """Weights with which curvature and skew enter as residuals: empirical Bayes about 0.
 
-    The variance of the prior is the estimate's square minus its error variance, and at least the
-    latter, so that no more than half of an estimate is shrunk away.
+    The variance of the prior is the estimate's square minus its error variance, but at least the
+    error variance, so an estimate is at most halved.
     """
     count = len(surface.losses.batches)
     design, _ = surface.information()

@@ -1,4 +1,4 @@
-"""How much the losses of one learning rate scatter: between seeds, or else about bowls."""
+"""The scatter of the losses at one learning rate: between seeds, or else about bowls."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ FEW = 6  # degrees of freedom, below which noise is pooled, or bowls of one shap
 
 
 class LossVariance(NamedTuple):
-    """The variance of losses of one learning rate, seed offsets removed, and where it is from."""
+    """The variance of the losses at one learning rate, without seed offsets, and its source."""
 
     value: float
     freedom: int
@@ -21,11 +21,11 @@ class LossVariance(NamedTuple):
 
     @classmethod
     def of(cls, curve: Curve, peers: Sequence[Curve], beside: Surface | None) -> "LossVariance":
-        """From the seeds near the best of a curve, or of all batch sizes if those are too few.
+        """Estimate it from the seeds near the best of a curve, or of all curves if seeds are few.
 
-        With one seed, from the scatter about bowls of one shape for all batch sizes; a few runs
-        determine no such bowls, and then from cubics through the five learning rates about the
-        best, or through more. What does not fit counts as noise.
+        With one seed, it is the scatter about bowls of one shape for all batch sizes. If the runs
+        are too few to fit such bowls, it is the scatter about cubics through the five learning
+        rates about the best, or through more. All misfit counts as noise.
 
         Args:
             curve: of one batch size.
@@ -38,7 +38,7 @@ class LossVariance(NamedTuple):
         squares, freedom = sum(c.squares for c in pooled), sum(c.freedom for c in pooled)
         if not freedom and beside is not None and beside.freedom >= FEW:
             squares, freedom = beside.noise**2 * beside.freedom, beside.freedom
-            source = "the scatter about bowls of one shape, for want of seeds"
+            source = "the scatter about bowls of one shape (too few seeds)"
         elif not freedom:
             most = max((len(peer.x) for peer in peers), default=0)
             for size in range(NEAR, most + 1):
@@ -47,7 +47,7 @@ class LossVariance(NamedTuple):
                 freedom = sum(len(cubic.x) - 4 for cubic in cubics)
                 if freedom >= FEWEST:
                     break
-            source = "what cubics through the learning rates near the best leave, for want of seeds"
+            source = "the scatter about cubics near the best learning rate (too few seeds)"
         return cls(max(squares / max(1, freedom), FINEST**2), freedom, source)
 
     def reach(self, error: float, shape: int = 1) -> float:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-NEAR = 5  # learning rates about the best one: noise is theirs
-FINEST = 1e-6  # nats: float32 losses are not known better, however well seeds agree
+NEAR = 5  # learning rates about the best one that noise is estimated from
+FINEST = 1e-6  # nats: the precision of float32 losses, even if seeds agree better
 
 
 class Bottom(NamedTuple):
@@ -28,11 +28,11 @@ class Curve:
     """Learning rates of one batch size and clip at which no run diverged or was unstable."""
 
     runs: Array  # rows of lr, seed, loss
-    bad: Array  # rows of log lr, and the highest loss where some run diverged (inf) or was unstable
+    bad: Array  # rows of log lr and highest loss (inf if diverged), of diverged or unstable lrs
     lr: Array
     y: Array  # mean loss, seed offsets removed
-    spread: Array  # covariance of y over the variance of noise, but for what all y share
-    squares: float  # of what y and the offsets leave
+    spread: Array  # covariance of y over the variance of noise, except for what all y share
+    squares: float  # of the residuals
     freedom: int
     seeds: int
 
@@ -69,7 +69,7 @@ class Curve:
 
     @cached_property
     def whitener(self) -> Array:
-        """Turns losses at the learning rates into white noise, without what they all share."""
+        """Matrix that whitens the noise of the losses and removes their mean."""
         centred = np.eye(len(self.x)) - 1 / len(self.x)
         sizes, directions = np.linalg.eigh(centred @ self.spread @ centred)
         return directions[:, 1:] / np.sqrt(sizes[1:])
@@ -82,7 +82,7 @@ class Curve:
     def about(self, half: int) -> "Curve":
         """The curve of up to `half` learning rates on each side of the best, and at least `NEAR`.
 
-        Unlike `near`, it has all of them still if the grid is extended.
+        Unlike `near`, it keeps all of these learning rates if the grid is extended.
         """
         first = max(0, min(self.best - half, len(self.x) - NEAR))
         return self._of(first, max(self.best + half + 1, first + NEAR))
@@ -92,7 +92,7 @@ class Curve:
         return Curve.of(self.runs[near], self.bad)
 
     def roughness(self) -> float:
-        """Squared residual of a cubic, of four degrees of freedom less than learning rates."""
+        """Squared residuals of a cubic; four degrees of freedom fewer than learning rates."""
         powers = self.whitener.T @ np.vander(self.x - self.x.mean(), 4)[:, :3]
         losses = self.y @ self.whitener
         return float(np.square(losses - powers @ np.linalg.pinv(powers) @ losses).sum())

@@ -119,9 +119,9 @@ def _lost(block: pd.DataFrame, batch: int, clip: float, factor: float) -> Sensit
 
 
 def _loss_lost(x: Array, y: Array, others: Array, reach: float) -> float:
-    """The loss that a seed loses around the lr that is best for the other seeds, by their mean.
+    """The loss that a seed loses around the lr with the lowest mean loss over the other seeds.
 
-    The best lr by the seed's own losses would look too good, more so with larger noise.
+    The seed's own best lr would look too good, and more so with larger noise.
     """
     best = int(others.argmin())
     ends = np.clip([x[best] - reach, x[best] + reach], x[0], x[-1])

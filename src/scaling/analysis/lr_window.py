@@ -1,8 +1,8 @@
 """A window of runs about the optima of a sweep, which grows as far as one surface predicts them.
 
-The window grows by one learning rate after another, to both sides alike where it can, for as long
-as the surface predicts what is added (Chow, Econometrica 28, 1960, test of prediction) and the
-errors of the optima do not grow, so that runs far away never make them worse.
+The window grows by one learning rate at a time, to both sides equally if possible. It stops when
+the surface no longer predicts the added runs (Chow's prediction test, Econometrica 28, 1960) or the
+errors of the optima grow. So runs far away never make these errors worse.
 """
 
 import math
@@ -61,7 +61,7 @@ class Window:
         return replace(self, surface=surface, kept=kept)
 
     def surprise(self, runs: Mask) -> tuple[Vector, Matrix]:
-        """What some runs exceed the surface by, and its covariance in units of the noise's."""
+        """The excess of some runs over the surface, and its covariance in noise variances."""
         others = self.losses.where(runs)
         excess = others.y - self.surface.predicted(others)
         there, (_, information) = self.surface.derivatives(others), self.surface.information()
@@ -143,7 +143,7 @@ def _outliers(window: Window, excess: Vector, covariance: Matrix) -> Mask:
 
 
 def readmitted(window: Window) -> Window:
-    """The window with runs taken back that the final surface does predict."""
+    """The window, with excluded runs that the final surface predicts added again."""
     for _ in range(5):
         doubted = window.unstable & window.inside
         if not doubted.any():

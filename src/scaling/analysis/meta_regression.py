@@ -30,8 +30,8 @@ class Regression:
     def reach(self, row: Vector, level: float, extra: float = 0.0) -> float:
         """Half width of the interval of `row` @ coefficients.
 
-        It is the wider one of Knapp and Hartung's, and of the normal distribution with the known
-        errors, which the residuals of few estimates understate by chance.
+        It is the wider of two intervals: that of Knapp and Hartung, and the normal one with the
+        known errors. The residuals of a few estimates may understate these errors by chance.
 
         Args:
             row: of a design.
@@ -65,9 +65,9 @@ def regress(values: Vector, errors: Matrix, design: Matrix) -> Regression:
 def between_variance(values: Vector, errors: Matrix, design: Matrix) -> float:
     """Variance of the estimates about the line beyond their errors, tau^2, by REML; at least 0.
 
-    The restricted likelihood is that of the contrasts K'y which no line explains (Patterson and
-    Thompson, Biometrika 58, 1971). Their covariance is K'VK + tau^2 I, so that in the basis of its
-    eigenvectors it is diagonal for every tau^2.
+    The restricted likelihood is that of the contrasts K'y, which are free of the coefficients
+    (Patterson and Thompson, Biometrika 58, 1971). Their covariance is K'VK + tau^2 I, so that in
+    the basis of its eigenvectors it is diagonal for every tau^2.
     """
     contrasts = np.linalg.qr(design, mode="complete")[0][:, design.shape[1] :]
     variances, basis = np.linalg.eigh(contrasts.T @ errors @ contrasts)

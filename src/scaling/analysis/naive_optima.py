@@ -22,7 +22,7 @@ class NaiveOptima:
 def naive_optima(rows: pd.DataFrame) -> tuple[NaiveOptima, ...]:
     """The optima that plain analyses report, sorted by batch and clip.
 
-    How much they differ shows how much the optimum depends on the assumed shape.
+    Their differences show how much the optimum depends on the assumed shape.
 
     Args:
         rows: as for `optimum`; a batch size and clip without a loss is left out.

@@ -1,15 +1,15 @@
 """The runs that locate the optima of a sweep: those near them, without unstable ones.
 
-The optimum is local. A run whose loss is a nat above the best says on which side of it the optimum
-lies, and nothing about its shape; beyond the edge of stability losses jump. So the surface
+The optimum is local. A run whose loss is a nat above the best only shows on which side the optimum
+lies, not its shape, and beyond the edge of stability losses jump. So the surface
 (`scaling.analysis.loss_surface`, with a free optimum for each batch size) is first fitted to the
 learning rates beside the best of each batch size, and this window then grows
 (`scaling.analysis.lr_window`). Noise is the scatter about the surface in the window.
 
 A run is unstable if it lies to the right of its optimum, far above what the others predict. The
 first window is fitted by trimmed least squares (Rousseeuw, JASA 79, 1984; with the steps of
-Rousseeuw and Van Driessen, Data Min. Knowl. Disc. 12, 2006), which gross errors among a quarter of
-the runs do not move; an outlier test of each run comes last.
+Rousseeuw and Van Driessen, Data Min. Knowl. Disc. 12, 2006), which resists gross errors in up to a
+quarter of the runs. The last step is an outlier test of each run.
 """
 
 import math
@@ -23,7 +23,7 @@ from scaling.analysis.loss_surface import Losses, Surface, Vector
 from scaling.analysis.lr_window import Mask, Window, expected_surface, grown, readmitted
 
 BESIDE = 2  # learning rates on each side of the best one, in the first window
-TRIMMED = 0.75  # share of the runs that the trimmed fit is of
+TRIMMED = 0.75  # share of the runs that the trimmed fit uses
 GROSS = 5.0  # robust standard deviations above the trimmed fit
 
 
@@ -32,8 +32,8 @@ class Near(NamedTuple):
 
     kept: Mask
     unstable: Mask
-    surface: Surface | None  # fitted to those kept; None if they are fewer than its parameters
-    beside: Surface | None  # fitted to those beside the best of each batch size, if they are enough
+    surface: Surface | None  # fitted to the kept runs; None if they are fewer than its parameters
+    beside: Surface | None  # fitted to the runs beside the best of each batch size, if enough
 
 
 def near_optimum(losses: Losses) -> Near:
@@ -81,7 +81,7 @@ def _spacing(losses: Losses) -> float:
 
 
 def _ends(losses: Losses, best: Vector, reach: float) -> tuple[Vector, Vector]:
-    """The optimum lies near the best run of its batch size, or beyond the grid that it ends."""
+    """Bounds of each optimum: near its best run, and beyond the grid if that run is at its end."""
     span = losses.grid[-1] - losses.grid[0]
     curves = [losses.x[losses.batch == i] for i in range(len(best))]
     first = np.array([x.min() for x in curves]) == best
@@ -114,7 +114,7 @@ def _first(losses: Losses, beside: Mask, best: Vector, reach: float) -> Window:
 
 
 def _scale(excess: Vector) -> float:
-    """Robust standard deviation: the median of the absolute values, as of a normal distribution."""
+    """Robust standard deviation: the median absolute value, scaled as for a normal distribution."""
     return float(np.median(np.abs(excess)) / stats.norm.ppf(0.75)) if len(excess) else 0.0
 
 

@@ -1,8 +1,9 @@
 """The best learning rate of each batch size: an interval and a status, not a point.
 
-For one batch size and clip the loss of learning rate j and seed s is L_js = m_j + D_s + noise: what
-a seed does to all its runs, D_s, is no noise. About the lowest m a bowl A + K g(ln lr - ln LR_opt)
-is fitted, where g is LINEX of any skew (`scaling.analysis.loss_surface`), which is z^2 at skew 0.
+For one batch size and clip the loss of learning rate j and seed s is L_js = m_j + D_s + noise: the
+effect D_s of a seed on all its runs is not noise. About the lowest m a bowl A + K g(ln lr - ln
+LR_opt) is fitted, where g is LINEX of any skew (`scaling.analysis.loss_surface`), which is z^2 at
+skew 0.
 """
 
 import math
@@ -26,7 +27,7 @@ from scaling.contracts.words import counted
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
 MISFIT = 0.05  # p-value below which a bowl is not believed
-STRICT = 5  # `interior` needs a wider interval inside the grid, of an error rate so much smaller
+STRICT = 5  # factor by which `interior` lowers the error rate of an interval inside the grid
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _located(
     x, (low, high) = curve.x, limits
     bottom, closed = curve.near(3).bottom(2), False
     points = [bottom.place, curve.near(NEAR).bottom(3).place]
-    reason = "no bowl fits with both its sides, but lrs beyond these are worse or diverged"
+    reason = "no bowl with both sides fits, but lrs beyond these are worse or diverged"
     for bowl in _bowls(curve, noise, error):
         left, right = bowl.interval(noise.reach(error / STRICT))
         inner = bowl.interval(noise.reach(error))
@@ -171,7 +172,7 @@ def _bowls(curve: Curve, noise: LossVariance, error: float) -> Iterator[Bowl]:
 
 
 def _by_grid(blank: Optimum, curve: Curve) -> Optimum:
-    """The answer where nothing tells noise from shape."""
+    """The answer if noise cannot be distinguished from shape."""
     few = "one seed and fewer than five learning rates leave the noise unknown"
     rising = np.diff(curve.y) > 0
     if (rising[:-1] & ~rising[1:]).any():

@@ -82,7 +82,7 @@ def pairing(rows: pd.DataFrame, key: str, measure: str) -> Pairing:
     compared = ended[ended[key].notna()]
     others = [k for k in varies if k != key and compared[k].nunique(dropna=False) > 1]
     follow = [k for k in others if compared.groupby(key)[k].nunique(dropna=False).max() == 1]
-    # A setting of the key's choice, such as an optimizer's momentum, is part of its level.
+    # A setting of the key's option, such as an optimizer's momentum, is part of its level.
     shared = [k for k in others if k not in follow or not k.startswith(f"{key}.")]
     runs = compared.assign(**{VALUE: values[compared.index]})
     pairs = Pairing.of(runs, VALUE, key, shared, "seed")

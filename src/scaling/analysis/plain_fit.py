@@ -11,7 +11,7 @@ from scaling.analysis.intervals import LEVEL
 
 @dataclass(frozen=True)
 class PlainFit:
-    """What a plain analysis says: least squares on the logs of the optima."""
+    """The result of a plain analysis: least squares on the logs of the optima."""
 
     exponent: float
     error: float  # standard error
@@ -25,8 +25,8 @@ class PlainFit:
 def plain_fit(batch: np.ndarray, lr: np.ndarray) -> PlainFit:
     """Fit log lr on log batch by least squares, with a t interval for the exponent.
 
-    This is the usual analysis of a few optima: it ignores how uncertain each of them is, and that
-    some lie at an end of the grid.
+    This is the usual analysis of a few optima. It ignores the uncertainty of each optimum, and that
+    some optima may be at an end of the grid.
 
     Args:
         batch: the batch size of each optimum.

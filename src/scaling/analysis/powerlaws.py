@@ -23,10 +23,10 @@ from scaling.analysis.sweep_optima import SweepOptima, sweep_optima
 from scaling.contracts.columns import alike, need
 
 NOT_COMPARED = Candidates((), (), "no law is identified")
-SEEDS = 3  # seeds from which the interval includes the variation between seeds
+SEEDS = 3  # fewest seeds for an interval that includes the variation between seeds
 FEWEST = 4  # batch sizes for a line through the minima of each alone
 ONE_ERROR = 0.683  # level of an interval that is one standard error to each side
-APART = 2.5  # such errors between that line's slope and the law's, from which they contradict
+APART = 2.5  # standard errors between that line's slope and the law's, above which they contradict
 
 
 class Point(NamedTuple):
@@ -249,7 +249,7 @@ def _apart(optima: SweepOptima, slope: float) -> list[_Line]:
 
 
 def _through(minima: Vector, logs: Vector, level: float) -> _Line:
-    """The line through the minima of batch sizes, whose scatter is all about the line."""
+    """The line through the minima of batch sizes, with no errors except their scatter about it."""
     kept, rows = np.isfinite(minima), np.column_stack([np.ones_like(logs), logs])
     negligible = 1e-12 * np.eye(kept.sum())
     return _line(minima[kept], negligible, rows[kept], rows, level)

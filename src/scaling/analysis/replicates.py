@@ -1,8 +1,8 @@
 """Runs of the same algorithm, and the noise estimated from their differences.
 
-Two runs are replicates if they share every setting and the seed: one cell in two folders, or
-ceilings on the gradient's norm that never clipped a step and so equal no ceiling. They differ
-because of the machine, or a setting without a column; do not trust smaller effects.
+Two runs are replicates if they share every setting and the seed: one cell in two folders, or clips
+that were never reached and so equal no clipping. Replicates differ because of the machine, or of a
+setting without a column; do not trust effects that are smaller than their differences.
 """
 
 import math
@@ -48,7 +48,7 @@ class Group:
     """Runs of one algorithm and one seed."""
 
     rows: tuple[int, ...]  # positions in the table, from 0
-    kind: Literal["same cell", "clip never bit"]
+    kind: Literal["same cell", "clip never reached"]
     description: str
     losses: tuple[float, ...]
     spread: float  # largest minus smallest; 0 if they are bit-identical
@@ -105,11 +105,13 @@ def replicates(
             continue
         if merged:
             names = " and ".join(f"{clip:g}" for clip in np.unique(group_clips))
-            title += f": clip {names} never bit"
+            title += f": clip {names} were never reached"
         elif "study" in rows:
             title += f": in {' and '.join(dict.fromkeys(map(str, rows['study'].iloc[done])))}"
         losses = tuple(values[done].tolist())
-        kind: Literal["same cell", "clip never bit"] = "clip never bit" if merged else "same cell"
+        kind: Literal["same cell", "clip never reached"] = (
+            "clip never reached" if merged else "same cell"
+        )
         spread = max(losses) - min(losses)
         groups.append(Group(tuple(done.tolist()), kind, title, losses, spread))
     distinct = [np.unique(group.losses) for group in groups]

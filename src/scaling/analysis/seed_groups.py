@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-MOST = 20  # seeds or groups; a t quantile of 19 degrees of freedom is 7 % above the normal one
+MOST = 20  # seeds or groups; the t quantile of 19 degrees of freedom is 7 % above the normal one
 
 
 def grouped(rows: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Reach:
-    """When a run reached a loss; if not exact, at the latest then, or, if not reached, later."""
+    """When a run reached a loss: an upper bound if not exact, a lower one if not reached."""
 
     study: str
     run: str

@@ -104,7 +104,7 @@ def rises(surface: Surface, reach: float) -> tuple[Vector, Vector]:
 
 
 def lack_of_fit(surface: Surface) -> float:
-    """The p-value that cells (batch and lr) scatter about the surface as seeds do about cells.
+    """The p-value that cells (batch and lr) scatter about the surface only as seeds do about cells.
 
     An F test; 1 if there are too few cells or seeds for one.
     """
@@ -124,7 +124,7 @@ def lack_of_fit(surface: Surface) -> float:
 def seeds_agree(surface: Surface) -> float:
     """The p-value that seeds share one optimum, by Wald's F test of their shifts U; 1 for one seed.
 
-    An optimum that moves from seed to seed is covered by the interval all the same.
+    The interval of the law holds even if the optimum moves from seed to seed.
     """
     first = len(surface.losses.batches) + 2
     shifts = surface.theta[first:]

@@ -62,7 +62,7 @@ def _same_clip(clip: float, rows: pd.DataFrame) -> SweepCurves:
 
 
 def _bounded(runs: Array, bad: Array) -> Curve:
-    """The curve between the nearest learning rates on each side of the best that went badly."""
+    """The curve between the nearest bad learning rates on each side of the best."""
     curve = Curve.of(runs, bad)
     if not len(curve.x):
         return curve

@@ -16,7 +16,7 @@ from scaling.analysis.near_optimum import Near, near_optimum
 from scaling.analysis.surface_inference import CurveOptima
 from scaling.contracts.words import counted
 
-SURE = 2.0  # t value of the loss's rise on each side, below which there is no optimum to speak of
+SURE = 2.0  # t value of the loss's rise on each side, below which no optimum is reported
 MISFIT = 0.01  # p-value below which bowls of one shape do not fit
 
 
@@ -91,7 +91,7 @@ def sweep_optima(rows: pd.DataFrame, flat: float | None = None) -> SweepOptima |
 
 
 def _too_little(losses: Losses) -> str:
-    """Why no surface can be fitted, if none can."""
+    """The reason why no surface can be fitted; empty if one can."""
     if len(losses.batches) < 3:
         return f"batch sizes with a finite loss: {len(losses.batches)}; an interval needs 3"
     rates = [len(np.unique(losses.x[losses.batch == i])) for i in range(len(losses.batches))]
@@ -108,7 +108,7 @@ def _too_little(losses: Losses) -> str:
 
 
 def _no_bowl(surface: Surface, losses: Losses, near: Near, diverged: pd.DataFrame) -> str:
-    """Why a surface has no optimum to follow, if it has none."""
+    """The reason why a surface has no law of its optima; empty if it may have one."""
     inside = int(_inside(surface).sum())
     if surface.height <= 0:
         return "the losses have no minimum"
@@ -131,7 +131,7 @@ def _no_bowl(surface: Surface, losses: Losses, near: Near, diverged: pd.DataFram
 
 
 def _flat(surface: Surface, flat: float | None) -> str:
-    """Why there is no law, if the optima of all batch sizes are flat."""
+    """The reason why there is no law, if all optima are flat; else empty."""
     rises, errors = surface_inference.rises(surface, FACTOR)
     quantile = float(stats.t.ppf(LEVEL, max(1, surface.freedom)))
     highest = float((rises + quantile * errors).max())
@@ -151,7 +151,7 @@ def _inside(surface: Surface) -> NDArray[np.bool_]:
 def _bounded(
     surface: Surface, losses: Losses, near: Near, diverged: pd.DataFrame
 ) -> tuple[bool, bool]:
-    """Whether runs that are not near the optimum bound it, below and above, in half of the curves.
+    """Whether runs away from the optimum bound it from below and above, in half of the curves.
 
     They diverged, or are worse than the optimum by more than three standard deviations of noise.
     """

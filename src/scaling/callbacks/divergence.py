@@ -11,8 +11,8 @@ from scaling.callbacks.optimizer_step import loss_of
 class Divergence(L.Callback):
     """Stop training after a loss that is not finite; `step` is the first step with such a loss.
 
-    The losses are checked after every step that `every` divides, in one copy from the device, so
-    that a resumed run stops at the same step as an uninterrupted one.
+    The losses are copied from the device and checked every `every` steps, counted from the start of
+    the run, so that a resumed run stops at the same step as an uninterrupted one.
 
     Args:
         every: optimizer steps between checks.
@@ -23,7 +23,7 @@ class Divergence(L.Callback):
             raise ValueError(f"every={every} must be at least 1 step")
         self.every, self.taken = every, 0
         self.step: int | None = None
-        self.pending: list[tuple[int, torch.Tensor]] = []  # steps, and the losses that led to them
+        self.pending: list[tuple[int, torch.Tensor]] = []  # steps, and the losses before them
 
     def state_dict(self) -> dict[str, Any]:
         return {"taken": self.taken, "pending": [(i, float(loss)) for i, loss in self.pending]}

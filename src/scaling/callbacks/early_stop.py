@@ -1,4 +1,4 @@
-"""Stop an adaptation that collapses or no longer improves, or record when it would have."""
+"""Stop an adaptation that collapses or no longer improves, or only record when it would stop."""
 
 import math
 from typing import Any
@@ -15,12 +15,12 @@ class EarlyStop(L.Callback):
 
     - Collapse: the metric `guard` is below `least` after more than `after` epochs. A measure that
       collapses, such as the entropy of the mean prediction, falls below it for good.
-    - Patience: the metric `loss` has not been below its minimum for `patience` epochs.
+    - Patience: the metric `loss` has had no new minimum for `patience` epochs.
 
     The rules do not apply after the last planned epoch.
 
     With `observe_only` training continues; `columns` still has the rule that would have stopped it
-    first, and when. Without it the length of a run depends on its measurements, so means over runs
+    first, and when. If runs stop, their length depends on their measurements, so means over runs
     miss those that stopped.
 
     Args:
@@ -80,7 +80,7 @@ class EarlyStop(L.Callback):
             trainer.should_stop = True
 
     def columns(self) -> dict[str, float]:
-        """The epoch, counted from 1, after which a rule stopped or would have, and which rule.
+        """The epoch, from 1, after which a rule stopped or would stop the run, and the rule.
 
         If no rule applied, `stopped_pass` is missing and the others are 0.
         """

@@ -46,11 +46,11 @@ class GradientNorms(Recording):
     precision. Post-clip is exact: for clipping by norm it is the pre-clip norm times the factor
     that torch applies, for clipping by value it is measured on the clamped gradients.
 
-    `update_norm` is the measured change of the parameters, without that by decoupled weight decay
-    (AdamW, or SGD without momentum), which is `decay_norm`. If decay goes through the optimizer's
-    state the two cannot be separated: `update_norm` then includes both and `decay_norm` is missing.
-    `lr` is that of the first parameter group. Steps that a gradient scaler skipped are marked, and
-    not counted as clipped.
+    `update_norm` is the measured change of the parameters without decoupled weight decay (AdamW, or
+    SGD without momentum); the change by decay is `decay_norm`. If decay goes through the
+    optimizer's state, the two cannot be separated: `update_norm` then includes both and
+    `decay_norm` is missing. `lr` is that of the first parameter group. Steps that a gradient scaler
+    skipped are marked, and not counted as clipped.
 
     `train_loss` is the mean loss of the step's micro-batches, as returned by `training_step`; those
     that return None are left out. With `accumulate_grad_batches=n` Lightning divides every loss by
@@ -65,9 +65,9 @@ class GradientNorms(Recording):
     Numbers that a module reports (`ReportsSteps`) become columns, too.
 
     Read-only: training is bit-identical with or without it. Numbers stay on the device and are
-    copied once every `flush_every` steps. Steps that `log_every_n_steps` divides are also sent to
-    the trainer's loggers; 0 sends none. It costs one copy of the parameters in memory and a few
-    passes over them, whose time is recorded.
+    copied once every `flush_every` steps. Every `log_every_n_steps`-th step is also sent to the
+    trainer's loggers; 0 sends none. It costs one copy of the parameters in memory and a few passes
+    over them, whose time is recorded.
 
     Args:
         flush_every: optimizer steps between copies from the device.

@@ -33,7 +33,7 @@ class NoiseScale(Recording):
     A probe is a row for each parameter tensor: the mean squared norm of gradients of small batches,
     that of the big batch, and the sizes of both (see `scaling.noise_scale`, which reads the table).
     Gradients are those before clipping, unscaled, and each that of a mean loss. Column `source`
-    says where they come from, the first that is possible of
+    says where they come from; the first possible of these is used:
 
     - `accumulation`: the micro-batches of a step that accumulates gradients. It costs a copy of the
       gradient and a few norms.

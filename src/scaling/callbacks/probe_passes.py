@@ -26,7 +26,7 @@ def part_norms(
     Random state and buffers are restored, and the gradients of the parameters are not touched.
 
     Args:
-        trainer: whose precision is used.
+        trainer: its precision is used.
         module: with `losses(batch)`, one loss per example.
         batch: tensors whose first dimension is that of the examples.
         parameters: of the gradients.

@@ -221,7 +221,7 @@ class TailShape(Recording):
 
 
 def shared_out(sizes: np.ndarray, most: int) -> np.ndarray:
-    """How many coordinates of each tensor to sample, at most so many in all, by their sizes."""
+    """The number of coordinates to sample from each tensor, by size; at most `most` in all."""
     if sizes.sum() <= most:
         return sizes
     return np.diff(np.cumsum(sizes) * most // sizes.sum(), prepend=0)

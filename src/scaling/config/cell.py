@@ -60,7 +60,7 @@ class Cell:
 
 
 class Known:
-    """Nodes of the cells of one command that are checked, and data sets that are read, once."""
+    """Config nodes already checked, and data sets already read, by the cells of one command."""
 
     def __init__(self) -> None:
         self.checked: set[tuple[str, str]] = set()  # group, node

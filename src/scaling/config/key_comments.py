@@ -24,8 +24,8 @@ class Commented:
 def read(file: Path, group: str = "") -> Commented:
     """Read the comments of a file.
 
-    The comment of a key stands behind its value, or in the lines above it. Keys of a group begin
-    with the name of the group, unless the file is in Hydra's package `_global_`.
+    The comment of a key is behind its value, or in the lines above it. Keys of a group begin with
+    the name of the group, unless the file is in Hydra's package `_global_`.
 
     Raises:
         OSError: if the file cannot be read.

@@ -50,8 +50,8 @@ def without_grids(words: Sequence[str]) -> list[str]:
 def _of_swept_groups(words: Sequence[str]) -> list[str]:
     """Turn `schedule.warmup_steps=2` into a grid of one value if `schedule` is swept.
 
-    Hydra sets single values before it knows the options of a sweep, and so refuses keys that the
-    default option lacks.
+    Hydra sets single values before it knows the options of a sweep, so it refuses a key that the
+    default option does not have.
     """
     keys = {word: word.partition("=")[0] for word in words if not word.startswith("-")}
     groups = [word for word, key in keys.items() if key in (*GROUPS, *OPTIONAL)]

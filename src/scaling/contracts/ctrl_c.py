@@ -29,7 +29,7 @@ def prints(line: str, *more: signal.Signals) -> Callable[[int, FrameType | None]
 
 
 def not_ignored(*numbers: signal.Signals) -> list[signal.Signals]:
-    """Those of some signals that this process was not told to ignore.
+    """The signals among some that this process does not ignore.
 
     A shell script ignores Ctrl-C in the commands that it starts with `&`.
     """

@@ -1,10 +1,10 @@
 """The metric of a sweep: a validation loss, or another column that is maximised.
 
-Of a maximised column, such as an accuracy, the loss of a run is its distance from the maximum:
-`val_loss` is `maximum` minus the value. Rows name the column as `maximised`.
+For a maximised column, such as an accuracy, the loss of a run is the distance from the maximum:
+`val_loss` is `maximum` minus the value. The column `maximised` of the rows has its name.
 
-A data set whose loss means nothing, such as one with drawn gradients, gives the rows of its runs
-`uninformative_loss`: 1. Such losses are not compared.
+If the loss of a data set means nothing, as with drawn gradients, the rows of its runs have an
+`uninformative_loss` of 1. Such losses are not compared.
 """
 
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ class Metric:
 
     @property
     def is_loss(self) -> bool:
-        """Whether losses are losses, and not distances from a maximum."""
+        """Whether losses are real losses, not distances from a maximum."""
         return bool(np.isnan(self.maximum))
 
     @property
     def scale(self) -> str:
-        """What differences of losses are measured in: `nats`, or `1 - accuracy`."""
+        """The unit of differences of losses: `nats`, or `1 - accuracy`."""
         return self.unit.strip() or self.loss
 
     @property

@@ -5,7 +5,7 @@ import sys
 
 
 def open_closed() -> None:
-    """Open those of stdin, stdout and stderr that are closed on the null device.
+    """Open each of stdin, stdout and stderr that is closed, on the null device.
 
     Otherwise the next file that is opened gets the number of a closed stream, and what is printed
     is written into it.

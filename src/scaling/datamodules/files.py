@@ -78,8 +78,8 @@ def plain_name(path: Path) -> str:
 def files_in(folder: Path) -> list[Path]:
     """The files of a folder and its subfolders in the order of their names.
 
-    Hidden files and folders are left out, and folders named `multirun`. Of a file that is there
-    packed and unpacked, only one is listed.
+    Hidden files and folders are left out, and folders named `multirun`. A file that is there both
+    packed and unpacked is listed once.
     """
     inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     shown = sorted(

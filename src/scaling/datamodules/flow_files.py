@@ -13,12 +13,12 @@ from scaling.datamodules.files import data_folder, files_in, files_like, listed,
 
 TABLE = re.compile(r"\.(txt|csv|tsv|arff)$")  # ending of tables in folders
 DECIMALS = 4  # of log(1 + x)
-# usual names of the column with the kind of a record; the first that is there is taken
+# usual names of the column with the kind of a record; the first that exists is used
 LABELS = (
     *("attack_cat", "attack_type", "attack_name", "attack", "class", "label", "labels"),
     *("attack_label", "outcome"),
 )
-# usual names of no attack
+# usual names of normal traffic
 NORMAL = ("normal", "benign", "background", "legitimate", "0", "0.0", "false")
 OTHER = "tables with other columns or labels are for data=records"  # remedy
 SHOWN = 8  # names in a message
@@ -61,13 +61,13 @@ def tables_in(folder: Path, word: str = "") -> list[Path]:
 def train_and_test(place: Path, train: Sequence[str], test: Sequence[str]) -> tuple[Path, Path]:
     """The files of training and test data.
 
-    Of a folder these are the first of the given names that is there, else the only table with
-    `train` or `test` in its name. Of several such test files, one with the ending of the training
-    file is preferred.
+    In a folder, these are the first of the given names that exists, else the only table with
+    `train` or `test` in its name. If there are several such test files, one with the ending of the
+    training file is preferred.
 
     Args:
         place: their folder, or the training file, beside which the test file is.
-        train: usual names of the training file, without endings; the most wanted first. They
+        train: usual names of the training file, without endings, in order of preference. They
             contain the word `train`.
         test: the same of the test file, with `test`.
 
@@ -150,9 +150,9 @@ def normal_of(
     if len(usual) == 1:
         return str(usual[0])
     problem = (
-        f"of which {' and '.join(usual)} may each be no attack"
+        f"and several of them may be normal traffic: {' and '.join(usual)}"
         if usual
-        else f"none of which is {' or '.join(wanted)}"
+        else f"but not {' or '.join(wanted)}"
     )
     raise ValueError(f"path: {path} has the kinds {first_of(names)}, {problem}; {remedy}")
 
@@ -208,8 +208,8 @@ def numbers(
 ) -> Float32[np.ndarray, "records features"]:
     """Convert records to numbers: log(1 + x) to four decimals, and symbols by alphabetical rank.
 
-    The values have heavy tails; negative ones become -log(1 - x). By rounding, records that differ
-    by less become duplicates.
+    The values have heavy tails; negative ones become -log(1 - x). Records that differ by less than
+    the rounding become duplicates.
 
     Args:
         table: a row for each record.

@@ -27,7 +27,7 @@ ALL = ", ".join(USUAL.values())
 
 
 class IdxSet(NamedTuple):
-    """Images and classes, and what was done to read them."""
+    """Images and classes, and notes on how they were read."""
 
     train: UInt8[np.ndarray, "train ..."]
     train_labels: Integer[np.ndarray, " train"]  # 0 to classes - 1
@@ -106,7 +106,7 @@ def read(files: tuple[File, ...]) -> IdxSet:
         if images.ndim < 2 or images.dtype != np.uint8:
             raise ValueError(
                 f"path: {file.path} holds {_kind(images)}; images are bytes with at least 2 axes, "
-                "of which the first counts them"
+                "and the first axis counts them"
             )
     if train.shape[1:] != test.shape[1:]:
         raise ValueError(
@@ -144,13 +144,13 @@ def _first_column(file: Path, labels: Num[np.ndarray, "..."]) -> Integer[np.ndar
 
 
 def _notes(names: Integer[np.ndarray, " classes"], labels: Num[np.ndarray, "..."]) -> list[str]:
-    """What was done to labels that do not just number the classes from 0."""
+    """Notes on labels that are not the numbers of the classes from 0."""
     last = len(names) - 1
     notes = []
     if labels.ndim == 2:
         notes.append(f"classes are the first of {counted(labels.shape[1], 'column')} of labels")
     if names[0] != 0 or names[-1] != last:
-        gaps = "" if names[-1] - names[0] == last else f", of which {last + 1} occur,"
+        gaps = "" if names[-1] - names[0] == last else f" ({last + 1} of them occur)"
         notes.append(f"labels {names[0]} to {names[-1]}{gaps} became classes 0 to {last}")
     return notes
 

@@ -8,7 +8,7 @@ from jaxtyping import Integer
 from torch import Tensor, bincount, searchsorted
 
 ORDERS = ("uniform", "unigram", "bigram", "trigram", "fourgram", "fivegram")  # names by order
-DENSE = 2  # possible values for each token up to which values are counted in a table
+DENSE = 2  # count values in a table if at most so many are possible per token of the text
 
 
 def ngram_losses(
@@ -70,7 +70,7 @@ def _numbered(values: Integer[Tensor, " n"]) -> tuple[Tensor, Integer[Tensor, " 
     """The different values in order, and the position of each value among them.
 
     A table of all possible values takes less time than sorting, unless it is much larger than the
-    values are many.
+    number of values.
     """
     if not len(values) or values.max() >= DENSE * len(values):
         return values.unique(return_inverse=True)

@@ -32,14 +32,14 @@ KIND = "kind of a record"  # column
 class OwnRecords(Recorded):
     """Populations of windows made of the records of any table that names its columns.
 
-    The path is a table (CSV or ARFF), or a folder with one, or with one of training and one of test
-    data, which are before and after the shift. All columns but the label and those left out are
-    features: columns without any number are symbols, all others numbers.
+    The path is a table (CSV or ARFF) or a folder. A folder has one table, or a table of training
+    data (before the shift) and one of test data (after it). All columns except the label and those
+    left out are features: columns without any number are symbols, all others are numbers.
     """
 
     label: str | None  # column with the kind of each record; null: the first of `LABELS`
     normal: str | int | None  # the kind that is not an attack; null: one of `NORMAL`
-    leave_out: list[str]  # columns that are no features, besides all of `LABELS`
+    leave_out: list[str]  # columns that are not features, besides all of `LABELS`
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,7 +97,7 @@ def _read(
 
 
 def _notes(features: pd.DataFrame, symbols: list[str]) -> Iterator[str]:
-    """What the features are, and which of them numbers the records."""
+    """Notes on the features, and on those that number the records."""
     names = f" (symbols: {', '.join(symbols)})" if symbols else ""
     yield f"the features are {counted(features.shape[1], 'column')}{names}"
     for name, column in features.drop(columns=symbols).items():

@@ -22,8 +22,8 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a table of records, packed or not, with any line ends.
 
     A first line without any number is a header. Columns have its names in lower case, or those of
-    an ARFF file, else numbers from 0. Columns that hold more than numbers are text. What a record
-    lacks is nan.
+    an ARFF file, else numbers from 0. Columns that hold more than numbers are text. Missing fields
+    are nan.
 
     Raises:
         ValueError: if the file cannot be read, is empty, or has a record longer than the first.
@@ -50,7 +50,7 @@ def read_table(path: Path) -> pd.DataFrame:
             header=None,
             skipinitialspace=True,
             keep_default_na=False,
-            na_values=[""],  # what a record lacks; NA and the like are text
+            na_values=[""],  # missing fields; NA and the like are text
             low_memory=False,
         )
     except pd.errors.ParserError as error:

@@ -48,9 +48,9 @@ def fingerprint(corpus: Corpus) -> str:
 def load(source: str, path: str | None, val_share: float) -> Corpus:
     """Load a text, once per process unless a file changes.
 
-    Files may be packed with gzip. Of a folder, the training and the validation text are read
-    (`SPLITS`), which may be in subfolders. Without a training text all files with the `ENDINGS` of
-    texts are joined in the order of their names, those of subfolders only if the folder has none
+    Files may be packed with gzip. In a folder, the training and the validation text (`SPLITS`) are
+    read; they may be in subfolders. Without a training text, all files with the `ENDINGS` of texts
+    are joined in the order of their names; those of subfolders are read only if the folder has none
     itself.
 
     Args:

@@ -41,7 +41,8 @@ class Windows(L.LightningDataModule):
         batch: windows per optimizer step; of the first pass, if it grows.
         microbatches: equal parts of a batch, for gradient accumulation; 1 on a query.
         seed: draws the order of each epoch or pass.
-        path: file or folder of the data; null looks into $SCALING_DATA. Drawn data need null.
+        path: file or folder of the data; null looks into $SCALING_DATA. Must be null if the data
+            are drawn.
         train_on: `source` or `query`.
         fold: number of the query, from 0.
         growth: batch of the last passes; null for no growth.

@@ -1,4 +1,4 @@
-"""Axes whose ticks are values that were tried, or round numbers, and whose labels never overlap."""
+"""Axes with ticks at values that were tried or at round numbers, and labels that never overlap."""
 
 import math
 from collections.abc import Iterable, Sequence

@@ -105,6 +105,6 @@ def legend(
 
 
 def _columns(figure: Figure, names: Sequence[str]) -> int:
-    """How many columns of a legend have room below the panels."""
+    """The number of columns of a legend that fit below the panels."""
     widest = max(text_width(line) for name in names for line in name.split("\n"))
     return max(1, min(len(names), int(72 * figure.get_figwidth() / (widest + HANDLE))))

@@ -54,9 +54,9 @@ def bowl_limits(blocks: Iterable[pd.DataFrame], *, by: str = "lr", near: float =
     A bowl is the losses of one batch size within a factor of 10 in lr of its best, as far as they
     are below that of a uniform guess. A loss is drawn to scale if it is above the best of its batch
     size by at most 6 times the median rise in all bowls: so a typical rise takes at least a sixth
-    of the height. A loss below the median of its panel by more than twice the median's size, and by
-    more than 3 quartile ranges, is off the scale, too: no positive loss is, but a run of one step
-    that reports -100.
+    of the height. A loss is also off the scale if it is below the median of its panel by more than
+    twice the median's size and by more than 3 quartile ranges. No positive loss is, but a run of
+    one step that reports -100 is.
 
     Args:
         blocks: runs of each panel, as `scaling.contracts.settings.by_setting` yields them.
@@ -90,7 +90,7 @@ def bowl_limits(blocks: Iterable[pd.DataFrame], *, by: str = "lr", near: float =
 
 
 def _floor(losses: pd.Series) -> float:
-    """The loss below which one is treated as an error, given those of its panel."""
+    """The loss below which a value is treated as an error, from the losses of its panel."""
     finite = losses[np.isfinite(losses)]
     if finite.empty:
         return -math.inf

@@ -35,9 +35,9 @@ def off_scale(means: pd.Series, limits: Limits) -> list[Mark]:
 
 
 def leaving(means: pd.Series, limits: Limits) -> list[Mark]:
-    """Those off the scale beside one that is on it, and all of a line that is off it as a whole.
+    """The means off the scale next to one on it, and all means of a line that is entirely off it.
 
-    A mark for each of the others would hide these, and the line has left the axes there.
+    Marks for the others would hide these, and the line has already left the axes there.
     """
     return [one for one, beside in _off_scale(means, limits) if beside]
 

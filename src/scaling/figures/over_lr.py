@@ -20,7 +20,7 @@ from scaling.figures.palette import Color, Look, looks
 from scaling.figures.panels import INNER, blank, panels, spread
 from scaling.figures.strip import entry, is_open, strip, strip_height
 
-FAR = 0.75  # heights of the bowls that a reference may be beyond them and drawn to scale
+FAR = 0.75  # a reference at most so many heights of the bowls beyond them is drawn to scale
 DOWN, UP = " \N{DOWNWARDS ARROW}", " \N{UPWARDS ARROW}"
 
 
@@ -129,8 +129,8 @@ def _end(curve: pd.Series, batch: float, color: Color, *, first: bool) -> Label:
 def _shown(levels: Mapping[str, float], limits: Limits) -> dict[float, str]:
     """The references to draw, with their names: those among the losses, and the best if lower.
 
-    Where there is neither, the nearest is drawn. The name of one that is too far for the scale has
-    an arrow.
+    Without any of these, the nearest is drawn. A reference too far for the scale has an arrow after
+    its name.
     """
     names: dict[float, list[str]] = {}
     for name, level in levels.items():

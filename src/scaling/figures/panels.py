@@ -27,8 +27,8 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-# Inches: a figure of one panel, which has one and a half columns of a journal, of several, which
-# has the width of its page, and the height of a panel and of its axes.
+# Inches: the width of a figure of one panel (one and a half columns of a journal), of several
+# panels (a page), the height of a panel, and that of its axes.
 SINGLE, WIDE, HEIGHT, INNER = 5.0, 7.2, 3.1, 2.3
 LEGEND = 0.5  # inches of a legend below the panels
 
@@ -119,7 +119,7 @@ def note(axes: Axes, text: str) -> None:
 
 
 def _letters(axes: Axes) -> int:
-    """How many letters a line above a panel has."""
+    """The number of letters that fit into a line above a panel."""
     grid = axes.get_gridspec()
     return 46 if grid is None or grid.ncols == 1 else 32
 

@@ -1,4 +1,4 @@
-"""What each example of a batch adds to the gradients of parameters."""
+"""Contributions of the single examples of a batch to the gradients of parameters."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,16 +44,17 @@ class Contributions:
     def squared_norms(self) -> Float[Tensor, "parameters examples"]:
         """Squared norm of what each example adds to the gradient of each parameter.
 
-        Of a mean loss that is 1 / examples of its own gradient, of a sum the gradient itself. Call
-        it after the backward pass. A parameter that no operation used has zeros.
+        For a mean loss, the contribution is 1 / examples of the example's own gradient; for a sum
+        of losses it is that gradient. Call it after the backward pass. A parameter that no
+        operation used has zeros.
         """
         with torch.no_grad(), full_precision(self.parameters[0]):
             return torch.stack([self._squared_norms(p) for p in self.parameters])
 
     def left_out(self, gradients: Sequence[Tensor]) -> list[int]:
-        """Numbers of the parameters whose gradient is not the sum of what the examples add to it.
+        """Indices of the parameters whose gradient is not the sum of the examples' contributions.
 
-        Unknown operations use these, too. Takes about a third of a backward pass.
+        Unknown operations also use these parameters. Takes about a third of a backward pass.
 
         Args:
             gradients: of the parameters, from the same backward pass.

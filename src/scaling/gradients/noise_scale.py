@@ -14,7 +14,7 @@ from scaling.contracts.words import counted
 
 LEVEL = 0.95  # of the interval
 FEWEST = 10  # probes, or blocks of probes, for an interval
-LAST = 0.7  # share of a run's probes, the last ones, that its noise scale is of
+LAST = 0.7  # share of a run's probes, the last ones, that its noise scale is estimated from
 DRAWS = 1_999  # of the bootstrap
 SIZES = ("small_batch", "big_batch")
 NORMS = ("small_norm_squared", "big_norm_squared")
@@ -56,7 +56,7 @@ def noise_scale(probes: pd.DataFrame | Mapping[str, Any]) -> NoiseScaleEstimate:
     The interval is a block bootstrap over probes in their order. It inverts the studentised mean of
     S - B_simple G2, as Fieller (1954) does with Student's t, because a ratio of means is skewed.
     If the interval of `|G|^2` reaches 0, the noise scale may be infinite: it is not identified.
-    Probes are taken to be of independent batches; drawing without replacement from n examples
+    Probes are assumed to be of independent batches; drawing without replacement from n examples
     multiplies the noise by 1 - big_batch / n, which is ignored.
 
     It is not the critical batch size, which it can miss by orders of magnitude (Merrill et al.,

@@ -13,7 +13,7 @@ from scaling.gradients.contributions import Contributions, Rows, at_least_32_bit
 def linear(
     uses: Contributions, out: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None
 ) -> None:
-    """A linear map of the last dimension; those between are positions."""
+    """A linear map of the last dimension; dimensions between it and the first are positions."""
     if not uses.watches(weight, bias) or input.ndim < 2 or len(input) != uses.examples:
         return
     if weight.ndim != 2:

@@ -1,4 +1,4 @@
-"""What samples of known laws give: bands of each tail statistic, simulated once and stored.
+"""Bands of each tail statistic for samples of known laws, simulated once and stored.
 
 `python -m scaling.gradients.tail_bands` simulates them again and prints the file (minutes).
 """
@@ -34,7 +34,7 @@ TABLES = {  # draws of each coordinate -> numbers of coordinates
 
 
 class Band(NamedTuple):
-    """Where a statistic lies in 95 % of the samples of a law, and its median."""
+    """The range of a statistic in 95 % of the samples of a law, and its median."""
 
     low: float
     middle: float
@@ -56,8 +56,8 @@ def standardised(table: np.ndarray) -> np.ndarray:
 def bands(values: int, draws: int = 0, *, shared: bool = False) -> Bands:
     """Bands of every statistic for samples of the size and dependence given.
 
-    Interpolated between simulated sizes. A sample beyond the largest one gets its bands, which are
-    too wide rather than too narrow.
+    Interpolated between simulated sizes. A sample larger than those simulated gets the bands of the
+    largest one, which are too wide rather than too narrow.
 
     Args:
         values: in the sample, in all.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, special
 
-SHARES = (0.01, 0.05, 0.1, 0.2)  # of the values, the largest ones that Hill's estimator uses
+SHARES = (0.01, 0.05, 0.1, 0.2)  # of the largest values that Hill's estimator uses
 SHAPES = (0.05, 20.0)  # limits of a fitted generalised Gaussian
 DEGREES = (0.1, 1000.0)  # limits of a fitted Student's t; at the upper one it is Gaussian
 
@@ -52,7 +52,7 @@ def tail_fit(values: np.ndarray) -> TailFit:
 
 
 def top(values: int, share: float) -> int:
-    """How many of the largest values are a share of them."""
+    """The number of values in a share of them."""
     return max(1, round(share * values))
 
 
@@ -79,7 +79,7 @@ def hill_at(sizes: np.ndarray, share: float) -> Hill:
 
 
 def rises(few: Hill, many: Hill) -> bool:
-    """Whether Hill's index is so much larger at fewer values that it is no index of a power law.
+    """Whether Hill's index at fewer values is too large for a power law.
 
     Under a power law, the reciprocals differ by a normal error of relative variance
     1/k_few - 1/k_many (partial sums of exponentials; de Haan and Ferreira 2006, theorem 3.2.5).

@@ -18,14 +18,14 @@ Verdict = Literal[
 AXES = ("unstated", "coordinates", "mini-batches", "examples", "time")
 
 LEAST = 100  # values: fewer leave Hill's estimator less than 5 at the top 5 %
-LEAST_DRAWS = 10  # of a coordinate: its own variance hides the tails of fewer
+LEAST_DRAWS = 10  # draws of a coordinate: with fewer, its own variance hides its tails
 GAUSSIAN = (0.875, 1.15)  # shapes as near to the Gaussian's as this are called Gaussian
 LAPLACE = (0.8, 1.25)  # and these Laplace-like, however small the sampling error is
 
 
 @dataclass(frozen=True)
 class TailShape:
-    """The verdict on the tails of a sample, with the numbers that it rests on.
+    """The verdict on the tails of a sample, with the numbers behind it.
 
     The laws of `bands` are `gaussian`, `laplace`, `student_t_3`, and `student_t_2`, whose variance
     is infinite; the statistics are the fields below, and `hill_1`, `hill_5`, `hill_10`, `hill_20`.
@@ -90,11 +90,11 @@ def tail_shape(values: Any, *, axis: str = "unstated") -> TailShape:
     raw = bands(table.size, draws, shared=True)
     pooled = _judged(table.ravel(), raw, **about)
     own = bands(table.size, draws)
-    # An infinite variance is bounded in few draws, so that the index rises: scale by the median.
+    # Divided by their own deviation, few draws are bounded, and the index rises: use the median.
     sizes = np.abs(table - np.median(table, axis=0))
     middle = np.median(sizes, axis=0)
     unbounded = (sizes / np.where(middle > 0, middle, np.inf)).ravel()
-    unbounded = unbounded[unbounded > 0]  # none where most draws are equal, as of rare tokens
+    unbounded = unbounded[unbounded > 0]  # empty if most draws are equal, as those of rare tokens
     about |= {"pooled": pooled, "unbounded": unbounded if len(unbounded) >= LEAST else None}
     return _judged(standardised(table).ravel(), own, **about)
 
@@ -189,12 +189,16 @@ def _verdict(fit: TailFit, bands: Bands, rising: bool) -> tuple[Verdict, str]:
         return "laplace-like", f"{shape} and fits better than a Student's t; 1 is Laplace"
     if light and finite and fit.shape < bands["laplace"]["shape"].low and not laplace:
         return "heavy, finite variance", f"{shape}, heavier than Laplace; all moments are finite"
-    several = "several laws give such samples" if power == light else "no law here gives that"
+    several = (
+        "several laws give such samples"
+        if power == light
+        else "none of these laws gives such samples"
+    )
     return "cannot tell", f"{shape}; {several} at this size"
 
 
 def _kinds(fit: TailFit, bands: Bands) -> tuple[bool, bool]:
-    """Whether the likelihoods say that tails follow a power, and whether they say the contrary."""
+    """Whether the likelihoods support a power tail, and whether they support the opposite."""
     laplace, student = (bands[law]["preference"] for law in ("laplace", "student_t_3"))
     middle = (laplace.middle + student.middle) / 2
     power = fit.preference > max(laplace.high, middle) and math.isfinite(fit.degrees)

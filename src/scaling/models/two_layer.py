@@ -15,7 +15,7 @@ class TwoLayer(nn.Module):
 
     Args:
         inputs: features per example.
-        outputs: of an example, and gradients injected.
+        outputs: number of outputs of an example, and of its injected gradients.
         length: must be 1, a single vector per example.
         width: hidden units, at least 1.
 

@@ -59,7 +59,7 @@ class NextStep:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the first screen of a report says."""
+    """The content of the first screen of a report."""
 
     settings: tuple[Setting, ...]
     headlines: tuple[str, ...]  # of studies that have some
@@ -70,7 +70,7 @@ class Answer:
 
     @property
     def claims_line(self) -> str:
-        """The verdicts, counted; empty without any."""
+        """The number of claims with each verdict, in a line; empty without claims."""
         counted = (f"{self.claims[word]} {word}" for word in VERDICTS if self.claims[word])
         counts = ", ".join(counted)
         return f"Published claims tested here: {counts}" if counts else ""

@@ -179,9 +179,9 @@ def _unasked(rows: pd.DataFrame) -> Iterator[str]:
     """Questions that the sweep cannot answer, because it varied too little."""
     blocks = [block for _, block in by_setting(rows)]
     if all(block.groupby("batch")["lr"].nunique().max() == 1 for block in blocks):
-        yield "One learning rate at each batch size: whether another is better is not known"
+        yield "One learning rate at each batch size: another may be better"
     if all(block["batch"].nunique() == 1 for block in blocks):
-        yield "One batch size in each setting: how the best lr moves with it is not known"
+        yield "One batch size in each setting: no law of the batch size can be fitted"
 
 
 def _repeated(rows: pd.DataFrame) -> Iterator[str]:
@@ -194,8 +194,8 @@ def _repeated(rows: pd.DataFrame) -> Iterator[str]:
     if spreads:
         apart = f"{max(spreads):.4f}{metric_of(rows).unit}"
         yield (
-            f"Run more than once with one seed, {counted(len(spreads), 'time')}: losses differ by "
-            f"up to {apart}, by noise or by a setting without a column"
+            f"{counted(len(spreads), 'cell was', 'cells were')} run more than once with one seed: "
+            f"losses differ by up to {apart}, by noise or by a setting without a column"
         )
 
 

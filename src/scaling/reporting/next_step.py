@@ -90,7 +90,7 @@ class _Choice:
     def _beyond(self) -> NextStep | None:
         """Learning rates beyond an end of a grid, for the batch sizes whose lowest loss is there.
 
-        Batch sizes that were tried with other learning rates are another question.
+        Only batch sizes that were tried with the same learning rates are treated together.
         """
         ends: defaultdict[tuple[bool, tuple[float, ...]], list[float]] = defaultdict(list)
         for setting in self.settings:
@@ -110,7 +110,7 @@ class _Choice:
         return self._changed(why, batch=batches, lr=more)
 
     def _law(self) -> NextStep:
-        """Runs that a law needs, or that make it narrower, else a test of its prediction."""
+        """Runs that a law needs, or that narrow its interval, else a test of its prediction."""
         asked = [(one, one.law) for one in self.settings if one.law is not None]
         if not asked:
             return NextStep("")
@@ -139,7 +139,7 @@ class _Choice:
         if len(batches) < 3:
             more = [2 * batches[-1], 4 * batches[-1]]
             return self._changed(f"a law needs 3 batch sizes: try {_listed(more)}", batch=more)
-        return self._more_seeds(2 * len(self.seeds), "may bring the law out of the noise")
+        return self._more_seeds(2 * len(self.seeds), "may be enough for a law")
 
     def _around(self, why: str, law: Law, setting: Setting, batches: Sequence[float]) -> NextStep:
         """Runs of further batch sizes around the learning rates that the law predicts."""

@@ -52,7 +52,7 @@ def _keys(rows: pd.DataFrame, group: str, config: Mapping[str, Any]) -> str:
     return f" ({', '.join(shown)})" if shown else ""
 
 
-# keys that the strip shows elsewhere, or that say nothing about what is trained
+# keys that are shown elsewhere, or say little about what is trained
 _QUIET = {
     *("_target_", "_partial_", "lr", "batch", "seed", "microbatches", "fused", "path", "workers"),
     *("eps", "foreach", "capturable", "params"),

@@ -41,8 +41,8 @@ def starts_fresh(cell: Cell) -> bool:
 def record_death(cell: Cell, why: str | None) -> RunState:
     """Write a failed or interrupted row for a process that died before it wrote one.
 
-    A row that it wrote, or a finished one that another process wrote since, is kept: a run that did
-    not end still has its heartbeat.
+    A row is kept if this process wrote it (a run that has not ended still has its heartbeat), or if
+    another process has finished the run since.
 
     Args:
         cell: that was trained.

@@ -14,7 +14,7 @@ PATIENCE = 10  # seconds in which later signals do nothing
 
 
 class Interrupted(BaseException):
-    """A run was stopped by a signal, whose number is `signal`."""
+    """Raised if a signal stops a run; `signal` is its number."""
 
     def __init__(self, signal: int):
         super().__init__(signal)
@@ -50,10 +50,11 @@ def _forget() -> None:
 def listen() -> None:
     """Let the first Ctrl-C or SIGTERM from now on raise `Interrupted`; later ones do nothing.
 
-    A flag, not another handler, remembers the first: Lightning restores earlier handlers when a fit
-    ends, and a second signal often comes (from a pool, or a second Ctrl-C) while the row of an
-    interrupted run is being written. A signal after `PATIENCE` seconds raises again, because Python
-    drops exceptions raised inside a finalizer. Signals that are ignored stay so.
+    The first signal is remembered by a flag, not by another handler, because Lightning restores
+    earlier handlers when a fit ends. A second signal often comes (from a pool, or a second Ctrl-C)
+    while the row of an interrupted run is being written. A signal after `PATIENCE` seconds raises
+    again, because Python drops exceptions raised inside a finalizer. Signals that are ignored stay
+    so.
     """
     _forget()
     for number in ctrl_c.not_ignored(*NUMBERS):
@@ -71,8 +72,9 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 def raise_dropped() -> None:
     """Raise `Interrupted` again for a signal whose exception never reached a run.
 
-    Exceptions are lost that a handler raises inside a finalizer, or inside code of a library that
-    catches everything. Without this, training would continue until the process is killed.
+    An exception that a handler raises is lost inside a finalizer, or inside library code that
+    catches everything. Without this function, training would then continue until the process is
+    killed.
     """
     if _state.caught is not None and not (_state.noted or _state.arrived):
         raise Interrupted(_state.caught)

@@ -86,8 +86,8 @@ def conclude(loggers: Iterable[Logger], measured: Mapping[str, float], *, diverg
 def _write(logger: TensorBoardLogger, summary: Any) -> None:
     """Write the start or the end of a run for HParams.
 
-    Not with the list of all settings, which Lightning writes, too: TensorBoard makes one from all
-    runs, with those first that differ, unless it finds the list of one run.
+    The list of all settings, which Lightning also writes, is left out. TensorBoard then makes one
+    from all runs, with the settings that differ first.
     """
     logger.experiment._get_file_writer().add_summary(summary)
 

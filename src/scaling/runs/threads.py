@@ -16,7 +16,7 @@ def sleep_while_waiting() -> None:
 
 
 def number(given: int | None, *, work: float, worth: float, most: int) -> int:
-    """Threads of a run; depends on its config only, not on measurements.
+    """The number of threads of a run; it depends on the config only, not on measurements.
 
     A step of a small model is shorter than the synchronisation of threads, and gains nothing from
     a second one.
@@ -25,7 +25,7 @@ def number(given: int | None, *, work: float, worth: float, most: int) -> int:
         given: from the config; None chooses by the work.
         work: weights x examples x positions of a forward pass.
         worth: work from which a run uses more than one thread.
-        most: threads from there on.
+        most: threads of such a run.
     """
     if given is not None:
         return given

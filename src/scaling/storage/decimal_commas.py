@@ -34,9 +34,9 @@ def with_points(
 ) -> str:
     """A table with points in place of the decimal commas of its numbers.
 
-    `1,024` may be 1024 or 1.024. It is 1.024 if another number of its column has a decimal comma
-    beyond doubt, such as `0,001` or `2,31`, or if its column is a fraction and a number of any
-    column has one. A table without a comma in a number is returned as it is.
+    `1,024` may be 1024 or 1.024. It is 1.024 if another number of its column has an unambiguous
+    decimal comma, such as `0,001` or `2,31`, or if its column is a fraction and a number of any
+    column has such a comma. A table without a comma in a number is returned as it is.
 
     Args:
         content: the text of the table, from its header on.

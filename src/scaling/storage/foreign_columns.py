@@ -183,7 +183,7 @@ def _factor(name: str, key: str, path: Path) -> str:
 
 
 def first_line(content: str) -> int:
-    """Where the header begins: behind blank lines, comments and a spreadsheet's `sep=`."""
+    """The start of the header, after blank lines, comments and a spreadsheet's `sep=`."""
     begun = re.search(r"^(?!\s*$|#|sep=).", content, re.MULTILINE | re.IGNORECASE)
     return begun.start() if begun else len(content)
 

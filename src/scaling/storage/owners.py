@@ -66,7 +66,7 @@ def _signs(folder: Path) -> Iterator[float]:
 
 
 def waiting(plan: Path, written: Mapping[str, Any]) -> set[str]:
-    """The runs that a live command is going to train or is training: they have no row since then.
+    """The runs that a live command trains or is going to train: they have no row since its start.
 
     Args:
         plan: its file.

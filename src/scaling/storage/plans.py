@@ -75,7 +75,7 @@ def read(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def remember(spelled: Sequence[str], words: Sequence[str]) -> None:
-    """Remember the words of the running command, which are spelled otherwise for Hydra."""
+    """Remember the words of the running command as typed; Hydra gets them in another spelling."""
     _typed[tuple(spelled)] = tuple(words)
 
 
@@ -89,9 +89,9 @@ _typed: dict[tuple[str, ...], tuple[str, ...]] = {}
 
 
 def ran_before(study: Path) -> bool:
-    """Whether the running command was typed before, and left a row of each of its cells.
+    """Whether the running command was run before, and each of its cells has a row.
 
-    Its cells may be others by now, if its data or its experiment changed.
+    Its cells may have changed since, with its data or its experiment.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damaged plans; `status` names them

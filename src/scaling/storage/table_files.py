@@ -25,7 +25,7 @@ ASSUMED: dict[str, tuple[float | str, str]] = {
 }
 
 OF_LOSSES = ("val_loss_se", *(f"{name}_loss" for name in REFERENCES))
-REPEATED = 3  # runs that share each value of a setting, at least
+REPEATED = 3  # fewest runs that share a value of a setting
 # Texts that mean a missing number; in a column of text they are text.
 GAPS = ["", "NA", "N/A", "NaN", "nan", "-nan", "null", "None", "<NA>", "#N/A", "n/a"]
 
@@ -139,7 +139,7 @@ def read(
 def _measured(
     table: pd.DataFrame, known: Container[str], text: Sequence[str], path: Path
 ) -> pd.DataFrame:
-    """The table with its other columns of our names as numbers, without those that are not."""
+    """The table with its other known columns as numbers; those that are not numbers are dropped."""
     for key in map(str, list(table)):
         if key in known and key not in (*text, *NEEDED, *ASSUMED):
             try:

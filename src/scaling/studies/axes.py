@@ -28,7 +28,7 @@ def applies(sweep: SweepTables) -> bool:
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
-    """The law, what it predicts of grids that were left out, and what has no part in it."""
+    """The law, its predictions of grids that were left out, and the grids that are not in it."""
     unit = metric_of(sweep.rows).unit
     for title, law, seeds in _laws(sweep):
         over = f"{', '.join(law.axes[:-1])} and {law.axes[-1]}{where(title)}"
@@ -48,7 +48,7 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
             if seeds < 3:
                 yield f"Variation between seeds is not included in this law (seeds: {seeds})"
         for grid, why in law.left_out.items():
-            yield f"{grid} has no part in the law{where(title)}: {why}"
+            yield f"{grid} is not in the law{where(title)}: {why}"
 
 
 def _formula(law: AxesLaw) -> str:
@@ -83,7 +83,7 @@ def _lost(held: pd.DataFrame, axes: tuple[str, ...], unit: str) -> str:
     """The mean loss lost by predictions, with t intervals over grids."""
     parts = []
     for key, what in (
-        ("loss_lost", "on the curve through its runs, whose lowest is lucky"),
+        ("loss_lost", "on the curve through its runs (an overestimate)"),
         ("loss_lost_cubic", "on cubics through the runs near the best"),
     ):
         means = held.groupby(list(axes[1:]))[key].mean().dropna()

@@ -93,8 +93,8 @@ def _seeds(law: Law) -> str:
     if not law.between_seeds:
         ratio = _OF_THREE_SEEDS / float(stats.t.ppf((1 + LEVEL) / 2, len(law.optima) - 2))
         return (
-            f"; variation between seeds is not included (seeds: {law.seeds}): three seeds that "
-            f"agree would include it in an interval {ratio:.1f} times as wide as that of one"
+            f"; variation between seeds is not included (seeds: {law.seeds}); with three seeds that"
+            f" agree it would be, in an interval {ratio:.1f} times as wide as that of one seed"
         )
     if law.seeds_agree < 0.05:
         differ = f"optima differ between seeds (p {law.seeds_agree:.1g})"

@@ -53,7 +53,7 @@ def _shown(fit: PlainFit) -> str:
 
 
 def _without_one(best: dict[float, float], fit: PlainFit) -> str:
-    """The line without the optimum that moves it most, and which batch sizes share the top lr."""
+    """The line without the optimum that moves it most, and the batch sizes with the highest lr."""
     highest = max(best.values())
     largest = [f"{batch:g}" for batch, lr in best.items() if lr == highest]
     equal = f"; batch {', '.join(largest)} have the highest lr" if len(largest) > 1 else ""

@@ -23,7 +23,7 @@ from scaling.studies.sweep_tables import SweepTables, where
 ORDER = 8
 COST = "noise_scale_percent"  # of every run that measures it
 MEASURED = ("noise_scale", "noise_scale_low", "noise_scale_high")
-PROBES = "noise_scale_probes"  # how many it is of
+PROBES = "noise_scale_probes"  # number of probes behind it
 MOST = 3  # noise scales in a line
 
 
@@ -33,7 +33,7 @@ def applies(sweep: SweepTables) -> bool:
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
-    """The noise scale of each batch size, and whether its interval meets that of the law's turn."""
+    """The noise scale of each batch size, and whether its interval overlaps that of the turn."""
     for title, table in _settings(sweep):
         yield (
             f"Noise scale B_simple{where(title)}, at the best lr of each batch size over the last "
@@ -140,7 +140,7 @@ def _words(line: Mapping[Hashable, Any], unit: str) -> str:
 
 
 def _meeting(title: str, table: pd.DataFrame) -> str:
-    """Whether the interval of the turn meets those of the noise scales."""
+    """Whether the interval of the turn overlaps those of the noise scales."""
     turn, low, high = table[["turn", "turn_low", "turn_high"]].iloc[0]
     start = f"Noise scale and learning rate{where(title)}:"
     table = table[table["noise_scale_low"].notna()]
@@ -156,8 +156,8 @@ def _meeting(title: str, table: pd.DataFrame) -> str:
     if meets.all():
         return f"{start} the turn B_n of the law ({ends}) agrees with every noise scale"
     if not meets.any():
-        return f"{start} the turn B_n of the law ({ends}) meets the interval of no noise scale"
+        return f"{start} the turn B_n of the law ({ends}) agrees with no noise scale"
     return (
-        f"{start} the turn B_n of the law ({ends}) meets the interval of the noise scale at batch "
-        f"{at}, not at the others"
+        f"{start} the turn B_n of the law ({ends}) agrees with the noise scale at batch {at}, not "
+        "with the others"
     )

@@ -84,7 +84,7 @@ def _check_typed(words: Sequence[str]) -> None:
 
 
 def _check_mode(full: Any) -> None:
-    """Refuse a command that sets what has no effect: folders, or the grid of a single run."""
+    """Refuse a command with keys that have no effect: folders, or the grid of a single run."""
     checks.check_hydra(OmegaConf.to_container(full, resolve=False))  # type: ignore[arg-type]
     grid = [key for key in ("params", "pairs", "exclude") if full.sweeper.get(key)]
     if full.mode == RunMode.RUN and grid:

@@ -63,8 +63,8 @@ class Pace:
     def end(self, cell: Cell, state: RunState) -> None:
         """Count a cell that ended.
 
-        It took its worker's time since that worker's last cell, which is about as long ago as there
-        are workers. The first cell of each worker also waits for its imports.
+        Its time is that since the last cell of the same worker. With n workers, that is about the
+        n-th last cell that ended. The first cell of each worker also waits for its imports.
         """
         with self.lock:
             self.waiting.pop(cell.folder)

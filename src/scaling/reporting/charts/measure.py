@@ -1,4 +1,4 @@
-"""A measure of the runs against what was swept, where that is no learning rate."""
+"""A measure of the runs against what was swept, for sweeps of one learning rate."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def measures(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def accuracy_first(rows: pd.DataFrame) -> dict[str, str]:
-    """The measures with accuracies first: the question of sweeps over other things than lr."""
+    """The measures, accuracies first, which are the question of sweeps without learning rates."""
     known = measures(rows)
     first = [key for key in QUESTION if key in known]
     return {key: known[key] for key in [*first, *known]}

@@ -77,8 +77,9 @@ def sentences(table: pd.DataFrame) -> Iterator[str]:
 def reversal(block: pd.DataFrame, *, rising: str, falling: str) -> Estimate:
     """The smaller of a rise at one batch and a fall at another, in log changes of the norm.
 
-    Positive if the norm does both. Its ends are the smaller lower end and the smaller upper end of
-    the two intervals; on each side it misses in at most 5 %, as each of the two does in total.
+    Positive if the norm does both. The ends of its interval are the smaller lower end and the
+    smaller upper end of the two intervals. Each end misses the true value in at most 5 %, which is
+    the total error rate of each of the two intervals.
     """
     ends = {arm: change_of_norm(block[block["arm"] == arm], "norm") for arm in (rising, falling)}
     for arm, one in ends.items():

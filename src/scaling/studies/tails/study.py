@@ -148,7 +148,7 @@ def _claims() -> tuple[Claim, ...]:
 
 
 def _known(law: str) -> tuple[Claim, ...]:
-    """What tails of an injected law must come out as, on both axes."""
+    """The expected tails of gradients of an injected law, on both axes."""
     source = f"injected {law} gradients"
     if law == "normal":
         return tuple(

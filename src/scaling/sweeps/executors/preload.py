@@ -1,9 +1,9 @@
-"""Imported by the server of workers only (`worker_server`): what every worker needs.
+"""Modules that every worker needs, imported only by the server of workers (`worker_server`).
 
-A signal sent to all processes of a command is left to the command, which ends its workers after
-they have written their rows; without the server it would not see how they end. The server ends with
-the command even if it still imports: it holds the command's output open, which others may read to
-its end.
+The server ignores signals that are sent to all processes of a command. The command handles them: it
+ends its workers after they have written their rows, and it needs the server to see how they end.
+The server ends with the command, even during its imports, because it holds the command's output
+open and another program may read that to its end.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
 """The process that workers are forked from, so that torch and Lightning are imported once.
 
 It is Python's fork server: it imports what every worker needs while the command itself does, trains
-nothing, uses no GPU, and ends with the command and its workers. On other systems than Linux, some
+nothing, uses no GPU, and ends with the command and its workers. On systems other than Linux, some
 system libraries do not survive a fork, so each worker starts and imports on its own.
 """
 
