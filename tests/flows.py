@@ -22,7 +22,7 @@ def flows(**changes) -> Flows:
 
 
 def identity(parts: Iterable[Labeled]) -> str:
-    """Of all their windows and labels."""
+    """Digest of all windows and labels."""
     content = hashlib.sha256()
     for part in parts:
         for tensor in part:

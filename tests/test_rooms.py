@@ -8,7 +8,7 @@ from pathlib import Path
 PLUGINS = Path(__file__).parents[1] / "src" / "hydra_plugins" / "scaling"
 
 
-def test_the_door_for_hydra_is_light_at_import():
+def test_the_hydra_plugins_are_light_at_import():
     for path in PLUGINS.glob("*.py"):
         top = [
             node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)

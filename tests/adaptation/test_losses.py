@@ -55,7 +55,7 @@ def sure(*labels: int, classes: int = 3, by: float = 50.0):
 
 
 @pytest.mark.parametrize("classes", [2, 5, 10])
-def test_of_uniform_predictions_every_entropy_is_log_k(classes):
+def test_every_entropy_of_uniform_predictions_is_log_k(classes):
     log_probs = torch.zeros(7, classes).log_softmax(dim=1)
     torch.testing.assert_close(entropies(log_probs), torch.full((7,), math.log(classes)))
     assert diversity_loss(log_probs).item() == pytest.approx(-math.log(classes))

@@ -165,7 +165,7 @@ def test_the_fewest_grids_give_a_law_that_cannot_be_held_out():
     assert np.isfinite(held[["lr", "low", "high"]].to_numpy()).all()
 
 
-def test_an_axis_that_hangs_on_one_grid_is_no_prediction_of_it():
+def test_an_axis_that_only_one_grid_determines_does_not_predict_it():
     rows = crossed(2, 4)
     large = rows["parameters"] > 1e8
     law = learning_rate_law(rows[~large | (rows["tokens"] < 2e9)], over=OVER)

@@ -42,7 +42,7 @@ def at_least(share: float) -> int:
 
 
 def covers(inside: np.ndarray) -> bool:
-    """Whether the share of intervals that hold the truth fits 95 %, within a 99 % band."""
+    """Whether the share of intervals that contain the truth fits 95 %, within a 99 % band."""
     low, high = stats.binom.interval(0.99, len(inside), 0.95)
     return bool(low <= inside.sum() <= high)
 
@@ -87,7 +87,9 @@ def test_the_interval_covers_the_line_through_the_optima_of_the_noisy_quadratic_
         f"covers {inside.mean():.3f}  bias {bias:+.4f}  width {width:.2f}"
     )
     assert len(known) >= at_least(0.8)
-    if seeds == 1:  # its bowls change their shape unseen: see docs/method/calibration.md
+    if (
+        seeds == 1
+    ):  # its bowls change their shape by less than the noise: see docs/method/calibration.md
         assert inside.sum() >= stats.binom.ppf(0.01, len(inside), 0.6)
     else:
         assert covers(inside)

@@ -41,7 +41,7 @@ def test_the_scatter_is_that_of_a_slow_search():
 
     def deviance(log_between: float) -> float:
         covariance = errors + np.exp(log_between) * np.eye(9)
-        contrasts = np.linalg.svd(design)[0][:, 2:]  # the likelihood of what no line explains
+        contrasts = np.linalg.svd(design)[0][:, 2:]  # the restricted likelihood
         projected = contrasts.T @ covariance @ contrasts
         return -stats.multivariate_normal.logpdf(contrasts.T @ values, cov=projected)
 

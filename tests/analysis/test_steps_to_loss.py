@@ -43,7 +43,7 @@ def test_steps_are_those_of_the_slow_fit_that_never_rises():
         assert above <= excess.argmax() + 0.5 <= below
 
 
-def test_noise_makes_no_run_early_unlike_a_first_crossing():
+def test_noise_does_not_make_a_run_early_unlike_a_first_crossing():
     draws, true = np.random.default_rng(0), 80 * math.log(2)  # steps to half of the fall
     noisy = [exponential("a", 2.0, 80.0)["train_loss"] for _ in range(200)]
     noisy = [losses + 0.2 * draws.normal(size=200) for losses in noisy]

@@ -1,4 +1,4 @@
-"""The curves of a sweep hold its finite runs, between the learning rates that went badly."""
+"""The curves of a sweep hold its finite runs, between bad learning rates."""
 
 import numpy as np
 import planted

@@ -130,7 +130,7 @@ def test_no_interval_is_infinite_however_noisy_the_norms():
 
 
 def excluded(folds: int, leave: int, log_change: float) -> tuple[int, int]:
-    """Of 200 draws, how many exclude zero: the interval, and Mann-Kendall on the mean."""
+    """How many of 200 draws exclude zero: by the interval, and by Mann-Kendall on the mean."""
     interval = kendall = 0
     for draw in range(DRAWS):
         rng = np.random.default_rng([folds, leave, draw])

@@ -158,7 +158,7 @@ def test_the_loss_of_a_step_is_the_mean_of_those_that_its_parts_gave(
     np.testing.assert_allclose(read_parts(tmp_path / "steps")["train_loss"], want, rtol=1e-6)
 
 
-def test_the_gradient_of_a_short_group_is_smaller_by_what_it_lacks(tmp_path):
+def test_the_gradient_of_a_short_group_is_smaller_in_proportion(tmp_path):
     """Because Lightning divides every loss by `accumulate_grad_batches`."""
     norms = {}
     for parts in (1, 4):

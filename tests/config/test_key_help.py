@@ -49,7 +49,7 @@ def test_a_narrow_terminal_has_each_meaning_below_its_key(command, monkeypatch):
     assert "  optimizer.eps           1e-8\n      added to the root of the mean square" in shown
 
 
-def test_a_file_of_ones_own_is_shown_with_its_comments(command, folder):
+def test_a_users_file_is_shown_with_its_comments(command, folder):
     (folder / "own" / "model").mkdir(parents=True)
     (folder / "own" / "model" / "mine.yaml").write_text(
         "# My model.\ndefaults: [mlp, _self_]\n\nwidth: 16\nsize: 3\n# in nats\nlimit: 0.5 \n"

@@ -151,7 +151,7 @@ def test_numbers_are_logarithms_and_symbols_are_numbered_alphabetically():
     assert found[:, 2].tolist() == pytest.approx([-0.6931, 0, 0.6931], abs=1e-6)
 
 
-def test_the_kind_that_is_no_attack_is_known_by_its_usual_names():
+def test_the_kind_that_is_not_an_attack_is_known_by_its_usual_names():
     for name in ("Normal", "BENIGN", "0", "0.0", "False"):
         assert normal_of(np.array(["dos", name, "1"]), Path("f")) == name
     assert normal_of(np.array(["tcp", "udp"]), Path("f"), "UDP") == "udp"

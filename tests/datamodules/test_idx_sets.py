@@ -79,7 +79,7 @@ def test_labels_with_gaps_become_ranks(tmp_path):
     assert found.notes == ("labels 0 to 30 (4 of them occur) became classes 0 to 3",)
 
 
-def test_of_labels_with_columns_the_first_is_the_class(tmp_path):
+def test_labels_with_several_columns_have_the_class_in_the_first(tmp_path):
     arrays = a_set()
     for part in (1, 3):  # as in QMNIST: class, writer, ...
         arrays[part] = np.stack([arrays[part], *[arrays[part] + 1000] * 7], axis=1)

@@ -21,7 +21,7 @@ def model(**changes) -> Oscillators:
 
 
 def covariance(made: Oscillators, c: int, length: int) -> torch.Tensor:
-    """Of a window's values, by the autocorrelations of the recursion (Yule and Walker)."""
+    """Covariance of a window's values, from the Yule-Walker autocorrelations."""
     rho = [torch.ones_like(made.first[c]), made.lag[c]]
     for _ in range(length - 2):
         rho.append(made.first[c] * rho[-1] + made.second[c] * rho[-2])
@@ -70,7 +70,7 @@ def test_classes_differ_in_the_frequency_of_one_channel_only():
     assert (made.first[:, 1:] == made.first[0, 1:]).all()
 
 
-def test_of_two_classes_with_different_means_the_best_accuracy_is_known_in_closed_form():
+def test_the_best_accuracy_on_two_classes_with_different_means_has_a_closed_form():
     made = oscillators(2, 4, separation=0.5, detuning=0.0, modulus=0.0, offset=0.0, draws=draws(1))
     distance = (made.means[0] - made.means[1]).norm().item() * 5**0.5
     closed = 0.5 * (1 + math.erf(distance / 2 / 2**0.5))

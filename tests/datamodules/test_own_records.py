@@ -1,4 +1,4 @@
-"""Tables of one's own: which columns are features, symbols and labels."""
+"""Tables of a user's own: which columns are features, symbols and labels."""
 
 from pathlib import Path
 

@@ -56,7 +56,7 @@ def test_names_that_occur_twice_are_numbered(tmp_path):
     assert list(read_table(tmp_path / "a")) == ["len", "len.1", "x"]
 
 
-def test_what_a_record_lacks_is_nan_and_names_of_nothing_are_text(tmp_path):
+def test_missing_fields_are_nan_and_words_such_as_na_are_text(tmp_path):
     (tmp_path / "a").write_text("x,y,z\n1,NA,2\n3,,\n5,nan\n")
     table = read_table(tmp_path / "a")
     assert table["y"].fillna("").tolist() == ["NA", "", "nan"]

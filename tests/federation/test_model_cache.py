@@ -64,7 +64,7 @@ def same(one: Source, other: Source) -> None:
         assert list(table) == list(again)
 
 
-def test_a_source_is_trained_once_and_is_the_same_ever_after(tmp_path, built):
+def test_a_source_is_trained_once_and_then_stays_the_same(tmp_path, built):
     first, second = (get(tmp_path, built, lambda: tcn("batch")) for _ in range(2))
     assert len(built) == 1
     same(first, second)

@@ -50,7 +50,7 @@ def networks(images) -> dict[int, MLP]:
 
 
 def watched(net: MLP, images, rows: torch.Tensor) -> Contributions:
-    """What each example adds to the gradient of the sum of their losses."""
+    """The contribution of each example to the gradient of the sum of their losses."""
     net.zero_grad()
     with ParameterUses(list(net.parameters()), examples=len(rows)) as uses:
         loss = net.losses((images[0][rows], images[1][rows])).sum()

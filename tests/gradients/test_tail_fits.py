@@ -51,7 +51,7 @@ def test_hill_of_fewer_than_five_values_is_missing():
     assert math.isnan(tail_fit(np.random.default_rng(0).normal(size=200)).hill[0])
 
 
-def test_an_index_that_rises_at_fewer_values_is_none_of_a_power_law():
+def test_an_index_that_rises_at_fewer_values_is_not_that_of_a_power_law():
     assert rises(Hill(1000, 5.7), Hill(4000, 3.2))
     assert not rises(Hill(200, 1.01), Hill(2000, 0.99))
     assert not rises(Hill(1, math.nan), Hill(10, 2.0))

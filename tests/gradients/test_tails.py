@@ -102,7 +102,9 @@ def test_tables_get_no_wrong_verdict_however_few_their_draws(law):
 
 
 @pytest.mark.parametrize("law", ["cauchy", "student_t_2", "student_t_3"])
-def test_draws_of_every_coordinate_show_infinite_variance_although_their_own_bounds_them(law):
+def test_draws_of_every_coordinate_show_infinite_variance_although_their_own_variance_bounds_them(
+    law,
+):
     tables = (draw(law, rng, (200, 50)) for rng in generators(law))
     counts = verdicts(f"{law}, 200 draws", tables)
     assert mostly(counts[VERDICTS[law]] + counts["cannot tell"])

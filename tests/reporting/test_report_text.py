@@ -58,7 +58,7 @@ def test_a_diverged_rate_is_worse_than_any_and_bounds_the_grid(tmp_path):
     assert table.count("*2.0") == 2
 
 
-def test_a_cell_of_which_one_seed_diverged_is_not_the_best(tmp_path):
+def test_a_cell_with_a_diverged_seed_is_not_the_best(tmp_path):
     sweep = write_sweep(tmp_path / "x", seeds=(0, 1), lrs=(1e-4, 1e-3))
     for file in sweep.glob(f"*lr=0.001*seed=1*/{ROW_FILE}"):
         row = read_row(file.parent)

@@ -152,7 +152,7 @@ def test_plans_of_all_commands_are_united_and_missing_cells_come_with_their_comm
     assert "not done: done" not in out
 
 
-def test_cells_of_a_live_sweep_wait_and_nobody_is_asked_to_train_them(study, monkeypatch, capsys):
+def test_cells_of_a_live_sweep_wait_and_no_command_for_them_is_shown(study, monkeypatch, capsys):
     plan(study, *(name(lr=lr) for lr in (0.001, 0.05, 0.06)), command="wider")
     mine = {"run": name(lr=0.05), "digest": DIGEST, "overrides": [], "train": True}
     begun_again = mine | {"run": name(lr=0.01)}
@@ -188,7 +188,7 @@ def test_a_missing_cell_that_a_live_sweep_leaves_out_is_not_done(study, monkeypa
     assert "1 of 2 cells not done: live" in out
 
 
-def test_a_run_of_another_host_runs_as_long_as_its_heart_beats(study, monkeypatch):
+def test_a_run_of_another_host_counts_as_running_while_it_has_heartbeats(study, monkeypatch):
     run = study / name(lr=0.04)
     (run / locks.FILE).write_text(json.dumps({"host": "elsewhere", "pid": 7, "since": 0.0}))
     assert states(study)[run.name] == "running"  # its lock is not visible here

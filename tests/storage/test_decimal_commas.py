@@ -1,4 +1,4 @@
-"""Decimal commas are read where they are beyond doubt; `1,024` is refused with what would do."""
+"""Decimal commas are read if they are unambiguous; `1,024` is refused with the remedy."""
 
 import re
 import subprocess

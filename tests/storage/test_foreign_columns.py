@@ -1,4 +1,4 @@
-"""Tables of other programs are read as they come, or refused with what to type instead."""
+"""Tables of other programs are read as they come, or refused with the words to type instead."""
 
 import math
 import re
@@ -207,14 +207,16 @@ def test_columns_of_other_programs_are_not_for_runs(tmp_path):
         (b"batch,lr\n\xff\xff,1", {}, "not UTF-8 text .*; save it as CSV in UTF-8"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_one_message_with_what_would_do(tmp_path, content, options, said):
+def test_what_cannot_be_read_is_one_message_with_the_remedy(tmp_path, content, options, said):
     with pytest.raises(ValueError, match=said):
         read(tmp_path, content, **options)
 
 
 @pytest.mark.parametrize("name", ["mine.xlsx", "mine.XLS", "mine.csv"])
 @pytest.mark.parametrize("begin", [b"PK\x03\x04\x14", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])
-def test_a_spreadsheet_is_one_line_with_what_would_do(tmp_path, monkeypatch, capsys, name, begin):
+def test_a_spreadsheet_is_refused_in_one_line_with_the_remedy(
+    tmp_path, monkeypatch, capsys, name, begin
+):
     (tmp_path / name).write_bytes(begin + bytes(range(256)))
     monkeypatch.setattr(sys, "argv", ["report", str(tmp_path / name)])
     assert report.main() == 2

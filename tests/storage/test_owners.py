@@ -14,7 +14,7 @@ RUNS = ("batch=8", "batch=16", "batch=32")
 
 @pytest.fixture
 def plan(tmp_path):
-    """The file of a plan of three runs, of which the last was done before."""
+    """The file of a plan of three runs; the last was done before."""
     cells = [
         {"run": run, "digest": "", "overrides": [], "train": train}
         for run, train in zip(RUNS, (True, True, False), strict=True)

@@ -39,7 +39,7 @@ COLUMNS = ["--columns", "batch=bs", "val_loss=smooth loss", "parameters=N", "tok
 
 
 @pytest.mark.usefixtures("few_figures")
-def test_a_table_of_anybody_gives_a_law_over_its_axes(table, monkeypatch, capsys):
+def test_any_table_gives_a_law_over_its_axes(table, monkeypatch, capsys):
     typed = ["report", str(table), *COLUMNS, "--over", ",".join(OVER)]
     monkeypatch.setattr(sys, "argv", typed)
     assert report.main() == 0

@@ -101,7 +101,7 @@ def test_on_a_terminal_the_cursor_comes_back(folder):
 
 
 @pytest.mark.parametrize("library", ["pandas", "matplotlib"])
-def test_of_a_report(folder, library):
+def test_while_a_report_is_written(folder, library):
     lines = [f"{2**i},{lr},{3 + (i - 4) ** 2 * lr}" for i in range(3, 8) for lr in (0.1, 0.2, 0.4)]
     Path("rows.csv").write_text("\n".join(["batch,lr,val_loss", *lines]))
     command = [sys.executable, "-m", "scaling.report", "rows.csv"]

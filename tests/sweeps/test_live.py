@@ -97,7 +97,7 @@ def test_a_grid_that_is_wider_than_the_terminal_is_left_out(shown):
     assert not any("batch" in line for line in drawn())
 
 
-def test_of_several_settings_it_shows_the_grid_of_the_last_that_ended(shown):
+def test_with_several_settings_it_shows_the_grid_of_the_last_that_ended(shown):
     cells = [*grid([8, 16], [0.1], clip=1.0), *grid([8, 16], [0.1], clip=2.0)]
     display, drawn = shown(cells)
     display.ended(cells[5], ended(1.5))
