@@ -1,4 +1,4 @@
-"""The modules beside the documentation, which are no part of the package."""
+"""The modules beside the documentation, which are not part of the package."""
 
 import importlib.util
 from pathlib import Path

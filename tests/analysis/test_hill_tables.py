@@ -35,7 +35,7 @@ def test_exact_samples_are_nearest_to_their_own_law():
     exact = {law: [expected_index(law, k) for k in (0.05, 0.1, 0.2)] for law in LAWS}
     found = drift(**exact)
     assert found["nearest"].tolist() == list(LAWS)
-    moving = found["verdict"].str.contains("is no tail index")
+    moving = found["verdict"].str.contains("is not a tail index")
     assert moving[["gaussian", "laplace"]].all()
     assert not moving[["student_t_3", "cauchy"]].any()
 
@@ -44,7 +44,7 @@ def test_an_index_that_moves_from_5_7_to_3_2_is_no_tail_index():
     lines = sentences(TABLE)
     (line,) = (line for line in lines if line.startswith("transformer all"))
     assert "from 5.7 at the top 5% to 3.2 at the top 20%" in line
-    assert "an index that moves with the share is no tail index" in line
+    assert "an index that moves with the share is not a tail index" in line
     assert "gaussian 6 to 3.44, laplace 3.81 to 2.35" in line
     assert line.endswith("the nearest is gaussian")  # and not Laplace, as was concluded
 
@@ -66,7 +66,7 @@ def test_the_report_reads_such_a_table(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "argv", ["report", str(TABLE)])
     assert report.main() == 0
     out = capsys.readouterr().out
-    assert "is no tail index" in out
+    assert "is not a tail index" in out
     assert out.splitlines()[-1].startswith("No page is written: ")
     assert not list(tmp_path.iterdir())
 

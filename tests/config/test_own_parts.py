@@ -325,7 +325,7 @@ MISTAKES = {
         *("data", {"yaml": ("batch: ${batch}\n", ""), "code": ("*, batch,", "*, batch=8,")}),
         r"data.batch is missing; write batch: \$\{batch\}; see docs/howto/data_set.md",
     ),
-    "a callback that is none": (
+    "not a callback": (
         *("callbacks", {"code": ("(L.Callback)", "")}),
         "mine.Log must be a Callback .*; see docs/howto/callback.md",
     ),
@@ -345,7 +345,7 @@ MISTAKES = {
         *("optimizer", {"yaml": ("lr: ${lr}\n", ""), "code": ("*, lr", "*, lr=0.1")}),
         r"optimizer.lr is missing; write lr: \$\{lr\}; see docs/howto/optimizer.md",
     ),
-    "an optimizer that is none": (
+    "not an optimizer": (
         *("optimizer", {"code": ("torch.optim.SGD(params, lr=lr)", "[lr]")}),
         "builtins.list must be a torch.optim.Optimizer; see docs/howto/optimizer.md",
     ),
@@ -353,7 +353,7 @@ MISTAKES = {
         *("schedule", {"yaml": NO_PARTIAL}),
         "schedule._partial_ must be true; a run sets optimizer of mine.flat; see docs/howto/sch",
     ),
-    "a schedule that is none": (
+    "not a schedule": (
         *("schedule", {"code": ("ConstantLR(optimizer)", "1.0")}),
         "builtins.float must be an LRScheduler of torch .*; see docs/howto/schedule.md",
     ),

@@ -15,7 +15,7 @@ ZIPF /= ZIPF.sum()
 
 
 def softmax_probes(q: np.ndarray, *, big: int, probes: int) -> dict:
-    """Probes of a softmax with nothing but a bias, at zero logits, on tokens drawn from q.
+    """Probes of a softmax with only a bias, at zero logits, on tokens drawn from q.
 
     The gradient of a token's loss is 1 / V minus its one-hot vector.
     """

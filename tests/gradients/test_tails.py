@@ -164,8 +164,8 @@ def test_coordinates_that_are_mostly_zero_are_judged_with_their_zeros():
     [
         (np.zeros(1_000), "0 values beside 1000 that are 0 or do not vary must be at least 100"),
         (np.zeros((100, 100)), "0 values beside 10000 that are 0 or do not vary"),
-        (np.ones(1_000), "1 different values are no tail"),
-        (np.resize([-1.0, 1.0], 1_000), "2 different values are no tail"),
+        (np.ones(1_000), "1 different values are too few"),
+        (np.resize([-1.0, 1.0], 1_000), "2 different values are too few"),
         (np.r_[np.nan, np.arange(999.0)], "1 of 1000 values are not finite"),
         (np.r_[np.inf, np.arange(999.0)], "1 of 1000 values are not finite"),
         (np.arange(1.0, 51), "50 values must be at least 100; draw more"),

@@ -54,7 +54,7 @@ def look(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
 
 @pytest.fixture
 def study(tmp_path):
-    """Cells in every state but running."""
+    """Cells in every state except running."""
     folder = tmp_path / "study"
     row(folder, lr=0.001)
     row(folder, lr=0.1, state="diverged")

@@ -78,7 +78,7 @@ def test_coordinates_of_unequal_scale_are_laplace_like_together_and_not_each(mix
     assert found["coordinates", "laplace"] == "supported"
     assert found["time", "laplace"] == "contradicted"
     for axis in ("coordinates", "time"):
-        assert found[axis, "power"] == "contradicted", "an index that moves is none"
+        assert found[axis, "power"] == "contradicted", "an index that moves is not one"
         assert found[axis, "three"] == "contradicted"
         assert found[axis, "light"] == "supported"
 

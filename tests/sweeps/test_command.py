@@ -460,7 +460,7 @@ BAD = {
     "binary rubbish": (["data=text", "data.path=rubbish.txt"], "rubbish.txt is not UTF-8 text"),
     "path without its data": (["data.path=empty.txt"], "data.path=empty.txt is for data=text"),
     "no duration key": (["~steps"], "steps is missing; a run needs it"),
-    "target that is none": (["trainer._target_=5"], "trainer._target_=5 must be the dotted name"),
+    "not a target": (["trainer._target_=5"], "trainer._target_=5 must be the dotted name"),
     "fast_dev_run": (["+trainer.fast_dev_run=true"], "trainer.fast_dev_run=True must be left out"),
     "empty grid": (["-m", "seed=range(3,3)"], "the grid is empty"),
     "fused and mixed": (["trainer.precision=bf16-mixed"], "needs optimizer.fused=false"),

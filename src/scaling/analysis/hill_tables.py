@@ -146,6 +146,6 @@ def _verdict(shares: tuple[float, float], indices: tuple[float, float], nearest:
     if max(first / last, last / first) <= STEADY:
         return f"{moved}: as steady as a power law; exact samples give {given}"
     return (
-        f"{moved}: an index that moves with the share is no tail index; exact samples give {given};"
-        f" the nearest is {nearest}"
+        f"{moved}: an index that moves with the share is not a tail index; exact samples give "
+        f"{given}; the nearest is {nearest}"
     )

@@ -60,13 +60,13 @@ class Losses:
 
     @cached_property
     def by_seed(self) -> Matrix:
-        """A column for every seed but the first, whose effect is minus the sum of theirs."""
+        """A column for every seed except the first, whose effect is minus the sum of theirs."""
         seeds = np.eye(len(self.seeds))[self.seed]
         return np.asarray(seeds[:, 1:] - seeds[:, :1])
 
     @cached_property
     def offsets(self) -> Matrix:
-        """Columns of A, and of D for every seed but the first."""
+        """Columns of A, and of D for every seed except the first."""
         return np.column_stack([self.by_batch, self.by_seed])
 
     @cached_property
@@ -90,8 +90,8 @@ class Surface:
     """A fitted surface; vectors run over losses, weighted by the root of their precision."""
 
     losses: Losses
-    theta: Vector  # an optimum for each batch size, then c, k and U of every seed but the first
-    linear: Vector  # A, then D of every seed but the first, then K
+    theta: Vector  # an optimum for each batch size, then c, k and U of every seed except the first
+    linear: Vector  # A, then D of every seed except the first, then K
     weights: Vector
     residuals: Vector  # weighted
     prior: Vector  # weights of c and k, which enter as residuals

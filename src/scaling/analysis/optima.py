@@ -194,10 +194,10 @@ def _stated(
     lr, loss = float(lrs[curve.best]), float(curve.y[curve.best])
     tried = replace(blank, lr=lr, low=min(low, lr), high=max(high, lr), loss=loss)
     if low == 0:
-        reason = f"the best lr may be below the lowest, {lrs[0]:.3g}; smaller ones would tell"
+        reason = f"the best lr may be below the lowest, {lrs[0]:.3g}; try smaller ones"
         return replace(tried, status="low_edge", reason=reason)
     if high == math.inf:
-        reason = f"the best lr may be above the highest, {lrs[-1]:.3g}; larger ones would tell"
+        reason = f"the best lr may be above the highest, {lrs[-1]:.3g}; try larger ones"
         return replace(tried, status="high_edge", reason=reason)
     tried = replace(tried, low=low, high=high, status="interior", reason=reason)
     if math.isnan(bottom.place):

@@ -57,7 +57,7 @@ class Pairing:
 
 
 def pairing(rows: pd.DataFrame, key: str, measure: str) -> Pairing:
-    """Pair the runs that share every setting but `key`, for each seed.
+    """Pair the runs that share every setting except `key`, for each seed.
 
     Args:
         rows: as `scaling.results.read` gives them.

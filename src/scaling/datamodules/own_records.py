@@ -90,7 +90,7 @@ def _read(
     return Records(
         numbers(features, symbols),
         kinds,
-        normal_of(kinds, paths[0], normal, "give the one that is no attack as normal=KIND"),
+        normal_of(kinds, paths[0], normal, "give the one that is not an attack as normal=KIND"),
         np.arange(len(features)) >= len(parts[0]) if len(parts) > 1 else None,
         tuple(_notes(features, symbols)),
     )

@@ -21,8 +21,9 @@ class ParameterUses(TorchFunctionMode):
     Known operations are linear maps, embeddings, layer, group and RMS normalisation, and
     convolutions in one and two dimensions, in modules or as functions. A parameter may be used
     several times (tied weights). The first dimension of their inputs must be that of the examples;
-    another dimension of the same length cannot be told from it. An embedding of indices that all
-    examples share is known if its result is added to a tensor with the dimension of examples.
+    another dimension of the same length cannot be distinguished from it. An embedding of indices
+    that all examples share is known if its result is added to a tensor with the dimension of
+    examples.
 
     Read-only: no result changes. Inputs, and the gradients of outputs, stay in memory as long as
     this object.

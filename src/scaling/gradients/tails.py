@@ -121,7 +121,7 @@ def _check_enough(kept: np.ndarray, zeros: int) -> None:
     if kept.size < LEAST:
         raise ValueError(f"{kept.size} values{beside} must be at least {LEAST}; draw more")
     if len(np.unique(kept)) < LEAST / 2:
-        raise ValueError(f"{len(np.unique(kept))} different values are no tail; draw more")
+        raise ValueError(f"{len(np.unique(kept))} different values are too few; draw more")
 
 
 def _judged(

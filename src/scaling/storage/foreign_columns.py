@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-# Other names of our columns, compared in lower case with `_` for everything but letters and digits.
+# Other names of our columns, compared in lower case with `_` for all but letters and digits.
 ALIASES = {
     "batch": ("batch_size", "batchsize", "bs", "global_batch_size", "train_batch_size"),
     "lr": ("learning_rate", "learningrate", "max_lr", "peak_lr", "base_lr"),
@@ -207,7 +207,7 @@ def nearest(key: str, header: Sequence[str]) -> list[str]:
 
 
 def is_metadata(name: str) -> bool:
-    """Whether a column describes a run, and is no setting."""
+    """Whether a column describes a run, and is not a setting."""
     return _plain(name) in METADATA
 
 

@@ -53,7 +53,7 @@ def read(
             missing column (`batch=32`); further ones can be axes of a law. If some are
             given, columns that are not named, not known and without a dot are dropped. An empty
             name sets a column aside, as if the table had none.
-        axes: columns that are axes of a law: runs that differ in them are no repeats.
+        axes: columns that are axes of a law: runs that differ in them are not repeats.
         maximise: a column, such as an accuracy, whose negative is the loss: the maximum is 0 until
             `scaling.contracts.metric.with_one_maximum` chooses it for all files.
 
@@ -235,8 +235,8 @@ def _settings(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Read columns of another program that vary as settings, under `config.NAME`.
 
-    A setting has few values. One that follows from the batch size alone is left out, because its
-    effect cannot be told from that of the batch size. Warnings name both.
+    A setting has few values. A column that follows from the batch size alone is left out, because
+    its effect is confounded with that of the batch size. Warnings name both.
 
     Returns:
         The table, and the columns that vary but are neither.
