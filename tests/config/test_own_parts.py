@@ -276,7 +276,7 @@ MISTAKES = {
         *("model", {"code": (", length", "")}),
         "model._target_=mine.Net has no parameter length, which a run sets; see docs/howto/model",
     ),
-    "a model that is no module": (
+    "not a module": (
         *("model", {"code": ("(nn.Module)", "")}),
         "mine.Net must be a torch.nn.Module; see docs/howto/model.md",
     ),
@@ -313,7 +313,7 @@ MISTAKES = {
         *("data", {"code": ("def val_dataloader", "def validation")}),
         r"mine.Data has no val_dataloader\(\), which a run needs; see docs/howto/data_set.md",
     ),
-    "data that are no datamodule": (
+    "not a datamodule": (
         *("data", {"code": ("(L.LightningDataModule)", "")}),
         "mine.Data must be a LightningDataModule .*; see docs/howto/data_set.md",
     ),

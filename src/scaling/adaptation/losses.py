@@ -79,7 +79,7 @@ def adaptive_weight(
 def below_margin(
     log_probs: Float[Tensor, "examples classes"], margin: float
 ) -> Bool[Tensor, " examples"]:
-    """Which predictions have an entropy below `margin` times log K (Niu et al., arXiv:2204.02610).
+    """Mask of predictions of entropy below `margin` times log K (Niu et al., arXiv:2204.02610).
 
     They use a margin of 0.4. There may be no such prediction; the mean loss would then be nan.
 

@@ -1,4 +1,4 @@
-"""What a larger batch saves: steps and examples to a target loss.
+"""The gain from a larger batch: steps and examples to a target loss.
 
 At the best lr of each batch, a target loss takes S steps and E = batch x S examples. They trade off
 along a hyperbola (McCandlish et al., arXiv:1812.06162, eq. 2.11; measured by Shallue et al.,

@@ -180,7 +180,7 @@ def _measured(one: Contrast, means: Vector, level: float) -> Contrast:
 
 
 def _why(one: Contrast, level: float) -> str:
-    """Why the verdict is `inconclusive`, and what would change it."""
+    """The reason why the verdict is `inconclusive`, and what would change it."""
     if one.pairs == 0:
         return "no two runs that share everything else have a difference"
     if one.seeds == 1:

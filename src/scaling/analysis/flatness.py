@@ -1,4 +1,4 @@
-"""How small a rise of the loss beside its optimum makes the optimum flat.
+"""The rise of the loss beside its optimum below which the optimum is flat.
 
 This is a test of equivalence by two one-sided tests (Schuirmann, J. Pharmacokin. Biopharm. 15,
 1987): the optimum is flat if the upper bound of the rise is below a threshold that is fixed

@@ -216,7 +216,7 @@ def _turn_interval(
     allowed = stats.f.isf(1 - LEVEL, 1, regression.freedom) * max(1.0, regression.scale)
 
     def excess(turns: Vector) -> Vector:
-        """How far the squared distance to the optima exceeds the allowed one."""
+        """Squared distance to the optima, beyond the allowed one."""
         found = _over_turns(name, np.append(turns, log_turn), logs, optima, covariance)[1]
         return found[:-1] - found[-1] - allowed
 

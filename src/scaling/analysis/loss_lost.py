@@ -1,4 +1,4 @@
-"""What a learning rate costs: the loss at it less the lowest loss of its curve."""
+"""The cost of a learning rate: its loss less the lowest loss of its curve."""
 
 import math
 from collections.abc import Sequence

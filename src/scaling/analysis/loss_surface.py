@@ -104,17 +104,17 @@ class Surface:
 
     @property
     def curvature(self) -> float:
-        """How the bowl's height changes with log batch, c."""
+        """Slope of the log of the bowl's height against log batch, c."""
         return float(self.theta[len(self.losses.batches)])
 
     @property
     def skew(self) -> float:
-        """How much steeper the bowl is on its right, k."""
+        """Skew of the bowl, k; its right side is steeper if positive."""
         return float(self.theta[len(self.losses.batches) + 1])
 
     @property
     def shifts(self) -> Vector:
-        """How far the optima of each seed lie to the right, U."""
+        """Shift of the optima of each seed to the right, U."""
         others = self.theta[len(self.losses.batches) + 2 :]
         return np.append(-others.sum(), others)
 
@@ -134,7 +134,7 @@ class Surface:
         return float(np.sqrt(self.residuals @ self.residuals / max(1, self.freedom)))
 
     def distances(self) -> Vector:
-        """How far each loss lies to the right of its optimum, z, in natural logs."""
+        """Distance of each loss to the right of its optimum, z, in natural logs."""
         return _distances(self.losses, self.theta)
 
     def bowl(self) -> Vector:
@@ -267,7 +267,7 @@ def _derivatives(losses: Losses, theta: Vector) -> Matrix:
 
 
 def noise_growth(surface: Surface) -> float:
-    """How fast the log of the noise's variance grows with z > 0; 0 unless it clearly does.
+    """Growth of the log of the noise's variance per unit of z > 0; 0 unless it clearly grows.
 
     The slope of a line through the logs of the squared residuals.
     """

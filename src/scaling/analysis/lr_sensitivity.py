@@ -1,4 +1,4 @@
-"""What a wrong learning rate costs: the loss lost when lr is off by a factor.
+"""The cost of a wrong learning rate: the loss lost when lr is off by a factor.
 
 Like the learning rate sensitivity of Wortsman et al. (arXiv:2309.14322), but around the best lr of
 each batch size, within a factor of it.

@@ -36,7 +36,7 @@ class Window:
 
     @property
     def offset(self) -> Vector:
-        """How far each run lies to the right of its optimum; one outside the grid is at its end."""
+        """Distance of each run to the right of its optimum; one outside the grid is at its end."""
         grid = self.losses.grid
         return self.losses.x - self.surface.optima.clip(grid[0], grid[-1])[self.losses.batch]
 
@@ -136,7 +136,7 @@ def _predicted(window: Window, excess: Vector, covariance: Matrix) -> bool:
 
 
 def _outliers(window: Window, excess: Vector, covariance: Matrix) -> Mask:
-    """Which of some runs lie above the surface, at an error rate of `OUTLIER` for all."""
+    """Mask of the runs that lie above the surface, at an error rate of `OUTLIER` for all."""
     t = excess / np.sqrt(np.diag(covariance)) / max(window.surface.noise, 1e-9)
     outliers: Mask = t > stats.t.isf(OUTLIER / len(t), max(1, window.surface.freedom))
     return outliers

@@ -116,10 +116,11 @@ def _judged(
     rises = differences[:, best] + stats.t.isf(error, noise.freedom) * errors[:, best]
     worse = curve.bad[np.abs(curve.bad[:, 0] - x[best]) <= FACTOR + 1e-6, 1] - curve.y[best]
     blank = replace(blank, depth=float(max(rises[beside].max(), worse.max(initial=-math.inf))))
-    surely = differences > stats.t.isf(error / count / (count - 1), noise.freedom) * errors
-    falls, rises = np.triu(surely).any(1), np.tril(surely).any(1)  # to one above, from one below
+    significant = differences > stats.t.isf(error / count / (count - 1), noise.freedom) * errors
+    falls = np.triu(significant).any(1)  # to one above
+    rises = np.tril(significant).any(1)  # from one below
     near = np.isin(curve.lr, curve.near(NEAR).lr)
-    dips = surely & near & near[:, None]
+    dips = significant & near & near[:, None]
     if (np.triu(dips).any(1) & np.tril(dips).any(1)).any():
         reason = "near the best, a learning rate is significantly worse than one on each side"
         return replace(blank, status="irregular", reason=reason)

@@ -1,4 +1,4 @@
-"""How the best learning rate moves with the batch size: LR_opt = C batch^beta."""
+"""The law of the best learning rate over the batch size: LR_opt = C batch^beta."""
 
 import math
 from collections.abc import Sequence

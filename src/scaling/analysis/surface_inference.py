@@ -81,7 +81,7 @@ def side_t_values(surface: Surface) -> tuple[float, float]:
 
 
 def rises(surface: Surface, reach: float) -> tuple[Vector, Vector]:
-    """How far the loss of each batch size rises from its optimum to the higher side.
+    """The rise of the loss of each batch size from its optimum to the higher side.
 
     Args:
         surface: a bowl.

@@ -162,10 +162,10 @@ class GradientNorms(Recording):
     def columns(self) -> dict[str, float]:
         """This callback's columns of the row: means over steps, and its cost.
 
-        `train_loss` is the mean over the last 5 % of steps, `clip_percent` the share of clipped
-        steps among those that were not skipped, `clip_coefficient_cv` the coefficient's standard
-        deviation over its mean, `statistics_percent` the share of the training time spent here
-        (on a GPU, the time of the host).
+        `train_loss` is the mean over the last 5 % of steps. `clip_percent` is the share of clipped
+        steps among those that were not skipped, and `clip_coefficient_cv` the coefficient's
+        standard deviation over its mean. `statistics_percent` is the share of the training time
+        spent here (on a GPU, the time of the host).
         """
         if self.recorder is None or not self.recorder.rows:
             return {}

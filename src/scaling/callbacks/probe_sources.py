@@ -21,7 +21,7 @@ Squares = dict[int, Tensor]  # id of a parameter -> squared norm of its gradient
 
 @dataclass
 class Passes:
-    """What the forward and backward passes of a step have shown so far."""
+    """Observations of the forward and backward passes of a step so far."""
 
     number: int  # of the step
     batch: Any = None  # of the last forward pass

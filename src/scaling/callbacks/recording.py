@@ -38,8 +38,8 @@ class Recording(L.Callback, ABC):
                 return {"mean": self.mean}
 
     `scaling.table("gradient_means", "multirun/STUDY")` reads it. The base class measures each step
-    once for all callbacks, keeps the numbers on the device and copies them every `flush_every`
-    steps, writes the table in parts, continues it when a run resumes, and measures its own cost.
+    once for all callbacks, and copies the numbers from the device every `flush_every` steps. It
+    writes the table in parts, continues it when a run resumes, and measures its own cost.
 
     Read-only: training is bit-identical with or without it.
 

@@ -32,7 +32,7 @@ def spelled(word: str) -> str:
 
 
 def remedy(word: str) -> str:
-    """What to type for an override with another function, such as `lr=interval(1e-4,1e-2)`."""
+    """The words to type for an override with another function, such as `lr=interval(1e-4,1e-2)`."""
     key, _, values = word.partition("=")
     call = _CALL.search(values)
     arguments = [argument.strip() for argument in call[2].split(",")] if call else []

@@ -79,7 +79,7 @@ class Noted(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What a user should know, such as that files are not the reference; often empty."""
+        """Notes for the user, such as that files are not the reference; often empty."""
 
 
 @runtime_checkable

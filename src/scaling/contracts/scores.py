@@ -54,7 +54,7 @@ def accuracy_scores(
 def window_scores(
     logits: Float[Tensor, "predicted classes"], labels: Integer[Tensor, " n"]
 ) -> dict[str, float]:
-    """How well logits predict labels.
+    """Scores of logits against labels.
 
     - `loss`: mean negative log-likelihood in nats, and its standard error `loss_se`.
     - `accuracy`: share of windows whose label has the largest logit.

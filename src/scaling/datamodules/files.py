@@ -99,7 +99,7 @@ def files_like(folder: Path, wanted: Callable[[Path], object]) -> list[Path]:
 
 
 def listed(files: Iterable[Path], folder: Path) -> str:
-    """What a folder holds, for messages: the names of its first files, and how many more."""
+    """The contents of a folder, for messages: the names of its first files, and how many more."""
     names = [str(file.relative_to(folder)) for file in files]
     if not names:
         return "it holds no files"

@@ -72,7 +72,7 @@ class Images(L.LightningDataModule):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the files were read, and whether they are not the reference."""
+        """Notes on how the files were read, and on files that are not the reference."""
         return self.loaded.notes if self.loaded else ()
 
     def prepare(self) -> Sizes:

@@ -16,7 +16,7 @@ from scaling.seeds import generator_for
 
 
 class Examples(NamedTuple):
-    """What `load` returns: tensors whose first dimension counts examples, such as (x, labels)."""
+    """Result of `load`: tensors whose first dimension counts examples, such as (x, labels)."""
 
     train: Sequence[Tensor]
     val: Sequence[Tensor]

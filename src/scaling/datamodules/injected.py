@@ -87,7 +87,7 @@ class Injected(L.LightningDataModule):
         return Sizes(self.inputs, self.outputs, 1)
 
     def columns(self) -> dict[str, float]:
-        """That the loss means nothing: its gradients are drawn."""
+        """A column that marks the loss as meaningless, because its gradients are drawn."""
         return {UNINFORMATIVE: 1.0}
 
     def setup(self, stage: str) -> None:

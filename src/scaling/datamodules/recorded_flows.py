@@ -86,7 +86,7 @@ class Recorded:
 
     @property
     def tables(self) -> Source:
-        """How to find and read the files.
+        """The functions that find and read the files.
 
         Raises:
             ValueError: for an unknown source.
@@ -156,7 +156,7 @@ class Recorded:
         return replace(drawn, checks=checks)
 
     def _notes(self, files: tuple[File, ...], records: Records) -> tuple[str, ...]:
-        """How the files were read, and whether their records are not those of the reference."""
+        """Notes on how the files were read, and on records that are not those of the reference."""
         notes = records.notes
         names = " and ".join(file.path.name for file in files)
         if self.tables.reference not in (None, records.fingerprint):

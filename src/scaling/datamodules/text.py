@@ -74,7 +74,7 @@ class Text(L.LightningDataModule):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the files were read."""
+        """Notes on how the files were read."""
         return self.corpus.notes if self.corpus else ()
 
     def prepare(self) -> Sizes:

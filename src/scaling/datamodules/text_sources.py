@@ -126,7 +126,7 @@ def _files(place: Path, val_share: float) -> Corpus:
 def _notes(
     place: Path, texts: list[Path], train: Path, val: list[Path], val_share: float
 ) -> Iterator[str]:
-    """Which text was split, and which were not used."""
+    """Notes on the text that was split, and on texts that were not used."""
     if not val:
         note = (
             f"there is no valid.txt beside {train.name}: the last {100 * val_share:g} % of the "

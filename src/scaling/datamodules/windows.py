@@ -90,7 +90,7 @@ class Windows(L.LightningDataModule):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How files were read, and whether they are not the reference."""
+        """Notes on how files were read, and on files that are not the reference."""
         return self._population.notes if self.sizes else ()
 
     def prepare(self) -> Sizes:
@@ -184,7 +184,7 @@ class Windows(L.LightningDataModule):
         return columns | population.checks
 
     def scores(self, split: str, logits: Float[Tensor, "n classes"]) -> dict[str, float]:
-        """How well logits predict the labels of a split (`window_scores`).
+        """Scores of the logits of a split against its labels (`window_scores`).
 
         Args:
             split: `val`, `query` or `source`; `val` or `test` if `train_on=source`.

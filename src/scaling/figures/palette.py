@@ -19,7 +19,7 @@ MARKERS = "osD"  # neighbouring sizes differ in their marker, too
 
 
 class Look(NamedTuple):
-    """How the runs of one batch size are drawn."""
+    """Color and marker of the runs of one batch size."""
 
     color: Color
     marker: str

@@ -78,7 +78,7 @@ def noise_scale(probes: pd.DataFrame | Mapping[str, Any]) -> NoiseScaleEstimate:
 
 
 def why_unidentified(probes: int) -> str:
-    """Why finite probes of a run identify no noise scale, from their number."""
+    """The reason why so many finite probes of a run identify no noise scale."""
     if probes < FEWEST:
         return f"{counted(probes, 'probe')}; an interval needs at least {FEWEST}"
     return "noise hides the gradient: the interval of |G|^2 reaches 0, or nearly"

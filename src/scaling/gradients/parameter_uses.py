@@ -1,4 +1,4 @@
-"""Where a forward pass uses each parameter, and so the gradient of each single example."""
+"""Uses of each parameter in a forward pass, and from them the gradient of each single example."""
 
 from collections.abc import Sequence
 from typing import Any

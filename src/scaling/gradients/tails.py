@@ -54,8 +54,8 @@ def tail_shape(values: Any, *, axis: str = "unstated") -> TailShape:
     heavy-tailed together: with exponentially distributed variances they are exactly Laplace.
 
     The verdict is `infinite variance` if Hill's index is below the band of Student's t with 2
-    degrees of freedom both at the top 1 % and at the top 5 %, and of finite variance only if it is
-    above both. Bands are of independent values (or independent coordinates of a table); gradient
+    degrees of freedom at the top 1 % and at the top 5 %. Finite variance needs an index above both
+    bands. Bands are of independent values (or independent coordinates of a table); gradient
     coordinates of one matrix share scales by row and column, so their bands should be wider.
 
     Args:

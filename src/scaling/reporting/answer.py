@@ -51,7 +51,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class NextStep:
-    """What to run next, and why; the command is empty if none is known."""
+    """The next command to run, and the reason; the command is empty if it is not known."""
 
     why: str
     command: str = ""

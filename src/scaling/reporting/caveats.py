@@ -87,7 +87,7 @@ def _of_runs(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _of_files(rows: pd.DataFrame) -> Iterator[str]:
-    """How data sets read their files, and which files are not the reference."""
+    """Notes on how data sets read their files, and on files that are not the reference."""
     if NOTES not in rows:
         return
     for (data, notes), runs in rows.groupby(["data", NOTES], sort=False):

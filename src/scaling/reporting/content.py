@@ -39,7 +39,7 @@ ROOM = 10  # lines of headlines, if losses mean nothing
 
 @dataclass(frozen=True)
 class Content:
-    """What a report says about a sweep."""
+    """The content of a report about a sweep."""
 
     sweep: SweepTables
     answer: Answer

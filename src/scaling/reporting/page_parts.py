@@ -44,7 +44,7 @@ def glossary(metric: Metric) -> dict[str, str]:
 
 
 def answer_part(answer: Answer) -> dict[str, Any]:
-    """What the answer card shows."""
+    """The content of the answer card."""
     no_law: dict[str, list[str]] = {}
     known = []
     for setting in answer.settings:

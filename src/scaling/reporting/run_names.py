@@ -64,7 +64,7 @@ def _repeats(key: str, settings: Iterable[Settings]) -> bool:
 
 
 def _label(key: str, keys: Sequence[str]) -> str:
-    """What stands before the value of a key: its last part if no other key ends so."""
+    """The prefix of the value of a key: the last part of the key if no other key ends so."""
     if key in SHORT:
         return SHORT[key]
     last = key.rpartition("/")[2]

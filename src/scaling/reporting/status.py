@@ -1,4 +1,4 @@
-"""What is done, running, failed or missing in a sweep."""
+"""The state of the cells of a sweep: done, running, failed or missing."""
 
 import dataclasses
 import json

@@ -103,7 +103,7 @@ def claim_lines(verdicts: Sequence[tuple[str, Verdict]]) -> list[str]:
 
 
 def multiple_testing(count: int) -> str:
-    """How many of some verdicts would be wrong by chance; empty for one."""
+    """A sentence on how many of these verdicts would be wrong by chance; empty for one."""
     if count < 2:
         return ""
     return (

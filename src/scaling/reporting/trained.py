@@ -1,4 +1,4 @@
-"""What a sweep trained, in a few facts: model, data, optimizer, duration, axes, seeds, hardware."""
+"""Facts on what a sweep trained: model, data, optimizer, duration, axes, seeds, hardware."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ MOST = 6  # values of an axis that are listed; more are given as a range
 
 
 def trained(rows: pd.DataFrame, folders: Sequence[Path] = ()) -> dict[str, str]:
-    """What the runs have in common, and the axes on which they differ, by label.
+    """Facts that the runs have in common, and the axes on which they differ, by label.
 
     Args:
         rows: from `scaling.results.read`.

@@ -87,7 +87,7 @@ def with_points(
 
 
 def _readings(text: str, path: Path) -> str:
-    """What an ambiguous number may be, and the commands that decide."""
+    """The possible readings of an ambiguous number, and the commands that decide."""
     whole, fraction, file = text.replace(",", ""), text.replace(",", "."), shlex.quote(str(path))
     return (
         f"{whole} or {fraction}; decide for all commas of the file: "

@@ -189,7 +189,7 @@ def first_line(content: str) -> int:
 
 
 def missing(key: str, header: Sequence[str]) -> str:
-    """What to type for a column that was not found: the nearest names, and the option."""
+    """The remedy for a column that was not found: the nearest names, and the option."""
     near = nearest(key, header)
     listed = ", ".join(map(repr, near[:5] or header[:8]))
     chosen = shlex.quote(f"{key}={near[0]}") if near else f"{key}=NAME"

@@ -76,7 +76,7 @@ def figures(sweep: SweepTables) -> dict[str, Drawing]:
 
 
 def _meaning(optimizer: str, slope: Estimate) -> str:
-    """What the slope of the update against the clip means."""
+    """The meaning of the slope of the update against the clip."""
     if slope.low > 0.9 and slope.high < 1.1:
         return "there the clip acts as a learning rate"
     if abs(slope.low) < 0.1 and abs(slope.high) < 0.1:
@@ -86,7 +86,7 @@ def _meaning(optimizer: str, slope: Estimate) -> str:
 
 
 def _response(rows: pd.DataFrame) -> Estimate:
-    """How the mean update depends on the clip where all steps are clipped, over all cells."""
+    """The response of the mean update to the clip if all steps are clipped, over all cells."""
     responses = clipping_regimes.update_response(rows)
     identified = [response for response in responses if response.identified]
     if not identified:

@@ -73,7 +73,7 @@ def direction(law: Law) -> str:
 
 
 def basis(law: Law) -> str:
-    """How many batch sizes and seeds the law has, and whether its interval includes seeds."""
+    """The numbers of batch sizes and seeds of the law, and whether its interval includes seeds."""
     sizes = f"{len(law.optima)} batch sizes"
     if law.between_seeds:
         return f"{sizes} and {law.seeds} seeds, whose variation the interval includes"

@@ -89,7 +89,7 @@ def _sentence(block: pd.DataFrame, law: Law, best: tuple[optima.Optimum, ...]) -
 
 
 def _seeds(law: Law) -> str:
-    """What the interval includes of the variation between seeds."""
+    """A clause on the variation between seeds; empty if there is nothing to say about it."""
     if not law.between_seeds:
         ratio = _OF_THREE_SEEDS / float(stats.t.ppf((1 + LEVEL) / 2, len(law.optima) - 2))
         return (
@@ -120,7 +120,7 @@ def _form(law: Law) -> str:
 
 
 def _bend(turn: float, low: float, high: float) -> str:
-    """Where the law bends, if its form does; the interval may be open at one end or both."""
+    """A clause on the batch size at which the law bends, if it does; its interval may be open."""
     if math.isnan(turn) or (low == 0 and high == math.inf):
         return ""
     if low == 0:

@@ -114,7 +114,7 @@ def _over_seeds(
 
 
 def _unit(sweep: SweepTables) -> str:
-    """What the noise scales count, after a number; empty without the probes."""
+    """The unit of the noise scales, to follow a number; empty without the probes."""
     units = set(sweep.probes["unit"].dropna()) if "unit" in sweep.probes else set()
     return f" {units.pop()}" if len(units) == 1 else ""
 

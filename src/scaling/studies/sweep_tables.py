@@ -34,8 +34,8 @@ class SweepTables:
         Args:
             folders: read as one sweep.
             flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
-            over: columns that are axes of one law (`scaling.learning_rate_law`); each of their
-                combinations but for the batch size is a setting of its own.
+            over: columns that are axes of one law (`scaling.learning_rate_law`); each combination
+                of those other than the batch size is a setting.
             columns: our names -> names in a table (`scaling.read`).
             maximise: column to maximise in place of minimising a loss (`scaling.read`).
 

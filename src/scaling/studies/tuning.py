@@ -31,7 +31,7 @@ def applies(sweep: SweepTables) -> bool:
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
-    """What a wrong lr costs, and what a larger batch saves, for each other setting."""
+    """The cost of a wrong lr and the gain from a larger batch, for each other setting."""
     yield from _costs(sweep.rows)
     yield from tradeoff_sentences(sweep.rows, sweep.steps)
 
@@ -79,7 +79,7 @@ def _costs(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def tradeoff_sentences(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[str]:
-    """What a larger batch saves in steps and costs in examples, for each setting.
+    """The steps that a larger batch saves and the examples that it costs, for each setting.
 
     `experiment=fixed_examples` is made for this question; `joint` has three batch sizes, one too
     few for a critical batch.

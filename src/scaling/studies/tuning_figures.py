@@ -1,4 +1,4 @@
-"""What a wrong learning rate costs and what a larger batch saves, as figures."""
+"""Figures of the cost of a wrong learning rate and of the gain from a larger batch."""
 
 import numpy as np
 import pandas as pd

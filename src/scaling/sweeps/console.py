@@ -165,7 +165,7 @@ def stopped(states: Mapping[Path, RunState]) -> None:
 
 
 def _left_as(folder: Path, state: RunState) -> str:
-    """What is left of a cell of a command that a signal stopped."""
+    """The state of a cell after a signal stopped its command."""
     if state.finished or state.status in ("corrupt", "failed"):
         return "done" if state.finished else state.status
     if (folder / CHECKPOINT).exists():

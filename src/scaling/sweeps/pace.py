@@ -1,4 +1,4 @@
-"""How fast a sweep goes, and how long the rest of it takes."""
+"""The speed of a sweep, and the time that the rest of it takes."""
 
 import statistics
 import threading
@@ -14,7 +14,7 @@ HARDLY_MATTER = ("lr", "clip", "seed", "batch")  # for how long a run of some si
 
 
 class Size(NamedTuple):
-    """How much a cell trains."""
+    """The amount of training of a cell."""
 
     examples: int
     steps: int  # of the optimizer
@@ -126,7 +126,7 @@ _Kind = frozenset[str]
 
 
 def _kind(cell: Cell) -> _Kind:
-    """What was typed for a cell, without keys that hardly change how long its examples take."""
+    """The overrides of a cell, without keys that hardly change how long its examples take."""
     return frozenset(word for word in cell.overrides if word.partition("=")[0] not in HARDLY_MATTER)
 
 

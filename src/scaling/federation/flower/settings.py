@@ -17,7 +17,7 @@ BACKENDS = ("in_process", "ray")
 
 @dataclass(frozen=True, kw_only=True)
 class Federation:
-    """How clients train and how their weights are averaged.
+    """Settings of the training of clients and the averaging of their weights.
 
     Raises:
         ValueError: for a value out of range, or a setting of another strategy, naming its key.

@@ -1,4 +1,4 @@
-"""How the gradient norm changes while a model adapts, for each arm, by several measures."""
+"""Changes of the gradient norm while a model adapts, for each arm, by several measures."""
 
 import math
 from collections.abc import Iterator

@@ -192,7 +192,7 @@ def _terms(block: pd.DataFrame) -> Iterator[str]:
 
 
 def _stops(block: pd.DataFrame) -> Iterator[str]:
-    """How many runs stopped early, or would have, why and when."""
+    """A sentence on runs that stopped early or would have: their number, reasons and passes."""
     if "stopped_pass" not in block or block["stopped_pass"].isna().all():
         return
     early, continued = block["stopped_pass"].notna(), block["end"] > block["stopped_pass"]

@@ -111,5 +111,5 @@ def summary(windows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def counts(verdicts: pd.Series) -> str:
-    """How many windows have each verdict, as text, the most frequent first."""
+    """The number of windows with each verdict, as text, the most frequent first."""
     return ", ".join(f"{word} {n}" for word, n in verdicts.value_counts().items())
