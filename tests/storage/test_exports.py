@@ -29,7 +29,7 @@ def test_a_file_that_is_not_a_table_of_rows_is_refused(tmp_path):
     (tmp_path / "kept.csv").write_text("batch,rate\n8,0.1\n")
     with pytest.raises(
         ValueError,
-        match="kept.csv is not a table of runs: it has no column lr, but 'rate'; such as --columns",
+        match="kept.csv is not a table of runs: it has no column lr, but 'rate'; name it with --c",
     ):
         results.read(tmp_path / "kept.csv")
     (tmp_path / "kept.csv").write_text("batch,lr,val_loss\n8,0.1,failed\n")

@@ -180,13 +180,13 @@ def test_columns_of_other_programs_are_not_for_runs(tmp_path):
 @pytest.mark.parametrize(
     ("content", "options", "said"),
     [
-        ("batchsize_,rate,loss\n8,1,2", {}, "no column lr, but 'rate'; such as --columns lr=rate$"),
+        ("batchsize_,rate,loss\n8,1,2", {}, "but 'rate'; name it with --columns lr=rate$"),
         ("rate,lr,loss\n8,1,2", {}, "batch=NAME, or batch=32 if all runs have that batch size$"),
         ("bs,lr,loss\n8,1,2", {"columns": {"batch": "32"}}, "no column '32', but 'bs', 'lr'"),
         ("lr,batch\n1,2", {"columns": {"val_loss": "3"}}, "no column '3', but 'lr', 'batch'"),
         ("lr,val_loss\n1,2", {"columns": {"batch": "-8"}}, "no positive batch in line 2"),
         ("b s,lr,loss\n8,1,2", {"columns": {"batch": "bs"}},
-         "no column 'bs', but 'b s'; such as --columns 'batch=b s'"),
+         "no column 'bs', but 'b s'; name it with --columns 'batch=b s'"),
         ("batch,lr,val_loss\n8,1%,2", {}, "'1%' in its column lr, line 2; .* without a percent"),
         ("batch,lr,acc\n8,1,2\n8,2,3", {}, "several lrs for a batch, and no column val_loss, but"),
         ('batch,lr,val_loss\n8,"0,001",2', {}, "'0,001' in its column lr, .* with a point: 0.001"),

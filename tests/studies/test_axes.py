@@ -102,7 +102,7 @@ def test_few_grids_give_the_reason_and_no_tables(table):
         (
             [*COLUMNS, "--over", "batch,width"],
             "error: no column width in this table, so it cannot be an axis; if it has another "
-            "name there, --columns width=NAME",
+            "name there, give it with --columns width=NAME",
         ),
         ([*COLUMNS, "--over", "parameters"], "error: over=parameters must include batch"),
         (["--columns", "batch=bs", "batch=D"], "--columns gives batch to both 'bs' and 'D'"),

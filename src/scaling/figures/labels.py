@@ -75,7 +75,7 @@ def spread_out(places: Sequence[float], gap: float) -> list[float]:
     """Move sorted places between 0 and 1 as little as needed to be at least a gap apart.
 
     This is isotonic regression: places that are too near each other are centered on their mean. If
-    they are too many, they go on below 0.
+    they are too many, they continue below 0.
     """
     groups: list[list[float]] = []  # sum of the places at which a group would start, and its size
     for i, place in enumerate(places):

@@ -48,7 +48,7 @@ def update(place: Path, folders: Iterable[Path], columns: api_pb2.Experiment) ->
 
     Args:
         place: of all folders.
-        folders: of runs, any of which may have the columns.
+        folders: of runs; the first that exists gets the columns.
         columns: from `experiment`.
     """
     suffix = f".{hashlib.sha256(columns.SerializeToString()).hexdigest()[:12]}{COLUMNS}"

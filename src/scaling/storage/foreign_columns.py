@@ -103,7 +103,7 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
     Args:
         header: the names in the file.
         columns: our names -> names in the file, as typed; the others are found by `ALIASES`. An
-            empty one sets the column aside: it becomes nameless. A number that is no name in the
+            empty one sets the column aside: it becomes nameless. A number that is not a name in the
             file is a value that all runs share (`shared_values`).
         path: of the file, for messages.
 
@@ -128,8 +128,8 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
             near = difflib.get_close_matches(name, stripped, n=3, cutoff=0.5) or stripped
             again = shlex.join([f"{key}={near[0]}"])
             raise ValueError(
-                f"{path} has no column {name!r}, but {', '.join(map(repr, near))}; such as "
-                f"--columns {again}"
+                f"{path} has no column {name!r}, but {', '.join(map(repr, near))}; name it "
+                f"with --columns {again}"
             )
         if name in ours:
             raise ValueError(f"{name!r} is given to both {ours[name]} and {key} in --columns")
@@ -156,7 +156,7 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
 
 
 def shared_values(columns: Mapping[str, str], header: Sequence[str]) -> dict[str, str]:
-    """The values that are typed in place of a column that the file lacks, such as `batch=32`."""
+    """The values that are typed in place of a missing column, such as `batch=32`."""
     there = {*header, *map(_plain, header)}
     return {
         key: name
@@ -194,7 +194,7 @@ def missing(key: str, header: Sequence[str]) -> str:
     listed = ", ".join(map(repr, near[:5] or header[:8]))
     chosen = shlex.quote(f"{key}={near[0]}") if near else f"{key}=NAME"
     shared = ", or batch=32 if all runs have that batch size" if key == "batch" else ""
-    return f"no column {key}, but {listed}; such as --columns {chosen}{shared}"
+    return f"no column {key}, but {listed}; name it with --columns {chosen}{shared}"
 
 
 def nearest(key: str, header: Sequence[str]) -> list[str]:

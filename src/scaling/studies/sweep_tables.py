@@ -47,7 +47,7 @@ class SweepTables:
         if absent := [axis for axis in over if axis not in rows]:
             raise ValueError(
                 f"no column {absent[0]} in this table, so it cannot be an axis; if it has another "
-                f"name there, --columns {absent[0]}=NAME"
+                f"name there, give it with --columns {absent[0]}=NAME"
             )
         rows = rows.assign(**{f"{AXIS}{axis}": rows[axis] for axis in over if not is_setting(axis)})
         return cls(rows, folders, flat, tuple(over))
