@@ -62,7 +62,7 @@ def main() -> int:
         type=Path,
         metavar="FOLDER",
         help="such as multirun/quickstart, an exported sweep, or a CSV file with a line per run; "
-        "of a table of Hill's index (columns sample, k, alpha), only sentences are printed",
+        "for a table of Hill's index (columns sample, k, alpha), only sentences are printed",
     )
     out = "folder of the files; report/ in the first folder by default"
     parser.add_argument("--out", type=Path, help=out)

@@ -164,7 +164,10 @@ def test_what_cannot_be_read_is_refused_by_name():
     [
         ({}, "cancels, so clip / norm is not a learning rate"),
         ({}, "varies by 30 % of its mean and its drift per 20 steps is not measured"),
-        ({"optimizer": "sgd", "lr": 0.3, "clip": 0.01}, "its steps are lr x clip = 0.003 long"),
+        (
+            {"optimizer": "sgd", "lr": 0.3, "clip": 0.01},
+            "clipped steps have length lr x clip = 0.003,",
+        ),
         ({"optimizer": "sgd", "clip_percent": 40.0}, "transition, clipped in 40 % of the steps"),
         ({"optimizer": "lion"}, "under lion is not known here"),
         ({"clip_percent": 0.5}, "free, clipped in 0.5 % of the steps, almost the same as no"),

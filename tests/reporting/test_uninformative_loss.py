@@ -59,7 +59,7 @@ def test_no_loss_and_no_best_lr_is_in_a_report_of_injected_gradients(injected):
     assert "No losses are compared: those of this data set mean nothing" in everything
     for words in ("nats", "best lr", "lr 0.001  ", "Loss at clip", "Validation loss", "unigram"):
         assert words not in everything.replace("batch 64, lr 0.001, clip", ""), words
-    assert "Where every step is clipped" in everything, "the update needs no loss"
+    assert "If every step is clipped" in everything, "the update needs no loss"
     assert injected.answer.settings == ()
     assert varied_chart(injected.sweep.rows) is None
     runs = page_parts.runs_part(injected.sweep.rows, {}, Path("."), {})

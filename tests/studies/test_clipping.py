@@ -103,8 +103,8 @@ def test_missing_measures_of_a_published_table_are_reported_and_never_nan():
     assert "nan" not in said
     assert "unknown optimizer, batch 32, lr 0.001, clip 0.01: saturated" in said
     told = {v.sentence.split(",")[0]: v.numbers for _, v in clipping.verdicts(SweepTables(rows))}
-    assert told["Clipping acts as a learning rate: where all steps are clipped the update is "
-                "proportional to the clip"] == "the update was not measured"  # fmt: skip
+    assert told["Clipping acts as a learning rate: the update is proportional to the clip if all "
+                "steps are clipped"] == "the update was not measured"  # fmt: skip
     both = pd.concat([rows, results.read(KEPT / "published" / "phase_3a.csv")])
     assert "not measured" in clipping.effective_exponent(both).shown
 

@@ -52,7 +52,7 @@ class Regime:
 
 @dataclass(frozen=True)
 class Response:
-    """The log-log slope of the mean update norm against the clip, where all steps are clipped.
+    """The log-log slope of the mean update norm against the clip, if all steps are clipped.
 
     1 if the clip acts as a learning rate, as in SGD without momentum; 0 if it has no effect. Low
     and high are a t interval over seeds. All three are nan unless identified.
@@ -142,9 +142,8 @@ def explain(regime: Regime) -> str:
     if kind == "free":
         return f"{what}, almost the same as no clipping; {update}."
     if name.startswith("sgd"):
-        length = f"lr x clip = {regime.lr * regime.clip:.3g} long whatever the gradient"
-        whose = "its" if kind == "saturated" else "these"
-        return f"{what}: normalised SGD, without momentum {whose} steps are {length}; {update}."
+        length = f"have length lr x clip = {regime.lr * regime.clip:.3g}, whatever the gradient"
+        return f"{what}: normalised SGD; without momentum, clipped steps {length}; {update}."
     rule = f"the effect of a constant factor on the gradient under {name} is not known here"
     if name.startswith("adam"):
         rule = "a constant factor on the gradient cancels, so clip / norm is not a learning rate"

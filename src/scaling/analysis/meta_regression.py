@@ -3,7 +3,7 @@
 Random-effects meta-regression: y = X b + u + e, with e of a known covariance V and u independent of
 variance tau^2, by restricted maximum likelihood. The interval follows Knapp and Hartung (Statist.
 Med. 22, 2003): a t interval whose variance is scaled by what the residuals show. With five to eight
-estimates it covers at its nominal rate, where that of the normal distribution does not.
+estimates it covers at its nominal rate; the normal interval does not.
 """
 
 import math

@@ -10,7 +10,7 @@ from scaling.analysis.sweep_curves import curves_of
 
 @dataclass(frozen=True)
 class NaiveOptima:
-    """The best lr of one batch size and clip by three plain methods; nan where one finds none."""
+    """The best lr of one batch size and clip by three plain methods; nan if a method finds none."""
 
     batch: float
     clip: float

@@ -54,7 +54,7 @@ def near_optimum(losses: Losses) -> Near:
     if beside.sum() < parameters + 3:
         return Near(~none, none, expected_surface(losses, best, 0.0, None), None)
     window = _first(losses, beside, best, reach)
-    for _ in range(3):  # about the optima of the law of all, where a best run was a lucky one
+    for _ in range(3):  # about the optima of the law of all, in case a best run is low by chance
         inside = window.inside & ~window.unstable
         if (inside == window.kept).all() or inside.sum() < parameters + 3:
             break

@@ -21,7 +21,7 @@ class Pairing:
     levels: list[object]
     shared: list[str]  # columns that are equal within a pair
     cells: pd.DataFrame  # shared columns of each cell
-    values: NDArray[np.float64]  # nan where a run diverged or is missing
+    values: NDArray[np.float64]  # nan if a run diverged or is missing
     ran: NDArray[np.bool_]
     notes: tuple[str, ...] = ()
 

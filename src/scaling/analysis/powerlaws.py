@@ -83,7 +83,7 @@ class Law:
         return self.identified and self.seeds >= SEEDS
 
     def contains(self, exponent: float) -> bool | None:
-        """Whether a hypothesis lies inside the interval; None where there is no interval."""
+        """Whether a hypothesis lies inside the interval; None without an interval."""
         return self.low <= exponent <= self.high if self.identified else None
 
     def predict(self, table: pd.DataFrame) -> pd.DataFrame:

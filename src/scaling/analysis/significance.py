@@ -61,7 +61,7 @@ def power(shift: float, seeds: int, level: float) -> float:
     """
     bound = stats.t.ppf((1 + level) / 2, seeds - 1)
     away = min(1e9, abs(shift) * math.sqrt(seeds))  # scipy returns nan far beyond
-    # The lower tail as the upper one of the mirror image: nct.cdf is nan where it is tiny.
+    # The lower tail as the upper one of the mirror image: nct.cdf is nan if it is tiny.
     return float(stats.nct.sf(bound, seeds - 1, [away, -away]).sum())
 
 

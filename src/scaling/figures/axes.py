@@ -114,7 +114,7 @@ def text_width(text: str, size: float = SIZE) -> float:
 def tried_axis(
     axis: Axis, values: Iterable[float], labels: Sequence[str] = (), apart: float = APART
 ) -> None:
-    """Put ticks at values that were tried: long ones with a label where there is room, else short.
+    """Put ticks at values that were tried: long ones with a label if there is room, else short.
 
     Args:
         axis: of any scale; set the scale first.

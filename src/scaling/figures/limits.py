@@ -124,7 +124,7 @@ def _fenced(values: np.ndarray, scaled: np.ndarray, least: float) -> Limits:
 
 
 def references(block: pd.DataFrame) -> dict[str, float]:
-    """Losses that need no training, by name, where all runs of the panel share them."""
+    """Losses that need no training, by name, if all runs of the panel share them."""
     levels = {}
     for name in REFERENCES:
         values = block[f"{name}_loss"].dropna() if f"{name}_loss" in block else pd.Series()

@@ -62,7 +62,7 @@ def bands(values: int, draws: int = 0, *, shared: bool = False) -> Bands:
     Args:
         values: in the sample, in all.
         draws: of each coordinate, if the sample is a table; 0 for independent values.
-        shared: whether the table is pooled as it is, where draws of one coordinate share its
+        shared: whether the table is pooled as it is, so that draws of one coordinate share its
             scale; else each coordinate was standardised.
     """
     if not draws or draws >= values:

@@ -39,7 +39,7 @@ class TailShape:
     degrees: float  # of freedom of the fitted Student's t; inf if a Gaussian fits as well
     preference: float  # log-likelihood per value of the Student's t over the generalised Gaussian
     hill: Mapping[float, Hill]  # top share of sizes -> Hill's index and its k
-    bands: Bands  # law -> statistic -> where 95 % of samples of this size of the law lie
+    bands: Bands  # law -> statistic -> range of 95 % of the law's samples of this size
     values: int  # in the sample
     draws: int  # of each coordinate of a table; 0 for a single sample
     zeros: int  # exact zeros that were left out

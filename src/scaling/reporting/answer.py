@@ -20,7 +20,7 @@ from scaling.studies.claims import Verdict
 from scaling.studies.sweep_tables import SweepTables
 
 VERDICTS = ("supported", "contradicted", "inconclusive")  # in the order of a report
-SENTENCES = 4  # of studies, where no learning rate was swept
+SENTENCES = 4  # of studies, if no learning rate was swept
 
 
 @dataclass(frozen=True)

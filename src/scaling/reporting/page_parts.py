@@ -21,7 +21,7 @@ LONGEST = 1000  # runs on the page; rows.csv has all
 GLOSSARY = {
     "run": "one training with one batch size, learning rate, clip and seed; a row of rows.csv",
     "setting": "all runs that differ only in batch, lr, seed and fold",
-    "best lr": "where the loss of a batch size is lowest: the minimum of a bowl fitted to its runs",
+    "best lr": "lr of the lowest loss of a batch size: the minimum of a bowl fitted to its runs",
     "interior": "both ends of the best lr's interval are inside the grid",
     "edge": "the best lr may lie beyond the lowest or highest lr tried",
     "flat": "within a factor of 4 in lr of the best, the loss hardly rises: no lr is best",

@@ -220,7 +220,7 @@ def _plain(name: str) -> str:
 
 
 def numbers(column: pd.Series, path: Path, *, suffix: bool = True) -> pd.Series:
-    """Numbers of a column that was read as text; `0.5M` is 500,000 where a suffix is allowed.
+    """Numbers of a column that was read as text; `0.5M` is 500,000 if a suffix is allowed.
 
     Raises:
         ValueError: for anything else, naming the line and the remedy.

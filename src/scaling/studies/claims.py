@@ -33,7 +33,7 @@ class Claim:
     """A sentence that is true if a statistic lies in a region."""
 
     sentence: str
-    region: tuple[float, float]  # closed; where the statistic lies if the sentence is true
+    region: tuple[float, float]  # closed; contains the statistic if the sentence is true
     statistic: Callable[[pd.DataFrame], Estimate]  # from rows
     source: str = ""  # who claims it
 
@@ -70,4 +70,4 @@ class Verdict:
     would_tell: str
     source: str
     interval: tuple[float, float, float] = (math.nan,) * 3  # value, low, high
-    region: tuple[float, float] = (-math.inf, math.inf)  # where the claim is true
+    region: tuple[float, float] = (-math.inf, math.inf)  # in which the claim is true

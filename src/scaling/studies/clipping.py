@@ -38,7 +38,7 @@ def sentences(sweep: SweepTables) -> Iterator[str]:
         if not math.isnan(response.value):
             optimizer = str(block["optimizer"].iloc[0])
             meaning = _meaning(optimizer, response)
-            yield f"Where every step is clipped{setting}, {response.shown}: {meaning}"
+            yield f"If every step is clipped{setting}, {response.shown}: {meaning}"
         if clipped := [cell for cell in cells if cell.regime in ("saturated", "transition")]:
             most = max(clipped, key=lambda cell: cell.clip_percent)
             yield f"The most clipped cell: {clipping_regimes.explain(most)}"
@@ -192,8 +192,8 @@ def effective_exponent(rows: pd.DataFrame) -> Estimate:
     return Estimate(law.exponent, law.low, law.high, shown, "more seeds, or more batch sizes")
 
 
-AS_LR = Claim("Clipping acts as a learning rate: where all steps are clipped the update is "
-              "proportional to the clip", (0.9, 1.1), _response,
+AS_LR = Claim("Clipping acts as a learning rate: the update is proportional to the clip if all "
+              "steps are clipped", (0.9, 1.1), _response,
               "effective LR = LR x clip / norm")  # fmt: skip
 CLAIMS = (
     Claim("A ceiling of 1 is better than any other and than no clipping",

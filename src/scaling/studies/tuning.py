@@ -48,7 +48,7 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
 
 
 def figures(sweep: SweepTables) -> dict[str, Drawing]:
-    """The cost of a wrong lr, and the steps to a loss, where the sweep has either."""
+    """The cost of a wrong lr, and the steps to a loss, if the sweep has either."""
     costs = [lr_sensitivity] if any(True for _ in _blocks(sweep.rows)) else []
     races = [steps_and_examples] if any(True for _ in _races(sweep.rows, sweep.steps)) else []
     return drawings(costs, sweep.rows) | drawings(races, sweep.rows, sweep.steps)
@@ -87,7 +87,7 @@ def tradeoff_sentences(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[str
     Args:
         rows: as `scaling.results.read` gives them.
         losses: of these runs, as `scaling.results.steps` gives them, or `scaling.results.epochs`
-            where runs were evaluated many times; an empty table gives no sentence.
+            if runs were evaluated many times; an empty table gives no sentence.
     """
     for title, block in _races(rows, losses):
         subject = f"Steps against examples{where(title)}"

@@ -120,7 +120,7 @@ def _sensitivity_panel(costs: list[Sensitivity], axes: Axes, limits: Limits, sca
 
 
 def _partly(costs: list[Sensitivity]) -> list[Line2D]:
-    """The legend entry of open symbols, where there are any."""
+    """The legend entry of open symbols, if there are any."""
     if not any(one.covered < WHOLE for one in costs):
         return []
     return [Line2D([], [], linestyle="", marker="o", color="0.25", markerfacecolor="white",

@@ -17,7 +17,7 @@ MEASURES = {  # column -> title
     "query_accuracy": "accuracy on the query",
 }
 NAMES, LINE = 170, 14  # pixels: width of the names of settings, height of a line of them
-QUESTION = ("query_accuracy", "test_accuracy", "val_accuracy")  # shown first where measured
+QUESTION = ("query_accuracy", "test_accuracy", "val_accuracy")  # shown first if measured
 
 
 def measures(rows: pd.DataFrame) -> dict[str, str]:

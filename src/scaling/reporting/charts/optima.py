@@ -27,7 +27,7 @@ CHOSEN = "datum.setting == setting"
 
 
 def interval_chart(settings: Sequence[Setting]) -> dict[str, Any] | None:
-    """The best lr of each batch size with its interval; arrows where it is open."""
+    """The best lr of each batch size with its interval; arrows at open ends."""
     lines = pd.DataFrame(_intervals(settings))
     if lines.empty:
         return None
