@@ -27,7 +27,7 @@ from scaling.contracts.words import counted
 Status = Literal["interior", "low_edge", "high_edge", "flat", "unresolved", "irregular"]
 
 MISFIT = 0.05  # p-value below which a bowl is not believed
-STRICT = 5  # factor by which `interior` lowers the error rate of an interval inside the grid
+STRICT = 5  # `interior` takes an interval inside the grid at an error rate so many times smaller
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,10 @@ class LayerEpochs(Recording):
     - `coordinate_variance`: the mean over mini-batches of the variance over the tensor's
       coordinates.
 
-    `rms` is the mean over mini-batches of norm / sqrt(size). `update_to_weight` is the mean ratio
-    of two norms, that of the measured update (without decoupled weight decay) and that of the
-    tensor before it, over steps at which the latter is not zero. `count` is the number of
-    mini-batches (optimizer steps), without steps that a gradient scaler skipped or in which the
-    tensor had no gradient.
+    `rms` is the mean over mini-batches of norm / sqrt(size). `update_to_weight` is the mean of a
+    ratio of norms: the measured update (without decoupled weight decay) over the tensor before it,
+    at steps with a tensor that is not zero. `count` is the number of mini-batches (optimizer
+    steps), without steps that a gradient scaler skipped or in which the tensor had no gradient.
 
     Read-only: training is bit-identical with or without it. Memory: four numbers per tensor and
     step of the open epoch, on the host and in checkpoints.

@@ -30,8 +30,8 @@ def symmetric(
     is the symmetric noise of Ghosh et al. (arXiv:1712.09482). In other definitions new labels are
     drawn from all classes, and 1 / classes of them are right by chance.
 
-    With the same seed, labels that are wrong at a small share are wrong in the same way at a larger
-    one, so that runs that differ only in the share are paired.
+    With the same seed, the wrong labels of a small share are also those of a larger one. So runs
+    that differ only in the share are paired.
 
     Args:
         true: labels, 0 to `classes - 1`.

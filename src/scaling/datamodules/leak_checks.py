@@ -25,8 +25,8 @@ def leaks(
     - `leak_windows`: windows that occur again, in the same part or in another; always 0.
     - `leak_records`: records (time steps) that occur again, in the same window or in another, as
       with overlapping windows; always 0.
-    - `leak_label_order`: standard deviations by which the number of runs of equal labels exceeds
-      that of a random order, in the part where it is smallest; far below 0 if windows are sorted by
+    - `leak_label_order`: excess of the number of runs of equal labels over a random order, in
+      standard deviations, in the part with the smallest; far below 0 if windows are sorted by
       label. Parts that are small or almost of one label count as 0. (The runs test of Wald and
       Wolfowitz, for several classes.)
     - `leak_file_order`: share of steps inside a window that lead to the next record of the file, in
