@@ -1,4 +1,4 @@
-"""A cache on disk for texts that take seconds to compute and depend on nothing but their key."""
+"""A cache on disk for texts that take seconds to compute and depend only on their key."""
 
 import contextlib
 import hashlib
