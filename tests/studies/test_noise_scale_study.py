@@ -132,9 +132,9 @@ def test_the_headline_of_several_settings_is_a_range_and_then_a_line_for_each():
 @pytest.mark.parametrize(
     ("turn", "words"),
     [
-        ((100.0, 50.0, 300.0), "(50 to 300) agrees with every noise scale"),
-        ((1000.0, 500.0, math.inf), "(500 to any) agrees with no noise scale"),
-        ((120.0, 100.0, 150.0), "(100 to 150) agrees with the noise scale at batch 64,"),
+        ((100.0, 50.0, 300.0), "(50 to 300) overlaps that of every noise scale"),
+        ((1000.0, 500.0, math.inf), "(500 to any) overlaps that of no noise scale"),
+        ((120.0, 100.0, 150.0), "(100 to 150) overlaps that of the noise scale at batch 64 only"),
         ((100.0, 0.0, math.inf), "has no bound, so nothing can be said"),
     ],
 )
@@ -157,10 +157,12 @@ def test_the_turn_of_a_measured_law_is_beside_the_noise_scales():
     assert ((table["turn_low"] < 64) & (table["turn_high"] > 64)).all()
     assert table["meets"].all()
     _, sentence = study.sentences(SweepTables(near))
-    assert sentence.startswith("Noise scale and learning rate: the turn B_n of the law (")
-    assert sentence.endswith(") agrees with every noise scale")
+    assert sentence.startswith(
+        "Noise scale and learning rate: the interval of the turn B_n of the law ("
+    )
+    assert sentence.endswith(") overlaps that of every noise scale")
     _, sentence = study.sentences(SweepTables(far))
-    assert sentence.endswith(") agrees with no noise scale")
+    assert sentence.endswith(") overlaps that of no noise scale")
 
 
 def test_a_run_has_a_point_for_each_window_of_at_least_ten_probes():

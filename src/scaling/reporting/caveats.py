@@ -203,7 +203,7 @@ def _seeds(rows: pd.DataFrame) -> Iterator[str]:
     """Whether noise can be estimated, and whether every cell has the same seeds."""
     finished = rows[rows["status"].isin(FINISHED)]
     if rows["seed"].nunique() == 1:
-        yield "One seed: differences between cells include noise of unknown size"
+        yield "One seed: how much losses vary between seeds is not known"
     ragged, cells = 0, 0
     for _, block in by_setting(finished):
         counts = block.groupby(["batch", "lr"])["seed"].nunique()

@@ -153,11 +153,9 @@ def _meeting(title: str, table: pd.DataFrame) -> str:
     meets = table["meets"].astype(bool)
     ends = f"{number(low)} to {'any' if np.isinf(high) else number(high)}"
     at = ", ".join(f"{batch:g}" for batch in table.loc[meets, "batch"])
+    overlaps = f"{start} the interval of the turn B_n of the law ({ends}) overlaps that of"
     if meets.all():
-        return f"{start} the turn B_n of the law ({ends}) agrees with every noise scale"
+        return f"{overlaps} every noise scale"
     if not meets.any():
-        return f"{start} the turn B_n of the law ({ends}) agrees with no noise scale"
-    return (
-        f"{start} the turn B_n of the law ({ends}) agrees with the noise scale at batch {at}, not "
-        "with the others"
-    )
+        return f"{overlaps} no noise scale"
+    return f"{overlaps} the noise scale at batch {at} only"
