@@ -42,7 +42,8 @@ def record_death(cell: Cell, why: str | None) -> RunState:
     """Write a failed or interrupted row for a process that died before it wrote one.
 
     A row is kept if this process wrote it (a run that has not ended still has its heartbeat), or if
-    another process has finished the run since.
+    another process has finished the run since. A `failed` row is replaced, because it may be that
+    of an earlier attempt.
 
     Args:
         cell: that was trained.
