@@ -83,6 +83,10 @@ def test_other_tables_are_left_to_the_report_of_runs():
         ({"sample": ["a"], "k": [0.1]}, "no column alpha"),
         ({"sample": ["a"], "k": [10.0], "alpha": [3.0]}, "k must be a share of the values"),
         ({"sample": ["a"], "k": [0.1], "alpha": [-3.0]}, "alpha positive"),
+        ({"sample": ["a"], "k": [0.1], "alpha": [np.inf]}, "line 1, sample=a, k=0.1, alpha=inf: k"),
+        ({"sample": ["a", "b"], "k": [0.1] * 2, "alpha": ["3", "x"]}, "line 2, sample=b, .*=x"),
+        ({"sample": ["a", None], "k": [0.1, 0.2], "alpha": [3.0] * 2}, "no value missing"),
+        ({"sample": [], "k": [], "alpha": []}, "has no lines"),
     ],
 )
 def test_tables_without_shares_and_indices_are_refused(table, message):

@@ -145,6 +145,14 @@ def test_probes_of_a_run_that_diverged_give_no_number():
     table = normal_probes(np.random.default_rng(0), noise_scale=5, probes=30)
     table.loc[29, "big_norm_squared"] = np.nan
     assert "not finite" in scaling.noise_scale(table).reason
+    layers = [table.assign(layer="first"), table.fillna(1).assign(layer="second")]
+    assert "not finite" in scaling.noise_scale(pd.concat(layers)).reason
+
+
+def test_gradients_of_zero_have_no_noise_scale():
+    table = normal_probes(np.random.default_rng(0), noise_scale=5, probes=30)
+    zero = table.assign(small_norm_squared=0.0, big_norm_squared=0.0)
+    assert "interval of |G|^2, 0 to 0, reaches 0" in scaling.noise_scale(zero).reason
 
 
 @pytest.mark.parametrize(

@@ -62,13 +62,26 @@ def hill_drift(table: pd.DataFrame) -> pd.DataFrame:
         words. With one share, `ratio` is nan and `nearest` is empty.
 
     Raises:
-        ValueError: if a column is missing, or a share or an index is out of range.
+        ValueError: if a column, all lines or a value is missing, or a share or an index is out of
+            range.
     """
     if absent := [column for column in COLUMNS if column not in table]:
         raise ValueError(f"no column {', '.join(absent)} in this table of Hill's index")
-    if not (table["k"].between(0, 1, inclusive="neither") & (table["alpha"] > 0)).all():
-        raise ValueError("k must be a share of the values between 0 and 1, and alpha positive")
+    if table.empty:
+        raise ValueError("this table of Hill's index has no lines; each sample needs one")
     keys = [key for key in ("source", "sample") if key in table]
+    table = table.reset_index(drop=True)
+    numbers = table[["k", "alpha"]].apply(pd.to_numeric, errors="coerce")
+    known = numbers["k"].between(0, 1, inclusive="neither") & (numbers["alpha"] > 0)
+    known &= np.isfinite(numbers["alpha"]) & table[keys].notna().all(axis=1)
+    if not known.all():
+        line = int(known.to_numpy().argmin())
+        given = ", ".join(f"{key}={table.at[line, key]}" for key in [*keys, "k", "alpha"])
+        raise ValueError(
+            f"line {line + 1}, {given}: k must be a share of the values between 0 and 1, alpha "
+            "positive and finite, and no value missing; correct the line or leave it out"
+        )
+    table = table.assign(**numbers)
     lines = []
     for names, block in table.groupby(keys, sort=False):
         block = block.sort_values("k")

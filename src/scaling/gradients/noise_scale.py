@@ -132,7 +132,8 @@ def _whole(table: pd.DataFrame) -> pd.DataFrame:
         return table
     need(table, "step")
     steps = table.groupby("step", sort=True)
-    return steps[[*SIZES]].first().join(steps[[*NORMS]].sum(min_count=1))
+    missing = table[[*NORMS]].isna().groupby(table["step"]).any()
+    return steps[[*SIZES]].first().join(steps[[*NORMS]].sum().mask(missing))
 
 
 def _estimate(noise: Vector, signal: Vector, unit: str) -> NoiseScaleEstimate:
@@ -150,7 +151,7 @@ def _estimate(noise: Vector, signal: Vector, unit: str) -> NoiseScaleEstimate:
         return unidentified(why_unidentified(count))
     blocks = np.stack([_blocks(noise), _blocks(signal)])
     least, most = _mean_interval(blocks[1])
-    low, high = _ratio_interval(blocks)
+    low, high = _ratio_interval(blocks) if means[1] else (math.nan, math.nan)  # no gradient at all
     if least <= 0 or math.isnan(high):
         near = "reaches 0" if least <= 0 else "comes too close to 0 for an upper bound"
         bound = f"; the noise scale is at least {low:.3g}" if low > 0 else ""
