@@ -289,6 +289,27 @@ def test_rows_without_a_law_are_refused_with_the_reason(rows, reason):
     assert law.contains(0.5) is None
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("lr", 0.0, "lr=0 must be positive and finite; leave such runs out"),
+        ("lr", np.nan, "lr=nan must be"),
+        ("lr", np.inf, "lr=inf must be"),
+        ("batch", -4.0, "batch=-4 must be"),
+        ("batch", np.nan, "batch=nan must be"),
+        ("seed", np.nan, "seed is missing in a run; number the seeds"),
+    ],
+)
+def test_a_run_without_a_place_in_the_grid_is_refused(column, value, message):
+    rows = wide(3, seeds=3).rows
+    wrong = pd.concat([rows, rows.iloc[-1:].assign(**{column: value})], ignore_index=True)
+    for function in (powerlaws.learning_rate_law, optima.optimum):
+        with pytest.raises(ValueError, match=message):
+            function(wrong)
+    unfinished = wrong.assign(status=[*rows["status"], "failed"])
+    assert powerlaws.learning_rate_law(unfinished).identified
+
+
 def test_the_plain_fit_in_closed_form():
     batch = np.array([8, 16, 32, 64])
     fit = plain_fit(batch, 3e-3 * batch**0.5)

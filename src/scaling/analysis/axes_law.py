@@ -17,7 +17,7 @@ from scaling.analysis.law_selection import DECISIVE, FORMS
 from scaling.analysis.loss_surface import Matrix, Vector
 from scaling.analysis.seed_groups import grouped
 from scaling.analysis.sweep_optima import SweepOptima, sweep_optima
-from scaling.contracts.columns import FINISHED, alike, need
+from scaling.contracts.columns import FINISHED, alike, need, need_coordinates
 from scaling.contracts.settings import AXIS, settings_of
 from scaling.contracts.words import counted
 
@@ -171,6 +171,7 @@ def axes_law(rows: pd.DataFrame, over: Sequence[str], *, flat: float | None = No
     if len(axes) == 1:
         raise ValueError("over=batch is the law of the batch size alone; leave over out")
     need(rows, *axes, "lr", "seed", "val_loss", "status")
+    need_coordinates(rows)
     rows = rows[rows["status"].isin(FINISHED)]
     nested = [key for key in settings_of(rows) if "." in key and not key.startswith(AXIS)]
     alike(rows, *(key for key in (*SETTINGS, *nested) if key not in axes))

@@ -76,7 +76,8 @@ def hill_drift(table: pd.DataFrame) -> pd.DataFrame:
     known &= np.isfinite(numbers["alpha"]) & table[keys].notna().all(axis=1)
     if not known.all():
         line = int(known.to_numpy().argmin())
-        given = ", ".join(f"{key}={table.at[line, key]}" for key in [*keys, "k", "alpha"])
+        values = table.loc[line, [*keys, "k", "alpha"]].to_dict()
+        given = ", ".join(f"{key}={value}" for key, value in values.items())
         raise ValueError(
             f"line {line + 1}, {given}: k must be a share of the values between 0 and 1, alpha "
             "positive and finite, and no value missing; correct the line or leave it out"

@@ -87,7 +87,8 @@ def optimum(
         level: of the interval, and of the one-sided bound on the depth.
 
     Raises:
-        ValueError: if a column is absent.
+        ValueError: if a column is absent, or the batch or lr of a finished run is not positive and
+            finite, or its seed is missing.
     """
     answers = []
     for sweep in curves_of(rows):

@@ -11,7 +11,6 @@ from scipy import stats
 
 from scaling.analysis import law_selection, surface_inference
 from scaling.analysis.axes_law import AxesLaw, axes_law
-from scaling.analysis.blas_threads import one_blas_thread
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.law_selection import Candidate, Candidates
 from scaling.analysis.loss_surface import Matrix, Vector
@@ -20,7 +19,7 @@ from scaling.analysis.meta_regression import Regression, regress
 from scaling.analysis.seed_groups import grouped
 from scaling.analysis.surface_inference import CurveOptima
 from scaling.analysis.sweep_optima import SweepOptima, sweep_optima
-from scaling.contracts.columns import alike, need
+from scaling.contracts.columns import alike, need, need_coordinates
 
 NOT_COMPARED = Candidates((), (), "no law is identified")
 SEEDS = 3  # fewest seeds for an interval that includes the variation between seeds
@@ -147,12 +146,14 @@ def learning_rate_law(
         sizes with three learning rates each.
 
     Raises:
-        ValueError: for an absent column, or several clips, models, data sets, optimizers or
+        ValueError: for an absent column, a finished run whose batch or lr is not positive and
+            finite or whose seed is missing, or several clips, models, data sets, optimizers or
             protocols at once.
     """
     if over:
         return axes_law(rows, over, flat=flat)
     need(rows, "batch", "lr", "seed", "val_loss", "status")
+    need_coordinates(rows)
     alike(rows, "clip", "model", "data", "optimizer", "protocol")
     return _law(rows, flat=flat)
 
@@ -194,7 +195,6 @@ def _law(rows: pd.DataFrame, *, flat: float | None) -> Law:
     )
 
 
-@one_blas_thread()
 def candidates(rows: pd.DataFrame) -> Candidates:
     """Compare constant, power, saturating and surge laws by how they predict batch sizes left out.
 

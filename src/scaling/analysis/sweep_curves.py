@@ -11,7 +11,7 @@ from scaling.analysis.lr_curve import Array, Curve
 from scaling.analysis.memo import once_for_rows
 from scaling.analysis.near_optimum import near_optimum
 from scaling.analysis.seed_groups import grouped
-from scaling.contracts.columns import need
+from scaling.contracts.columns import need, need_coordinates
 
 COLUMNS = ("batch", "lr", "clip", "seed", "status", "val_loss")
 
@@ -31,9 +31,11 @@ def curves_of(rows: pd.DataFrame) -> tuple[SweepCurves, ...]:
     An lr at which a run diverged or was unstable bounds its curve; runs beyond it are left out.
 
     Raises:
-        ValueError: if a column is absent.
+        ValueError: if a column is absent, or the batch or lr of a finished run is not positive and
+            finite, or its seed is missing.
     """
     need(rows, *COLUMNS)
+    need_coordinates(rows)
     few = grouped(rows.assign(clip=rows["clip"].astype(float).fillna(math.inf)))
     clips = np.unique(few["clip"]).tolist()
     return tuple(_same_clip(clip, few[few["clip"] == clip]) for clip in clips)

@@ -52,6 +52,25 @@ def need(table: "pd.DataFrame", *columns: str) -> None:
         raise ValueError(f"no column {', '.join(absent)} in this table")
 
 
+def need_coordinates(rows: "pd.DataFrame") -> None:
+    """Check that finished runs have a positive, finite batch and lr, and a seed.
+
+    Raises:
+        ValueError: naming the column and its value.
+    """
+    import numpy as np
+
+    finished = rows[rows["status"].isin(FINISHED)]
+    for key in ("batch", "lr"):
+        values = finished[key].to_numpy(float)
+        if (wrong := ~((values > 0) & np.isfinite(values))).any():
+            raise ValueError(
+                f"{key}={values[wrong][0]:g} must be positive and finite; leave such runs out"
+            )
+    if finished["seed"].isna().any():
+        raise ValueError("seed is missing in a run; number the seeds, or set all to 0")
+
+
 def alike(table: "pd.DataFrame", *settings: str) -> None:
     """Check that the runs of a table have the same settings; a missing column passes.
 
