@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from grids import grid
 
+from scaling.contracts.columns import FIXED
 from scaling.contracts.metric import UNINFORMATIVE, metric_of
 from scaling.reporting import build, page_parts
 from scaling.reporting.charts.measure import varied_chart
 from scaling.reporting.content import Content
 from scaling.reporting.next_step import Command
-from scaling.studies import clipping, laws, replicates, tuning
+from scaling.studies import clipping, laws, overview, replicates, tuning
 from scaling.studies.sweep_tables import SweepTables
 
 KEPT = Path(__file__).parents[2] / "notebooks" / "data" / "phase_1_injected"
@@ -64,6 +65,32 @@ def test_no_loss_and_no_best_lr_is_in_a_report_of_injected_gradients(injected):
     assert varied_chart(injected.sweep.rows) is None
     runs = page_parts.runs_part(injected.sweep.rows, {}, Path("."), {})
     assert not [name for name in runs["columns"] if name.endswith("loss")]
+
+
+def test_beside_other_data_only_their_losses_are_compared(rows):
+    rows = rows[rows["clip"] == 1].assign(data="injected", val_loss=-400.0)
+    plain = rows.assign(data="digits", val_loss=1 + np.log(rows["lr"] / 1e-3) ** 2)
+    mixed = pd.concat([rows, plain.drop(columns=UNINFORMATIVE)], ignore_index=True)
+    mixed = mixed.reindex(columns=list(dict.fromkeys([*FIXED, *mixed])))
+    report = contents(SweepTables(mixed))
+    assert [setting.title for setting in report.answer.settings] == ["data=digits"]
+    assert "Losses of data=injected mean nothing, and are not compared" in report.answer.caveats
+    everything = report.text("")
+    assert "data=digits:\n" in everything
+    assert "data=injected:\n" not in everything
+    assert "-400" not in everything
+    assert "Unresolved (data=injected)" not in everything
+    runs = page_parts.runs_part(mixed, {}, Path("."), {})
+    losses = [line["cells"][runs["columns"].index("val_loss")]["text"] for line in runs["lines"]]
+    assert losses.count("") == len(rows)
+    assert losses[0] == "1"
+
+
+def test_figures_of_losses_are_left_out(rows):
+    shown = overview.figures(SweepTables(rows))
+    assert {"clip_frequency", "gradient_norm"} <= set(shown)
+    assert not [name for name in shown if "loss" in name]
+    assert "loss_against_lr" in overview.figures(SweepTables(rows.drop(columns=UNINFORMATIVE)))
 
 
 def test_studies_of_losses_do_not_apply(rows):

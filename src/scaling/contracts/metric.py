@@ -4,13 +4,17 @@ For a maximised column, such as an accuracy, the loss of a run is the distance f
 `val_loss` is `maximum` minus the value. The column `maximised` of the rows has its name.
 
 If the loss of a data set means nothing, as with drawn gradients, the rows of its runs have an
-`uninformative_loss` of 1. Such losses are not compared.
+`uninformative_loss` of 1. Such losses are not compared: code that compares losses takes rows from
+`compared`, or settings from `compared_settings`.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from scaling.contracts.settings import by_setting
 
 MAXIMISED, MAXIMUM = "maximised", "maximum"  # columns of rows
 UNINFORMATIVE = "uninformative_loss"  # column of rows: 1 if the loss means nothing, else missing
@@ -66,20 +70,37 @@ NO_METRIC = Metric(informative=False)
 
 def metric_of(rows: pd.DataFrame) -> Metric:
     """The metric of rows, which `scaling.read` gives one."""
-    if not {MAXIMISED, MAXIMUM} <= set(rows) or rows[[MAXIMISED, MAXIMUM]].dropna().empty:
-        return NO_METRIC if _mean_nothing(rows) else LOSS
-    known = rows[[MAXIMISED, MAXIMUM]].dropna()
+    known = _maxima(rows)
+    if known.empty:
+        return LOSS if rows.empty or len(compared(rows)) else NO_METRIC
     name, maximum = str(known[MAXIMISED].iloc[0]), float(known[MAXIMUM].iloc[0])
     loss = f"{maximum:g} - {name}" if maximum else f"-{name}"
     return Metric(name, "", loss, loss, maximum)
 
 
-def _mean_nothing(rows: pd.DataFrame) -> bool:
-    """Whether the losses of all runs that have one, or that declare it, mean nothing."""
-    if UNINFORMATIVE not in rows:
-        return False
-    declared = rows[UNINFORMATIVE].eq(1)
-    return bool(declared.any() and (declared | rows["val_loss"].isna()).all())
+def compared(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose losses mean something; none of them if those have no loss."""
+    if UNINFORMATIVE not in rows or len(_maxima(rows)):
+        return rows
+    others = rows[~rows[UNINFORMATIVE].eq(1)]
+    return others if len(others) == len(rows) or others["val_loss"].notna().any() else rows[:0]
+
+
+def compared_settings(
+    rows: pd.DataFrame, *, together: Sequence[str] = ()
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The settings of `scaling.contracts.settings.by_setting` whose losses mean something."""
+    if metric_of(rows).informative:
+        for title, block in by_setting(rows, together=together):
+            if metric_of(block).informative:
+                yield title, block
+
+
+def _maxima(rows: pd.DataFrame) -> pd.DataFrame:
+    """The maximised column of each row, and its maximum; empty if losses are minimised."""
+    if not {MAXIMISED, MAXIMUM} <= set(rows):
+        return rows.iloc[:0]
+    return rows[[MAXIMISED, MAXIMUM]].dropna()
 
 
 def with_one_maximum(rows: pd.DataFrame) -> pd.DataFrame:

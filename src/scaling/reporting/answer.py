@@ -12,8 +12,7 @@ import pandas as pd
 from scaling.analysis.naive_optima import naive_optima
 from scaling.analysis.optima import Optimum, optimum
 from scaling.analysis.powerlaws import Law
-from scaling.contracts.metric import metric_of
-from scaling.contracts.settings import by_setting
+from scaling.contracts.metric import compared_settings
 from scaling.contracts.words import typed
 from scaling.studies import law_words, laws
 from scaling.studies.claims import Verdict
@@ -88,17 +87,12 @@ class Answer:
 
 
 def settings_of(sweep: SweepTables) -> tuple[Setting, ...]:
-    """The settings in which the learning rate was swept, with their optima and laws.
-
-    None if losses mean nothing.
-    """
-    if not metric_of(sweep.rows).informative:
-        return ()
+    """The settings in which the learning rate was swept, with their optima and laws."""
     found = {
         one.title: Setting(one.title, one.block, one.optima, one.law)
         for one in laws.by_settings(sweep)
     }
-    for title, block in by_setting(sweep.rows):
+    for title, block in compared_settings(sweep.rows):
         if title not in found and block.groupby("batch")["lr"].nunique().max() > 1:
             found[title] = Setting(title, block, optimum(block, flat=sweep.flat), None)
     return tuple(found.values())

@@ -8,7 +8,7 @@ import pandas as pd
 
 from scaling.analysis import optima
 from scaling.contracts.columns import FINISHED, NOTES, REFERENCES
-from scaling.contracts.metric import metric_of
+from scaling.contracts.metric import compared, compared_settings, metric_of
 from scaling.contracts.settings import by_setting
 from scaling.contracts.words import counted
 from scaling.reporting.run_caveats import READ, Caveat, caveats
@@ -40,11 +40,9 @@ def sweep_caveats(rows: pd.DataFrame, *, flat: float | None = None) -> list[str]
 def doubts(rows: pd.DataFrame) -> list[str]:
     """The caveats of losses and comparisons, the worst first; those of optima are in an answer."""
     readable = rows[rows["status"] != "corrupt"]
-    lines = [*_mixed(readable)]
-    first = [*_of_runs(readable), *_of_files(readable), *_unfinished(rows)]
-    if not metric_of(rows).informative:
-        return [*first, *lines, *_seeds(readable)]
-    blocks = dict(by_setting(readable))
+    lines = [*_of_runs(readable), *_of_files(readable), *_unfinished(rows), *_mixed(readable)]
+    lines += _meaningless(readable)
+    blocks = dict(compared_settings(readable))
     floors = {title: _floor_reached(block) for title, block in blocks.items()}
     for title, floor in floors.items():
         if floor is not None:
@@ -54,8 +52,8 @@ def doubts(rows: pd.DataFrame) -> list[str]:
                 "best"
             )
     lines += _beside_ngrams({t: block for t, block in blocks.items() if floors[t] is None})
-    lines += [*_unasked(readable), *_repeated(readable), *_seeds(readable)]
-    return [*first, *lines]
+    meant = compared(readable)
+    return [*lines, *_unasked(meant), *_repeated(meant), *_seeds(readable)]
 
 
 def uncertain_optima(rows: pd.DataFrame, *, flat: float | None = None) -> list[str]:
@@ -65,7 +63,7 @@ def uncertain_optima(rows: pd.DataFrame, *, flat: float | None = None) -> list[s
         rows: from `scaling.results.read`.
         flat: rise of the loss in nats below which an optimum is flat (`scaling.optimum`).
     """
-    blocks = by_setting(rows) if metric_of(rows).informative else ()
+    blocks = compared_settings(rows)
     return [line for title, block in blocks for line in _uncertain(block, where(title), flat)]
 
 
@@ -113,6 +111,14 @@ def _mixed(rows: pd.DataFrame) -> Iterator[str]:
             f"Several values of {key} are mixed ({names}): each is shown separately, and a "
             "difference between them is not an effect of batch, lr or clip"
         )
+
+
+def _meaningless(rows: pd.DataFrame) -> Iterator[str]:
+    """The data sets whose losses mean nothing, beside others."""
+    kept = compared(rows)
+    left_out = rows.drop(kept.index)["data"].dropna().unique()
+    if len(kept) and len(left_out):
+        yield f"Losses of data={', '.join(left_out)} mean nothing, and are not compared"
 
 
 def _best(block: pd.DataFrame) -> pd.Series:

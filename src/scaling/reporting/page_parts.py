@@ -9,7 +9,7 @@ from typing import Any
 import markupsafe
 import pandas as pd
 
-from scaling.contracts.metric import Metric, metric_of
+from scaling.contracts.metric import Metric, compared
 from scaling.contracts.settings import AXIS, settings_of
 from scaling.contracts.words import counted, typed
 from scaling.reporting.answer import VERDICTS, Answer, Setting, best_lr
@@ -165,13 +165,13 @@ def runs_part(
         commands: that trains a run again, by study and run.
     """
     accuracy = [key for key in ("val_accuracy", "query_accuracy", "test_accuracy") if key in rows]
-    informative = metric_of(rows).informative
-    shown = [*(["val_loss"] if informative else []), *accuracy, "clip_percent", "seconds"]
+    rows = rows.assign(val_loss=compared(rows)["val_loss"])
+    shown = ["val_loss", *accuracy, "clip_percent", "seconds"]
     varied = [
         key for key in settings_of(rows) if key in rows and rows[key].nunique(dropna=False) > 1
     ]
     measured = [key for key in shown if key in rows and rows[key].notna().any()]
-    by = "val_loss" if informative else "run"
+    by = "val_loss" if "val_loss" in measured else "run"
     ordered = rows.sort_values(by, na_position="last", kind="stable")
     lines = []
     for row in ordered.head(LONGEST).to_dict("records"):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pandas as pd
 
 from scaling.contracts.columns import FINISHED, NOTES
-from scaling.contracts.metric import Metric, metric_of
+from scaling.contracts.metric import Metric, compared_settings, metric_of
 from scaling.contracts.settings import by_setting
 from scaling.contracts.words import counted
 from scaling.reporting.caveats import doubts, trivial, uncertain_optima, without_learning
@@ -37,7 +37,7 @@ def summary_table(
         return "\n".join([metric.heading, *(doubts(rows) if with_caveats else ())])
     across = "clip" if clips_only(rows) else "lr"
     together = ("clip",) if across == "clip" else ()
-    settings = by_setting(rows, together=together)
+    settings = compared_settings(rows, together=together)
     blocks = [_block(title, block, across, metric) for title, block in settings]
     readable = rows[rows["status"] != "corrupt"]
     legend = LEGEND if metric.is_loss else LEGEND_MAXIMISED

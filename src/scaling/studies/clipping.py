@@ -11,7 +11,7 @@ import pandas as pd
 from scaling.analysis import clipping_regimes, effects
 from scaling.analysis.powerlaws import learning_rate_law
 from scaling.contracts.columns import FINISHED
-from scaling.contracts.metric import metric_of
+from scaling.contracts.metric import compared, metric_of
 from scaling.contracts.settings import by_setting
 from scaling.studies.claims import LARGER, POSITIVE, Claim, Estimate, Verdict
 from scaling.studies.clipping_figures import loss_against_clip, update_against_clip
@@ -71,8 +71,9 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
 def figures(sweep: SweepTables) -> dict[str, Drawing]:
     """Loss and measured update against the clip."""
     measured = sweep.rows["update_norm"].notna().any()
-    losses = [loss_against_clip] if metric_of(sweep.rows).informative else []
-    return drawings([*losses, *([update_against_clip] if measured else [])], sweep.rows)
+    compared_rows = compared(sweep.rows)
+    losses = drawings([loss_against_clip] if len(compared_rows) else [], compared_rows)
+    return losses | drawings([update_against_clip] if measured else [], sweep.rows)
 
 
 def _meaning(optimizer: str, slope: Estimate) -> str:
@@ -206,7 +207,6 @@ CLAIMS = (
 
 def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
     """The published claims, for each setting other than batch, lr, clip and seed."""
-    claims = CLAIMS if metric_of(sweep.rows).informative else (AS_LR,)
     for title, block in _blocks(sweep.rows):
-        for claim in claims:
+        for claim in CLAIMS if metric_of(block).informative else (AS_LR,):
             yield title, claim.judge(block)

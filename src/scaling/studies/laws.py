@@ -13,8 +13,7 @@ from scaling.analysis import clipping_regimes, optima
 from scaling.analysis.intervals import LEVEL
 from scaling.analysis.naive_optima import naive_optima
 from scaling.analysis.powerlaws import SEEDS, Law, learning_rate_law
-from scaling.contracts.metric import metric_of
-from scaling.contracts.settings import by_setting
+from scaling.contracts.metric import compared_settings, metric_of
 from scaling.contracts.words import counted
 from scaling.studies import naive_fit
 from scaling.studies.claims import NEGATIVE, POSITIVE, Claim, Estimate, Verdict
@@ -225,9 +224,7 @@ def by_settings(sweep: SweepTables) -> list[SettingLaw]:
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The settings in which both batch and lr vary, or which are a table of optima."""
-    if not metric_of(rows).informative:
-        return
-    for title, block in by_setting(rows):
+    for title, block in compared_settings(rows):
         rates = block.groupby("batch")["lr"].nunique()
         if len(rates) > 1 and (rates.max() > 1 or (len(rates) > 2 and block["lr"].nunique() > 1)):
             yield title, block

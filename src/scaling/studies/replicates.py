@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from scaling.analysis import replicates
-from scaling.contracts.metric import metric_of
+from scaling.contracts.metric import compared, metric_of
 from scaling.contracts.words import counted
 from scaling.studies.claims import Verdict
 from scaling.studies.study import Drawing
@@ -19,15 +19,13 @@ SHOWN = 3  # number of groups in sentences, those that differ most
 
 def applies(sweep: SweepTables) -> bool:
     """Whether a sweep has replicates, or runs that look like replicates, to compare."""
-    if not metric_of(sweep.rows).informative:
-        return False
-    table = replicates.replicates(sweep.rows)
+    table = replicates.replicates(compared(sweep.rows))
     return bool(table.groups or table.notes)
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
     """The groups that differ most, and how much two runs of one algorithm can differ."""
-    table = replicates.replicates(sweep.rows)
+    table = replicates.replicates(compared(sweep.rows))
     apart = [group for group in table.groups if group.spread > 0]
     same = len(table.groups) - len(apart)
     if same:
@@ -55,7 +53,7 @@ def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
     """`replicates`: a line for each group of runs of one algorithm."""
     lines = [
         asdict(group) | {"losses": ", ".join(f"{loss:.7g}" for loss in group.losses)}
-        for group in replicates.replicates(sweep.rows).groups
+        for group in replicates.replicates(compared(sweep.rows)).groups
     ]
     return {"replicates": pd.DataFrame(lines).drop(columns="rows")} if lines else {}
 

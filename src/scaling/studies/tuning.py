@@ -13,8 +13,7 @@ from scaling.analysis.intervals import FEWEST, LEVEL, slopes, t_interval
 from scaling.analysis.lr_sensitivity import Sensitivity, sensitivity
 from scaling.analysis.significance import seeds_needed
 from scaling.contracts.columns import FINISHED
-from scaling.contracts.metric import metric_of
-from scaling.contracts.settings import by_setting
+from scaling.contracts.metric import compared_settings, metric_of
 from scaling.studies.claims import POSITIVE, Claim, Estimate, Verdict
 from scaling.studies.study import Drawing, drawings
 from scaling.studies.sweep_tables import SweepTables, where
@@ -130,10 +129,8 @@ def verdicts(sweep: SweepTables) -> Iterator[tuple[str, Verdict]]:
 
 def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The settings in which some batch size has three learning rates, of runs that ended."""
-    if not metric_of(rows).informative:
-        return
     ended = rows[rows["status"].isin(FINISHED)]
-    for title, block in by_setting(ended):
+    for title, block in compared_settings(ended):
         if len(block) and block.groupby("batch")["lr"].nunique().max() > 2:
             yield title, block
 
@@ -143,10 +140,10 @@ def _races(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[tuple[str, pd.D
 
     Adapted runs are left out: their aim is not a low loss.
     """
-    if losses.empty or "query_accuracy" in rows or not metric_of(rows).informative:
+    if losses.empty or "query_accuracy" in rows:
         return
     ended = rows[rows["status"].isin(FINISHED) & rows["run"].isin(losses["run"].unique())]
-    for title, block in by_setting(ended):
+    for title, block in compared_settings(ended):
         if block["batch"].nunique() > 1:
             yield title, block
 

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from scaling.contracts.metric import LOSS, metric_of
+from scaling.contracts.metric import LOSS, compared, metric_of
 from scaling.contracts.settings import by_setting
 from scaling.reporting.charts.axes import MARK, ROOM, finished
 
@@ -24,9 +24,8 @@ def measures(rows: pd.DataFrame) -> dict[str, str]:
     """The measures of finished runs that can be drawn, with their titles."""
     done = rows[rows["status"] == "done"]
     titles = MEASURES | {"val_loss": metric_of(rows).label}
-    if not metric_of(rows).informative:
-        titles = {key: title for key, title in titles.items() if not key.endswith("loss")}
-    return {key: t for key, t in titles.items() if key in done and done[key].notna().any()}
+    tables = {key: compared(done) if key.endswith("loss") else done for key in titles}
+    return {key: titles[key] for key, t in tables.items() if key in t and t[key].notna().any()}
 
 
 def accuracy_first(rows: pd.DataFrame) -> dict[str, str]:
@@ -46,7 +45,7 @@ def varied_chart(rows: pd.DataFrame) -> dict[str, Any] | None:
     keys = accuracy_first(rows)
     parts = []
     for title, block in blocks:
-        for key in (key for key in keys if key in block and block[key].notna().any()):
+        for key in (key for key in keys if key in measures(block)):
             table = block.groupby("batch")[key].agg(["mean", "min", "max", "count"]).reset_index()
             parts.append(table.assign(measure=key, setting=title))
     if not parts or (not several and len(blocks) < 2):
