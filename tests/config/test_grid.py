@@ -37,6 +37,15 @@ def test_a_mapping_of_one_cell_is_not_merged_into_the_next():
     assert [cell.config["lr"] for cell in made] == [0.1, 0.2] * 3
 
 
+def test_an_experiment_may_list_lists_mappings_and_any_text():
+    made = expand("optimizer=adam", params={"optimizer.betas": [[0.9, 0.95], [0.8, 0.9]]})
+    typed = expand("optimizer=adam", "optimizer.betas=[0.9,0.95],[0.8,0.9]")
+    assert [cell.digest for cell in made] == [cell.digest for cell in typed]
+    values = [{"first": 'é, "1"'}, {"first": "a\\d$", "second": "null"}, {}]
+    made = expand("callbacks=tail_shape", params={"+callbacks.tail_shape.groups": values})
+    assert [cell.config["callbacks"]["tail_shape"]["groups"] for cell in made] == values
+
+
 def test_equal_cells_appear_once():
     assert len(expand("lr=1e-3,0.001,1.0e-3")) == 1
     assert len(expand("clip=inf,null")) == 1

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from scaling.config import logspace
@@ -288,6 +288,13 @@ def _override(key: str, value: Any) -> str:
 
 
 def _value(entry: Any) -> str:
-    if entry is None:
-        return "null"
-    return repr(entry) if isinstance(entry, float) else json.dumps(entry)  # JSON has no inf
+    """A value in Hydra's grammar."""
+    if OmegaConf.is_config(entry):
+        entry = OmegaConf.to_container(entry)
+    if isinstance(entry, Mapping):
+        return f"{{{','.join(f'{key}:{_value(value)}' for key, value in entry.items())}}}"
+    if isinstance(entry, list):
+        return f"[{','.join(map(_value, entry))}]"
+    if isinstance(entry, str):
+        return QuotedString(entry, Quote.double).with_quotes()
+    return json.dumps(entry) if entry is None or isinstance(entry, bool) else repr(entry)
