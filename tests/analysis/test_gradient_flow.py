@@ -338,5 +338,5 @@ def test_a_net_whose_units_die_has_collapsed_and_one_that_learns_has_not(tmp_pat
 def test_two_lines_of_a_layer_in_one_epoch_are_refused():
     table = geometric(depth=2.0, time=0.5)
     twice = pd.concat([table, table[table["epoch"] == 3]])
-    with pytest.raises(ValueError, match=r"layer layers\.0\.weight has two lines in epoch 3"):
+    with pytest.raises(ValueError, match=r"layer layers\.0\.weight has two lines in epoch 3; give"):
         depth_ratios(twice)

@@ -65,6 +65,17 @@ def test_measures_are_those_of_the_tables():
     assert row.norm_jitter == pytest.approx(0, abs=1e-7)
 
 
+def test_a_pass_without_gradients_is_left_out_of_the_scatter_of_norms():
+    given = made_up(seeds=1, folds=1, batches=(16,), passes=3)
+    recorded = given.steps["grad_norm_pre_clip"].to_numpy(copy=True).reshape(3, -1)
+    recorded[1] = 0
+    changed_steps = given.steps.assign(grad_norm_pre_clip=recorded.ravel())
+    vars(given).update(steps=changed_steps)
+    (row,) = study.measures(given).itertuples()
+    others = recorded[[0, 2]]
+    assert row.norm_scatter == pytest.approx((others.std(1, ddof=1) / others.mean(1)).mean())
+
+
 def test_an_update_belongs_to_the_pass_in_which_it_was_taken():
     lines = study.passes(given := made_up(seeds=1, folds=1, batches=(32,), passes=3))
     steps = given.steps["grad_norm_pre_clip"].to_numpy()

@@ -241,7 +241,9 @@ def _weights(layers: pd.DataFrame, measure: str) -> pd.DataFrame:
     epochs, epoch = np.unique(weights["epoch"], return_inverse=True)
     if (twice := np.bincount(epoch * len(names) + layer) > 1).any():
         at, which = divmod(int(twice.argmax()), len(names))
-        raise ValueError(f"layer {names[which]} has two lines in epoch {epochs[at]}")
+        raise ValueError(
+            f"layer {names[which]} has two lines in epoch {epochs[at]}; give one run at a time"
+        )
     values = weights[measure].to_numpy()
     table = np.full((len(epochs), len(names)), np.nan, np.result_type(values, np.float32))
     table[epoch, layer] = values

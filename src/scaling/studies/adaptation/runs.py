@@ -191,7 +191,7 @@ def _of_run(course: Course) -> dict[str, float]:
     if "pass_grad_norm" in course:
         means = np.where(course["pass_grad_norm"] > 0, course["pass_grad_norm"], math.nan)
         measured[MEASURED] = _jitter(np.log(means))
-        measured["norm_scatter"] = _mean(course["pass_grad_norm_sd"] / course["pass_grad_norm"])
+        measured["norm_scatter"] = _mean(course["pass_grad_norm_sd"] / means)
     for name in ("entropy", "diversity"):
         if f"pass_{name}" in course:
             measured[f"{name}_jitter"] = _jitter(course[f"pass_{name}"])
