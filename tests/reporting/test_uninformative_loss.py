@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from grids import grid
 
 from scaling.contracts.columns import FIXED
 from scaling.contracts.metric import UNINFORMATIVE, metric_of
-from scaling.reporting import build, page_parts
+from scaling.reporting import build, content, page_parts
 from scaling.reporting.charts.measure import varied_chart
 from scaling.reporting.content import Content
 from scaling.reporting.next_step import Command
@@ -91,6 +92,12 @@ def test_figures_of_losses_are_left_out(rows):
     assert {"clip_frequency", "gradient_norm"} <= set(shown)
     assert not [name for name in shown if "loss" in name]
     assert "loss_against_lr" in overview.figures(SweepTables(rows.drop(columns=UNINFORMATIVE)))
+
+
+def test_a_study_may_have_no_headline(rows):
+    silent, one = (SimpleNamespace(headlines=lambda _, lines=n * ["found"]: lines) for n in (0, 1))
+    for losses in (rows, rows.drop(columns=UNINFORMATIVE)):
+        assert content._headlines(SweepTables(losses), [silent, one]) == ["found"]
 
 
 def test_studies_of_losses_do_not_apply(rows):

@@ -204,7 +204,8 @@ class Content:
 
 def _headlines(sweep: SweepTables, studies: Sequence[Study]) -> list[str]:
     """The headlines of studies: one of each, or all that have room if losses mean nothing."""
-    each = [study.headlines(sweep) for study in studies if isinstance(study, HasHeadlines)]
+    asked = [study.headlines(sweep) for study in studies if isinstance(study, HasHeadlines)]
+    each = [lines for lines in asked if lines]
     if metric_of(sweep.rows).informative:
         return [lines[0] for lines in each]
     room = ROOM // max(1, len(each))

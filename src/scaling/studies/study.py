@@ -78,7 +78,8 @@ class HasHeadlines(Protocol):
     def headlines(self, sweep: SweepTables) -> Sequence[str]:
         """The finding in one line, then a line for each setting.
 
-        The lines of settings are shown if losses mean nothing, and so leave room for them.
+        Empty if there is none. The lines of settings are shown if losses mean nothing, and so leave
+        room for them.
         """
 
 
