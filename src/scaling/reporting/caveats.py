@@ -52,8 +52,8 @@ def doubts(rows: pd.DataFrame) -> list[str]:
                 "best"
             )
     lines += _beside_ngrams({t: block for t, block in blocks.items() if floors[t] is None})
-    meant = compared(readable)
-    return [*lines, *_unasked(meant), *_repeated(meant), *_seeds(readable)]
+    comparable = compared(readable)
+    return [*lines, *_unasked(comparable), *_repeated(comparable), *_seeds(readable)]
 
 
 def uncertain_optima(rows: pd.DataFrame, *, flat: float | None = None) -> list[str]:

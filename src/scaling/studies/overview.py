@@ -49,11 +49,11 @@ def tables(sweep: SweepTables) -> Mapping[str, pd.DataFrame]:
 def figures(sweep: SweepTables) -> dict[str, Drawing]:
     """The charts whose axes vary in the sweep and whose numbers were measured."""
     rows, steps, layer_epochs = sweep.rows, sweep.steps, sweep.layer_epochs
-    meant = compared(rows)
+    comparable = compared(rows)
     rates = [block.groupby("batch")["lr"].nunique().max() for _, block in by_setting(rows)]
     of_rows: dict[str, Drawing] = {}
     for draw, key in ((OVER_LR if max(rates, default=1) > 1 else {}) | OVER_NOISE).items():
-        table = meant if draw in OF_LOSSES else rows
+        table = comparable if draw in OF_LOSSES else rows
         if key in table and table[key].notna().any():
             options = {"flat": sweep.flat} if draw in WITH_OPTIMA else {}
             of_rows |= drawings([draw], table, **options)
