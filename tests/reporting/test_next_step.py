@@ -1,12 +1,14 @@
 """The next command follows from what a sweep leaves open."""
 
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from reporting.test_answer import planted
 
+from scaling import results
 from scaling.reporting.answer import settings_of
 from scaling.reporting.next_step import Command, next_step
 from scaling.storage.owners import Owner
@@ -88,6 +90,14 @@ def test_a_wide_interval_asks_for_seeds_and_a_narrow_one_for_a_test():
     assert keys["batch"] == [256]
     assert np.median(keys["lr"]) == pytest.approx(1e-3 * 256**0.4, rel=0.1)
     assert max(keys["lr"]) / min(keys["lr"]) > 10  # both sides of the bowl
+
+
+def test_batch_sizes_are_asked_for_if_more_seeds_would_not_narrow_the_interval():
+    rows = results.read(Path(__file__).parents[2] / "notebooks" / "data" / "quickstart.csv")
+    found = step(rows)
+    assert found.why.endswith("; more seeds would not")
+    assert given(found.command)["batch"] == [256, 512]
+    assert "more seeds" not in step(planted(noise=0.6)).why  # seeds would, and are too many
 
 
 def test_one_lr_for_each_batch_size_asks_for_more_of_them():

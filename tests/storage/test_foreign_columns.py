@@ -193,6 +193,7 @@ def test_columns_of_other_programs_are_not_for_runs(tmp_path):
         ("batch,lr,val_loss\n8,1,2\nlarge,1,2", {}, "'large' in its column batch, line 3; it must"),
         ("batch,lr,val_loss\n8,1,2\n\n8,1", {}, "line 4 has 2 fields, its header 3"),
         ("batch,lr,val_loss\n8,-1,2", {}, "no positive lr in line 2"),
+        ("batch,lr,seed,val_loss\n8,1,0,2\n8,1,,2", {}, "no seed in line 3; .*--columns seed="),
         ("bs,batch_size,lr,val_loss\n8,9,1,2", {},
          "2 columns for batch: 'bs', 'batch_size'; choose one, such as --columns batch=bs"),
         ("lr,learning_rate,batch,val_loss\n1,2,8,2", {},

@@ -1,5 +1,6 @@
 """Sentences on the law that the rows of a sweep support."""
 
+import math
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import planted
 import pytest
 from rows import published
 
-from scaling import results
+from scaling import learning_rate_law, results
 from scaling.analysis import powerlaws
 from scaling.studies import laws
 from scaling.studies.sweep_tables import SweepTables
@@ -50,6 +51,30 @@ def test_each_setting_has_its_own_law():
         "adamw",
         "sgd",
     ]
+
+
+def test_the_seeds_that_are_asked_for_make_the_interval_about_as_narrow_as_promised():
+    halves = []
+    for draw in range(12):
+        rows = planted.bowl(
+            np.random.default_rng([4, draw]), "moving", noise=0.3, seeds=12, batches=5
+        ).rows
+        needed = laws.seeds_needed(learning_rate_law(rows[rows["seed"] < 3]))
+        if 3 < needed <= 12:
+            law = learning_rate_law(rows[rows["seed"] < needed])
+            halves.append((law.high - law.low) / 2)
+    assert len(halves) >= 5
+    assert max(halves) < 1.2 * laws.PRECISE
+    assert np.median(halves) < laws.PRECISE
+
+
+def test_no_seeds_are_promised_to_narrow_an_interval_over_batch_sizes():
+    rows = results.read(KEPT / "quickstart.csv")
+    law = learning_rate_law(rows)
+    assert law.over_batches
+    assert laws.seeds_needed(law) == math.inf
+    assert laws.exponent(rows).would_tell.startswith("more batch sizes for +- 0.15; more")
+    assert not learning_rate_law(sweep()).over_batches
 
 
 @pytest.mark.parametrize(

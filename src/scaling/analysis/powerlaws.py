@@ -55,6 +55,7 @@ class Law:
     seeds: int = 0
     seeds_agree: float = math.nan  # p-value that seeds share one optimum
     unstable: int = 0  # runs that jumped, and runs that diverged: they only bound the optimum
+    over_batches: bool = False  # the interval is over batch sizes: more seeds do not narrow it
     fitted: Candidate | None = field(default=None, repr=False)  # the form that predicts
     compared: Candidates = field(default=NOT_COMPARED, repr=False)
 
@@ -167,7 +168,7 @@ def _law(rows: pd.DataFrame, *, flat: float | None) -> Law:
     losses, seeds = optima.surface.losses, rows.loc[rows["status"] == "done", "seed"].nunique()
     lines = _lines(optima)
     slope = float(np.mean([line.slope for line in lines]))
-    held = [*lines, *_apart(optima, slope)]
+    held = [*lines, *(apart := _apart(optima, slope))]
     low, high = min(line.low for line in held), max(line.high for line in held)
     if seeds >= SEEDS:
         reach = _between_seeds(optima.curves, losses.centred, lines[0].regression.between)
@@ -190,6 +191,7 @@ def _law(rows: pd.DataFrame, *, flat: float | None) -> Law:
         seeds=seeds,
         seeds_agree=surface_inference.seeds_agree(optima.surface),
         unstable=optima.unstable,
+        over_batches=bool(optima.local or apart),
         fitted=power if not compared.fits or "power" in compared.tied else compared.fits[0],
         compared=compared,
     )

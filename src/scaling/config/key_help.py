@@ -24,7 +24,7 @@ def register() -> None:
     """Register the resolver of `${scaling.keys:}`, for the template of Hydra's help.
 
     Hydra copies its store of configs for each group that its help lists, which takes half the time
-    of `--help`. Nothing changes the store then, so a copy may be the store itself.
+    of `--help`. No command changes the store, so a copy may be the store itself.
     """
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
     OmegaConf.register_new_resolver(

@@ -120,9 +120,11 @@ class _Choice:
         widest, law = max(known, key=lambda pair: pair[1].high - pair[1].low)
         needed = laws.seeds_needed(law)
         if len(self.seeds) < needed <= AFFORDABLE * len(self.seeds):
-            return self._more_seeds(needed, f"would give the exponent to +- {laws.PRECISE:g}")
+            why = f"would give the exponent to +- {laws.PRECISE:g}"
+            return self._more_seeds(int(needed), why)
         if needed > len(self.seeds):
-            why = "a wider range of batch sizes makes the interval narrower"
+            why = "a wider range of batch sizes would test the law and narrow its interval"
+            why += "; more seeds would not" if law.over_batches else ""
             return self._around(why, law, widest, [2 * widest.widest, 4 * widest.widest])
         batch = 2 * widest.widest
         why = f"test the law where it was not fitted, at batch {typed(batch)}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scaling.contracts.columns import REFERENCES
+from scaling.contracts.columns import FINISHED, REFERENCES
 from scaling.contracts.metric import MAXIMISED, MAXIMUM
 from scaling.contracts.precision import rounded_column
 from scaling.contracts.settings import settings_of
@@ -24,6 +24,10 @@ ASSUMED: dict[str, tuple[float | str, str]] = {
     "status": ("done", "every run with a loss is done, without one it diverged"),
 }
 
+REMEDIES = {
+    "clip": "; no clipping is inf, or an empty field",
+    "seed": "; --columns seed= leaves the column out: repeats of a cell are then its seeds",
+}
 OF_LOSSES = ("val_loss_se", *(f"{name}_loss" for name in REFERENCES))
 REPEATED = 3  # fewest runs that share a value of a setting
 # Texts that mean a missing number; in a column of text they are text.
@@ -118,12 +122,13 @@ def read(
         _warn(f"{path} has missing columns; assumed: {assumed}")
     bad = {key: ~((table[key] > 0) & np.isfinite(table[key])) for key in NEEDED}
     bad["clip"] = table["clip"] <= 0
+    bad["seed"] = table["seed"].isna() & table["status"].isin(FINISHED)
     for key, which in bad.items():
         which &= table["status"] != "corrupt"
         if which.any():
             lines = ", ".join(str(line + 2) for line in table.index[which][:5])
-            none = "; no clipping is inf, or an empty field" if key == "clip" else ""
-            raise ValueError(f"{path} has no positive {key} in line {lines}{none}")
+            wanted = key if key == "seed" else f"positive {key}"
+            raise ValueError(f"{path} has no {wanted} in line {lines}{REMEDIES.get(key, '')}")
     if "run" not in table:
         table["run"] = [f"line {index + 2}" for index in table.index]
     if "study" not in table:

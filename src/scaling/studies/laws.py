@@ -36,13 +36,21 @@ def _exponent(law: Law) -> Estimate:
         return Estimate.missing(f"no exponent: {law.reason}")
     shown = f"exponent {law.exponent:.2f}, 95 % interval {law.low:.2f} to {law.high:.2f}"
     needed = seeds_needed(law)
-    enough = f"about {needed} seeds, or more batch sizes, for +- {PRECISE:g}"
+    enough = f"about {needed:g} seeds, or more batch sizes, for +- {PRECISE:g}"
+    if law.over_batches:
+        enough = f"more batch sizes for +- {PRECISE:g}; more seeds do not narrow it"
     return Estimate(law.exponent, law.low, law.high, shown, enough if needed > law.seeds else "")
 
 
-def seeds_needed(law: Law) -> int:
-    """The seeds for an exponent within +- 0.15, and at least three; errors fall as 1 / sqrt(n)."""
-    return max(SEEDS, math.ceil(law.seeds * ((law.high - law.low) / 2 / PRECISE) ** 2))
+def seeds_needed(law: Law) -> float:
+    """The seeds for an exponent within +- 0.15, and at least three; errors fall as 1 / sqrt(n).
+
+    Infinite if the interval is too wide and is over batch sizes (`Law.over_batches`).
+    """
+    times = ((law.high - law.low) / 2 / PRECISE) ** 2
+    if law.over_batches and times > 1:
+        return math.inf
+    return max(SEEDS, math.ceil(law.seeds * times))
 
 
 CLAIMS = (
