@@ -154,6 +154,20 @@ def test_a_table_that_no_run_has_is_refused_with_the_names_of_those_that_exist(t
         results.table("nosuch", tmp_path)
 
 
+def test_the_log_folder_of_a_trainer_is_read_without_a_row(tmp_path):
+    folder = tmp_path / "lightning_logs" / "version_0"
+    write_part(folder / "steps", {"step": [0, 1]}, first=0)
+    steps = results.steps(folder)
+    assert steps["step"].tolist() == [0, 1]
+    assert set(steps["study"]) == {"lightning_logs"}
+    assert set(steps["run"]) == {"version_0"}
+    pd.testing.assert_frame_equal(results.table("steps", folder), steps)
+    with pytest.raises(ValueError, match="no table layers .*; the tables are steps$"):
+        results.table("layers", folder)
+    with pytest.raises(FileNotFoundError, match=r'but tables .* with scaling.table\("steps", fold'):
+        results.read(folder)
+
+
 def test_blocks_differ_in_something_other_than_batch_lr_and_seed(tmp_path):
     rows = [
         row("a", config={"lr": 0.1}),

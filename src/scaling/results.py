@@ -13,7 +13,7 @@ import pandas as pd
 from scaling.contracts.columns import FIXED, TEXT
 from scaling.contracts.metric import MAXIMISED, MAXIMUM, with_one_maximum
 from scaling.storage import exports, row_table, study_folders, table_files, tables
-from scaling.storage.rows import ROW_FILE, read_row, run_folders
+from scaling.storage.rows import read_row, run_folders
 
 
 def read(
@@ -79,10 +79,11 @@ def table(name: str, *folders: str | Path) -> pd.DataFrame:
 
     Args:
         name: name of the table: that of its folder inside a run's folder.
-        folders: as for `read`.
+        folders: as for `read`, or the `log_dir` of a Lightning trainer that has callbacks of this
+            package.
 
     Raises:
-        FileNotFoundError: if there is no row below a folder.
+        FileNotFoundError: if there is no row below a folder, and no table in it.
         ValueError: if no run has it; the message lists those that exist.
     """
     names = table_names(*folders)
@@ -96,7 +97,7 @@ def _table(name: str, *folders: str | Path) -> pd.DataFrame:
     """A longer table; empty if no run has it."""
     exported, places = _places(folders)
     parts = [_undamaged(exports.table, folder, name) for folder in exported]
-    for run in _runs(places):
+    for run in _runs(places, with_row=False):
         part = _undamaged(tables.read_parts, run / name)
         if len(part):
             part.insert(0, "study", run.absolute().parent.name)
@@ -122,13 +123,14 @@ def table_names(*folders: str | Path) -> set[str]:
     """List the longer tables of all runs below `folders`; exported sweeps may have fewer."""
     exported, places = _places(folders)
     names = {file.stem for folder in exported for file in Path(folder).glob("*.parquet")}
-    return names.union(*(tables.table_names(run) for run in _runs(places)))
+    return names.union(*(tables.table_names(run) for run in _runs(places, with_row=False)))
 
 
 def steps(*folders: str | Path) -> pd.DataFrame:
     """Read one line per run and optimizer step; step i starts from the weights after i updates.
 
-    Like the functions below, it gives an empty table if no run has one.
+    Like the functions below, it gives an empty table if no run has one, while
+    `table("steps", folder)` raises an error. Both read the `log_dir` of a Lightning trainer, too.
     """
     return _table("steps", *folders)
 
@@ -212,20 +214,26 @@ def _places(
     """Split folders into exported sweeps, each with its file of rows, and folders of runs."""
     files = {folder: exports.rows_of(folder) for folder in folders}
     exported = {folder: file for folder, file in files.items() if file}
+    for file in exported.values():
+        if not file.exists():
+            raise FileNotFoundError(study_folders.unknown_table(file))
     return exported, [folder for folder in folders if folder not in exported]
 
 
-def _runs(folders: Sequence[str | Path]) -> list[Path]:
-    """All runs below some folders, without duplicates."""
+def _runs(folders: Sequence[str | Path], *, with_row: bool = True) -> list[Path]:
+    """All runs below some folders, without duplicates.
+
+    Without a row, a folder with tables is a run: the `log_dir` of a Lightning trainer.
+    """
     unique: dict[str, Path] = {}
     for folder in folders:
         if not Path(folder).exists():
             raise FileNotFoundError(study_folders.unknown(Path(folder)))
         runs = list(run_folders(Path(folder)))
+        if not runs and not with_row and tables.table_names(Path(folder)):
+            runs = [Path(folder)]
         if not runs:
-            raise FileNotFoundError(
-                f"no {ROW_FILE} below {folder}; did any run of this sweep finish?"
-            )
+            raise FileNotFoundError(study_folders.without_rows(Path(folder)))
         for run in runs:
             unique.setdefault(os.path.abspath(run), run)
     return list(unique.values())

@@ -6,6 +6,7 @@ import pytest
 
 from scaling import results
 from scaling.reporting import status
+from scaling.storage import plans
 from scaling.storage.study_folders import unknown
 
 TYPED = {
@@ -39,3 +40,21 @@ def test_without_any_study_it_says_where_they_would_be(folder):
     assert unknown(Path("multirun/x")) == (
         "multirun/x does not exist; this folder has no sweeps, which are in multirun/<study>"
     )
+
+
+def test_a_place_without_rows_says_what_it_is(folder):
+    Path("notes.md").write_text("hello")
+    Path("others", "logs").mkdir(parents=True)
+    Path("runs.csv").write_text("batch,lr,val_loss\n8,1,2\n")
+    plans.write(Path("multirun/begun"), "python -m scaling.train", [])
+    said = {
+        "notes.md": "notes.md is neither a folder of runs nor a table; a table with a line per",
+        "others": "others is not a sweep: it has no runs and no plans; give multirun/<study>, an",
+        "multirun/begun": "no row.json below multirun/begun; did any run of this sweep finish?",
+        "run.csv": "run.csv does not exist; did you mean runs.csv?",
+        "nosuch/mine.csv": "nosuch/mine.csv does not exist",
+    }
+    for place, message in said.items():
+        with pytest.raises(FileNotFoundError) as error:
+            results.read(place)
+        assert str(error.value).startswith(message)

@@ -1,7 +1,10 @@
-"""Folders of studies that a user may have meant."""
+"""Messages for folders and files without rows, with what a user may have meant."""
 
 import difflib
 from pathlib import Path
+
+from scaling.storage import plans, tables
+from scaling.storage.rows import ROW_FILE
 
 STUDIES = Path("multirun")
 MOST = 10  # names in a message
@@ -23,3 +26,28 @@ def unknown(folder: Path) -> str:
         return f"{folder} does not exist; this folder has no sweeps, which are in {STUDIES}/<study>"
     more = f" and {len(studies) - MOST} more" if len(studies) > MOST else ""
     return f"{folder} does not exist; there are {', '.join(studies[:MOST])}{more}"
+
+
+def unknown_table(path: Path) -> str:
+    """Message for a table that does not exist, with the nearest one in its folder."""
+    there = path.parent.glob(f"*{path.suffix}") if path.parent.is_dir() else ()
+    near = difflib.get_close_matches(path.name, sorted(file.name for file in there), n=1)
+    return f"{path} does not exist" + (f"; did you mean {path.parent / near[0]}?" if near else "")
+
+
+def without_rows(place: Path) -> str:
+    """Message for a file that is not a table, or a folder without a row of a run."""
+    if place.is_file():
+        return (
+            f"{place} is neither a folder of runs nor a table; a table with a line per run ends in "
+            ".csv or .tsv"
+        )
+    if names := sorted(tables.table_names(place)):
+        listed = " and ".join(f'scaling.table("{name}", folder)' for name in names)
+        return f"no {ROW_FILE} in {place}, but tables of a callback: read them with {listed}"
+    if plans.read(place):
+        return f"no {ROW_FILE} below {place}; did any run of this sweep finish?"
+    return (
+        f"{place} is not a sweep: it has no runs and no plans; give {STUDIES}/<study>, an exported "
+        "sweep or a .csv table"
+    )
