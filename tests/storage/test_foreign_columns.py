@@ -85,11 +85,42 @@ def test_separators_encodings_and_line_ends_change_nothing(tmp_path, separator, 
         "params.batch_size,params.learning_rate,metrics.val_loss",
         "bs,lr,validation loss (nats)",
         "batch-size [sequences],max_lr,valid_loss",
+        "config.training.batch_size,config.optimizer.lr,eval/loss",
+        "hparams/data/batch_size,params.optim.learning_rate,eval/loss",
     ],
 )
 def test_usual_names_prefixes_and_units_are_known(tmp_path, header):
     rows = read(tmp_path, f"{header}\n8,0.001,2.5\n")
     assert rows[["batch", "lr", "val_loss"]].iloc[0].tolist() == [8, 0.001, 2.5]
+
+
+@pytest.mark.filterwarnings("ignore:.*not used")
+def test_the_outer_of_two_names_is_meant_and_a_logged_lr_is_not(tmp_path):
+    header = "config.batch_size,config.data.batch_size,config.optimizer.lr,train/learning_rate,loss"
+    columns = {"val_loss": "loss"}
+    rows = read(tmp_path, f"{header}\n8,9,0.001,0.0,2.5\n", columns=columns)
+    assert rows[["batch", "lr"]].iloc[0].tolist() == [8, 0.001]
+    with pytest.raises(ValueError, match="no column lr, but .* --columns lr=NAME$"):
+        read(tmp_path, "batch,train/learning_rate,loss\n8,0.0,2.5\n", columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("a,b", "no column batch, but 'a', 'b'; name it with --columns batch=NAME, or"),
+        ("arch,train_bs,lr,loss", "no column batch, but 'train_bs'; name it with --columns batch="),
+        ("batch,max_iters,loss", "no column lr, but 'batch', 'max_iters', 'loss'; name"),
+        ("model_size,lr,loss", "--columns batch=NAME, or"),
+        ("batch,dropout_rate,loss", "--columns lr=NAME"),
+        (
+            "batch,lerning_rate,loss",
+            "no column lr, but 'lerning_rate'; name it with --columns lr=l",
+        ),
+    ],
+)
+def test_a_name_that_is_similar_by_chance_is_not_suggested(tmp_path, header, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        read(tmp_path, f"{header}\n" + ",".join("1" for _ in header.split(",")))
 
 
 def test_named_columns_are_used_and_others_are_listed_once(tmp_path):

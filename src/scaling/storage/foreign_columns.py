@@ -27,19 +27,18 @@ ALIASES = {
     "status": ("state",),
 }
 OPTIONAL = ("clip", "seed", "status")  # can be set aside
+SIMILAR = 0.75  # of names that may be meant; `b` and `bs`, `arch` and `batch` have 0.67
 NAMELESS = "Unnamed column"
-PREFIXES = ("config", "params", "parameters", "metrics", "summary", "hparams", "hyperparameters")
+CONFIGS = ("config", "params", "parameters", "hparams", "hyperparameters")
+PREFIXES = (*CONFIGS, "metrics", "summary")
+# Groups inside a config, as in `config.optimizer.lr`.
+GROUPS = ("optimizer", "optim", "training", "train", "trainer", "data", "dataloader", "model")
+GENERAL = ("size", "rate")  # words that end many names, such as `model_size`
 STATES = {
     "done": ("done", "finished", "complete", "completed", "success", "succeeded", "terminated"),
     "failed": ("failed", "crashed", "error", "errored", "killed", "preempted", "stopped", "fail"),
     "interrupted": (
-        "interrupted",
-        "running",
-        "pending",
-        "queued",
-        "scheduled",
-        "paused",
-        "pruned",
+        *("interrupted", "running", "pending", "queued", "scheduled", "paused", "pruned"),
         "preempting",
     ),
     "diverged": ("diverged",),
@@ -111,10 +110,10 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
         ValueError: for a column that is not there, two for one name, or one that cannot be set
             aside.
     """
-    aside = {alias for key, name in columns.items() if not name for alias in _aside(key)}
     stripped = [name.strip() for name in header]
+    aside = {name for key, given in columns.items() if not given for name in _aside(key, stripped)}
     stripped = [
-        name if name and _plain(name) not in aside else f"{NAMELESS} {i}"
+        name if name and name not in aside else f"{NAMELESS} {i}"
         for i, name in enumerate(stripped, 1)
     ]
     if twice := sorted({name for name in stripped if name and stripped.count(name) > 1}):
@@ -125,21 +124,21 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
         if not name or key in shared:
             continue
         if name not in stripped:
-            near = difflib.get_close_matches(name, stripped, n=3, cutoff=0.5) or stripped
-            again = shlex.join([f"{key}={near[0]}"])
+            near = difflib.get_close_matches(name, stripped, n=3)
+            again = shlex.join([f"{key}={near[0]}"]) if near else f"{key}=NAME"
             raise ValueError(
-                f"{path} has no column {name!r}, but {', '.join(map(repr, near))}; name it "
-                f"with --columns {again}"
+                f"{path} has no column {name!r}, but {', '.join(map(repr, near or stripped))}; "
+                f"name it with --columns {again}"
             )
         if name in ours:
             raise ValueError(f"{name!r} is given to both {ours[name]} and {key} in --columns")
         if key in ALIASES and _FACTOR.search(name):
             raise ValueError(_factor(name, key, path))
         ours[name] = key
-    for key, aliases in ALIASES.items():
+    for key in ALIASES:
         if key in columns or (key in stripped and "digest" in stripped):
             continue
-        found = [name for name in stripped if name not in ours and _plain(name) in (key, *aliases)]
+        found = _called(key, [name for name in stripped if name not in ours])
         if len(found) > 1:
             choice = shlex.join([f"{key}={found[0]}"])
             raise ValueError(
@@ -157,22 +156,42 @@ def named(header: Sequence[str], columns: Mapping[str, str], path: Path) -> list
 
 def shared_values(columns: Mapping[str, str], header: Sequence[str]) -> dict[str, str]:
     """The values that are typed in place of a missing column, such as `batch=32`."""
-    there = {*header, *map(_plain, header)}
     return {
         key: name
         for key, name in columns.items()
         if key != "val_loss"
         and _NUMBER.fullmatch(name)
-        and there.isdisjoint((name, key, *ALIASES.get(key, ())))
+        and name not in header
+        and not _called(key, header)
     }
 
 
-def _aside(key: str) -> tuple[str, ...]:
-    """The names of a column that is set aside."""
+def _called(key: str, header: Sequence[str]) -> list[str]:
+    """The columns that have a usual name of ours, outside the groups of a config if there are."""
+    usual = (key, *ALIASES.get(key, ()))
+    return [name for name in header if _plain(name) in usual] or [
+        name for name in header if _ungrouped(name) in usual
+    ]
+
+
+def _ungrouped(name: str) -> str:
+    """A plain name without groups of a config: `lr` of `config.optimizer.lr`.
+
+    `train/learning_rate` keeps its group: it was logged, and is the last value of a schedule.
+    """
+    first, *_ = re.split(r"\W+|_", name.strip().lower())
+    words = _plain(name).split("_")
+    while first in CONFIGS and len(words) > 1 and words[0] in GROUPS:
+        words = words[1:]
+    return "_".join(words)
+
+
+def _aside(key: str, header: Sequence[str]) -> list[str]:
+    """The columns that are set aside by a key."""
     if key not in OPTIONAL:
         listed = ", ".join(f"{name}=" for name in OPTIONAL)
         raise ValueError(f"{key}= names no column; those that can be set aside are {listed}")
-    return (key, *ALIASES[key])
+    return _called(key, header)
 
 
 def _factor(name: str, key: str, path: Path) -> str:
@@ -201,9 +220,13 @@ def nearest(key: str, header: Sequence[str]) -> list[str]:
     """The columns that may be meant: those that end in its words, then similar ones."""
     names = (key, *ALIASES.get(key, ()))
     last = {name.split("_")[-1] for name in names}
-    near = [name for name in header if _plain(name).split("_")[-1] in last]
-    near += [name for it in names for name in difflib.get_close_matches(it, header, 1, 0.6)]
-    return list(dict.fromkeys(near))
+    near = [
+        name for name in header
+        if _plain(name).split("_")[-1] in last.difference(GENERAL) or _plain(name) in last
+    ]  # fmt: skip
+    near += [name for it in names for name in difflib.get_close_matches(it, header, 1, SIMILAR)]
+    logged = [name for name in header if key == "lr" and name.startswith("train/")]
+    return [name for name in dict.fromkeys(near) if name not in logged]
 
 
 def is_metadata(name: str) -> bool:
