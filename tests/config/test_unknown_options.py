@@ -4,24 +4,46 @@ import pytest
 
 OWN = "for a file of your own use --config-dir, see docs/howto/README.md"
 PLUGIN = "others need their Hydra plugin, which is not installed"
-FIRST = {
-    "experiment=quickstrat": ("quickstart, ", OWN),
-    "data=wikitext": ("wikitext2, ", OWN),
-    "model=transformer": ("nano_transformer, ", OWN),
-    "logger=wandb": ("tensorboard, none", OWN),
-    "hydra/launcher=submitit_slurm": ("slurm, ", PLUGIN),
+MEANT = {
+    "experiment=quikstart": ("(did you mean quickstart?)", OWN),
+    "data=wikitext": ("(did you mean wikitext2?)", OWN),
+    "model=transformer": ("(did you mean nano_transformer?)", OWN),
+    "logger=wandb": ("none, tensorboard", OWN),
+    "hydra/launcher=submitit_slurm": ("(did you mean slurm?)", PLUGIN),
     "hydra/sweeper=optuna": ("", PLUGIN),
 }
 
 
 @pytest.mark.parametrize("flags", [(), ("-m", "seed=0,1")])
-@pytest.mark.parametrize("word", FIRST)
-def test_the_options_are_listed_nearest_first(command, word, flags):
+@pytest.mark.parametrize("word", MEANT)
+def test_the_options_are_sorted_and_the_one_that_is_meant_is_named(command, word, flags):
     ended = command(*flags, word, small=False)
-    nearest, remedy = FIRST[word]
+    end, remedy = MEANT[word]
     assert ended.code == 2
-    assert ended.err.startswith(f"error: {word} must be one of {nearest}")
-    assert ended.err.endswith(f"; {remedy}\n")
+    assert ended.err.endswith(f"{end}; {remedy}\n")
+    options = ended.err.partition(" must be one of ")[2].partition(" (")[0].partition(";")[0]
+    assert ended.err.startswith(f"error: {word} must be one of ")
+    assert options.split(", ") == sorted(options.split(", "))
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("learning_rate=3", "learning_rate is an unknown key; did you mean lr?"),
+        ("lerning_rate=3", "lerning_rate is an unknown key; did you mean lr?"),
+        ("+learning_rate=3", "learning_rate is an unknown key; did you mean lr?"),
+        ("max_grad_norm=1", "max_grad_norm is an unknown key; did you mean clip?"),
+        ("max_steps=1", "max_steps is an unknown key; did you mean steps?"),
+        ("optimizer.learning_rate=2", "optimizer.learning_rate is an unknown key; did you mean lr"),
+        ("+optimizer.wd=2", "is not a parameter of torch.optim.AdamW; did you mean weight_decay?"),
+        ("foo=1", "foo is an unknown key; known here: adaptation, batch, callbacks, clip, data"),
+    ],
+)
+def test_other_usual_names_of_a_key_lead_to_it(command, word, said):
+    ended = command(word, small=False)
+    assert ended.code == 2
+    assert said in ended.err
     assert ended.err.count("\n") == 1
 
 

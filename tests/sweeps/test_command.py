@@ -430,7 +430,7 @@ BAD = {
         "batch=4 comes in 4 parts, so that batch normalisation has the statistics of a single",
     ),
     "unknown key": (["lrr=1"], "lrr is an unknown key; did you mean lr?"),
-    "added unknown key": (["+foo=1"], "foo is an unknown key; the root keys are study, batch"),
+    "added unknown key": (["+foo=1"], "foo is an unknown key; known here: study, batch"),
     "unknown key of a group": (
         ["model.d_modl=3"],
         "model.d_modl is an unknown key; did you mean d_model?",

@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from scaling.config import checks, identity, schema, signatures
+from scaling.config.near_names import near_key
 from scaling.contracts.precision import rounded
 from scaling.contracts.protocols import DataSet, howto, name_of, required
 
@@ -92,7 +93,9 @@ def make_cell(
     root_keys = [field.name for field in fields(schema.Run)]
     for key in settings:
         if key not in root_keys:
-            raise ValueError(f"{key} is an unknown key; the root keys are {', '.join(root_keys)}")
+            near = near_key(key, root_keys)
+            hint = f"did you mean {near}?" if near else f"known here: {', '.join(root_keys)}"
+            raise ValueError(f"{key} is an unknown key; {hint}")
     known = known or Known()
     checks.check_groups(settings)
     _check_parts(settings, known)

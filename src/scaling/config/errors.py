@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Mapping
 
 import yaml
@@ -20,9 +21,10 @@ from omegaconf.errors import (
 )
 
 from scaling.config import typed
+from scaling.config.near_names import near_key, one_of
 from scaling.config.schema import GROUPS, OPTIONAL
 from scaling.contracts.protocols import howto
-from scaling.contracts.words import nearest_first
+from scaling.storage import plans
 
 KINDS = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
 # Groups whose files write into the root.
@@ -89,8 +91,7 @@ def _no_file(error: MissingConfigException) -> str:
     )
     if group.startswith("hydra/"):
         where = "others need their Hydra plugin, which is not installed"
-    options = ", ".join(nearest_first(option, error.options))
-    return f"{group}={option} must be one of {options}; {where}"
+    return f"{group}={option} must be {one_of(option, error.options)}; {where}"
 
 
 def _unknown(cause: OmegaConfBaseException) -> str:
@@ -99,7 +100,10 @@ def _unknown(cause: OmegaConfBaseException) -> str:
     if not keys and cause.parent_node is not None:
         keys = [str(k) for k in cause.parent_node.keys()]  # noqa: SIM118 - a DictConfig
     if key in PACKAGED and cause.full_key == key:
-        return f"{key} is an unknown key; does conf/{key}/... begin with `# @package _global_`?"
+        return (
+            f"{_chosen(key)} must begin with `# @package _global_`, because its keys are those of "
+            "the whole config"
+        )
     if not keys:
         path = cause.full_key or key
         group = path.rpartition(".")[0]
@@ -109,9 +113,17 @@ def _unknown(cause: OmegaConfBaseException) -> str:
     if not shown:
         group = path.rpartition(".")[0]
         return f"{path} is an unknown key; what is chosen for {group} has no keys"
-    near = difflib.get_close_matches(key, shown, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(shown)}"
+    near = near_key(key, shown)
+    hint = f"did you mean {near}?" if near else f"known here: {', '.join(shown)}"
     return f"{path} is an unknown key; {hint}"
+
+
+def _chosen(group: str) -> str:
+    """The user's file that the running command chooses for a group."""
+    words = shlex.split(plans.typed().replace("--config-dir=", "--config-dir "))
+    folder = words[words.index("--config-dir") + 1] if "--config-dir" in words[:-1] else "conf"
+    chosen = [word.partition("=")[2] for word in words if word.lstrip("+").startswith(f"{group}=")]
+    return f"{folder}/{group}/{chosen[0] if chosen else '...'}.yaml"
 
 
 def _mistyped(cause: ValidationError) -> str:

@@ -18,9 +18,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from scaling.config import logspace
 from scaling.config.cell import Cell, Known, make_cell
 from scaling.config.errors import REFUSED, message
+from scaling.config.near_names import one_of
 from scaling.contracts.columns import SWITCHES
 from scaling.contracts.precision import rounded
-from scaling.contracts.words import counted, nearest_first
+from scaling.contracts.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -239,8 +240,7 @@ def _check_options(loader: ConfigLoader, rule: Mapping[str, Any]) -> None:
         for option in _listed(ruled) if options else ():
             if option not in options:
                 raise ValueError(
-                    f"{EXCLUDE}: {key}={option} must be one of  "
-                    f"{', '.join(nearest_first(str(option), options))}"
+                    f"{EXCLUDE}: {key}={option} must be {one_of(str(option), options)}"
                 )
 
 

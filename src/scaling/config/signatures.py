@@ -11,6 +11,7 @@ from typing import Any
 from beartype import BeartypeConf
 from beartype.door import is_bearable
 
+from scaling.config.near_names import near_key
 from scaling.contracts.protocols import howto
 
 TARGET, PARTIAL = "_target_", "_partial_"
@@ -68,8 +69,8 @@ def _check_call(
         if key in filled_in | reserved:
             raise ValueError(f"{path}.{key}={value} must be left out; the run fills it in itself")
         if key not in parameters and not anything:
-            near = difflib.get_close_matches(key, parameters, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(parameters)}"
+            near = near_key(key, parameters)
+            hint = f"did you mean {near}?" if near else f"one of {', '.join(parameters)}"
             raise ValueError(f"{path}.{key}={value} is not a parameter of {target}; {hint}")
         built = isinstance(value, Mapping) and TARGET in value  # checked separately
         if key in hints and not built and not _fits(value, hints[key]):

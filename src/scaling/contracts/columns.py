@@ -9,6 +9,21 @@ Status = Literal["done", "diverged", "failed", "interrupted", "corrupt"]
 FINISHED = ("done", "diverged")
 
 ROOT_KEYS = ("batch", "lr", "clip", "seed")
+# Other names of columns and keys, in lower case with `_` for all but letters and digits.
+ALIASES = {
+    "batch": ("batch_size", "batchsize", "bs", "global_batch_size", "train_batch_size"),
+    "lr": ("learning_rate", "learningrate", "max_lr", "peak_lr", "base_lr"),
+    "val_loss": (
+        *("val_loss", "validation_loss", "valid_loss", "eval_loss", "dev_loss"),
+        *("loss_val", "loss_valid", "loss_validation", "loss_eval"),
+    ),
+    "clip": (
+        *("grad_clip", "gradient_clip", "clip_grad", "max_grad_norm", "grad_clip_norm"),
+        *("gradient_clip_val", "clip_norm", "gradient_clipping", "clip_grad_norm"),
+    ),
+    "seed": ("random_seed", "random_state"),
+    "status": ("state",),
+}
 SWITCHES = (  # change no result, except by rounding
     *("resume", "fail_fast", "dry_run", "workers", "save_every", "threads", "threads_from"),
 )

@@ -1,7 +1,4 @@
-"""Words of messages and commands: numbers with their nouns, and names that may be meant."""
-
-import difflib
-from collections.abc import Iterable
+"""Words of messages and commands: numbers with their nouns."""
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -18,12 +15,3 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 def typed(value: float) -> str:
     """A number as it is typed in a command: whole, or in two digits."""
     return str(int(value)) if float(value).is_integer() else f"{value:.2g}"
-
-
-def nearest_first(name: str, names: Iterable[str]) -> list[str]:
-    """Sort names by their similarity to a mistyped one; equally similar ones keep their order."""
-
-    def similarity(other: str) -> float:
-        return difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio()
-
-    return sorted(names, key=similarity, reverse=True)

@@ -11,21 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-# Other names of our columns, compared in lower case with `_` for all but letters and digits.
-ALIASES = {
-    "batch": ("batch_size", "batchsize", "bs", "global_batch_size", "train_batch_size"),
-    "lr": ("learning_rate", "learningrate", "max_lr", "peak_lr", "base_lr"),
-    "val_loss": (
-        *("val_loss", "validation_loss", "valid_loss", "eval_loss", "dev_loss"),
-        *("loss_val", "loss_valid", "loss_validation", "loss_eval"),
-    ),
-    "clip": (
-        *("grad_clip", "gradient_clip", "clip_grad", "max_grad_norm", "grad_clip_norm"),
-        *("gradient_clip_val", "clip_norm", "gradient_clipping", "clip_grad_norm"),
-    ),
-    "seed": ("random_seed", "random_state"),
-    "status": ("state",),
-}
+from scaling.contracts.columns import ALIASES
+
 OPTIONAL = ("clip", "seed", "status")  # can be set aside
 SIMILAR = 0.75  # of names that may be meant; `b` and `bs`, `arch` and `batch` have 0.67
 NAMELESS = "Unnamed column"
