@@ -135,6 +135,8 @@ def test_each_protocol_takes_its_steps(command, duration, steps, examples):
     assert row.protocol == key
     assert row.steps == (steps or 214 // 32)  # 3,440 characters, windows of 16
     assert row.examples == (examples or 6 * 32)
+    rounded = "examples  100 become 3 steps, with 96 in all\n"
+    assert ended.out.count("examples  ") == ended.out.count(rounded) == (key == "examples")
 
 
 def test_a_run_that_diverges_is_a_row_and_not_an_error(command):

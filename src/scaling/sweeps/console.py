@@ -133,6 +133,8 @@ def close(states: Mapping[Path, RunState], swept: bool) -> None:
             warnings.simplefilter("ignore")  # corrupt rows are named below
             rows = results.read(*ended)
         print("\n" + (text.summary_table(rows) if swept else text.line(rows)))
+        rounded = [] if swept else [_examples(state) for state in states.values()]
+        print(*filter(None, rounded), sep="", end="")
     undone = {folder: state for folder, state in states.items() if not state.finished}
     missing = [folder for folder, state in undone.items() if state.status == "missing"]
     if len(missing) > MOST:
@@ -148,6 +150,17 @@ def close(states: Mapping[Path, RunState], swept: bool) -> None:
         print(message, file=sys.stderr)
     for study in sorted({folder.parent for folder in states} if swept else ()):
         print(f"figures: python -m scaling.report {study}")
+
+
+def _examples(state: RunState) -> str:
+    """A line if whole steps have not the number of examples that was given, else nothing."""
+    if state.row is None or state.status != "done":
+        return ""
+    asked, measured = state.row.config.get("examples"), state.row.measured
+    if asked in (None, measured.get("examples")):
+        return ""
+    steps = counted(int(measured["steps"]), "step")
+    return f"examples  {asked} become {steps}, with {measured['examples']:.0f} in all\n"
 
 
 def stopped(states: Mapping[Path, RunState]) -> None:
