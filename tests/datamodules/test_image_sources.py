@@ -1,5 +1,7 @@
 """Images are read from scikit-learn and from idx files; a note says which are not MNIST."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -92,16 +94,27 @@ def test_a_truncated_file_is_refused(tmp_path):
         image_sources.load("mnist", str(tmp_path))
 
 
-def test_a_missing_mnist_says_which_files_to_put_where(monkeypatch):
+def test_without_a_network_only_the_files_to_put_where_are_named(monkeypatch, tmp_path):
     import datasets
 
-    def offline(*names):
-        raise ConnectionError("no network")
-
+    for proxy in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # where nothing listens
     monkeypatch.delenv("SCALING_DATA", raising=False)
-    monkeypatch.setattr(datasets, "load_dataset", offline)
-    with pytest.raises(ValueError, match=r"put train-images-idx3-ubyte.gz, .* into a folder and g"):
-        image_sources.load("mnist", None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between attempts
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.addHandler(handler)
+    try:
+        with pytest.raises(ValueError, match=r"put train-images-idx3-ubyte.gz, .* into a folder"):
+            image_sources.load("mnist", None)
+    finally:
+        hub.removeHandler(handler)
+    assert [record.getMessage() for record in records] == []
+    assert hub.level == level
 
 
 def test_images_of_the_datasets_library_become_the_arrays_of_the_files():

@@ -1,13 +1,14 @@
 """Files of data sets: their location, their content unpacked, and a key that changes with it."""
 
 import gzip
+import logging
 import os
 import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"  # first bytes of packed files
 PACKED = (".gz", ".zip")
@@ -55,6 +56,22 @@ def data_folder(path: str | None, name: str) -> Path | None:
         return existing(path)
     root = os.environ.get("SCALING_DATA")
     return Path(root, name) if root and Path(root, name).is_dir() else None
+
+
+def downloaded(*name: str) -> Any:
+    """A data set of the Hugging Face Hub, as the library `datasets` downloads and caches it.
+
+    Its log of failed attempts is off: callers raise one error with the remedy.
+    """
+    import datasets  # imported here: it takes seconds, and few runs need it
+
+    hub = logging.getLogger("huggingface_hub")
+    before = hub.level
+    hub.setLevel(logging.ERROR)
+    try:
+        return datasets.load_dataset(*name)
+    finally:
+        hub.setLevel(before)
 
 
 def existing(path: str) -> Path:

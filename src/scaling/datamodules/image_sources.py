@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scaling.contracts.limits import check_choice
 from scaling.datamodules import idx_sets
-from scaling.datamodules.files import File, data_folder, existing
+from scaling.datamodules.files import File, data_folder, downloaded, existing
 from scaling.datamodules.idx_sets import IdxSet
 from scaling.seeds import generator_for
 
@@ -87,10 +87,8 @@ def _files(files: tuple[File, ...], reference: str | None) -> LabeledImages:
 @lru_cache(maxsize=1)
 def _download() -> LabeledImages:
     """MNIST from the Hub."""
-    from datasets import load_dataset  # imported here: it takes seconds, and few runs need it
-
     try:
-        arrays = _unpacked(load_dataset("ylecun/mnist"))
+        arrays = _unpacked(downloaded("ylecun/mnist"))
     except Exception as error:  # the remedy is the same for every error
         raise ValueError(
             f"MNIST is missing and could not be downloaded ({type(error).__name__}); put "

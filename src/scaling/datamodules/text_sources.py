@@ -12,6 +12,7 @@ from scaling.contracts.words import counted
 from scaling.datamodules.files import (
     File,
     data_folder,
+    downloaded,
     existing,
     file_at,
     files_in,
@@ -191,10 +192,8 @@ def _joined(files: tuple[File, ...]) -> str:
 @lru_cache(maxsize=1)
 def _download_wikitext2() -> Corpus:
     """WikiText-2 with its <unk> tokens (Merity et al., arXiv:1609.07843), CC BY-SA."""
-    from datasets import load_dataset  # imported here: it takes seconds, and few runs need it
-
     try:
-        sets = load_dataset("Salesforce/wikitext", "wikitext-2-v1")
+        sets = downloaded("Salesforce/wikitext", "wikitext-2-v1")
         return Corpus("".join(sets["train"]["text"]), "".join(sets["validation"]["text"]))
     except Exception as error:  # the remedy is the same for every error
         raise ValueError(
