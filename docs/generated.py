@@ -136,11 +136,15 @@ GENERATED = {
 
 
 def fill(app: Any, page: str, source: list[str]) -> None:
-    """Replace `<!-- generated: NAME -->` in a page by what is generated under that name."""
+    """Replace `<!-- generated: NAME -->` in a page by what is generated under that name.
+
+    A quotation above it is for readers of the source, and is replaced, too.
+    """
     for name, make in GENERATED.items():
         marker = f"<!-- generated: {name} -->"
         if marker in source[0]:
-            source[0] = source[0].replace(marker, make())
+            parts = re.split(rf"(?:(?:^> .*\n)+\n)?{marker}", source[0], flags=re.MULTILINE)
+            source[0] = make().join(parts)
 
 
 def _options(group: str) -> list[Path]:

@@ -125,6 +125,18 @@ def test_each_generated_part_has_its_place(generated):
         assert f"<!-- generated: {name} -->" in pages
 
 
+def test_the_source_of_a_page_says_what_is_generated_and_the_built_page_does_not(generated):
+    for page in PAGES:
+        source = page.read_text()
+        marks = source.count("<!-- generated: ")
+        assert len(re.findall(r"^> `make docs` .*\n\n<!-- generated: ", source, re.M)) == marks
+        if marks:
+            built = [source]
+            generated.fill(None, page.stem, built)
+            assert "`make docs`" not in built[0]
+            assert source.partition("\n\n> `make docs`")[0] + "\n\n" in built[0]
+
+
 def test_the_fields_of_results_are_in_the_reference(generated):
     page = generated.results()
     for kind in ("Law", "PlainFit", "Optimum", "Effect", "Contrast", "Replicates"):
