@@ -99,6 +99,16 @@ def test_a_users_schedule_sets_every_step_as_its_page_says(write, command):
     assert rates[[0, 14, 59]].tolist() == pytest.approx([1e-2 / 15, 1e-2, 1e-2 / 2])
 
 
+def test_pairs_and_exclusions_of_a_users_experiment_make_the_cells_that_its_page_says(
+    write, command
+):
+    files, (arguments,) = page("../guides/sweeps")
+    write(files)
+    ended = command(*arguments, small=False)
+    assert ended.code == 0, ended.err
+    assert "\n9 of 9 cells would be trained" in ended.out
+
+
 def test_a_users_experiment_sweeps_its_grid_as_its_page_says(write, command):
     files, (arguments,) = page("experiment")
     write(files)

@@ -28,9 +28,9 @@ def commands(page: Path) -> list[list[str]]:
 
 
 def options() -> set[str]:
-    """The options of config groups, and those that the pages of docs/howto add."""
+    """The options of config groups, and those of files that the pages show."""
     files = {(file.parent.name, file.stem) for file in FOLDER.glob("*/*.yaml")}
-    for page in (ROOT / "docs" / "howto").glob("*.md"):
+    for page in PAGES:
         files |= set(re.findall(r"^`conf/(\w+)/(\w+)\.yaml`:", page.read_text(), re.MULTILINE))
     return {f"{group}={option}" for group, option in files}
 
