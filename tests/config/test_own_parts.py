@@ -439,6 +439,15 @@ def test_an_experiment_that_hydra_refuses_gets_a_remedy(write, command, head, sa
     refused(command(CONF, "experiment=odd", small=False), said)
 
 
+@pytest.mark.parametrize(
+    "flags", [("-cd", "mine"), ("--config-dir", "mine"), ("-m", "-cd", "mine")]
+)
+def test_an_experiment_without_its_first_line_is_named_with_its_folder(write, command, flags):
+    write({"mine/experiment/odd.yaml": "study: odd\n"})
+    ended = command(*flags, "experiment=odd", small=False)
+    refused(ended, "error: mine/experiment/odd.yaml must begin with `# @package _global_`")
+
+
 def test_a_folder_with_another_name_than_its_group_is_refused(write, command):
     write({"conf/models/mine.yaml": YAML["model"]})
     refused(

@@ -1,6 +1,7 @@
 """Error messages for configs: the key, its value, and the remedy."""
 
 import difflib
+import itertools
 import re
 import shlex
 from collections.abc import Mapping
@@ -121,7 +122,8 @@ def _unknown(cause: OmegaConfBaseException) -> str:
 def _chosen(group: str) -> str:
     """The user's file that the running command chooses for a group."""
     words = shlex.split(plans.typed().replace("--config-dir=", "--config-dir "))
-    folder = words[words.index("--config-dir") + 1] if "--config-dir" in words[:-1] else "conf"
+    pairs = itertools.pairwise(words)
+    folder = next((place for flag, place in pairs if flag in ("--config-dir", "-cd")), "conf")
     chosen = [word.partition("=")[2] for word in words if word.lstrip("+").startswith(f"{group}=")]
     return f"{folder}/{group}/{chosen[0] if chosen else '...'}.yaml"
 
