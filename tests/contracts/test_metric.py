@@ -9,7 +9,7 @@ import pytest
 from rows import write_sweep
 
 from scaling import report, results
-from scaling.contracts.metric import LOSS, metric_of
+from scaling.contracts.metric import LOSS, UNKNOWN_UNIT, metric_of
 from scaling.reporting import build, text
 from scaling.studies import clipping, overview, tuning
 from scaling.studies.study import all_studies
@@ -122,4 +122,23 @@ def test_an_accuracy_and_a_loss_are_not_one_sweep(tmp_path):
     (tmp_path / "losses.csv").write_text("batch,lr,val_loss\n8,1,2.0\n")
     with pytest.raises(ValueError, match="several metrics, accuracy and validation loss; report"):
         results.read(tmp_path / "accuracies.csv", tmp_path / "losses.csv")
-    assert metric_of(results.read(tmp_path / "losses.csv")) == LOSS
+    assert metric_of(results.read(tmp_path / "losses.csv")) == UNKNOWN_UNIT
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_losses_of_a_table_from_elsewhere_have_no_unit(tmp_path):
+    columns = {"accuracy": "val_loss"}
+    table().rename(columns=columns).assign(val_loss=lambda t: 1 - t["val_loss"]).to_csv(
+        tmp_path / "mine.csv", index=False
+    )
+    build.write([tmp_path / "mine.csv"], tmp_path / "report")
+    said = (tmp_path / "report" / "report.txt").read_text()
+    assert "\nValidation loss\n\nclip=0.5:" in said
+    assert "costs on average at each batch" in said
+    assert "nats" not in said + (tmp_path / "report" / "index.html").read_text()
+
+
+def test_damaged_rows_do_not_hide_the_unit_of_the_others():
+    rows = pd.DataFrame({"digest": ["a", None], "status": ["done", "corrupt"]})
+    assert metric_of(rows) == LOSS
+    assert metric_of(rows.assign(status="done")) == UNKNOWN_UNIT

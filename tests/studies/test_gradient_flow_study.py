@@ -226,7 +226,7 @@ def test_optimizers_are_compared_at_one_rate_and_each_at_its_best():
     best, changed = (line for line in study.sentences(given) if "RMS" not in line)
     assert best == (
         "Best lr of each optimizer, by validation loss of seeds 0, 1: "
-        "adam 0.001, sgd 0.1 (the largest tried, 0.47 nats below 0.001)"
+        "adam 0.001, sgd 0.1 (the largest tried, 0.47 below 0.001)"
     )
     assert changed.startswith("Tuning changes 1 of 4 verdicts on optimizers: ")
     assert '"Adam keeps early gradients larger than SGD" is inconclusive at one lr' in changed

@@ -39,7 +39,7 @@ def test_the_published_pairs_are_found():
         )
     said = "\n".join(replicates.sentences(SweepTables(rows)))
     assert "3.6625 and 3.6934, 0.0309 apart" in said
-    assert "by up to 0.282 nats" in said  # more than no clipping minus clip 1, which is 0.034
+    assert "by up to 0.282 (95 %" in said  # more than no clipping minus clip 1, which is 0.034
 
 
 def test_the_study_does_not_apply_to_a_sweep_without_replicates():

@@ -6,6 +6,8 @@ For a maximised column, such as an accuracy, the loss of a run is the distance f
 If the loss of a data set means nothing, as with drawn gradients, the rows of its runs have an
 `uninformative_loss` of 1. Such losses are not compared: code that compares losses takes rows from
 `compared`, or settings from `compared_settings`.
+
+The losses of runs of this package are in nats. Those of a table from elsewhere have no known unit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +28,8 @@ class Metric:
 
     Attributes:
         name: of the metric.
-        unit: of losses and their differences, as it follows a number: ` nats`, or empty.
+        unit: of losses and their differences, as it follows a number: ` nats`, or empty if it is
+            not known.
         loss: what is minimised, for a sentence: `loss`, or `1 - accuracy`.
         label: of an axis of losses, with the unit.
         maximum: of a maximised column; nan for a loss.
@@ -47,8 +50,8 @@ class Metric:
 
     @property
     def scale(self) -> str:
-        """The unit of differences of losses: `nats`, or `1 - accuracy`."""
-        return self.unit.strip() or self.loss
+        """The unit of differences of losses: `nats`, or `1 - accuracy`; empty if not known."""
+        return self.unit.strip() if self.is_loss else self.loss
 
     @property
     def heading(self) -> str:
@@ -56,7 +59,7 @@ class Metric:
         if not self.informative:
             return "No losses are compared: those of this data set mean nothing"
         if self.is_loss:
-            return "Validation loss in nats"
+            return "Validation loss in nats" if self.unit else "Validation loss"
         return f"{self.name} (the loss is {self.loss})"
 
     def shown(self, loss: float) -> float:
@@ -65,6 +68,7 @@ class Metric:
 
 
 LOSS = Metric()
+UNKNOWN_UNIT = Metric(unit="", label="validation loss")
 NO_METRIC = Metric(informative=False)
 
 
@@ -72,10 +76,20 @@ def metric_of(rows: pd.DataFrame) -> Metric:
     """The metric of rows, which `scaling.read` gives one."""
     known = _maxima(rows)
     if known.empty:
-        return LOSS if rows.empty or len(compared(rows)) else NO_METRIC
+        if len(rows) and compared(rows).empty:
+            return NO_METRIC
+        return LOSS if all_recorded_here(rows) else UNKNOWN_UNIT
     name, maximum = str(known[MAXIMISED].iloc[0]), float(known[MAXIMUM].iloc[0])
     loss = f"{maximum:g} - {name}" if maximum else f"-{name}"
     return Metric(name, "", loss, loss, maximum)
+
+
+def all_recorded_here(rows: pd.DataFrame) -> bool:
+    """Whether runs of this package wrote all rows: theirs have a digest, unless damaged."""
+    if "digest" not in rows:
+        return False
+    damaged = rows["status"].eq("corrupt") if "status" in rows else False
+    return bool((rows["digest"].notna() | damaged).all())
 
 
 def compared(rows: pd.DataFrame) -> pd.DataFrame:

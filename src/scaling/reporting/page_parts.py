@@ -38,8 +38,10 @@ GLOSSARY = {
 
 def glossary(metric: Metric) -> dict[str, str]:
     """The words and columns of the page."""
-    if metric.is_loss:
+    if metric.is_loss and metric.unit:
         return GLOSSARY
+    if metric.is_loss:
+        return GLOSSARY | {"val_loss": "loss of a run, in the unit of the table"}
     return GLOSSARY | {"val_loss": f"{metric.loss}, since {metric.name} is maximised"}
 
 

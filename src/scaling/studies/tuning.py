@@ -67,7 +67,8 @@ def _costs(rows: pd.DataFrame) -> Iterator[str]:
             yield f"{subject}: cost inconclusive; {'; '.join(doubts)}"
             continue
         costs = ", ".join(f"{one.lost:.3f}{_ends(one)} at {one.batch}" for one in bracketed)
-        text = f"{subject} costs on average, in {metric_of(block).scale}, at each batch: {costs}"
+        unit = f", in {scale}," if (scale := metric_of(block).scale) else ""
+        text = f"{subject} costs on average{unit} at each batch: {costs}"
         if len(bracketed) > 1 and all(one.seeds >= FEWEST for one in bracketed):
             slope = _trend(bracketed, block)
             change = f"costs {'more' if slope.value > 0 else 'less'} at larger batch sizes"

@@ -116,7 +116,7 @@ def _sensitivity_panel(costs: list[Sensitivity], axes: Axes, limits: Limits, sca
                             label=f"factor {factor:g}")  # fmt: skip
         bar.set_label(f"factor {factor:g}")
     axes.axhline(0, color="0.5", linewidth=0.8, zorder=0.5)
-    axes.set_ylabel(f"mean loss lost ({scale})")
+    axes.set_ylabel("mean loss lost" + f" ({scale})" * bool(scale))
 
 
 def _partly(costs: list[Sensitivity]) -> list[Line2D]:

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from scaling.contracts.metric import LOSS, compared, metric_of
+from scaling.contracts.metric import LOSS, all_recorded_here, compared, metric_of
 from scaling.contracts.settings import by_setting
 from scaling.reporting.charts.axes import MARK, ROOM, finished
 
@@ -24,6 +24,8 @@ def measures(rows: pd.DataFrame) -> dict[str, str]:
     """The measures of finished runs that can be drawn, with their titles."""
     done = rows[rows["status"] == "done"]
     titles = MEASURES | {"val_loss": metric_of(rows).label}
+    if not all_recorded_here(rows):
+        titles |= {"train_loss": "training loss"}
     tables = {key: compared(done) if key.endswith("loss") else done for key in titles}
     return {key: titles[key] for key, t in tables.items() if key in t and t[key].notna().any()}
 
