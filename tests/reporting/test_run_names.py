@@ -68,6 +68,21 @@ def test_a_setting_that_follows_the_seed_is_not_repeated():
     assert short_names([run(seed=0), run(seed=1)], settings) == ["s0", "s1"]
 
 
+def test_a_source_with_the_name_of_its_data_set_is_not_repeated():
+    settings = [
+        {"settings/data": "pydoc", "settings/data/source": "pydoc"},
+        {"settings/data": "mine", "settings/data/source": "mine"},
+        {"settings/data": "random_tokens"},
+    ]
+    runs = [run(digest=f"{i:012d}") for i in range(3)]
+    assert short_names(runs, settings) == ["data=pydoc", "data=mine", "data=random_tokens"]
+    settings[1]["settings/data/source"] = "other"
+    assert short_names(runs, settings)[:2] == [
+        "data=pydoc source=pydoc",
+        "data=mine source=other",
+    ]
+
+
 def test_equal_names_get_the_digest_and_other_folders_keep_their_names():
     assert names(run(), run(digest="f" * 12), "_sweep") == [
         *(f"b8 lr1e-3 c1 s0 {DIGEST}", f"b8 lr1e-3 c1 s0 {'f' * 12}", "_sweep")

@@ -65,6 +65,10 @@ def test_links_follow_the_runs(tmp_path):
     (first / f"{tensorboard.EVENTS}2.host").touch()  # of a run that was resumed
     tensorboard.link([tmp_path / "multirun"], place)
     assert len(list((place / "one" / "b08").iterdir())) == 2
+    run("two", "_sweep")  # the figures of a report
+    assert tensorboard.link([tmp_path / "multirun"], place) == 3
+    assert "two/_sweep" in links()
+    shutil.rmtree(first.parent.parent / "two" / "_sweep")
     shutil.rmtree(first.parent)
     tensorboard.link([tmp_path / "multirun"], place)
     assert links() == {"b16 lr0.1 c1 s0"}

@@ -56,10 +56,17 @@ def short_names(
 
 
 def _repeats(key: str, settings: Iterable[Settings]) -> bool:
-    """Whether a key has the value of the same root key in every run, as a seed of the data may."""
+    """Whether a key has the value of the same other key in every run that has it.
+
+    The other key is a root key, as for a seed of the data, or the name of the group of the key, as
+    for a data set that is named after its source.
+    """
     having = [each for each in settings if key in each]
+    others = [*SHORT, key.rpartition("/")[0]]
     return key not in SHORT and any(
-        all(each[key] == each[root] for each in having) for root in SHORT if having
+        all(other in each and each[key] == each[other] for each in having)
+        for other in others
+        if having
     )
 
 

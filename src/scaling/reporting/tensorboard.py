@@ -31,6 +31,7 @@ from scaling.storage.rows import read_row
 EVENTS = "events.out.tfevents."
 SETTINGS = "hparams.yaml"  # which Lightning writes beside the events
 SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SWEEP = "_sweep"  # run with the figures of a report
 EVERY = 10.0  # seconds between searches for new runs
 GLANCE = 0.5  # seconds between checks for Ctrl-C
 PATIENCE = 5.0  # seconds for TensorBoard to end
@@ -44,7 +45,7 @@ def link(folders: Sequence[Path], place: Path) -> int:
     first run has ended, the folder that had them is left out until the next call.
 
     Returns:
-        the number of runs.
+        the number of runs, without figures of reports.
     """
     runs = [run for folder in folders for run in _runs(folder.absolute())]
     shared = os.path.commonpath([run.parent for run in runs]) if runs else "."
@@ -74,7 +75,7 @@ def link(folders: Sequence[Path], place: Path) -> int:
     measured = {name for new in begun for name in _measured(wanted[new])}
     columns = hparams_columns.experiment([settings[new] for new in begun], measured)
     hparams_columns.update(place, begun, columns)
-    return len(wanted)
+    return sum(run.name != SWEEP for run in wanted.values())
 
 
 def _settings(run: Path) -> Mapping[str, Any]:
@@ -109,7 +110,7 @@ def show(pictures: Mapping[str, bytes], folder: Path) -> None:
         pictures: name -> PNG.
         folder: of the study.
     """
-    place = folder / "_sweep"
+    place = folder / SWEEP
     shutil.rmtree(place, ignore_errors=True)
     writer = EventFileWriter(str(place))
     for name, png in pictures.items():
@@ -140,7 +141,7 @@ def serve(folders: Sequence[Path], more: Sequence[str]) -> int:
             return 2
     with tempfile.TemporaryDirectory(prefix="scaling-dashboard-") as place:
         number = link(folders, Path(place))
-        if not number:
+        if not any(Path(place).iterdir()):
             where = ", ".join(map(str, folders))
             print(f"error: no events of TensorBoard below {where}; were the runs made with "
                   "logger=none?", file=sys.stderr)  # fmt: skip
