@@ -1,4 +1,4 @@
-"""What does clipping do: does it act as a smaller learning rate, and is a ceiling of 1 best?"""
+"""What does clipping do: does it act as a smaller learning rate, and is a clip of 1 best?"""
 
 import contextlib
 import math
@@ -27,7 +27,7 @@ def applies(sweep: SweepTables) -> bool:
 
 
 def sentences(sweep: SweepTables) -> Iterator[str]:
-    """Regimes, updates, and the effect of the ceiling, for each setting."""
+    """Regimes, updates, and the effect of the clip, for each setting."""
     for title, block in _blocks(sweep.rows):
         setting = where(title)
         cells = _cells(sweep, block)
@@ -51,7 +51,7 @@ def _cells(sweep: SweepTables, block: pd.DataFrame) -> tuple[clipping_regimes.Re
 
 
 def tables(sweep: SweepTables) -> dict[str, pd.DataFrame]:
-    """`clip_regimes`: a line for each cell; `clip_effects`: a line for each other ceiling."""
+    """`clip_regimes`: a line for each cell; `clip_effects`: a line for each other clip."""
     cells, contrasts = [], []
     for title, block in _blocks(sweep.rows):
         cells += [{"setting": title, **asdict(cell)} for cell in _cells(sweep, block)]
@@ -108,7 +108,7 @@ def _blocks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
-    """The effect of each ceiling against none, or the largest, paired by cell and seed."""
+    """The effect of each clip against none, or the largest, paired by cell and seed."""
     metric = metric_of(rows)
     if not metric.informative:
         return
@@ -133,8 +133,9 @@ def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
         if math.isnan(contrast.low):
             continue
         what = f"{loss} at clip {contrast.b:g} minus that at {contrast.a:g}{setting}"
-        smallest = f"smallest detectable effect, uncorrected: {contrast.smallest_detectable:.3f}"
-        reasons = "; ".join([contrast.reason or smallest, *contrast.notes])
+        smallest = f"{contrast.smallest_detectable:.3f}"
+        detectable = f"smallest detectable effect, without the correction: {smallest}"
+        reasons = "; ".join([contrast.reason or detectable, *contrast.notes])
         yield (
             f"{what}: {contrast.difference:+z.4f}{metric.unit}, 95 % interval {contrast.low:+z.4f} "
             f"to {contrast.high:+z.4f} over {contrast.seeds} seeds and {contrast.pairs} pairs, "
@@ -143,14 +144,14 @@ def _effect(rows: pd.DataFrame, setting: str) -> Iterator[str]:
 
 
 def best_is_one(rows: pd.DataFrame) -> Estimate:
-    """Loss of the best other ceiling minus that of clip 1, in nats; negative if it is better.
+    """Loss of the best other clip minus that of clip 1, in nats; negative if it is better.
 
-    Intervals are corrected for the number of other ceilings (Bonferroni), since one of them may
+    Intervals are corrected for the number of other clips (Bonferroni), since one of them may
     look better by chance.
     """
     others = rows["clip"].nunique() - 1
     if 1.0 not in set(rows["clip"]):
-        return Estimate.missing("clip 1 is not among the ceilings", "try it")
+        return Estimate.missing("clip 1 was not tried", "try it")
     try:
         effect = effects.effect_of(rows, "clip", reference=1.0, level=1 - 0.05 / others)
     except ValueError as error:
@@ -162,7 +163,7 @@ def best_is_one(rows: pd.DataFrame) -> Estimate:
     high = min(contrast.high for contrast in effect.contrasts)
     unit = metric_of(rows).unit
     shown = (
-        f"best other ceiling, clip {rival.b:g}: {rival.difference:+z.4f}{unit}; smallest "
+        f"best other clip, {rival.b:g}: {rival.difference:+z.4f}{unit}; smallest "
         f"difference of all others: 95 % interval {low:+z.4f} to {high:+z.4f} over {rival.seeds} "
         "seeds"
     )
@@ -197,7 +198,7 @@ AS_LR = Claim("Clipping acts as a learning rate: the update is proportional to t
               "steps are clipped", (0.9, 1.1), _response,
               "effective LR = LR x clip / norm")  # fmt: skip
 CLAIMS = (
-    Claim("A ceiling of 1 is better than any other and than no clipping",
+    Claim("A clip of 1 is better than any other and than no clipping",
           POSITIVE, best_is_one, "phase 3b: clip = 1.0 best for both"),
     AS_LR,
     Claim("The effective learning rate, lr x clip / norm, grows faster than the batch size",

@@ -1,4 +1,4 @@
-"""Loss and update against the ceiling on the gradient norm."""
+"""Loss and update against the clip, the largest gradient norm."""
 
 from collections.abc import Mapping
 
@@ -20,14 +20,14 @@ TOGETHER = ("clip",)
 
 
 def loss_against_clip(rows: pd.DataFrame) -> Figure:
-    """Validation loss against the ceiling, a line for each batch size at its best lr."""
+    """Validation loss against the clip, a line for each batch size at its best lr."""
     best = [_at_best(block) for _, block in by_setting(rows, together=TOGETHER)]
     limits = bowl_limits(best, by="clip", near=np.inf)
     return _against_clip(rows, "val_loss", limits, metric_of(rows).label)
 
 
 def update_against_clip(rows: pd.DataFrame) -> Figure:
-    """Mean norm of the update against the ceiling, a line for each batch size at its best lr."""
+    """Mean norm of the update against the clip, a line for each batch size at its best lr."""
     best = [_at_best(block) for _, block in by_setting(rows, together=TOGETHER)]
     limits = log_limits(v for b in best for v in means(b, "update_norm", "clip")["mean"])
     return _against_clip(rows, "update_norm", limits, "mean norm of the update", log=True)
@@ -80,7 +80,7 @@ def _against_clip(
         draw_marks(axes, leaving(_placed(table, places), limits), styles)
         names = [f"{clip:g}" if np.isfinite(clip) else "none" for clip in places]
         tried_axis(axes.xaxis, list(places.values()), names)
-        axes.set_xlabel("clip (ceiling on the gradient norm)")
+        axes.set_xlabel("clip (largest gradient norm)")
         axes.set_ylabel(label)
         axes.legend(title="batch", alignment="left", **BESIDE)
 
