@@ -111,8 +111,7 @@ def main() -> int:
             report = build.write(
                 given.folders, place, command=command, flat=given.flat, over=given.over, **read
             )
-            if given.export:
-                build.export(given.folders, given.export, **read)
+            exported = build.export(given.folders, given.export, **read) if given.export else []
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -124,6 +123,9 @@ def main() -> int:
     print(report.text)
     *beside, page = report.files
     print(f"\npage: {page} ({len(beside)} files of tables and figures beside it)")
+    if exported:
+        names = ", ".join(file.name for file in exported)
+        print(f"export: {given.export} ({names}), which is read like the sweep")
     return 0
 
 

@@ -6,7 +6,7 @@ import pytest
 from rows import write_sweep
 
 from scaling import results
-from scaling.contracts.words import counted
+from scaling.contracts.words import counted, wrapped
 from scaling.reporting import build
 from scaling.storage import plans
 from scaling.storage.rows import ROW_FILE
@@ -24,6 +24,15 @@ from scaling.storage.rows import ROW_FILE
 )
 def test_a_number_agrees_with_its_noun(number, words, text):
     assert counted(number, *words) == text
+
+
+def test_a_long_line_is_broken_after_a_semicolon_or_between_words():
+    assert wrapped("  short; line", 20) == ["  short; line"]
+    assert wrapped("  one two; three four five", 20) == ["  one two;", "    three four five"]
+    assert wrapped("one two three four five", 12) == ["one two", "  three four", "  five"]
+    text = "a first clause; a second one, which is longer; and a third one"
+    assert " ".join(line.strip() for line in wrapped(text, 25)) == text
+    assert max(map(len, wrapped(text, 25))) <= 25
 
 
 def test_a_report_of_one_run_has_no_plural_after_1(tmp_path):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import re
 import shutil
 import sys
@@ -19,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from scaling import report, results
 from scaling.figures import loss_against_lr
-from scaling.reporting import build
+from scaling.reporting import build, text
 from scaling.storage import plans
 from scaling.storage.rows import ROW_FILE, write_json
 from scaling.storage.tables import write_part
@@ -170,6 +171,31 @@ def _events(sweep: Path) -> EventAccumulator:
 
 def _one_of(figures: dict) -> dict:
     return {name: drawing for name, drawing in figures.items() if name == "loss_heatmap"}
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_table_from_elsewhere_has_folded_claims_and_says_which_runs_are_not_shown(
+    tmp_path, monkeypatch, capsys
+):
+    table = tmp_path / "export.csv"
+    grid = [(batch, lr) for batch in (8, 16, 32) for lr in (1e-4, 1e-3, 1e-2)]
+    rows = [f"finished,{b},{lr},{1e-4 * b + math.log10(lr / 1e-3) ** 2}" for b, lr in grid]
+    rows[-1] = "crashed,32,0.01,"
+    table.write_text("\n".join(["State,config/batch_size,config/lr,eval/loss", *rows]))
+    assert run_report(monkeypatch, table, "--export", tmp_path / "kept") == 0
+    said = capsys.readouterr().out
+    assert f"export: {tmp_path / 'kept'} (rows.csv), which is read like the sweep" in said
+    report = tmp_path / "export" / "report"
+    page = (report / "index.html").read_text()
+    assert page.count("Not shown: 1 failed run.") == 2  # below the losses and the map
+    claims = page.partition('<h2 id="claims">')[2].partition("</section>")[0]
+    what, _, rest = claims.partition("<details><summary>")
+    assert f"{text.CLAIMS_ARE[1:]}.</p>" in what
+    assert re.match(r"\d+ \w+.*</summary>", rest)
+    assert "Published claims tested here: " not in page
+    assert (
+        f"Published claims tested here: {text.CLAIMS_ARE}\n" in (report / "report.txt").read_text()
+    )
 
 
 def test_provenance_is_counted_over_the_runs(tmp_path, monkeypatch):

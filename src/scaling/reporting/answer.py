@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,13 +13,19 @@ from scaling.analysis.naive_optima import naive_optima
 from scaling.analysis.optima import Optimum, optimum
 from scaling.analysis.powerlaws import Law
 from scaling.contracts.metric import compared_settings
-from scaling.contracts.words import typed
+from scaling.contracts.words import typed, wrapped
 from scaling.studies import law_words, laws
 from scaling.studies.claims import Verdict
 from scaling.studies.sweep_tables import SweepTables
 
 VERDICTS = ("supported", "contradicted", "inconclusive")  # in the order of a report
 SENTENCES = 4  # of studies, if no learning rate was swept
+NO_BOWL = "~"  # before a best lr without a fitted bowl
+MARKS = {  # before a best lr -> what it means
+    NO_BOWL: "no bowl fits on both sides: the interval ends at an lr that is worse or diverged",
+    ">": "lower end of an interval without an upper end: the best lr may lie above the grid",
+    "<": "upper end of an interval without a lower end: the best lr may lie below the grid",
+}
 
 
 @dataclass(frozen=True)
@@ -68,11 +74,14 @@ class Answer:
     next: NextStep
 
     @property
+    def claims_counts(self) -> str:
+        """The number of claims with each verdict; empty without claims."""
+        return ", ".join(f"{self.claims[word]} {word}" for word in VERDICTS if self.claims[word])
+
+    @property
     def claims_line(self) -> str:
         """The number of claims with each verdict, in a line; empty without claims."""
-        counted = (f"{self.claims[word]} {word}" for word in VERDICTS if self.claims[word])
-        counts = ", ".join(counted)
-        return f"Published claims tested here: {counts}" if counts else ""
+        return f"Published claims tested here: {self.claims_counts}" if self.claims_counts else ""
 
     def record(self) -> dict[str, Any]:
         """The numbers of the answer for `answer.json`; missing numbers are None."""
@@ -124,10 +133,22 @@ def answer(
     return Answer(tuple(settings), tuple(headlines), first, counts, tuple(caveats), next_step)
 
 
+def has_bowl(one: Optimum) -> bool:
+    """Whether a fitted bowl with both its sides in the grid gives the interval of an optimum."""
+    return one.status == "interior" and one.reason.startswith("a bowl through ")
+
+
+def marks_used(texts: Iterable[str]) -> list[str]:
+    """A line on each mark that begins one of the best learning rates."""
+    first = {text[:1] for text in texts}
+    return [f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in first]
+
+
 def best_lr(one: Optimum) -> str:
     """The best lr of a batch size with its interval, or why it is not known."""
     if one.status == "interior":
-        return law_words.lr_span(one.lr, one.low, one.high)
+        mark = "" if has_bowl(one) else NO_BOWL
+        return mark + law_words.lr_span(one.lr, one.low, one.high)
     if one.status == "high_edge":
         return f"above {one.low:.2g}, no upper end"
     if one.status == "low_edge":
@@ -138,7 +159,7 @@ def best_lr(one: Optimum) -> str:
 
 
 def lines(answer: Answer) -> list[str]:
-    """The answer in at most 15 lines of text."""
+    """The answer in few lines of at most 100 columns; a command is one line."""
     if answer.sentences or not answer.settings:
         parts = [*answer.sentences]
     elif len(answer.settings) == 1:
@@ -147,29 +168,33 @@ def lines(answer: Answer) -> list[str]:
         parts = [*_several_settings(answer.settings, MOST - len(answer.headlines))]
     found = answer.headlines
     parts = [*parts, *found] if answer.settings else [*found, *parts]
-    step = [f"Next: {answer.next.why}"] if answer.next.why else []
-    if answer.next.command:
-        step.append(f"  {answer.next.command}")
+    why = [f"Next: {answer.next.why}"] if answer.next.why else []
+    command = [f"  {answer.next.command}"] if answer.next.command else []
     claims = [answer.claims_line] if answer.claims_line and not answer.settings else []
-    return [*parts, *claims, *step]
+    return [line for part in (*parts, *claims, *why) for line in wrapped(part, COLUMNS)] + command
 
 
+COLUMNS = 100
 MOST = 7  # lines of batch sizes or settings, and of headlines
 
 
 def _one_setting(setting: Setting, most: int) -> Iterator[str]:
-    yield "Best learning rate of each batch size, fitted, with its 95 % interval:"
+    yield "Best learning rate of each batch size, with its 95 % interval:"
     by_text: dict[str, list[Optimum]] = {}
+    flat = [one for one in setting.optima if one.status == "flat"]
     for one in setting.optima:
-        by_text.setdefault(best_lr(one), []).append(one)
+        shown = max(flat, key=lambda other: other.depth) if one.status == "flat" else one
+        by_text.setdefault(best_lr(shown), []).append(one)
     texts = list(by_text.items())
     for text, same in texts[:most]:
         batches = ", ".join(typed(float(one.batch)) for one in same)
         tried = setting.lowest.get(same[0].batch, math.nan)
-        lowest = f"lowest loss tried at {tried:.3g}" if len(same) == 1 and tried == tried else ""
+        alone = len(same) == 1 and not math.isnan(same[0].low)
+        lowest = f"lowest loss tried at {tried:.3g}" if alone and tried == tried else ""
         yield f"  batch {batches:>4}  {text:<28}  {lowest}".rstrip()
     if len(texts) > most:
         yield f"  and {len(texts) - most} more on the page"
+    yield from (f"  {line}" for line in marks_used(by_text))
     if setting.law is not None:
         yield from _law(setting, setting.law)
 
@@ -188,29 +213,33 @@ def _law(setting: Setting, law: Law) -> Iterator[str]:
 
 
 def _several_settings(settings: Sequence[Setting], most: int) -> Iterator[str]:
-    yield "Best learning rate of each batch size and its law, by setting (95 % intervals):"
+    yield "Best learning rate of each batch size and its law, by setting (exponent: 95 % interval):"
     reasons: dict[str, list[str]] = {}
     width = max(len(one.title) for one in settings[:most])
     for one in settings[:most]:
-        located = {o.batch: f"{o.lr:.2g}" for o in one.optima if o.status == "interior"}
-        edges = {
-            o.batch: f">{o.low:.2g}" if o.status == "high_edge" else f"<{o.high:.2g}"
-            for o in one.optima
-            if o.status in ("high_edge", "low_edge")
-        }
-        known = located | edges
-        best = ", ".join(f"{known.get(o.batch, '-')} at {o.batch:g}" for o in one.optima)
+        best = ", ".join(f"{_short(o)} at {o.batch:g}" for o in one.optima)
         text = f"  {one.title:<{width}}  {best}"
         if one.law and one.law.identified:
             exponent = law_words.span(one.law.exponent, one.law.low, one.law.high)
-            text += f"; {law_words.formula(one.law)}, exponent {exponent}"
+            text += f"; {law_words.formula(one.law)} {exponent[exponent.index('(') :]}"
         elif one.law:
             reasons.setdefault(one.law.reason, []).append(one.title)
         yield text
     if len(settings) > most:
         yield f"  and {len(settings) - most} more settings on the page"
+    marks = marks_used(_short(o) for one in settings[:most] for o in one.optima)
+    yield from (f"  {line}" for line in marks)
     for reason, titles in list(reasons.items())[:2]:
         yield f"No law for {'; '.join(titles)}: {reason}"
+
+
+def _short(one: Optimum) -> str:
+    """The best lr of a batch size, or the known end of its interval; `-` if nothing is known."""
+    return {
+        "interior": f"{'' if has_bowl(one) else NO_BOWL}{one.lr:.2g}",
+        "high_edge": f">{one.low:.2g}",
+        "low_edge": f"<{one.high:.2g}",
+    }.get(one.status, "-")
 
 
 def _setting_record(setting: Setting) -> dict[str, Any]:

@@ -85,11 +85,11 @@ def write(folders: list[Path], out: Path, *, command: str = "", **options: Any) 
 
 
 @one_blas_thread()
-def export(folders: list[Path], place: Path, **options: Any) -> None:
+def export(folders: list[Path], place: Path, **options: Any) -> list[Path]:
     """Export a sweep without its runs: rows with the measures of studies, and longer tables.
 
     The tables `steps` and `layers` are left out, because they are too long to share. `options` are
-    those of `SweepTables.of`.
+    those of `SweepTables.of`. Returns the files.
 
     Raises:
         FileNotFoundError: if a folder has no row.
@@ -100,7 +100,7 @@ def export(folders: list[Path], place: Path, **options: Any) -> None:
     epochs = next((table for table in measured if len(table)), sweep.epochs)
     names = results.table_names(*folders) - set(LONGEST)
     longer = {name: results.table(name, *folders) for name in sorted(names)} | {"epochs": epochs}
-    exports.write(place, _measured(studies, sweep), longer)
+    return exports.write(place, _measured(studies, sweep), longer)
 
 
 def _saved(figure: Figure, stem: Path) -> list[Path]:

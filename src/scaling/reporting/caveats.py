@@ -171,7 +171,7 @@ def _uncertain(block: pd.DataFrame, setting: str, flat: float | None) -> Iterato
             place = f"below {end:g}, the lowest" if low else f"above {end:g}, the highest"
             doubt = f"the best lr may lie {place} tried"
             if optimum.lr != end:
-                doubt += " (the lowest mean is inside; the rise to the end is within the noise)"
+                doubt += " (the lowest mean is not at this end; the rise to it is within the noise)"
         else:
             doubt = rise if optimum.status == "flat" else optimum.reason
         if optimum.status != "interior":

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from scaling import results
-from scaling.contracts.metric import metric_of
+from scaling.contracts.metric import all_recorded_here, metric_of
 from scaling.contracts.version import __version__
 from scaling.contracts.words import counted
 from scaling.reporting import page, page_parts, text
-from scaling.reporting.answer import Answer, Setting, answer, lines, settings_of
+from scaling.reporting.answer import Answer, Setting, answer, has_bowl, lines, settings_of
 from scaling.reporting.caveats import doubts, uncertain_optima, without_learning
 from scaling.reporting.charts import curves, loss, maps, measure, optima
 from scaling.reporting.next_step import Command, next_step
@@ -162,9 +162,9 @@ class Content:
             command=self.command,
             **page_parts.answer_part(self.answer),
             loss_title=f"{metric_of(rows).label.capitalize()} against learning rate",
-            loss_note="Points: means over seeds, with their range. Dashed: the fitted bowls. "
-            "Triangles: runs off the scale; crosses: diverged runs. "
-            "Click a batch in the legend to see it alone.",
+            loss_note=text.loss_note(any(has_bowl(o) for one in settings for o in one.optima))
+            + text.not_shown(rows),
+            not_shown=text.not_shown(rows),
             setting_names=[setting.title for setting in settings],
             measures=measure.measures(rows) if over_lr else measure.accuracy_first(rows),
             references=without_learning(rows[rows["status"] != "corrupt"]),
@@ -176,6 +176,8 @@ class Content:
             pictures=[] if over_lr else others,
             claims=claims,
             blocked=blocked,
+            claims_are=text.CLAIMS_ARE[0].upper() + text.CLAIMS_ARE[1:],
+            claims_folded=not all_recorded_here(rows),
             testing=text.multiple_testing(len(self.verdicts)),
             details_pictures=others if over_lr else [],
             findings=[*self.sentences, *uncertain_optima(rows, flat=sweep.flat)],

@@ -12,7 +12,7 @@ import pandas as pd
 from scaling.contracts.metric import Metric, compared
 from scaling.contracts.settings import AXIS, settings_of
 from scaling.contracts.words import counted, typed
-from scaling.reporting.answer import VERDICTS, Answer, Setting, best_lr
+from scaling.reporting.answer import VERDICTS, Answer, Setting, best_lr, marks_used
 from scaling.studies import law_words
 from scaling.studies.claims import Verdict
 
@@ -21,8 +21,11 @@ LONGEST = 1000  # runs on the page; rows.csv has all
 GLOSSARY = {
     "run": "one training with one batch size, learning rate, clip and seed; a row of rows.csv",
     "setting": "all runs that differ only in batch, lr, seed and fold",
-    "best lr": "lr of the lowest loss of a batch size: the minimum of a bowl fitted to its runs",
+    "best lr": "lr of the lowest loss of a batch size: the minimum of a bowl fitted to its runs; "
+    "after ~, no bowl fits on both sides, and it is that of a curve through few runs",
     "interior": "both ends of the best lr's interval are inside the grid",
+    "fitted minimum": "that of a batch size on the surface that a law fits to all losses; it may "
+    "be inside the grid while the interval of the batch size alone reaches beyond it (edge)",
     "edge": "the best lr may lie beyond the lowest or highest lr tried",
     "flat": "within a factor of 4 in lr of the best, the loss hardly rises: no lr is best",
     "unresolved, irregular": "too few runs or too much noise for a bowl; losses that form none",
@@ -60,11 +63,13 @@ def answer_part(answer: Answer) -> dict[str, Any]:
         "headlines": answer.headlines,
         "sentences": answer.sentences,
         "best": _best(answer.settings),
+        "marks": marks_used(best_lr(one) for each in answer.settings for one in each.optima),
         "folded": len(answer.settings) > SIDE_BY_SIDE,
         "known_laws": known,
         "grouped": len(answer.settings) > 1,
         "no_law": no_law,
         "claims_line": answer.claims_line,
+        "claims_counts": answer.claims_counts,
         "next": answer.next,
         "caveats": answer.caveats,
     }
@@ -83,7 +88,7 @@ def _best(settings: Sequence[Setting]) -> list[list[str]]:
             *([typed(float(b)), *(column.get(b, "") for column in texts)] for b in batches),
         ]
     lowest = {batch: f"{lr:.3g}" for batch, lr in settings[0].lowest.items()}
-    head = ["batch", "best lr, fitted (95 %)", "lowest loss tried at lr"]
+    head = ["batch", "best lr (95 %)", "lowest loss tried at lr"]
     return [head, *([typed(float(b)), texts[0][b], lowest.get(b, "")] for b in batches)]
 
 

@@ -14,6 +14,10 @@ from scaling.reporting.caveats import doubts, trivial, uncertain_optima, without
 from scaling.reporting.run_caveats import caveats
 from scaling.studies.claims import Verdict
 
+CLAIMS_ARE = (
+    "claims of five published write-ups that this project reproduces (the source says which), each "
+    "tested on the runs of this report"
+)
 LEGEND = "* best of its batch   ! significantly worse than unigram   (%) steps clipped"
 LEGEND_MAXIMISED = "* best of its batch   (%) steps clipped"
 
@@ -93,13 +97,31 @@ def status_line(rows: pd.DataFrame, missing: int) -> str:
     return f"{counted(len(rows), 'run')}: {', '.join(parts)}"
 
 
+def loss_note(bowls: bool) -> str:
+    """What the chart of losses shows, with fitted bowls or without."""
+    dashed = "Dashed: fitted bowls, for batch sizes that have one. " if bowls else ""
+    return (
+        f"Points: means over seeds, with their range. {dashed}Triangles: runs off the scale; "
+        "crosses: diverged runs. Click a batch in the legend to see it alone."
+    )
+
+
+def not_shown(rows: pd.DataFrame) -> str:
+    """A sentence on the runs that charts of losses leave out; empty if there are none."""
+    counts = rows["status"].value_counts()
+    kinds = [status for status in ("failed", "interrupted", "corrupt") if status in counts]
+    listed = ", ".join(counted(int(counts[kind]), f"{kind} run") for kind in kinds)
+    return f" Not shown: {listed}." if listed else ""
+
+
 def claim_lines(verdicts: Sequence[tuple[str, Verdict]]) -> list[str]:
-    """A line for each claim and verdict with its numbers, and one on multiple testing.
+    """What claims are, a line for each claim and verdict with its numbers, and one on chance.
 
     Numbers of an earlier line are not repeated.
     """
     testing = multiple_testing(len(verdicts))
-    return [*_lines(verdicts), *([testing] if testing else [])]
+    first = [f"Published claims tested here: {CLAIMS_ARE}"] if verdicts else []
+    return [*first, *_lines(verdicts), *([testing] if testing else [])]
 
 
 def multiple_testing(count: int) -> str:

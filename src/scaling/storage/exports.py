@@ -90,7 +90,7 @@ def table(folder: str | Path, name: str) -> pd.DataFrame:
         raise ValueError(f"{path} cannot be read ({error}); export the sweep again") from error
 
 
-def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> None:
+def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
     """Export the rows and longer tables of a sweep to a folder that can be read like the sweep.
 
     Measurements are rounded to six digits in rows and to five in longer tables.
@@ -99,15 +99,21 @@ def write(folder: Path, rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) 
         folder: made if missing; files of the same names are replaced.
         rows: the rows, from `scaling.results.read`.
         tables: name -> longer table of these runs; empty ones are left out.
+
+    Returns:
+        the files, that of the rows first.
     """
+    files = [folder / ROWS]
     folder.mkdir(parents=True, exist_ok=True)
-    unrounded(rows, settings=True).to_csv(folder / ROWS, index=False, float_format="%.6g")
+    unrounded(rows, settings=True).to_csv(files[0], index=False, float_format="%.6g")
     for name, table in tables.items():
         if len(table):
             floats = _floats(table)
             rounded = {key: [float(f"{x:.5g}") for x in table[key]] for key in floats}
             small = table.assign(**rounded).astype(dict.fromkeys(floats, "float32"))
-            small.to_parquet(folder / f"{name}.parquet", index=False, compression="zstd")
+            files.append(folder / f"{name}.parquet")
+            small.to_parquet(files[-1], index=False, compression="zstd")
+    return files
 
 
 def _floats(table: pd.DataFrame) -> list[str]:

@@ -76,7 +76,7 @@ def basis(law: Law) -> str:
     """The numbers of batch sizes and seeds of the law, and whether its interval includes seeds."""
     sizes = f"{len(law.optima)} batch sizes"
     if law.between_seeds:
-        return f"{sizes} and {law.seeds} seeds, whose variation the interval includes"
+        return f"{sizes} and {law.seeds} seeds; the interval includes the variation between seeds"
     seeds = "one seed" if law.seeds == 1 else f"{law.seeds} seeds"
     return f"{sizes} and {seeds}; variation between seeds is included only with three or more"
 

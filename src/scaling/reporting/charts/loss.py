@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scaling.figures.limits import Limits, bowl_limits, references
-from scaling.reporting.answer import Setting
+from scaling.reporting.answer import Setting, has_bowl
 from scaling.reporting.charts.axes import (
     ROOM,
     batch_color,
@@ -125,7 +125,7 @@ def _bowls(settings: Sequence[Setting]) -> pd.DataFrame:
     parts = []
     for setting in settings:
         for one in setting.optima:
-            if not math.isfinite(one.curvature):
+            if not (has_bowl(one) and math.isfinite(one.curvature)):
                 continue
             tried = np.unique(setting.rows.loc[setting.rows["batch"] == one.batch, "lr"])
             beside = float(np.median(tried[1:] / tried[:-1])) ** BESIDE
