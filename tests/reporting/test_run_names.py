@@ -68,18 +68,15 @@ def test_a_setting_that_follows_the_seed_is_not_repeated():
     assert short_names([run(seed=0), run(seed=1)], settings) == ["s0", "s1"]
 
 
-def test_a_source_with_the_name_of_its_data_set_is_not_repeated():
-    settings = [
-        {"settings/data": "pydoc", "settings/data/source": "pydoc"},
-        {"settings/data": "mine", "settings/data/source": "mine"},
-        {"settings/data": "random_tokens"},
-    ]
+def test_a_setting_that_follows_from_the_option_of_its_group_is_not_repeated():
+    pydoc = {"settings/data": "pydoc", "settings/data/source": "pydoc"}
+    text = {"settings/data": "text", "settings/data/source": "files"}
+    settings = [pydoc | {"settings/data/context": 64}, text, {"settings/data": "random_tokens"}]
     runs = [run(digest=f"{i:012d}") for i in range(3)]
-    assert short_names(runs, settings) == ["data=pydoc", "data=mine", "data=random_tokens"]
-    settings[1]["settings/data/source"] = "other"
-    assert short_names(runs, settings)[:2] == [
-        "data=pydoc source=pydoc",
-        "data=mine source=other",
+    assert short_names(runs, settings) == ["data=pydoc", "data=text", "data=random_tokens"]
+    settings[1] = pydoc | {"settings/data/context": 128}
+    assert short_names(runs, settings) == [
+        *("data=pydoc context=064", "data=pydoc context=128", "data=random_tokens")
     ]
 
 

@@ -56,18 +56,20 @@ def short_names(
 
 
 def _repeats(key: str, settings: Iterable[Settings]) -> bool:
-    """Whether a key has the value of the same other key in every run that has it.
+    """Whether another key in the name says the same, as a root key may of a seed of the data.
 
-    The other key is a root key, as for a seed of the data, or the name of the group of the key, as
-    for a data set that is named after its source.
+    The option of a group says the same if all its runs have one value of the key, as `data=pydoc`
+    does of the source of the text.
     """
     having = [each for each in settings if key in each]
-    others = [*SHORT, key.rpartition("/")[0]]
-    return key not in SHORT and any(
-        all(other in each and each[key] == each[other] for each in having)
-        for other in others
-        if having
-    )
+    if key in SHORT or not having:
+        return False
+    if any(all(each[key] == each[root] for each in having) for root in SHORT):
+        return True
+    group = "/".join(key.split("/")[:2])
+    if group == key or not all(group in each for each in having):
+        return False
+    return len({(each[group], each[key]) for each in having}) == len({e[group] for e in having})
 
 
 def _label(key: str, keys: Sequence[str]) -> str:
