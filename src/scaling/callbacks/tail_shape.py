@@ -181,7 +181,7 @@ class TailShape(Recording):
         return {**about, "group": group, **judged(values, axis)}
 
     def _clip(self) -> float:
-        """The ceiling of the trainer on the gradient's norm; inf without one."""
+        """The largest gradient norm of the trainer; inf without clipping."""
         clip = self.trainer.gradient_clip_val
         by_norm = self.trainer.gradient_clip_algorithm in (None, "norm")
         return float(clip) if clip and by_norm else math.inf

@@ -15,8 +15,8 @@ from scaling.reporting.run_caveats import caveats
 from scaling.studies.claims import Verdict
 
 CLAIMS_ARE = (
-    "claims of five published write-ups that this project reproduces (the source says which), each "
-    "tested on the runs of this report"
+    "claims of five published write-ups that this project reproduces, named as source, and common "
+    "ones without a source; each is tested on the runs of this report"
 )
 LEGEND = "* best of its batch   ! significantly worse than unigram   (%) steps clipped"
 LEGEND_MAXIMISED = "* best of its batch   (%) steps clipped"

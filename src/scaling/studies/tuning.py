@@ -107,9 +107,10 @@ def tradeoff_sentences(rows: pd.DataFrame, losses: pd.DataFrame) -> Iterator[str
 def trend(rows: pd.DataFrame) -> Estimate:
     """Change in the cost of a wrong lr per doubling of the batch, in nats.
 
-    A line through each seed's losses lost, over the batch sizes whose best lr is inside the grid,
-    and a t interval over seeds. Seeds choose each other's best lr, so they are slightly dependent:
-    if noise is a third of the bowl's depth, the interval misses in 12 %, not 5 %, on both sides.
+    A line through each seed's losses lost, over the batch sizes with learning rates tried on both
+    sides of the best, and a t interval over seeds. Seeds choose each other's best lr, so they are
+    slightly dependent: if noise is a third of the bowl's depth, the interval misses in 12 %, not
+    5 %, on both sides.
     """
     try:
         sensitivities = sensitivity(rows, factors=(FACTOR,))
@@ -157,7 +158,8 @@ def _is_bracketed(one: Sensitivity) -> bool:
 def _trend(bracketed: Sequence[Sensitivity], rows: pd.DataFrame) -> Estimate:
     if len(bracketed) < 2:
         return Estimate.missing(
-            f"batch sizes whose best lr is inside the grid: {len(bracketed)}; at least 2 needed",
+            "batch sizes with learning rates tried on both sides of the best: "
+            f"{len(bracketed)}; at least 2 needed",
             "learning rates on both sides of a best one that learns",
         )
     table = pd.DataFrame({math.log2(one.batch): dict(one.each) for one in bracketed}).dropna()
