@@ -159,23 +159,29 @@ def best_lr(one: Optimum) -> str:
 
 
 def lines(answer: Answer) -> list[str]:
-    """The answer in few lines of at most 100 columns; a command is one line."""
+    """The answer in few lines of at most 100 columns; those of studies and a command are longer."""
+    most = MOST - len(answer.headlines)
     if answer.sentences or not answer.settings:
         parts = [*answer.sentences]
     elif len(answer.settings) == 1:
-        parts = [*_one_setting(answer.settings[0], MOST - len(answer.headlines))]
+        parts = _short_lines(_one_setting(answer.settings[0], most))
     else:
-        parts = [*_several_settings(answer.settings, MOST - len(answer.headlines))]
+        parts = _short_lines(_several_settings(answer.settings, most))
     found = answer.headlines
     parts = [*parts, *found] if answer.settings else [*found, *parts]
-    why = [f"Next: {answer.next.why}"] if answer.next.why else []
-    command = [f"  {answer.next.command}"] if answer.next.command else []
+    step = _short_lines([f"Next: {answer.next.why}"] if answer.next.why else [])
+    if answer.next.command:
+        step.append(f"  {answer.next.command}")
     claims = [answer.claims_line] if answer.claims_line and not answer.settings else []
-    return [line for part in (*parts, *claims, *why) for line in wrapped(part, COLUMNS)] + command
+    return [*parts, *claims, *step]
 
 
 COLUMNS = 100
 MOST = 7  # lines of batch sizes or settings, and of headlines
+
+
+def _short_lines(parts: Iterable[str]) -> list[str]:
+    return [line for part in parts for line in wrapped(part, COLUMNS)]
 
 
 def _one_setting(setting: Setting, most: int) -> Iterator[str]:
