@@ -9,7 +9,8 @@ import yaml
 import scaling
 from scaling.config import schema
 from scaling.config.folder import FOLDER
-from scaling.reporting import answer as answers
+from scaling.reporting.answer import answer, settings_of
+from scaling.reporting.answer_lines import lines
 from scaling.reporting.next_step import Command, next_step
 
 ROOT = Path(__file__).parents[2]
@@ -64,10 +65,10 @@ def test_commands_name_modules_options_and_targets_that_exist(page):
 
 def test_the_demo_prints_what_the_readme_shows():
     sweep = scaling.SweepTables.of(ROOT / "notebooks" / "data" / "quickstart.csv")
-    settings = answers.settings_of(sweep)
+    settings = settings_of(sweep)
     command = Command("python -m scaling.train experiment=quickstart")
     step = next_step(sweep.rows, settings, (), command)
-    printed = answers.lines(answers.answer(settings, (), (), (), step))
+    printed = lines(answer(settings, (), (), (), step))
     assert README.split("```\n")[1].splitlines() == printed
 
 

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 import scaling
-from scaling.reporting import answer as answers
-from scaling.reporting.answer import NextStep, answer, lines, settings_of
+from scaling.reporting.answer import NextStep, answer, settings_of
+from scaling.reporting.answer_lines import lines
 from scaling.reporting.charts import loss
+from scaling.reporting.optimum_words import best_lr, has_bowl
 from scaling.reporting.page_parts import answer_part
 from scaling.studies import law_words
 from scaling.studies.sweep_tables import SweepTables
@@ -170,7 +171,7 @@ def test_batch_sizes_without_an_optimum_are_named_with_the_reason():
 
 def test_ends_of_an_interval_that_are_open_are_said():
     rows = planted(batches=(8, 4096), exponent=0.6)
-    best = {one.batch: answers.best_lr(one) for one in answered(rows).settings[0].optima}
+    best = {one.batch: best_lr(one) for one in answered(rows).settings[0].optima}
     assert re.fullmatch(r"above \S+, no upper end", best[4096])
     assert re.fullmatch(r"\S+ \(\S+ to \S+\)", best[8])
 
@@ -178,7 +179,7 @@ def test_ends_of_an_interval_that_are_open_are_said():
 def test_an_optimum_without_a_bowl_is_marked_and_has_no_curve():
     found = answered(scaling.read(DATA / "quickstart.csv"))
     (setting,) = found.settings
-    reasons = {one.batch: one.reason for one in setting.optima if not answers.has_bowl(one)}
+    reasons = {one.batch: one.reason for one in setting.optima if not has_bowl(one)}
     assert list(reasons) == [8, 128]
     assert all(reason.startswith("no bowl with both sides fits") for reason in reasons.values())
     marked = [line.split()[1] for line in lines(found) if "  ~0." in line]

@@ -12,10 +12,12 @@ from scaling.contracts.metric import all_recorded_here, metric_of
 from scaling.contracts.version import __version__
 from scaling.contracts.words import counted
 from scaling.reporting import page, page_parts, text
-from scaling.reporting.answer import Answer, Setting, answer, has_bowl, lines, settings_of
+from scaling.reporting.answer import Answer, Setting, answer, settings_of
+from scaling.reporting.answer_lines import lines
 from scaling.reporting.caveats import doubts, uncertain_optima, without_learning
 from scaling.reporting.charts import curves, loss, maps, measure, optima
 from scaling.reporting.next_step import Command, next_step
+from scaling.reporting.optimum_words import has_bowl
 from scaling.reporting.trained import trained
 from scaling.storage import plans
 from scaling.studies.claims import Verdict

@@ -12,7 +12,8 @@ import pandas as pd
 from scaling.contracts.metric import Metric, compared
 from scaling.contracts.settings import AXIS, settings_of
 from scaling.contracts.words import counted, typed
-from scaling.reporting.answer import VERDICTS, Answer, Setting, best_lr, marks_used
+from scaling.reporting.answer import VERDICTS, Answer, Setting
+from scaling.reporting.optimum_words import best_lr, marks_used
 from scaling.studies import law_words
 from scaling.studies.claims import Verdict
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scaling.figures.limits import Limits, bowl_limits, references
-from scaling.reporting.answer import Setting, has_bowl
+from scaling.reporting.answer import Setting
 from scaling.reporting.charts.axes import (
     ROOM,
     batch_color,
@@ -19,6 +19,7 @@ from scaling.reporting.charts.axes import (
     shown_setting,
 )
 from scaling.reporting.charts.measure import measures
+from scaling.reporting.optimum_words import has_bowl
 
 POINTS = 24  # of a fitted bowl
 BESIDE = 1.25  # a bowl is drawn within so many steps of the grid on each side of its best lr

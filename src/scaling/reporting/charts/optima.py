@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scaling.figures.axes import round_values
-from scaling.reporting.answer import Setting, best_lr
+from scaling.reporting.answer import Setting
 from scaling.reporting.charts.axes import (
     MARK,
     ROOM,
@@ -19,6 +19,7 @@ from scaling.reporting.charts.axes import (
     lr_axis,
     shown_setting,
 )
+from scaling.reporting.optimum_words import best_lr
 from scaling.studies import law_words
 
 POINTS = 48  # of a law

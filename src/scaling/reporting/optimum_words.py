@@ -1,0 +1,47 @@
+"""The best learning rate of a batch size in words, with marks that are explained."""
+
+from collections.abc import Iterable
+
+from scaling.analysis.optima import Optimum
+from scaling.studies import law_words
+
+NO_BOWL = "~"  # before a best lr without a fitted bowl
+MARKS = {  # before a best lr -> what it means
+    NO_BOWL: "no bowl fits on both sides: the interval ends at an lr that is worse or diverged",
+    ">": "lower end of an interval without an upper end: the best lr may lie above the grid",
+    "<": "upper end of an interval without a lower end: the best lr may lie below the grid",
+}
+
+
+def has_bowl(one: Optimum) -> bool:
+    """Whether a fitted bowl with both its sides in the grid gives the interval of an optimum."""
+    return one.status == "interior" and one.reason.startswith("a bowl through ")
+
+
+def marks_used(texts: Iterable[str]) -> list[str]:
+    """A line on each mark that begins one of the best learning rates."""
+    first = {text[:1] for text in texts}
+    return [f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in first]
+
+
+def best_lr(one: Optimum) -> str:
+    """The best lr of a batch size with its interval, or why it is not known."""
+    if one.status == "interior":
+        mark = "" if has_bowl(one) else NO_BOWL
+        return mark + law_words.lr_span(one.lr, one.low, one.high)
+    if one.status == "high_edge":
+        return f"above {one.low:.2g}, no upper end"
+    if one.status == "low_edge":
+        return f"below {one.high:.2g}, no lower end"
+    if one.status == "flat":
+        return f"no best one: {one.reason}"
+    return f"{one.status}: {one.reason}"
+
+
+def shortest(one: Optimum) -> str:
+    """The best lr of a batch size, or the known end of its interval; `-` if nothing is known."""
+    return {
+        "interior": f"{'' if has_bowl(one) else NO_BOWL}{one.lr:.2g}",
+        "high_edge": f">{one.low:.2g}",
+        "low_edge": f"<{one.high:.2g}",
+    }.get(one.status, "-")
