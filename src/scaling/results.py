@@ -230,10 +230,11 @@ def _runs(folders: Sequence[str | Path], *, with_row: bool = True) -> list[Path]
         if not Path(folder).exists():
             raise FileNotFoundError(study_folders.unknown(Path(folder)))
         runs = list(run_folders(Path(folder)))
-        if not runs and not with_row and tables.table_names(Path(folder)):
-            runs = [Path(folder)]
         if not runs:
-            raise FileNotFoundError(study_folders.without_rows(Path(folder)))
+            names = tables.table_names(Path(folder))
+            if with_row or not names:
+                raise FileNotFoundError(study_folders.without_rows(Path(folder), names))
+            runs = [Path(folder)]
         for run in runs:
             unique.setdefault(os.path.abspath(run), run)
     return list(unique.values())

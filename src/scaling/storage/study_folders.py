@@ -1,9 +1,10 @@
 """Messages for folders and files without rows, with what a user may have meant."""
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
-from scaling.storage import plans, tables
+from scaling.storage import plans
 from scaling.storage.rows import ROW_FILE
 
 STUDIES = Path("multirun")
@@ -35,15 +36,19 @@ def unknown_table(path: Path) -> str:
     return f"{path} does not exist" + (f"; did you mean {path.parent / near[0]}?" if near else "")
 
 
-def without_rows(place: Path) -> str:
-    """Message for a file that is not a table, or a folder without a row of a run."""
+def without_rows(place: Path, tables: Iterable[str]) -> str:
+    """Message for a file that is not a table, or a folder without a row of a run.
+
+    Args:
+        place: the file or folder.
+        tables: names of the tables that are in the folder itself.
+    """
     if place.is_file():
         return (
             f"{place} is neither a folder of runs nor a table; a table with a line per run ends in "
             ".csv or .tsv"
         )
-    if names := sorted(tables.table_names(place)):
-        listed = " and ".join(f'scaling.table("{name}", folder)' for name in names)
+    if listed := " and ".join(f'scaling.table("{name}", folder)' for name in sorted(tables)):
         return f"no {ROW_FILE} in {place}, but tables of a callback: read them with {listed}"
     if plans.read(place):
         return f"no {ROW_FILE} below {place}; did any run of this sweep finish?"
