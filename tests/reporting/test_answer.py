@@ -14,7 +14,7 @@ import scaling
 from scaling.reporting.answer import NextStep, answer, settings_of
 from scaling.reporting.answer_lines import lines
 from scaling.reporting.charts import loss
-from scaling.reporting.optimum_words import best_lr, has_bowl
+from scaling.reporting.optimum_words import best_lr
 from scaling.reporting.page_parts import answer_part
 from scaling.studies import law_words
 from scaling.studies.sweep_tables import SweepTables
@@ -179,12 +179,12 @@ def test_ends_of_an_interval_that_are_open_are_said():
 def test_an_optimum_without_a_bowl_is_marked_and_has_no_curve():
     found = answered(scaling.read(DATA / "quickstart.csv"))
     (setting,) = found.settings
-    reasons = {one.batch: one.reason for one in setting.optima if not has_bowl(one)}
+    reasons = {one.batch: one.reason for one in setting.optima if not one.has_bowl}
     assert list(reasons) == [8, 128]
     assert all(reason.startswith("no bowl with both sides fits") for reason in reasons.values())
     marked = [line.split()[1] for line in lines(found) if "  ~0." in line]
     assert marked == ["8", "128"]
-    assert sum(line.startswith("  ~ no bowl fits on both sides") for line in lines(found)) == 1
+    assert sum(line.startswith("  ~ no fitted bowl: ") for line in lines(found)) == 1
     assert [line[0] for line in answer_part(found)["best"][1:] if line[1][0] == "~"] == marked
     chart = loss.loss_chart(found.settings)
     (dashed,) = (one for one in chart["layer"] if one["mark"].get("strokeDash") == [5, 3])

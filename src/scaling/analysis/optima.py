@@ -54,6 +54,7 @@ class Optimum:
     status: Status = "unresolved"
     reason: str = ""
     seeds: int = 0  # at most 20: more are averaged in 20 groups
+    has_bowl: bool = False  # the interval is that of a bowl with both its sides in the grid
 
     def bowl(self, lr: Array) -> Array:
         """The fitted loss at learning rates near the optimum; nan without a fitted bowl."""
@@ -157,7 +158,8 @@ def _located(
         points.append(x[curve.best])
         points += [x[1]] * (low == curve.walls[0]) + [x[-2]] * (high == curve.walls[1])
     low, high = float(np.nanmin([low, *points])), float(np.nanmax([high, *points]))
-    return _stated(blank, curve, (low, high), bottom, f"{reason}; noise is that of {noise.source}")
+    reason = f"{reason}; noise is that of {noise.source}"
+    return replace(_stated(blank, curve, (low, high), bottom, reason), has_bowl=closed)
 
 
 def _bowls(curve: Curve, noise: LossVariance, error: float) -> Iterator[Bowl]:

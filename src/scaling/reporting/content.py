@@ -17,7 +17,6 @@ from scaling.reporting.answer_lines import lines
 from scaling.reporting.caveats import doubts, uncertain_optima, without_learning
 from scaling.reporting.charts import curves, loss, maps, measure, optima
 from scaling.reporting.next_step import Command, next_step
-from scaling.reporting.optimum_words import has_bowl
 from scaling.reporting.trained import trained
 from scaling.storage import plans
 from scaling.studies.claims import Verdict
@@ -164,7 +163,7 @@ class Content:
             command=self.command,
             **page_parts.answer_part(self.answer),
             loss_title=f"{metric_of(rows).label.capitalize()} against learning rate",
-            loss_note=text.loss_note(any(has_bowl(o) for one in settings for o in one.optima))
+            loss_note=text.loss_note(any(o.has_bowl for one in settings for o in one.optima))
             + text.not_shown(rows),
             not_shown=text.not_shown(rows),
             setting_names=[setting.title for setting in settings],

@@ -7,15 +7,10 @@ from scaling.studies import law_words
 
 NO_BOWL = "~"  # before a best lr without a fitted bowl
 MARKS = {  # before a best lr -> what it means
-    NO_BOWL: "no bowl fits on both sides: the interval ends at an lr that is worse or diverged",
+    NO_BOWL: "no fitted bowl: the interval ends at learning rates that are worse or diverged",
     ">": "lower end of an interval without an upper end: the best lr may lie above the grid",
     "<": "upper end of an interval without a lower end: the best lr may lie below the grid",
 }
-
-
-def has_bowl(one: Optimum) -> bool:
-    """Whether a fitted bowl with both its sides in the grid gives the interval of an optimum."""
-    return one.status == "interior" and one.reason.startswith("a bowl through ")
 
 
 def marks_used(texts: Iterable[str]) -> list[str]:
@@ -27,7 +22,7 @@ def marks_used(texts: Iterable[str]) -> list[str]:
 def best_lr(one: Optimum) -> str:
     """The best lr of a batch size with its interval, or why it is not known."""
     if one.status == "interior":
-        mark = "" if has_bowl(one) else NO_BOWL
+        mark = "" if one.has_bowl else NO_BOWL
         return mark + law_words.lr_span(one.lr, one.low, one.high)
     if one.status == "high_edge":
         return f"above {one.low:.2g}, no upper end"
@@ -41,7 +36,7 @@ def best_lr(one: Optimum) -> str:
 def shortest(one: Optimum) -> str:
     """The best lr of a batch size, or the known end of its interval; `-` if nothing is known."""
     return {
-        "interior": f"{'' if has_bowl(one) else NO_BOWL}{one.lr:.2g}",
+        "interior": f"{'' if one.has_bowl else NO_BOWL}{one.lr:.2g}",
         "high_edge": f">{one.low:.2g}",
         "low_edge": f"<{one.high:.2g}",
     }.get(one.status, "-")

@@ -23,7 +23,7 @@ GLOSSARY = {
     "run": "one training with one batch size, learning rate, clip and seed; a row of rows.csv",
     "setting": "all runs that differ only in batch, lr, seed and fold",
     "best lr": "lr of the lowest loss of a batch size: the minimum of a bowl fitted to its runs; "
-    "after ~, no bowl fits on both sides, and it is that of a curve through few runs",
+    "after ~, that of a curve through few runs, because no bowl fits",
     "interior": "both ends of the best lr's interval are inside the grid",
     "fitted minimum": "that of a batch size on the surface that a law fits to all losses; it may "
     "be inside the grid while the interval of the batch size alone reaches beyond it (edge)",

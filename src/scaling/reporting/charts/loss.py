@@ -19,7 +19,6 @@ from scaling.reporting.charts.axes import (
     shown_setting,
 )
 from scaling.reporting.charts.measure import measures
-from scaling.reporting.optimum_words import has_bowl
 
 POINTS = 24  # of a fitted bowl
 BESIDE = 1.25  # a bowl is drawn within so many steps of the grid on each side of its best lr
@@ -126,7 +125,7 @@ def _bowls(settings: Sequence[Setting]) -> pd.DataFrame:
     parts = []
     for setting in settings:
         for one in setting.optima:
-            if not (has_bowl(one) and math.isfinite(one.curvature)):
+            if not (one.has_bowl and math.isfinite(one.curvature)):
                 continue
             tried = np.unique(setting.rows.loc[setting.rows["batch"] == one.batch, "lr"])
             beside = float(np.median(tried[1:] / tried[:-1])) ** BESIDE
