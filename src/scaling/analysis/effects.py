@@ -189,7 +189,7 @@ def _why(one: Contrast, level: float) -> str:
         return "all differences are exactly 0"
     needed = f"over {MOST}" if math.isinf(one.seeds_needed) else f"{one.seeds_needed:g}"
     if one.p < 1 - level:
-        cause = f"p = {one.p:.2g} becomes {one.p_holm:.2g} with Holm's correction; uncorrected,"
+        cause = f"p = {one.p:.2g} becomes {one.p_holm:.2g} with Holm's correction; without it,"
     else:
         cause = f"{one.low:.2g} to {one.high:.2g} contains 0;"
     return (

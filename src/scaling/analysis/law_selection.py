@@ -99,8 +99,8 @@ def compare(batches: Vector, optima: Vector, errors: Matrix) -> Candidates:
         errors: covariance of the errors of `optima`.
     """
     if len(batches) < FEWEST:
-        few = f"batch sizes with their optimum inside the grid: {len(batches)}; {FEWEST} needed"
-        return Candidates((), (), few)
+        inside = f"batch sizes with their fitted minimum inside the grid: {len(batches)}"
+        return Candidates((), (), f"{inside}; {FEWEST} needed")
     logs = np.log(batches)
     scored = [fit_form(name, logs, optima, errors) for name in FORMS]
     lowest = min(fit.aicc for fit, _ in scored)

@@ -126,7 +126,7 @@ def _no_bowl(surface: Surface, losses: Losses, near: Near, diverged: pd.DataFram
             f"the loss does not significantly rise {side} the optimum (t = {min(left, right):.1f})"
         )
     if inside < 2:
-        return f"optima inside the grid: {inside}; two are needed"
+        return f"fitted minima inside the grid: {inside}; two are needed"
     return ""
 
 
