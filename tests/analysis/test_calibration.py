@@ -1,6 +1,6 @@
 """Intervals cover at their nominal rate, and nothing is concluded where nothing follows.
 
-16 draws of each family; `make calibrate` takes 1,000 and prints the results.
+12 draws of each family; `make calibrate` takes 1,000 and prints the results.
 """
 
 import os
@@ -12,7 +12,7 @@ from scipy import stats
 
 from scaling.analysis import powerlaws
 
-DRAWS = int(os.environ.get("SCALING_DRAWS", "16"))
+DRAWS = int(os.environ.get("SCALING_DRAWS", "12"))
 SEVERAL = {  # families of three to five seeds -> share identified, width over the oracle's
     "wide": (0.95, 2.0),
     "curved": (0.9, 2.0),

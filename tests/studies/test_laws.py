@@ -55,7 +55,7 @@ def test_each_setting_has_its_own_law():
 
 def test_the_seeds_that_are_asked_for_make_the_interval_about_as_narrow_as_promised():
     halves = []
-    for draw in range(12):
+    for draw in range(10):
         rows = planted.bowl(
             np.random.default_rng([4, draw]), "moving", noise=0.3, seeds=12, batches=5
         ).rows
@@ -63,7 +63,7 @@ def test_the_seeds_that_are_asked_for_make_the_interval_about_as_narrow_as_promi
         if 3 < needed <= 12:
             law = learning_rate_law(rows[rows["seed"] < needed])
             halves.append((law.high - law.low) / 2)
-    assert len(halves) >= 5
+    assert len(halves) >= 4
     assert max(halves) < 1.2 * laws.PRECISE
     assert np.median(halves) < laws.PRECISE
 

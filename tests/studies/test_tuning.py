@@ -65,8 +65,8 @@ def test_whether_a_wrong_lr_costs_more_at_larger_batch_sizes_is_judged(trend, wo
 
 def test_the_interval_of_the_trend_covers_the_planted_one_at_its_rate():
     true = 0.1 * CHORD
-    found = [tuning.trend(sweep(draw, trend=0.1)) for draw in range(300)]
-    assert within(sum(one.low <= true <= one.high for one in found), 300, 0.95)
+    found = [tuning.trend(sweep(draw, trend=0.1)) for draw in range(200)]
+    assert within(sum(one.low <= true <= one.high for one in found), 200, 0.95)
     assert np.mean([one.value for one in found]) == pytest.approx(true, abs=5e-4)
 
 
