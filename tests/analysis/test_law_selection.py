@@ -132,4 +132,4 @@ def test_without_an_identified_law_there_is_nothing_to_compare():
 def test_four_batch_sizes_are_too_few_for_two_parameters():
     compared = candidates(rows("power", 0.01, batches=BATCHES[:4]))
     assert compared.fits == ()
-    assert compared.reason == "batch sizes with their fitted minimum inside the grid: 4; 5 needed"
+    assert compared.reason == "fewer than 5 batch sizes have their fitted minimum inside the grid"

@@ -5,7 +5,7 @@ that everything else runs on what is left. Prints the speed of a core in matrix 
 1,500 (GFLOP/s, single precision, one thread) as it is and slowed, and the seconds of the command.
 It needs Linux and the right to set a real-time priority, which root has.
 
-    sudo python tests/benchmarks/slow_machine.py --share 0.4 make test
+    sudo .venv/bin/python tests/benchmarks/slow_machine.py --share 0.4 make test
 """
 
 import argparse
@@ -14,6 +14,8 @@ import os
 import subprocess
 import sys
 import time
+
+import torch
 
 PERIOD = 0.01  # seconds
 SIZE, REPEATS = 1500, 10  # of the matrix products
@@ -32,17 +34,15 @@ def burn(core: int, share: float) -> None:
 
 def speed() -> float:
     """Billions of floating-point operations of a core in a second, in matrix products."""
-    import torch
-
     torch.set_num_threads(1)
     one, other = torch.randn(2, SIZE, SIZE)
     best = min(_seconds(one, other) for _ in range(REPEATS))
     return 2 * SIZE**3 / best / 1e9
 
 
-def _seconds(one: object, other: object) -> float:
+def _seconds(one: torch.Tensor, other: torch.Tensor) -> float:
     start = time.perf_counter()
-    one @ other  # type: ignore[operator]
+    torch.matmul(one, other)
     return time.perf_counter() - start
 
 

@@ -1,5 +1,7 @@
 """A text is computed once for its key, and again if its file is damaged or cannot be written."""
 
+from pathlib import Path
+
 import pytest
 
 from scaling.contracts.disk_cache import cached_text, folder
@@ -45,6 +47,17 @@ def test_a_file_that_is_cut_off_or_changed_is_computed_again(keep):
         assert cached_text("kind", (1,), compute) == TEXT
         assert compute.calls == 1
         assert path.read_bytes() == content
+
+
+def test_without_a_home_a_text_is_computed_each_time(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    compute = Counted()
+    assert cached_text("kind", (1,), compute) == cached_text("kind", (1,), compute) == TEXT
+    assert compute.calls == 2
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(cache, monkeypatch):

@@ -99,8 +99,8 @@ def compare(batches: Vector, optima: Vector, errors: Matrix) -> Candidates:
         errors: covariance of the errors of `optima`.
     """
     if len(batches) < FEWEST:
-        inside = f"batch sizes with their fitted minimum inside the grid: {len(batches)}"
-        return Candidates((), (), f"{inside}; {FEWEST} needed")
+        few = f"fewer than {FEWEST} batch sizes have their fitted minimum inside the grid"
+        return Candidates((), (), few)
     logs = np.log(batches)
     scored = [fit_form(name, logs, optima, errors) for name in FORMS]
     lowest = min(fit.aicc for fit, _ in scored)

@@ -60,7 +60,7 @@ class Cell:
         return Path("multirun", self.config["study"], self.name)
 
 
-class Known:
+class SharedChecks:
     """Config nodes already checked, and data sets already read, by the cells of one command."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ def make_cell(
     composed: DictConfig,
     overrides: Sequence[str],
     choices: Mapping[str, str | None],
-    known: Known | None = None,
+    shared: SharedChecks | None = None,
 ) -> Cell:
     """Check a composed config and compute its identity.
 
@@ -83,7 +83,7 @@ def make_cell(
         composed: the config.
         overrides: as typed.
         choices: config group -> option.
-        known: of the same command; filled by each of its cells.
+        shared: of the same command; filled by each of its cells.
 
     Raises:
         ValueError: for an unknown key, or a value of the wrong type or without meaning.
@@ -96,11 +96,11 @@ def make_cell(
             near = near_key(key, root_keys)
             hint = f"did you mean {near}?" if near else f"known here: {', '.join(root_keys)}"
             raise ValueError(f"{key} is an unknown key; {hint}")
-    known = known or Known()
+    shared = shared or SharedChecks()
     checks.check_groups(settings)
-    _check_parts(settings, known)
+    _check_parts(settings, shared)
     checks.check(settings)
-    fingerprint = _fingerprint(settings["data"], known)
+    fingerprint = _fingerprint(settings["data"], shared)
     canonical = identity.canonical(settings, fingerprint)
     digest = identity.digest(canonical)
     return Cell(
@@ -114,7 +114,7 @@ def make_cell(
     )
 
 
-def _check_parts(settings: Mapping[str, Any], known: Known) -> None:
+def _check_parts(settings: Mapping[str, Any], shared: SharedChecks) -> None:
     """Check that every group has a target that can be called.
 
     Raises:
@@ -122,7 +122,7 @@ def _check_parts(settings: Mapping[str, Any], known: Known) -> None:
     """
     for group in (*schema.GROUPS, *schema.OPTIONAL):
         node = settings.get(group)
-        if (group, repr(node)) in known.checked:
+        if (group, repr(node)) in shared.checked:
             continue
         empty = node is None if group in schema.OPTIONAL else group in ("callbacks", "logger")
         if not empty and signatures.TARGET not in (node or {}):
@@ -138,7 +138,7 @@ def _check_parts(settings: Mapping[str, Any], known: Known) -> None:
         )
         if group not in CALLED and (node or {}).get(signatures.PARTIAL):
             raise ValueError(f"{group}.{signatures.PARTIAL} must be left out{howto(group)}")
-        known.checked.add((group, repr(node)))
+        shared.checked.add((group, repr(node)))
     for name, node in (settings.get("callbacks") or {}).items():
         if node is not None and (not isinstance(node, Mapping) or signatures.TARGET not in node):
             raise ValueError(
@@ -147,13 +147,13 @@ def _check_parts(settings: Mapping[str, Any], known: Known) -> None:
             )
 
 
-def _fingerprint(node: Mapping[str, Any], known: Known) -> str:
+def _fingerprint(node: Mapping[str, Any], shared: SharedChecks) -> str:
     """The identity of the data set that a config node describes."""
     key = repr(node)
-    if key not in known.fingerprints:
+    if key not in shared.fingerprints:
         with keys_of(node, "data"):
-            known.fingerprints[key] = _identity(build(node, "data"))
-    return known.fingerprints[key]
+            shared.fingerprints[key] = _identity(build(node, "data"))
+    return shared.fingerprints[key]
 
 
 def _identity(data: object) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,13 +11,14 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from scaling.config import logspace
-from scaling.config.cell import Cell, Known, make_cell
+from scaling.config.cell import Cell, SharedChecks, make_cell
 from scaling.config.errors import REFUSED, message
 from scaling.config.near_names import one_of
+from scaling.config.override_words import override_of
 from scaling.contracts.columns import SWITCHES
 from scaling.contracts.precision import rounded
 from scaling.contracts.words import counted
@@ -100,7 +100,7 @@ def expand(
     for rule in grid.exclude:
         _check_options(loader, rule)
     cells: dict[str, Cell] = {}
-    known = Known()
+    shared = SharedChecks()
     words = list({word for axis in varied for point in axis for word in point})
     parsed = dict(zip(words, parser.parse_overrides(words), strict=True))
     merged = any(isinstance(o.value(), dict | list) for o in parsed.values())
@@ -124,7 +124,7 @@ def expand(
             for i in out:
                 excluded[i] += 1
             if not out:
-                cell = make_cell(settings, [*options, *point], choices, known)
+                cell = make_cell(settings, [*options, *point], choices, shared)
                 cells.setdefault(f"{cell.config['study']}/{cell.digest}", cell)
     if not points:
         raise ValueError("the grid is empty; give every swept key at least one value")
@@ -155,7 +155,7 @@ def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list
     A typed key is removed from its pair, whose other keys stay together. Typed values are all
     kept; a log line counts the other values that `grid.first` drops.
     """
-    params = [_override(key, value) for key, value in grid.params.items()]
+    params = [override_of(key, value) for key, value in grid.params.items()]
     single: dict[str, list[Point]] = {}
     for override in parser.parse_overrides([*params, *arguments]):
         key = override.key_or_group  # without a leading plus
@@ -173,7 +173,7 @@ def _axes(parser: OverridesParser, arguments: Sequence[str], grid: Grid) -> list
 
     for pair in grid.pairs:
         columns = {}
-        typed = [_override(key, value) for key, value in pair.items()]
+        typed = [override_of(key, value) for key, value in pair.items()]
         for entry in typed:
             if entry.endswith("="):
                 raise ValueError(f"{PAIRS}: {entry[:-1]} has no values")
@@ -276,25 +276,3 @@ def _points(override: Override) -> list[str]:
             f"{logspace.remedy(word)}"
         )
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
-
-
-def _override(key: str, value: Any) -> str:
-    """A swept key and its values in Hydra's grammar, from a string or a list."""
-    if isinstance(value, list | tuple) or OmegaConf.is_list(value):
-        return f"{key}={','.join(_value(entry) for entry in value)}"
-    return logspace.spelled(
-        f"{key}={value}" if isinstance(value, str) else f"{key}={_value(value)}"
-    )
-
-
-def _value(entry: Any) -> str:
-    """A value in Hydra's grammar."""
-    if OmegaConf.is_config(entry):
-        entry = OmegaConf.to_container(entry)
-    if isinstance(entry, Mapping):
-        return f"{{{','.join(f'{key}:{_value(value)}' for key, value in entry.items())}}}"
-    if isinstance(entry, list):
-        return f"[{','.join(map(_value, entry))}]"
-    if isinstance(entry, str):
-        return QuotedString(entry, Quote.double).with_quotes()
-    return json.dumps(entry) if entry is None or isinstance(entry, bool) else repr(entry)

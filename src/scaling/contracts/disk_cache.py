@@ -10,7 +10,11 @@ from scaling.contracts.atomic_write import atomic_write
 
 
 def folder() -> Path:
-    """The folder of the cache, below $XDG_CACHE_HOME, else ~/.cache."""
+    """The folder of the cache, below $XDG_CACHE_HOME, else ~/.cache.
+
+    Raises:
+        RuntimeError: if there is neither, as for a user of a container without a home.
+    """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home, "scaling")
 
@@ -26,7 +30,10 @@ def cached_text(kind: str, key: tuple[object, ...], compute: Callable[[], str]) 
         key: everything that the result depends on.
         compute: computes the text.
     """
-    path = folder() / kind / hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+    try:
+        path = folder() / kind / hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+    except RuntimeError:  # a user without a home
+        return compute()
     with contextlib.suppress(OSError):
         checksum, _, content = path.read_bytes().partition(b"\n")
         if checksum == _checksum(content):

@@ -32,7 +32,7 @@ def files(path: str | None) -> tuple[File, ...]:
     """The file with the records: the reference if it is in the folder, else the only table there.
 
     Raises:
-        ValueError: if there is none, or there are several without the reference.
+        ValueError: without a table, or with several tables and no reference among them.
     """
     place = place_of(path, "unsw_nb15")
     if place.is_file():

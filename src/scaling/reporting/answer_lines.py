@@ -47,8 +47,8 @@ def _one_setting(setting: Setting, most: int) -> Iterator[str]:
     for text, same in texts[:most]:
         batches = ", ".join(typed(float(one.batch)) for one in same)
         tried = setting.lowest.get(same[0].batch, math.nan)
-        alone = len(same) == 1 and not math.isnan(same[0].low)
-        lowest = f"lowest loss tried at {tried:.3g}" if alone and tried == tried else ""
+        known = len(same) == 1 and not math.isnan(same[0].low) and not math.isnan(tried)
+        lowest = f"lowest loss tried at {tried:.3g}" if known else ""
         yield f"  batch {batches:>4}  {text:<28}  {lowest}".rstrip()
     if len(texts) > most:
         yield f"  and {len(texts) - most} more on the page"

@@ -107,7 +107,7 @@ def loss_note(bowls: bool) -> str:
 
 
 def not_shown(rows: pd.DataFrame) -> str:
-    """A sentence on the runs that charts of losses leave out; empty if there are none."""
+    """Count the runs that charts of losses leave out, in a sentence; empty if all are shown."""
     counts = rows["status"].value_counts()
     kinds = [status for status in ("failed", "interrupted", "corrupt") if status in counts]
     listed = ", ".join(counted(int(counts[kind]), f"{kind} run") for kind in kinds)

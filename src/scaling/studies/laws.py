@@ -11,7 +11,6 @@ from scipy import stats
 
 from scaling.analysis import clipping_regimes, optima
 from scaling.analysis.intervals import LEVEL
-from scaling.analysis.law_selection import FEWEST
 from scaling.analysis.naive_optima import naive_optima
 from scaling.analysis.powerlaws import SEEDS, Law, learning_rate_law
 from scaling.contracts.metric import compared_settings, metric_of
@@ -113,8 +112,7 @@ def _seeds(law: Law) -> str:
 def _form(law: Law) -> str:
     """The form that predicts held-out batch sizes best, and where it bends."""
     if not law.compared.fits:
-        few = f"fewer than {FEWEST} batch sizes have their fitted minimum inside the grid"
-        return f"; forms are not compared: {few}"
+        return f"; forms are not compared: {law.compared.reason}"
     best, tied = law.compared.fits[0], law.compared.tied
     used = "; predictions use the power law" if best.name != law.form == "power" else ""
     factor = math.exp(best.left_out)

@@ -78,8 +78,8 @@ class HasHeadlines(Protocol):
     def headlines(self, sweep: SweepTables) -> Sequence[str]:
         """The finding in one line, then a line for each setting.
 
-        Empty if there is none. The lines of settings are shown if losses mean nothing, and so leave
-        room for them.
+        Empty without a finding. The lines of settings are shown if losses mean nothing, because
+        these leave room for them.
         """
 
 
